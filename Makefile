@@ -1,0 +1,36 @@
+# One vocabulary for people, hooks, CI and the README.
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check bench lock clean
+BIN := .venv/bin
+
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+
+setup: .venv/.ready ## Install everything into .venv/ from the hash-pinned lock
+
+.venv/.ready: requirements-dev.lock pyproject.toml infra/setup.sh
+	@sh infra/setup.sh requirements-dev.lock
+	@touch $@
+
+demo: setup ## Train, serve, shift, alarm, mail, retrain, recover: the whole loop in minutes
+	@$(BIN)/mlops demo $(ARGS)
+
+test: setup ## Unit, integration and end-to-end tests, with coverage
+	@$(BIN)/python -m pytest $(ARGS)
+
+check: setup ## ruff, mypy, import contracts
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-cache
+
+bench: setup ## Kills, races and soaks in full counts, and timings as ratios
+	@$(BIN)/python -m pytest -m bench $(ARGS)
+
+lock: ## Resolve the dependencies anew into both lock files (needs uv)
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
+		pyproject.toml --upgrade -o requirements.lock
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
+		pyproject.toml --group dev -c requirements.lock --upgrade -o requirements-dev.lock
+
+clean: ## Remove caches and the demo's folder; never data or models
+	rm -rf .mlops/demo .mypy_cache .ruff_cache .pytest_cache htmlcov

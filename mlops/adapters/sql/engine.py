@@ -1,0 +1,96 @@
+"""Open the project's database: SQLite in WAL mode or Postgres, brought up to date by Alembic."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+from filelock import FileLock
+
+from mlops.errors import Unavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from mlops.site import Site
+
+_MIGRATIONS = Path(__file__).parent / "migrations"
+_ADVISORY_KEY = 0x6D6C6F7073  # "mlops": one migration at a time on Postgres
+_BUSY_MS = 30_000
+
+
+def open_database(url: str) -> sa.Engine:
+    """Connect and migrate to the newest revision; safe to call from many processes at once.
+
+    Raises:
+        Unavailable: if the database cannot be reached.
+    """
+    parsed = sa.make_url(url)
+    if parsed.drivername == "postgresql":
+        parsed = parsed.set(drivername="postgresql+psycopg")
+    sqlite = parsed.get_backend_name() == "sqlite"
+    if sqlite and parsed.database:
+        Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+    engine = sa.create_engine(parsed, pool_pre_ping=not sqlite)
+    if sqlite:
+        sa.event.listen(engine, "connect", _tune_sqlite)
+    try:
+        _migrate(engine)
+    except sa.exc.OperationalError as error:
+        shown = parsed.render_as_string(hide_password=True)
+        reason = str(error.orig).splitlines()[0]
+        msg = f"database {shown}: {reason}; check MLOPS_DATABASE_URL"
+        raise Unavailable(msg) from None
+    return engine
+
+
+@contextmanager
+def database(site: Site) -> Iterator[sa.Engine]:
+    """Open a site's database for the length of a block."""
+    engine = open_database(site.settings.database(site.layout))
+    try:
+        yield engine
+    finally:
+        engine.dispose()
+
+
+def _tune_sqlite(connection: Any, _record: object) -> None:  # noqa: ANN401 - the driver's own type
+    cursor = connection.cursor()
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", f"busy_timeout={_BUSY_MS}"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.execute("PRAGMA foreign_keys=ON")
+    cursor.close()
+
+
+def _migrate(engine: sa.Engine) -> None:
+    if engine.dialect.name == "sqlite":
+        if not engine.url.database:
+            _upgrade(engine)
+            return
+        with FileLock(f"{engine.url.database}.migrate.lock"):
+            _upgrade(engine)
+        return
+    with engine.connect() as guard:
+        guard.execute(sa.text("SELECT pg_advisory_lock(:key)"), {"key": _ADVISORY_KEY})
+        try:
+            _upgrade(engine)
+        finally:
+            guard.execute(sa.text("SELECT pg_advisory_unlock(:key)"), {"key": _ADVISORY_KEY})
+
+
+def _upgrade(engine: sa.Engine) -> None:
+    from alembic import command
+    from alembic.config import Config
+    from alembic.migration import MigrationContext
+    from alembic.script import ScriptDirectory
+
+    config = Config()
+    config.set_main_option("script_location", str(_MIGRATIONS))
+    head = ScriptDirectory.from_config(config).get_current_head()
+    with engine.begin() as connection:
+        if MigrationContext.configure(connection).get_current_revision() == head:
+            return
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")

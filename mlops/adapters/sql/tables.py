@@ -1,0 +1,151 @@
+"""The project's own SQL tables. Times are seconds since 1970, UTC; JSON is canonical text.
+
+Many clones may share one database: every table has the column `project`.
+"""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+metadata = sa.MetaData()
+
+_PROJECT = 40
+_ID = 64
+
+
+def _project() -> sa.Column[str]:
+    return sa.Column("project", sa.String(_PROJECT), nullable=False)
+
+
+predictions = sa.Table(
+    "predictions",
+    metadata,
+    sa.Column("seq", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True),
+    _project(),
+    sa.Column("id", sa.String(_ID), nullable=False, unique=True),
+    sa.Column("at_s", sa.Double, nullable=False),
+    sa.Column("version", sa.String(20), nullable=False),
+    sa.Column("example_id", sa.String(_ID), nullable=False),
+    sa.Column("entity", sa.String(200)),
+    sa.Column("features", sa.LargeBinary),  # canonical bytes; NULL when payloads are hashed
+    sa.Column("probabilities", sa.LargeBinary, nullable=False),  # float32, little-endian
+    sa.Column("latency_s", sa.Double, nullable=False),
+    sa.Index("ix_predictions_window", "project", "version", "at_s"),
+)
+
+labels = sa.Table(
+    "labels",
+    metadata,
+    sa.Column("seq", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True),
+    _project(),
+    sa.Column("prediction_id", sa.String(_ID), nullable=False),
+    sa.Column("label", sa.Integer, nullable=False),  # index into the schema's classes
+    sa.Column("label_source", sa.String(20), nullable=False),  # random | active | user
+    sa.Column("at_s", sa.Double, nullable=False),
+    sa.Column("collected_in", sa.String(120)),  # the production shard, once collected
+    sa.Index("ix_labels_prediction", "project", "prediction_id"),
+    sa.Index("ix_labels_uncollected", "project", "collected_in"),
+)
+
+windows = sa.Table(
+    "windows",
+    metadata,
+    sa.Column("id", sa.String(_ID), primary_key=True),
+    _project(),
+    sa.Column("version", sa.String(20), nullable=False),
+    sa.Column("number", sa.Integer, nullable=False),  # counts from 1 within the version
+    sa.Column("start_s", sa.Double, nullable=False),
+    sa.Column("end_s", sa.Double, nullable=False),
+    sa.Column("first_seq", sa.BigInteger, nullable=False),  # of predictions, inclusive
+    sa.Column("last_seq", sa.BigInteger, nullable=False),
+    sa.Column("rows", sa.Integer, nullable=False),
+    sa.Column("alarm", sa.Boolean, nullable=False),
+    sa.Column("verdict", sa.Text, nullable=False),  # JSON: statistics, thresholds, reasons
+    sa.Column("report", sa.String(20), nullable=False),  # pending | made | failed
+    sa.Column("incident", sa.String(_ID)),
+    sa.UniqueConstraint("project", "version", "number"),
+    sa.UniqueConstraint("project", "version", "first_seq"),
+)
+
+incidents = sa.Table(
+    "incidents",
+    metadata,
+    sa.Column("id", sa.String(_ID), primary_key=True),
+    _project(),
+    sa.Column("kind", sa.String(20), nullable=False),  # drift | quality | serving
+    sa.Column("cause", sa.String(200), nullable=False),  # what it is deduplicated by
+    sa.Column("version", sa.String(20), nullable=False),
+    sa.Column("state", sa.String(20), nullable=False),  # open | resolved
+    sa.Column("opened_s", sa.Double, nullable=False),
+    sa.Column("updated_s", sa.Double, nullable=False),
+    sa.Column("resolved_s", sa.Double),
+    sa.Column("body", sa.Text, nullable=False),  # JSON: windows, top columns, accuracy, stage
+    sa.Index("ix_incidents_open", "project", "state"),
+)
+
+silences = sa.Table(
+    "silences",
+    metadata,
+    sa.Column("id", sa.String(_ID), primary_key=True),
+    _project(),
+    sa.Column("incident", sa.String(_ID), nullable=False),
+    sa.Column("until_s", sa.Double, nullable=False),
+    sa.Column("by", sa.String(200), nullable=False),
+)
+
+retrains = sa.Table(
+    "retrains",
+    metadata,
+    sa.Column("id", sa.String(_ID), primary_key=True),
+    _project(),
+    sa.Column("incident", sa.String(_ID)),
+    sa.Column("reason", sa.String(400), nullable=False),
+    sa.Column("state", sa.String(20), nullable=False),  # requested | running | ended
+    sa.Column("requested_s", sa.Double, nullable=False),
+    sa.Column("ended_s", sa.Double),
+    sa.Column("outcome", sa.String(40)),  # promote | reject | inconclusive | failed
+    sa.Index("ix_retrains_state", "project", "state"),
+)
+
+ledger = sa.Table(
+    "ledger",
+    metadata,
+    sa.Column("seq", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True),
+    _project(),
+    sa.Column("number", sa.Integer, nullable=False),  # counts from 1 within the project
+    sa.Column("at_s", sa.Double, nullable=False),
+    sa.Column("kind", sa.String(20), nullable=False),  # registered | decided | applied | observed
+    sa.Column("key", sa.String(_ID), nullable=False),  # idempotency key
+    sa.Column("from_version", sa.String(20)),
+    sa.Column("to_version", sa.String(20)),
+    sa.Column("actor", sa.String(200), nullable=False),
+    sa.Column("body", sa.Text, nullable=False),  # JSON: the decision, or the manifest's digest
+    sa.Column("prev_hash", sa.String(64), nullable=False),
+    sa.Column("hash", sa.String(64), nullable=False),
+    sa.UniqueConstraint("project", "number"),
+    sa.UniqueConstraint("project", "kind", "key"),
+)
+
+leases = sa.Table(
+    "leases",
+    metadata,
+    sa.Column("project", sa.String(_PROJECT), primary_key=True),
+    sa.Column("name", sa.String(80), primary_key=True),
+    sa.Column("holder", sa.String(200), nullable=False),
+    sa.Column("expires_s", sa.Double, nullable=False),
+)
+
+outbox = sa.Table(
+    "outbox",
+    metadata,
+    sa.Column("seq", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True),
+    _project(),
+    sa.Column("key", sa.String(200), nullable=False),  # one mail per key, ever
+    sa.Column("at_s", sa.Double, nullable=False),
+    sa.Column("message", sa.LargeBinary, nullable=False),  # RFC 5322 bytes
+    sa.Column("attempts", sa.Integer, nullable=False),
+    sa.Column("next_s", sa.Double, nullable=False),
+    sa.Column("sent_s", sa.Double),
+    sa.Column("error", sa.String(400)),
+    sa.UniqueConstraint("project", "key"),
+)

@@ -1,0 +1,76 @@
+"""What an alert mail says: one frozen object, worded once, rendered as text, HTML and subject."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+Stage = Literal["detected", "promoted", "refused", "needs you", "resolved"]
+
+
+@dataclass(frozen=True)
+class ColumnChange:
+    """How one monitored column moved.
+
+    Attributes:
+        column: its name, `brightness` for example.
+        method: `wasserstein` or `jensenshannon`, as in Evidently's report.
+        value: the statistic in the window.
+        threshold: its calibrated threshold.
+        words: the change in units that a person knows: `18 % darker than the reference`.
+    """
+
+    column: str
+    method: str
+    value: float
+    threshold: float
+    words: str
+
+
+@dataclass(frozen=True)
+class Alert:
+    """One mail of an incident's thread.
+
+    Attributes:
+        project: registered-model name.
+        incident: the incident's id; all its mails are one thread.
+        kind: `drift`, `quality` or `serving`.
+        cause: what the incident is deduplicated by, such as the leading column.
+        stage: where in its life the incident is.
+        severity: 1 (mild) to 5 (severe).
+        version: the model version that was watched.
+        at_s: when this was written, seconds since 1970.
+        real: whether it is real: windows in alarm, rate of false alarms.
+        how_bad: the effect, and accuracy where it is measured.
+        next_step: what happens next, and when.
+        act: whether the reader must act, and how.
+        columns: the columns that moved most, the strongest first.
+        links: label and address: report, run, model version.
+        silence: the command that silences this incident.
+        why_you: why the reader got this mail.
+        reference: up to six images of the reference, uint8 (N, H, W, C); empty for none.
+        current: up to six images of the window, likewise.
+    """
+
+    project: str
+    incident: str
+    kind: str
+    cause: str
+    stage: Stage
+    severity: int
+    version: str
+    at_s: float
+    real: str
+    how_bad: str
+    next_step: str
+    act: str
+    columns: tuple[ColumnChange, ...]
+    links: tuple[tuple[str, str], ...]
+    silence: str
+    why_you: str
+    reference: NDArray[np.uint8]
+    current: NDArray[np.uint8]

@@ -1,0 +1,86 @@
+"""What an example is: its canonical bytes, its identity, its side of the split."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+Side = Literal["train", "validation", "test"]
+
+
+@dataclass(frozen=True)
+class ImageSchema:
+    """What every image of a snapshot looks like: uint8, rows × columns × channels.
+
+    Attributes:
+        classes: names of the labels; a label is an index into them.
+        height: pixels.
+        width: pixels.
+        channels: 1 (grey) or 3 (red, green, blue).
+    """
+
+    classes: tuple[str, ...]
+    height: int
+    width: int
+    channels: int
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Shape of one image: (height, width, channels)."""
+        return (self.height, self.width, self.channels)
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of one image."""
+        return self.height * self.width * self.channels
+
+
+def example_id(features: bytes, shape: Sequence[int]) -> str:
+    """Return the identity of an example: a hash of its features and nothing else.
+
+    A label that comes late, a time or an origin does not make a new example. The one function
+    for both the snapshot and the prediction log.
+
+    Args:
+        features: canonical bytes; for an image the uint8 pixels in rows, columns, channels.
+        shape: shape of the features, so that equal bytes of other images differ.
+    """
+    head = "x".join(str(n) for n in shape).encode()
+    return hashlib.blake2b(head + b"\0" + features, digest_size=16).hexdigest()
+
+
+def example_ids(images_NHWC: NDArray[np.uint8]) -> list[str]:
+    """Return `example_id` of each image of a batch of shape (N, H, W, C)."""
+    shape = images_NHWC.shape[1:]
+    return [example_id(image.tobytes(), shape) for image in images_NHWC]
+
+
+def key_hash(split_key: str) -> int:
+    """Return a split key as 64 bits without a salt: what a model records of rows it has seen."""
+    return int.from_bytes(hashlib.blake2b(split_key.encode(), digest_size=8).digest(), "little")
+
+
+def position(split_key: str, salt: str) -> float:
+    """Return where a split key stands in [0, 1): uniform, and the same for ever."""
+    whole = hashlib.blake2b(f"{salt}\0{split_key}".encode(), digest_size=8).digest()
+    return (int.from_bytes(whole, "little") >> 11) / float(1 << 53)
+
+
+def side(split_key: str, *, salt: str, validation: float, test: float) -> Side:
+    """Return the side of the split for a key; a row never changes sides as data grows."""
+    at = position(split_key, f"split:{salt}")
+    if at < test:
+        return "test"
+    return "validation" if at < test + validation else "train"
+
+
+def reserved(split_key: str, *, salt: str, share: float) -> bool:
+    """Say whether a key is kept out of the base snapshot, as traffic for demo and simulate."""
+    return position(split_key, f"reserve:{salt}") < share

@@ -1,0 +1,24 @@
+"""Section `checks`: what data must satisfy before anything is trained on it."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from mlops.params.base import Section
+
+
+class ChecksSection(Section):
+    """What a snapshot must satisfy (step `validate`)."""
+
+    min_rows: int = Field(ge=1)
+    """Fewest examples in the snapshot."""
+    min_class_share: float = Field(ge=0.0, lt=1.0)
+    """Smallest share of labelled rows that each class may have."""
+    max_duplicate_share: float = Field(ge=0.0, le=1.0)
+    """Largest share of rows whose near-duplicate group holds another row too."""
+    max_conflict_share: float = Field(ge=0.0, le=1.0)
+    """Largest share of base rows with equal features and different labels."""
+    max_unlabelled_share: float = Field(ge=0.0, le=1.0)
+    """Largest share of rows without a label."""
+    max_constant_share: float = Field(ge=0.0, le=1.0)
+    """Largest share of images that are one flat colour."""

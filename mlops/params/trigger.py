@@ -1,0 +1,20 @@
+"""Section `trigger`: when an incident becomes a retrain."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from mlops.params.base import Section
+
+
+class TriggerSection(Section):
+    """When an incident becomes a retrain (verb `monitor`)."""
+
+    enabled: bool
+    """Whether `monitor` may ask for a retrain at all."""
+    min_new_labels: int = Field(ge=1)
+    """Fewest labelled predictions since the incident opened."""
+    cooldown_minutes: float = Field(ge=0.0)
+    """Fewest minutes between two retrains."""
+    max_per_month: int = Field(ge=0)
+    """Most retrains in thirty days."""

@@ -1,0 +1,80 @@
+"""Where the loop runs: the environment (`MLOPS_*`, `.env`), typed.
+
+What the loop *does* stands in `params.yaml`; nothing here changes a result.
+Precedence: flag > environment > `.env` > default.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from mlops.layout import Layout
+
+
+class Settings(BaseSettings):
+    """The environment of one process; secrets are masked in every print."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="MLOPS_", extra="ignore", frozen=True, env_file_encoding="utf-8"
+    )
+
+    database_url: SecretStr = Field(
+        default=SecretStr(""),
+        description="SQLAlchemy URL of the project's own database; empty: SQLite in .mlops/",
+    )
+    mlflow_uri: SecretStr = Field(
+        default=SecretStr(""),
+        description="MLflow tracking and registry URI; empty: SQLite in .mlops/",
+    )
+    mlflow_artifacts: str = Field(
+        default="", description="Artifact root for new experiments; empty: .mlops/mlartifacts"
+    )
+    mlflow_ui_url: str = Field(
+        default="", description="Where people open MLflow, for links; empty: the port of `mlops up`"
+    )
+    prefect_api_url: str = Field(
+        default="", description="Prefect's API; empty: the port of `mlops up`"
+    )
+    mail_url: SecretStr = Field(
+        default=SecretStr(""),
+        description="smtp://user:password@host:587 or smtps://…; empty: .eml files in .mlops/mailbox",
+    )
+    mail_from: str = Field(default="mlops@localhost", description="Sender of alert mails")
+    mail_to: str = Field(default="team@localhost", description="Receivers, separated by commas")
+    host: str = Field(default="127.0.0.1", description="Address that servers listen on")
+    serve_port: int = Field(default=8000, ge=0, le=65535, description="Port of `mlops serve`")
+    metrics_port: int = Field(default=8001, ge=0, le=65535, description="Port of /metrics")
+    mlflow_port: int = Field(default=5000, ge=0, le=65535, description="Port of the MLflow UI")
+    prefect_port: int = Field(default=4200, ge=0, le=65535, description="Port of Prefect's server")
+    serve_workers: int = Field(default=1, ge=1, le=64, description="Serving worker processes")
+    token: SecretStr = Field(
+        default=SecretStr(""), description="Bearer token of the scoring server; empty: loopback only"
+    )
+    payloads: Literal["keep", "hash"] = Field(
+        default="keep", description="Whether the prediction log keeps features; `hash`: no retraining"
+    )
+    poll_s: float = Field(default=2.0, gt=0, description="How often the server polls the registry")
+    threads: int = Field(default=0, ge=0, description="Torch threads; 0: the library's choice")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="Least severe level that is logged"
+    )
+
+    def database(self, layout: Layout) -> str:
+        """Return the SQLAlchemy URL of the project's database, secrets included."""
+        return self.database_url.get_secret_value() or f"sqlite:///{layout.database}"
+
+    def tracking(self, layout: Layout) -> str:
+        """Return MLflow's tracking URI, secrets included."""
+        return self.mlflow_uri.get_secret_value() or f"sqlite:///{layout.mlflow_db}"
+
+
+def load_settings(layout: Layout) -> Settings:
+    """Read the environment and the root's `.env`.
+
+    Raises:
+        pydantic.ValidationError: if a variable has the wrong type or range.
+    """
+    return Settings(_env_file=layout.root / ".env")  # type: ignore[call-arg]

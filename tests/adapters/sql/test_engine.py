@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import pytest
+import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+
+from mlops.adapters.sql.engine import open_database
+from mlops.adapters.sql.tables import ledger, metadata
+from mlops.errors import Unavailable
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/state/mlops.db"
+    return str(request.getfixturevalue("postgres_url"))
+
+
+def test_migrations_build_exactly_the_declared_tables(url: str) -> None:
+    engine = open_database(url)
+    with engine.connect() as connection:
+        context = MigrationContext.configure(
+            connection, opts={"version_table": "mlops_revision", "compare_type": True}
+        )
+        assert compare_metadata(context, metadata) == []
+    engine.dispose()
+
+
+def test_many_may_open_a_new_database_at_once(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/mlops.db"
+    with ThreadPoolExecutor(8) as pool:
+        engines = list(pool.map(open_database, [url] * 8))
+    names = {frozenset(sa.inspect(engine).get_table_names()) for engine in engines}
+    assert len(names) == 1
+    assert set(metadata.tables) <= next(iter(names))
+
+
+@pytest.mark.parametrize("statement", ["UPDATE ledger SET actor = 'x'", "DELETE FROM ledger"])
+def test_the_database_refuses_to_change_the_ledger(url: str, statement: str) -> None:
+    engine = open_database(url)
+    with engine.begin() as connection:
+        held = connection.execute(sa.select(sa.func.count()).select_from(ledger)).scalar_one()
+        connection.execute(
+            ledger.insert().values(
+                project="p", number=held + 1, at_s=0.0, kind="decided", key=f"k{held}", actor="me",
+                body="{}", prev_hash="", hash=f"h{held}",
+            )  # fmt: skip
+        )
+    with pytest.raises(sa.exc.DBAPIError, match="append-only"), engine.begin() as connection:
+        connection.execute(sa.text(statement))
+    engine.dispose()
+
+
+def test_an_unreachable_database_is_named_without_its_password() -> None:
+    with pytest.raises(Unavailable, match="check MLOPS_DATABASE_URL") as caught:
+        open_database("postgresql://user:s3cret@127.0.0.1:1/nothing")
+    assert "s3cret" not in str(caught.value)

@@ -1,0 +1,77 @@
+"""Fixtures that every part shares: a root folder, a site in it, a real Postgres."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from mlops.layout import Layout
+from mlops.log import quieten
+from mlops.settings import Settings
+from mlops.site import Site
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+quieten()
+os.environ.setdefault("MPLBACKEND", "agg")
+
+REPOSITORY = Path(__file__).parent.parent
+NOW = datetime(2026, 1, 5, 12, 0, tzinfo=UTC)
+
+
+@pytest.fixture(autouse=True)
+def _plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep the caller's own settings out of every test."""
+    for name in [n for n in os.environ if n.startswith("MLOPS_")]:
+        monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """Return an empty project folder with the template's `params.yaml`."""
+    folder = tmp_path / "project"
+    (folder / "data" / "production").mkdir(parents=True)
+    shutil.copy(REPOSITORY / "params.yaml", folder)
+    return folder
+
+
+@pytest.fixture
+def site(root: Path) -> Site:
+    """Return a site in `root` with default settings, at a fixed time."""
+    layout = Layout(root)
+    work = layout.work / "test"
+    work.mkdir(parents=True)
+    return Site(layout=layout, settings=Settings(), now=NOW, work=work)
+
+
+@pytest.fixture(scope="session")
+def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Start a real Postgres of its own on a Unix socket; skip where none is installed."""
+    server, initdb = shutil.which("postgres"), shutil.which("initdb")
+    if server is None or initdb is None:
+        pytest.skip("no Postgres server on this machine (postgres and initdb on PATH)")
+    folder = tmp_path_factory.mktemp("pg")
+    user = {"user": "postgres"} if os.geteuid() == 0 else {}
+    if user:
+        shutil.chown(folder, "postgres")
+        for parent in folder.parents[:2]:
+            parent.chmod(0o755)
+    data = folder / "data"
+    subprocess.run(
+        [initdb, "-D", str(data), "-A", "trust", "-U", "mlops"],
+        check=True, capture_output=True, **user,  # type: ignore[call-overload]
+    )  # fmt: skip
+    options = ["-k", str(folder), "-c", "listen_addresses=", "-c", "fsync=off"]
+    process = subprocess.Popen([server, "-D", str(data), *options], **user)  # type: ignore[call-overload]
+    try:
+        yield f"postgresql+psycopg://mlops@/postgres?host={folder}"
+    finally:
+        process.terminate()
+        process.wait(30)
