@@ -1,6 +1,6 @@
 # One vocabulary for people, hooks, CI and the README.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench lock clean
+.PHONY: help setup demo test check bench stages lock clean
 BIN := .venv/bin
 
 help: ## List the targets
@@ -25,6 +25,9 @@ check: setup ## ruff, mypy, import contracts
 
 bench: setup ## Kills, races and soaks in full counts, and timings as ratios
 	@$(BIN)/python -m pytest -m bench $(ARGS)
+
+stages: setup ## Rewrite the code dependencies in dvc.yaml from the import graph
+	@$(BIN)/python -m tests.stages
 
 lock: ## Resolve the dependencies anew into both lock files (needs uv)
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \

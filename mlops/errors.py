@@ -8,8 +8,8 @@
     ├── StepError                   exit 1   a step could not finish
     │   ├── ChangedWhileRunning     exit 1   a dependency changed under a running step
     │   └── Busy                    exit 1   somebody else holds the lock; says who
-    ├── RegistryError               exit 1   the model registry answered, but not with what is needed
-    │   └── UnverifiedModel         exit 1   a model's bytes do not match its manifest or the ledger
+    ├── RegistryError               exit 1   the registry answered, but not with what is needed
+    │   └── UnverifiedModel         exit 1   its bytes do not match its manifest or the ledger
     ├── LedgerError                 exit 1   the decision record is broken or was raced
     ├── MonitorError                exit 1   a monitor could not compute: unknown is not healthy
     └── Unavailable                 exit 1   a server that is needed does not answer

@@ -6,12 +6,15 @@ Precedence: flag > environment > `.env` > default.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from mlops.layout import Layout
+from mlops.errors import UsageError
+
+if TYPE_CHECKING:
+    from mlops.layout import Layout
 
 
 class Settings(BaseSettings):
@@ -40,7 +43,7 @@ class Settings(BaseSettings):
     )
     mail_url: SecretStr = Field(
         default=SecretStr(""),
-        description="smtp://user:password@host:587 or smtps://…; empty: .eml files in .mlops/mailbox",
+        description="smtp://user:password@host:587 or smtps://…; empty: files in .mlops/mailbox",
     )
     mail_from: str = Field(default="mlops@localhost", description="Sender of alert mails")
     mail_to: str = Field(default="team@localhost", description="Receivers, separated by commas")
@@ -51,10 +54,12 @@ class Settings(BaseSettings):
     prefect_port: int = Field(default=4200, ge=0, le=65535, description="Port of Prefect's server")
     serve_workers: int = Field(default=1, ge=1, le=64, description="Serving worker processes")
     token: SecretStr = Field(
-        default=SecretStr(""), description="Bearer token of the scoring server; empty: loopback only"
+        default=SecretStr(""),
+        description="Bearer token of the server; empty: loopback only",
     )
     payloads: Literal["keep", "hash"] = Field(
-        default="keep", description="Whether the prediction log keeps features; `hash`: no retraining"
+        default="keep",
+        description="Whether predictions keep their features; hash: no retraining",
     )
     poll_s: float = Field(default=2.0, gt=0, description="How often the server polls the registry")
     threads: int = Field(default=0, ge=0, description="Torch threads; 0: the library's choice")
@@ -75,6 +80,12 @@ def load_settings(layout: Layout) -> Settings:
     """Read the environment and the root's `.env`.
 
     Raises:
-        pydantic.ValidationError: if a variable has the wrong type or range.
+        UsageError: if a variable has the wrong type or range; names it, never its value.
     """
-    return Settings(_env_file=layout.root / ".env")  # type: ignore[call-arg]
+    try:
+        return Settings(_env_file=layout.root / ".env")
+    except ValidationError as error:
+        first = error.errors(include_input=False)[0]
+        name = "MLOPS_" + "_".join(str(part) for part in first["loc"]).upper()
+        msg = f"environment or .env: {name}: {first['msg']}; see .env.example"
+        raise UsageError(msg) from None

@@ -69,7 +69,7 @@ def _parse(path: Path) -> tuple[dict[str, Any], Lines]:
     return tree, lines
 
 
-def _build(path: Path, node: yaml.Node, key: tuple[str, ...], lines: Lines, seen: set[int]) -> Any:  # noqa: ANN401 - YAML is untyped until the view has typed it
+def _build(path: Path, node: yaml.Node, key: tuple[str, ...], lines: Lines, seen: set[int]) -> Any:
     """Turn nodes into plain values, refusing what YAML forgives: duplicates, aliases, objects."""
     if id(node) in seen:
         raise _error(path, lines, key, "is an alias; write the value out")

@@ -1,0 +1,98 @@
+"""The one command. Verbs are listed as text and imported when called, so that help is instant."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from mlops.errors import EXIT_ERROR, EXIT_USAGE, MlopsError
+
+if TYPE_CHECKING:
+    import cyclopts
+
+_STEPS = {
+    "collect": "Write labelled predictions, not yet collected, as a shard of production rows",
+    "ingest": "Read the source and production rows into a versioned snapshot",
+    "validate": "Check the snapshot with Great Expectations; stop on bad data (exit 12)",
+    "prepare": "Split the snapshot; compute statistics on training rows only",
+    "tune": "Search hyper-parameters with Optuna",
+    "train": "Train the model and export it to one ONNX file",
+    "evaluate": "Score the exported file: metrics, intervals, slices, plots",
+    "register": "Log the candidate to MLflow as a verified model version",
+    "promote": "Judge the candidate against the champion and move the alias (--exit-code: 11)",
+    "monitor": "Judge every complete window of predictions (--exit-code: 10 on drift)",
+    "announce": "Tell an incident's thread what its retrain came to",
+    "reconcile": "Repair aliases after a crash; record moves made in the MLflow UI",
+    "rollback": "Put the previous (or a named) version back in service",
+}
+_VERBS = {
+    "serve": ("mlops.cli.serve:serve", "Serve the champion over HTTP and follow its alias"),
+    "up": ("mlops.cli.up:up", "Start Prefect, MLflow, the scoring server and the monitors"),
+    "status": ("mlops.cli.status:status", "Say what is in service, since when, why; what is wrong"),
+    "doctor": ("mlops.cli.doctor:doctor", "Check versions, ports, disk, locks, mail, GPU"),
+    "history": ("mlops.cli.history:history", "List every decision: who, when, why, from, to"),
+    "report": ("mlops.cli.report:report", "Make the Evidently report of windows that lack one"),
+    "mail": ("mlops.cli.mail:app", "Preview a mail; deliver what waits in the outbox"),
+    "config": ("mlops.cli.config:app", "Show or check parameters and settings"),
+    "init": ("mlops.cli.init:init", "Make this clone yours: name, source"),
+    "demo": ("mlops.cli.demo:demo", "Run the whole story in .mlops/demo/, in minutes"),
+}
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run one verb and exit: 0 ok, 1 error, 2 usage, 10 drift, 11 refused, 12 check failed."""
+    import cyclopts
+
+    from mlops.log import quieten
+
+    quieten()
+    app = _app()
+    try:
+        code = app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
+    except cyclopts.CycloptsError as error:
+        _fail(" ".join(str(error).split()) + "; see: mlops --help", EXIT_USAGE)
+    except MlopsError as error:
+        _fail(str(error), error.exit_code)
+    except KeyboardInterrupt:
+        _fail("interrupted", 130)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(EXIT_ERROR)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _app() -> cyclopts.App:
+    import cyclopts
+
+    app = cyclopts.App(
+        name="mlops",
+        help="The model that keeps itself right.",
+        version=_version,
+        result_action="return_value",
+        help_format="plaintext",
+    )
+    loop = cyclopts.Group("Steps", sort_key=0)
+    verbs = cyclopts.Group("Verbs", sort_key=1)
+    for name, text in _STEPS.items():
+        app.command(f"mlops.cli.step:{name}", name=name, help=text, group=loop)
+    for name, (target, text) in _VERBS.items():
+        app.command(target, name=name, help=text, group=verbs)
+    app.register_install_completion_command(group=verbs)
+    return app
+
+
+def _version() -> str:
+    from importlib.metadata import version
+
+    return version("mlops")
+
+
+def _fail(message: str, code: int) -> None:
+    """Print one line to stderr and exit."""
+    print("error: " + message.replace("\n", " "), file=sys.stderr)
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,158 @@
+"""One verb per step; every one goes through `run_step`."""
+
+from __future__ import annotations
+
+import json as json_lib
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mlops.site import Report
+
+
+def _run(name: str, *, json: bool, options: frozenset[str] = frozenset()) -> int:
+    from mlops.layout import Layout, find_root
+    from mlops.log import configure
+    from mlops.run import run_step
+    from mlops.settings import load_settings
+
+    layout = Layout(find_root())
+    settings = load_settings(layout)
+    configure(settings.log_level)
+    report = run_step(name, layout, settings, options=options)
+    _show(name, report, json=json)
+    return report.exit_code
+
+
+def _show(name: str, report: Report, *, json: bool) -> None:
+    if json:
+        content = {"step": name, **asdict(report)}
+        del content["markdown"]
+        print(json_lib.dumps(content, indent=2))
+    else:
+        print(f"{name}: {report.summary}")
+
+
+def _flags(**given: bool) -> frozenset[str]:
+    return frozenset(name.replace("_", "-") for name, value in given.items() if value)
+
+
+def collect(*, json: bool = False) -> int:
+    """Write labelled predictions, not yet collected, as one immutable shard of production rows.
+
+    Args:
+        json: Print the report as JSON.
+    """
+    return _run("collect", json=json)
+
+
+def ingest(*, json: bool = False) -> int:
+    """Read the source and production rows into a versioned snapshot.
+
+    Args:
+        json: Print the report as JSON.
+    """
+    return _run("ingest", json=json)
+
+
+def validate(*, json: bool = False) -> int:
+    """Check the snapshot with Great Expectations; bad data stops the loop with exit code 12.
+
+    Args:
+        json: Print the report as JSON.
+    """
+    return _run("validate", json=json)
+
+
+def prepare(*, json: bool = False) -> int:
+    """Split the snapshot into arrays; statistics come from training rows only.
+
+    Args:
+        json: Print the report as JSON.
+    """
+    return _run("prepare", json=json)
+
+
+def tune(*, json: bool = False) -> int:
+    """Search hyper-parameters with Optuna; resumes where it was killed.
+
+    Args:
+        json: Print the report as JSON.
+    """
+    return _run("tune", json=json)
+
+
+def train(*, json: bool = False) -> int:
+    """Train with the best trial's parameters and export one ONNX file; resumes.
+
+    Args:
+        json: Print the report as JSON.
+    """
+    return _run("train", json=json)
+
+
+def evaluate(*, json: bool = False) -> int:
+    """Score the exported file: metrics with intervals, slices, plots.
+
+    Args:
+        json: Print the report as JSON.
+    """
+    return _run("evaluate", json=json)
+
+
+def register(*, json: bool = False) -> int:
+    """Log the candidate to MLflow as a verified model version; once.
+
+    Args:
+        json: Print the report as JSON.
+    """
+    return _run("register", json=json)
+
+
+def promote(*, again: bool = False, exit_code: bool = False, json: bool = False) -> int:
+    """Judge the candidate against the champion; on `promote`, move the alias.
+
+    Args:
+        again: Judge a version anew that has been decided on these very rows.
+        exit_code: End with 11 if the candidate was not promoted.
+        json: Print the report as JSON.
+    """
+    return _run("promote", json=json, options=_flags(again=again, exit_code=exit_code))
+
+
+def monitor(*, exit_code: bool = False, json: bool = False) -> int:
+    """Judge every complete window of predictions; open, update or close incidents.
+
+    Args:
+        exit_code: End with 10 if a window is in alarm.
+        json: Print the report as JSON.
+    """
+    return _run("monitor", json=json, options=_flags(exit_code=exit_code))
+
+
+def announce(*, json: bool = False) -> int:
+    """Tell an incident's mail thread what its retrain came to.
+
+    Args:
+        json: Print the report as JSON.
+    """
+    return _run("announce", json=json)
+
+
+def reconcile(*, json: bool = False) -> int:
+    """Make the registry's aliases agree with the ledger; record moves made by people.
+
+    Args:
+        json: Print the report as JSON.
+    """
+    return _run("reconcile", json=json)
+
+
+def rollback(*, to: str = "", json: bool = False) -> int:
+    """Put the previous version, or a named one, back in service.
+
+    Args:
+        to: Version to go back to; the previous champion if left out.
+        json: Print the report as JSON.
+    """
+    return _run("rollback", json=json, options=frozenset({f"to={to}"} if to else ()))

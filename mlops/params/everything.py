@@ -1,0 +1,51 @@
+"""Every section at once, for those who check or show the whole file; no step reaches this."""
+
+from __future__ import annotations
+
+from mlops.params.base import View
+from mlops.params.checks import ChecksSection
+from mlops.params.data import DataSection
+from mlops.params.evaluate import EvaluateSection
+from mlops.params.gate import GateSection
+from mlops.params.model import ModelSection
+from mlops.params.monitoring import MonitoringSection
+from mlops.params.project import ProjectSection
+from mlops.params.split import SplitSection
+from mlops.params.train import TrainSection
+from mlops.params.trigger import TriggerSection
+from mlops.params.tune import TuneSection
+
+
+class Everything(View):
+    """The whole of `params.yaml`."""
+
+    project: ProjectSection
+    data: DataSection
+    checks: ChecksSection
+    split: SplitSection
+    model: ModelSection
+    tune: TuneSection
+    train: TrainSection
+    evaluate: EvaluateSection
+    gate: GateSection
+    monitoring: MonitoringSection
+    trigger: TriggerSection
+
+
+def advice(params: Everything) -> list[str]:
+    """Return one line for every pair of values that are each valid and together make no sense."""
+    found = []
+    expected = params.trigger.min_new_labels * params.split.test * params.split.recent_share
+    if expected < params.gate.min_rows:
+        found.append(
+            f"trigger.min_new_labels = {params.trigger.min_new_labels}: of so many labels about "
+            f"{expected:.0f} reach the gate, which wants gate.min_rows = {params.gate.min_rows}; "
+            f"the first retrain would end inconclusive. Raise the former to "
+            f"{params.gate.min_rows / (params.split.test * params.split.recent_share):.0f}"
+        )
+    if params.monitoring.min_rows > params.monitoring.window_rows:
+        found.append(
+            f"monitoring.min_rows = {params.monitoring.min_rows} exceeds window_rows = "
+            f"{params.monitoring.window_rows}: no window would ever be judged. Lower the former"
+        )
+    return found
