@@ -153,3 +153,8 @@ class Layout:
     def ports(self) -> Path:
         """Ports, chosen once and kept so that links in mails stay valid."""
         return self.state / "ports.json"
+
+    @property
+    def parts(self) -> Path:
+        """What `mlops up` knows of its parts; absent while it does not run."""
+        return self.state / "parts.json"

@@ -24,7 +24,8 @@ class Site:
         work: folder for half-done work, keyed by the hash of the step's dependencies and
             parameters; survives a kill, so that the next run resumes.
         staged: declared output → the fresh folder that stands in for it until the step ends.
-        options: flags of this one call that leave no trace in a result, such as `again`.
+        options: flags of this one call that leave no trace in a result, such as `again`, or
+            `name=value`: `reason=drift`, `incident=…`, `actor=…`, `to=3`.
     """
 
     layout: Layout
@@ -37,6 +38,11 @@ class Site:
     def out(self, declared: Path) -> Path:
         """Return where to write a declared output; it replaces the old one when the step ends."""
         return self.staged.get(declared, declared)
+
+    def option(self, name: str, default: str = "") -> str:
+        """Return the value of the option `name=value`, or the default if it was not given."""
+        given = [o.partition("=")[2] for o in self.options if o.startswith(f"{name}=")]
+        return given[0] if given else default
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import chdir, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -52,10 +52,13 @@ def locked_md5s(root: Path) -> dict[str, str]:
     }
 
 
-def _repo(root: Path) -> Any:
+@contextmanager
+def _repo(root: Path) -> Iterator[Any]:
+    """Open a repository from within: DVC takes names of stages relative to the working folder."""
     from dvc.repo import Repo
 
-    return Repo(str(root))
+    with chdir(root), Repo(str(root)) as repo:
+        yield repo
 
 
 @contextmanager

@@ -36,7 +36,7 @@ _VERBS = {
     "mail": ("mlops.cli.mail:app", "Preview a mail; deliver what waits in the outbox"),
     "config": ("mlops.cli.config:app", "Show or check parameters and settings"),
     "init": ("mlops.cli.init:init", "Make this clone yours: name, source"),
-    "demo": ("mlops.cli.demo:demo", "Run the whole story in .mlops/demo/, in minutes"),
+    "demo": ("mlops.cli.demo.story:demo", "Run the whole story in .mlops/demo/, in minutes"),
 }
 
 
@@ -50,6 +50,8 @@ def main(arguments: list[str] | None = None) -> None:
     app = _app()
     try:
         code = app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
+    except cyclopts.UnknownCommandError as error:
+        _fail(_unknown(str((error.unused_tokens or [""])[0])), EXIT_USAGE)
     except cyclopts.CycloptsError as error:
         _fail(" ".join(str(error).split()) + "; see: mlops --help", EXIT_USAGE)
     except MlopsError as error:
@@ -80,6 +82,15 @@ def _app() -> cyclopts.App:
         app.command(target, name=name, help=text, group=verbs)
     app.register_install_completion_command(group=verbs)
     return app
+
+
+def _unknown(word: str) -> str:
+    """Name the nearest verb; the library's own message would import every one of them."""
+    import difflib
+
+    near = difflib.get_close_matches(word, [*_STEPS, *_VERBS], n=1)
+    guess = f"; did you mean {near[0]}?" if near else ""
+    return f"Unknown command {word!r}{guess}; see: mlops --help"
 
 
 def _version() -> str:

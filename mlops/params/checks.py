@@ -15,7 +15,8 @@ class ChecksSection(Section):
     min_class_share: float = Field(ge=0.0, lt=1.0)
     """Smallest share of labelled rows that each class may have."""
     max_duplicate_share: float = Field(ge=0.0, le=1.0)
-    """Largest share of rows whose near-duplicate group holds another row too."""
+    """Largest share of base rows with a near-copy of another entity among the base rows, and of
+    held-out rows with a near-copy among the training rows."""
     max_conflict_share: float = Field(ge=0.0, le=1.0)
     """Largest share of base rows with equal features and different labels."""
     max_unlabelled_share: float = Field(ge=0.0, le=1.0)

@@ -56,7 +56,7 @@ def database(site: Site) -> Iterator[sa.Engine]:
         engine.dispose()
 
 
-def _tune_sqlite(connection: Any, _record: object) -> None:  # noqa: ANN401 - the driver's own type
+def _tune_sqlite(connection: Any, _record: object) -> None:
     cursor = connection.cursor()
     for pragma in ("journal_mode=WAL", "synchronous=FULL", f"busy_timeout={_BUSY_MS}"):
         cursor.execute(f"PRAGMA {pragma}")

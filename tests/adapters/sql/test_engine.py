@@ -49,9 +49,16 @@ def test_the_database_refuses_to_change_the_ledger(url: str, statement: str) -> 
         held = connection.execute(sa.select(sa.func.count()).select_from(ledger)).scalar_one()
         connection.execute(
             ledger.insert().values(
-                project="p", number=held + 1, at_s=0.0, kind="decided", key=f"k{held}", actor="me",
-                body="{}", prev_hash="", hash=f"h{held}",
-            )  # fmt: skip
+                project="p",
+                number=held + 1,
+                at_s=0.0,
+                kind="decided",
+                key=f"k{held}",
+                actor="me",
+                body="{}",
+                prev_hash="",
+                hash=f"h{held}",
+            )
         )
     with pytest.raises(sa.exc.DBAPIError, match="append-only"), engine.begin() as connection:
         connection.execute(sa.text(statement))

@@ -1,0 +1,57 @@
+"""Keyed Prefect artifacts: what a person looks at after a run, under the same key every time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from prefect.artifacts import create_markdown_artifact, create_table_artifact
+
+if TYPE_CHECKING:
+    from flows.project import Project
+    from mlops.site import Report
+
+KEYS = {"validate": "data-checks", "promote": "decision", "monitor": "drift"}
+"""Step → key of the artifact that its report's text becomes."""
+COMPARISON = "champion-vs-candidate"
+LINKS = "links"
+
+
+def publish(project: Project, step: str, report: Report) -> None:
+    """Publish a step's report under its key, if it has one; `promote` also gives the comparison."""
+    key = KEYS.get(step)
+    if key is None:
+        return
+    text = report.markdown or f"# {step}\n\n{report.summary}\n"
+    create_markdown_artifact(key=_key(project, key), markdown=text, description=report.summary)
+    if step == "promote":
+        rows = [{"figure": name, "value": _shown(value)} for name, value in report.facts.items()]
+        create_table_artifact(key=_key(project, COMPARISON), table=rows, description=report.summary)
+
+
+def publish_links(project: Project, facts: dict[str, str | int | float | bool | None]) -> None:
+    """Publish where to look: MLflow's pages, reports on disk, the scoring server."""
+    from mlops.adapters.ports import read_ports
+
+    layout, ports = project.layout, read_ports(project.layout, project.settings)
+    mlflow = project.settings.mlflow_ui_url or f"http://{project.settings.host}:{ports.mlflow}"
+    model = f"{mlflow}/#/models/{project.name}"
+    lines = ["# Links", "", f"- [Model versions in MLflow]({model})"]
+    if version := facts.get("version"):
+        lines.append(f"- [Version {version}]({model}/versions/{version})")
+    lines += [
+        f"- Scoring server: http://{project.settings.host}:{ports.serve}",
+        f"- Data checks: `{layout.checks}`",
+        f"- Evaluation: `{layout.evaluation}`",
+        f"- Decisions: `{layout.decisions}`",
+        f"- Mailbox: `{layout.mailbox}`",
+    ]
+    create_markdown_artifact(key=_key(project, LINKS), markdown="\n".join(lines) + "\n")
+
+
+def _key(project: Project, key: str) -> str:
+    """Return the artifact's key; clones that share a server must not share a page."""
+    return f"{project.name}-{key}"
+
+
+def _shown(value: str | float | bool | None) -> str:  # noqa: FBT001 - a fact's value
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,50 @@
+"""The flow `monitor`: judge every complete window; what happened becomes Prefect events."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from prefect import flow, get_run_logger
+from prefect.events import emit_event
+
+from flows.artifacts import publish
+from flows.project import open_project
+from flows.steps import step_task
+from mlops.log import quieten
+from mlops.site import Report
+
+if TYPE_CHECKING:
+    from flows.project import Project
+    from mlops.site import Event
+
+REQUESTED = "retrain.requested"
+
+
+@flow(name="monitor", flow_run_name="monitor", persist_result=False)
+def monitor() -> str:
+    """Compare new predictions with the reference; open, update or close incidents."""
+    quieten()
+    project = open_project()
+    state = step_task("monitor")(project, False, return_state=True)  # noqa: FBT003 - a task's parameters are positional
+    report = state.result()
+    if not isinstance(report, Report):
+        msg = f"step monitor returned {type(report).__name__}, not a Report"
+        raise TypeError(msg)
+    for event in report.events:
+        emit(project, event)
+        get_run_logger().info("event %s: %s", event.name, event.resource)
+    publish(project, "monitor", report)
+    return report.summary
+
+
+def emit(project: Project, event: Event) -> None:
+    """Send one event of ours to Prefect, whose automations may act on it."""
+    emit_event(
+        event=event.name,
+        resource={
+            "prefect.resource.id": project.resource(event.resource),
+            "prefect.resource.name": event.resource,
+            "mlops.project": project.name,
+        },
+        payload=dict(event.payload),
+    )

@@ -1,0 +1,63 @@
+"""The record of a retrain, kept by the flow that runs it: started once, always ended."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from mlops.adapters import retrains
+from mlops.adapters.sql.engine import open_database
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import sqlalchemy as sa
+
+    from flows.project import Project
+
+
+def begin(project: Project, *, reason: str, incident: str | None) -> str:
+    """Mark the retrain that was asked for as running, or record one that a person started.
+
+    Returns:
+        The retrain's id; empty if an incident's event came again after its retrain had ended:
+        such a run finds nothing to do, and must not count against the trigger's budget.
+    """
+    now_s = datetime.now(UTC).timestamp()
+    with _transaction(project) as connection:
+        retrains.expire(connection, project.name, now_s=now_s)
+        asked = retrains.in_flight(connection, project.name)
+        if asked is None and incident:
+            return ""
+        if asked is None:
+            asked = retrains.request(
+                connection, project.name, reason=reason, incident=None, now_s=now_s
+            )
+        retrains.start(connection, asked.id)
+        return asked.id
+
+
+def finish(project: Project, outcome: str) -> bool:
+    """Record how the retrain in flight ended; False if `announce` or another run did so before.
+
+    Args:
+        project: the root.
+        outcome: promote, reject, inconclusive or failed.
+    """
+    now_s = datetime.now(UTC).timestamp()
+    with _transaction(project) as connection:
+        running = retrains.in_flight(connection, project.name)
+        if running is None:
+            return False
+        return retrains.end(connection, running.id, outcome=outcome, now_s=now_s)
+
+
+@contextmanager
+def _transaction(project: Project) -> Iterator[sa.Connection]:
+    engine = open_database(project.settings.database(project.layout))
+    try:
+        with engine.begin() as connection:
+            yield connection
+    finally:
+        engine.dispose()

@@ -1,0 +1,81 @@
+"""The flow `train`: every step of a retrain, in order, ending in one decision."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from prefect import flow, get_run_logger
+
+from flows.artifacts import publish, publish_links
+from flows.project import open_project
+from flows.retraining import begin, finish
+from flows.steps import step_task
+from mlops.log import quieten
+from mlops.run import LOOP, run_step
+from mlops.site import Report
+
+if TYPE_CHECKING:
+    from prefect import Flow
+    from prefect.client.schemas.objects import FlowRun, State
+
+    from flows.project import Project
+
+Facts = dict[str, str | int | float | bool | None]
+
+
+def _release(_flow: Flow[..., Any], _run: FlowRun, _state: State[Any]) -> None:
+    """End the record of a run that was killed, so that it does not block the next retrain."""
+    finish(open_project(), "failed")
+
+
+@flow(
+    name="train",
+    flow_run_name="train: {reason}",
+    persist_result=False,
+    validate_parameters=True,
+    on_crashed=[_release],
+    on_cancellation=[_release],
+)
+def train(reason: str = "by hand", incident: str | None = None, force: bool = False) -> str:  # noqa: FBT001, FBT002 - a flow's parameters are a form in the UI
+    """Collect, check, tune, train, judge, and promote what is better.
+
+    Args:
+        reason: Why this retrain was started; names the run and stands in the decision.
+        incident: Id of the incident that asked for it; its mail thread hears the outcome.
+        force: Run every stage, even those that DVC calls unchanged.
+    """
+    quieten()
+    project = open_project()
+    logger = get_run_logger()
+    retrain = begin(project, reason=reason, incident=incident)
+    logger.info("%s: %s", retrain, reason)
+    outcome, facts = "failed", Facts()
+    try:
+        logger.info(run_step("reconcile", project.layout, project.settings).summary)
+        for name in LOOP:
+            report = _run(project, name, force=force)
+            if report is not None:
+                facts |= report.facts
+                if name == "promote":
+                    outcome = str(report.facts.get("verdict", "failed"))
+    finally:
+        # Whoever waits for this retrain hears how it ended, above all when it failed.
+        try:
+            _run(project, "announce", force=force)
+        finally:
+            finish(project, outcome)
+            publish_links(project, facts)
+    return outcome
+
+
+def _run(project: Project, name: str, *, force: bool) -> Report | None:
+    """Run one step as a task; return its report, or nothing if it was cached."""
+    state = step_task(name)(project, force, return_state=True)
+    if state.name == "Cached":
+        return None
+    report = state.result()
+    if not isinstance(report, Report):
+        msg = f"step {name} returned {type(report).__name__}, not a Report"
+        raise TypeError(msg)
+    publish(project, name, report)
+    return report

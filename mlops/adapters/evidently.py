@@ -1,0 +1,98 @@
+"""Evidently's page of a window, made of our numbers and held against our verdict."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING, Any
+
+from mlops.adapters.files import replacing
+from mlops.core.columns import PREDICTED
+from mlops.errors import MonitorError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pandas as pd
+
+    from mlops.core.alarm import Verdict
+    from mlops.core.columns import Columns
+
+TOLERANCE = 1e-9
+"""Largest difference between Evidently's value of a column and ours."""
+
+
+def make_report(reference: Columns, window: Columns, verdict: Verdict, folder: Path) -> None:
+    """Write `report.html` and `report.json` of a window, with our methods and thresholds.
+
+    Args:
+        reference: of the version that predicted.
+        window: the window's sound rows.
+        verdict: what the trigger acted on.
+        folder: the window's folder.
+
+    Raises:
+        MonitorError: if Evidently computes another number or counts other columns as drifted
+            than the verdict: page and trigger must be the same thing.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Evidently's own, of litestar and numpy
+        snapshot = _run(reference, window, verdict)
+        _compare(snapshot.dict(), verdict, folder.name)
+        with replacing(folder / "report.html") as temporary:
+            snapshot.save_html(str(temporary))
+        with replacing(folder / "report.json") as temporary:
+            snapshot.save_json(str(temporary))
+
+
+def values(content: dict[str, Any]) -> dict[str, float]:
+    """Return the statistic of each column in a report, by the column's name."""
+    return {
+        metric["config"]["column"]: float(metric["value"])
+        for metric in content["metrics"]
+        if metric["config"]["type"].endswith(":ValueDrift")
+    }
+
+
+def _run(reference: Columns, window: Columns, verdict: Verdict) -> Any:  # Evidently's snapshot
+    from evidently import DataDefinition, Dataset, Report
+    from evidently.presets import DataDriftPreset
+
+    definition = DataDefinition(
+        numerical_columns=list(reference.names), categorical_columns=[PREDICTED]
+    )
+    old, new = (Dataset.from_pandas(_frame(c), definition) for c in (reference, window))
+    preset = DataDriftPreset(
+        columns=[c.column for c in verdict.columns],
+        per_column_method={c.column: c.method for c in verdict.columns},
+        per_column_threshold={c.column: c.threshold for c in verdict.columns},
+    )
+    return Report([preset]).run(new, old)
+
+
+def _frame(rows: Columns) -> pd.DataFrame:
+    import pandas as pd
+
+    table = pd.DataFrame(rows.values, columns=list(rows.names))
+    table[PREDICTED] = rows.predicted.astype(str)
+    return table
+
+
+def _compare(content: dict[str, Any], verdict: Verdict, window: str) -> None:
+    told = values(content)
+    for column in verdict.columns:
+        there = told.get(column.column)
+        if there is None or abs(there - column.value) > TOLERANCE:
+            msg = (
+                f"window {window}: {column.column} is {column.value:.12g} in our verdict and "
+                f"{there} in Evidently's report; do not trust either, report this as a defect"
+            )
+            raise MonitorError(msg)
+    counted = next(
+        int(metric["value"]["count"])
+        for metric in content["metrics"]
+        if metric["config"]["type"].endswith(":DriftedColumnsCount")
+    )
+    ours = sum(c.drifted for c in verdict.columns)
+    if counted != ours:
+        msg = f"window {window}: {ours} columns drifted by our verdict, {counted} by Evidently"
+        raise MonitorError(msg)

@@ -1,0 +1,94 @@
+"""The ledger as people read it: who put which version in service, when and why."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from mlops.adapters.ledger import MOVES, Entry, Ledger
+from mlops.adapters.reconcile import Note
+from mlops.adapters.registry import Registration
+from mlops.adapters.sql.engine import database
+from mlops.core import wording
+from mlops.core.canonical import from_json
+from mlops.core.decision import Decision
+
+if TYPE_CHECKING:
+    from mlops.site import Site
+
+
+@dataclass(frozen=True)
+class Moment:
+    """One line of history.
+
+    Attributes:
+        number: of the ledger's row.
+        at_s: when, seconds since 1970.
+        kind: `registered`, `decided`, `rollback` or `observed`.
+        actor: who.
+        version: the version that it is about; nothing if the alias was removed.
+        before: the version in service before.
+        after: the version in service after.
+        outcome: of a decision: `promote`, `reject`, `inconclusive`; else empty.
+        decision: a decision's id; else empty.
+        why: in a sentence.
+    """
+
+    number: int
+    at_s: float
+    kind: str
+    actor: str
+    version: str | None
+    before: str | None
+    after: str | None
+    outcome: str
+    decision: str
+    why: str
+
+
+def history(site: Site, project: str) -> tuple[Moment, ...]:
+    """Return what happened to the project's versions, the newest first.
+
+    Raises:
+        LedgerError: if the record was changed outside this program.
+        Unavailable: if the database does not answer.
+    """
+    with database(site) as engine:
+        ledger = Ledger(engine, project)
+        ledger.verify_chain()
+        entries = ledger.entries()
+    shown = [e for e in entries if e.kind in (*MOVES, "registered")]
+    return tuple(_moment(entry) for entry in reversed(shown))
+
+
+def find_decision(site: Site, project: str, decision_id: str) -> Decision | None:
+    """Return a decision by its id, from the ledger."""
+    with database(site) as engine:
+        entries = Ledger(engine, project).entries()
+    made = (from_json(Decision, e.body) for e in entries if e.kind == "decided")
+    return next((d for d in made if d.id == decision_id), None)
+
+
+def last_decision(site: Site, project: str) -> Decision | None:
+    """Return the newest decision, from the ledger."""
+    with database(site) as engine:
+        entries = Ledger(engine, project).entries()
+    bodies = [e.body for e in entries if e.kind == "decided"]
+    return from_json(Decision, bodies[-1]) if bodies else None
+
+
+def _moment(entry: Entry) -> Moment:
+    outcome, decision_id, version = "", "", entry.to_version
+    if entry.kind == "decided":
+        decision = from_json(Decision, entry.body)
+        outcome, decision_id = decision.verdict.outcome, decision.id
+        version, why = decision.candidate.version, wording.summary(decision)
+    elif entry.kind == "registered":
+        known = from_json(Registration, entry.body)
+        why = f"registered version {version}, trained for {known.reason}"
+    else:
+        why = from_json(Note, entry.body).words
+    return Moment(
+        entry.number, entry.at_s, entry.kind, entry.actor, version, entry.from_version,
+        entry.to_version, outcome, decision_id, why,
+    )  # fmt: skip

@@ -1,0 +1,173 @@
+"""Incidents in SQL: opened once, updated by later windows, resolved when cleared."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal
+
+import sqlalchemy as sa
+
+from mlops.adapters.sql.tables import incidents, silences
+from mlops.core.alert import ColumnChange
+from mlops.errors import UsageError
+
+if TYPE_CHECKING:
+    from mlops.core.alert import Stage
+
+Kind = Literal["drift", "quality", "serving"]
+State = Literal["open", "resolved"]
+_MOST_WINDOWS = 200  # remembered by id; an incident that never ends must not grow for ever
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What is known of an incident.
+
+    Attributes:
+        windows: its alarming windows, oldest first.
+        since_seq: first prediction of its first window.
+        opened_seq: last prediction of the window that opened it.
+        resolved_seq: last prediction of the window that resolved it.
+        columns: the columns that moved most in the worst window, the strongest first.
+        breaks: failed quality checks of the newest window.
+        severity: 1 to 5, the worst so far.
+        labelled: labelled predictions that measure.
+        accuracy: measured on them.
+        reference_accuracy: accuracy on the reference.
+        triage: `quality`, `costly`, `harmless` or `unclear`.
+        advice: the triage in words.
+        trigger: why the trigger last answered as it did, in one word.
+        answer: that answer in words.
+        due: mails that are to be sent, in order.
+        notified: mails that were handed to the outbox.
+    """
+
+    windows: tuple[str, ...] = ()
+    since_seq: int = 0
+    opened_seq: int = 0
+    resolved_seq: int = 0
+    columns: tuple[ColumnChange, ...] = ()
+    breaks: tuple[str, ...] = ()
+    severity: int = 1
+    labelled: int = 0
+    accuracy: float | None = None
+    reference_accuracy: float | None = None
+    triage: str = "unclear"
+    advice: str = ""
+    trigger: str = ""
+    answer: str = ""
+    due: tuple[Stage, ...] = ()
+    notified: tuple[Stage, ...] = ()
+
+    def to_notify(self) -> tuple[Stage, ...]:
+        """Return the mails that are due and not handed over yet."""
+        return tuple(stage for stage in self.due if stage not in self.notified)
+
+
+@dataclass(frozen=True)
+class Incident:
+    """One drift, quality or serving alarm, from detection to resolution."""
+
+    id: str
+    project: str
+    kind: Kind
+    cause: str
+    version: str
+    state: State
+    opened_s: float
+    updated_s: float
+    resolved_s: float | None
+    body: Findings
+
+
+def open_once(connection: sa.Connection, incident: Incident) -> Incident:
+    """Insert an incident, unless one of its kind is open already: then return that one.
+
+    Call it inside a transaction that has taken `windows.serialise`.
+    """
+    held = find_open(connection, incident.project, incident.kind)
+    if held is not None:
+        return held
+    connection.execute(incidents.insert().values(_values(incident)))
+    return incident
+
+
+def save(connection: sa.Connection, incident: Incident) -> None:
+    """Write what changed of an incident."""
+    shown = incident.body.windows[-_MOST_WINDOWS:]
+    values = _values(replace(incident, body=replace(incident.body, windows=shown)))
+    connection.execute(incidents.update().where(incidents.c.id == incident.id).values(values))
+
+
+def find_open(connection: sa.Connection, project: str, kind: Kind) -> Incident | None:
+    """Return the open incident of a kind, if there is one."""
+    return next((i for i in find_all_open(connection, project) if i.kind == kind), None)
+
+
+def find_all_open(connection: sa.Connection, project: str) -> tuple[Incident, ...]:
+    """Return every open incident of a project, oldest first."""
+    mine = (incidents.c.project == project) & (incidents.c.state == "open")
+    query = sa.select(incidents).where(mine).order_by(incidents.c.opened_s)
+    return tuple(_incident(row) for row in connection.execute(query))
+
+
+def recent(connection: sa.Connection, project: str, limit: int = 50) -> tuple[Incident, ...]:
+    """Return the incidents that changed last, newest first."""
+    query = (
+        sa.select(incidents)
+        .where(incidents.c.project == project)
+        .order_by(incidents.c.updated_s.desc(), incidents.c.id)
+        .limit(limit)
+    )
+    return tuple(_incident(row) for row in connection.execute(query))
+
+
+def get(connection: sa.Connection, project: str, incident: str) -> Incident:
+    """Return one incident.
+
+    Raises:
+        UsageError: if there is none of that id.
+    """
+    mine = (incidents.c.project == project) & (incidents.c.id == incident)
+    row = connection.execute(sa.select(incidents).where(mine)).first()
+    if row is None:
+        msg = f"incident {incident}: unknown in project {project}; see: mlops status"
+        raise UsageError(msg)
+    return _incident(row)
+
+
+def silence(
+    connection: sa.Connection, project: str, incident: str, *, until_s: float, by: str
+) -> None:
+    """Hold back an incident's mails until a time."""
+    connection.execute(
+        silences.insert().values(
+            id=uuid.uuid4().hex, project=project, incident=incident, until_s=until_s, by=by
+        )
+    )
+
+
+def silenced(connection: sa.Connection, project: str, incident: str, *, now_s: float) -> bool:
+    """Say whether somebody holds back an incident's mails now."""
+    mine = (silences.c.project == project) & (silences.c.incident == incident)
+    query = sa.select(sa.func.max(silences.c.until_s)).where(mine)
+    return float(connection.scalar(query) or 0.0) > now_s
+
+
+def _values(incident: Incident) -> dict[str, object]:
+    body = json.dumps(asdict(incident.body), sort_keys=True, allow_nan=False)
+    return {**vars(incident), "cause": incident.cause[:200], "body": body}
+
+
+def _incident(row: sa.Row[Any]) -> Incident:
+    fields = [name for name in Incident.__dataclass_fields__ if name != "body"]
+    values = {name: getattr(row, name) for name in fields}
+    body = json.loads(row.body)
+    if row.kind == "serving":  # written by the server, which has a reason and nothing else
+        return Incident(**values, body=Findings(triage="quality", advice=str(body.get("reason"))))
+    columns = tuple(ColumnChange(**column) for column in body.pop("columns"))
+    lists = {name: tuple(value) for name, value in body.items() if isinstance(value, list)}
+    findings = Findings(**{**body, **lists, "columns": columns})
+    return Incident(**values, body=findings)

@@ -1,0 +1,187 @@
+"""Turn an alert into a mail: subject, thread, text, HTML and one sheet of pictures."""
+
+from __future__ import annotations
+
+import hashlib
+from contextlib import suppress
+from dataclasses import replace
+from datetime import UTC, datetime
+from email.errors import HeaderParseError
+from email.headerregistry import Address
+from email.message import EmailMessage
+from email.policy import SMTP
+from email.utils import parseaddr
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from mlops.adapters.mail.text import first_sentence, one_line
+from mlops.adapters.mail.thumbnails import sheet
+from mlops.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from jinja2 import Environment
+
+    from mlops.core.alert import Alert
+
+MAX_COLUMNS = 8
+MAX_LINKS = 10
+_TEMPLATES = Path(__file__).parent / "templates"
+_ROOT_STAGE = "detected"  # every thread hangs on this mail, whether or not it was ever sent
+_SHEET = "examples"
+_SCHEMES = frozenset({"http", "https", "file"})  # never javascript: or data:
+
+
+def compose(alert: Alert, sender: str, receivers: Sequence[str]) -> EmailMessage:
+    """Return the mail of an alert: text and HTML alternatives, threaded by its incident.
+
+    The first sentence of each answer (real? how bad? what next? must I act?) leads the mail, so
+    at nine words each they are its first forty; the rest of an answer follows under "In detail".
+
+    Args:
+        alert: what to say; every text in it may hold anything, it is made one safe line.
+        sender: address, or `Name <address>`.
+        receivers: addresses of the same form, at least one.
+
+    Raises:
+        UsageError: if an address is malformed or there is no receiver.
+    """
+    alert = _sanitised(alert)
+    picture = sheet(alert.reference, alert.current)
+    message = EmailMessage(policy=SMTP)
+    message["Subject"] = subject(alert)
+    message["From"] = _address(sender, "MLOPS_MAIL_FROM")
+    message["To"] = _receivers(receivers)
+    message["Date"] = datetime.fromtimestamp(alert.at_s, UTC)
+    message["Message-ID"] = message_id(alert, alert.stage)
+    if alert.stage != _ROOT_STAGE:
+        root = message_id(alert, _ROOT_STAGE)
+        message["In-Reply-To"] = root
+        message["References"] = root
+    message["Auto-Submitted"] = "auto-generated"  # RFC 3834: no out-of-office answers, please
+    message["List-Id"] = f"<alerts.{alert.project}.mlops>"
+    if alert.stage == "needs you":
+        message["Importance"] = "high"
+    text, html = _render(alert, pictures=picture is not None)
+    message.set_content(text, cte="quoted-printable")
+    message.add_alternative(html, subtype="html", cte="quoted-printable")
+    if picture is not None:
+        page = message.get_payload()[1]  # type: ignore[index]
+        page.add_related(  # type: ignore[union-attr]
+            picture, "image", "png", cid=f"<{_SHEET}>", disposition="inline",
+            filename=f"{_SHEET}.png",
+        )  # fmt: skip
+    return message
+
+
+def subject(alert: Alert) -> str:
+    """Return `[DRIFT:3] digits · brightness · detected`."""
+    head = f"[{alert.kind.upper()}:{alert.severity}]"
+    return one_line(f"{head} {alert.project} · {alert.cause} · {alert.stage}", 180)
+
+
+def message_id(alert: Alert, stage: str) -> str:
+    """Return the Message-ID of one stage of an incident: the same for ever, so threads hold."""
+    whole = f"{alert.project}\0{alert.incident}\0{stage}".encode()
+    return f"<{hashlib.sha256(whole).hexdigest()[:32]}@mlops.invalid>"
+
+
+def _render(alert: Alert, *, pictures: bool) -> tuple[str, str]:
+    answers = [
+        (label, *first_sentence(text))
+        for label, text in (
+            ("Real", alert.real), ("Effect", alert.how_bad),
+            ("Next", alert.next_step), ("You", alert.act),
+        )
+    ]  # fmt: skip
+    values = {
+        "alert": alert,
+        "subject": subject(alert),
+        "answers": answers,
+        "title": _title(alert),
+        "at": datetime.fromtimestamp(alert.at_s, UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        "links": [(label, url, urlsplit(url).scheme in _SCHEMES) for label, url in alert.links],
+        "widest": max((_ratio(c.value, c.threshold) for c in alert.columns), default=1.0),
+        "ratio": _ratio,
+        "sheet": f"cid:{_SHEET}" if pictures else "",
+        "shown": (min(6, len(alert.reference)), min(6, len(alert.current))),
+    }
+    environment = _environment()
+    return (
+        environment.get_template("alert.txt").render(values),
+        environment.get_template("alert.html").render(values),
+    )
+
+
+@cache
+def _environment() -> Environment:
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
+
+    return Environment(
+        loader=FileSystemLoader(_TEMPLATES),
+        autoescape=select_autoescape(enabled_extensions=("html",)),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+def _title(alert: Alert) -> str:
+    kind = alert.kind.capitalize()
+    return {
+        "detected": f"{kind} detected: {alert.cause}",
+        "promoted": "A new version is in service",
+        "refused": "The new version was refused",
+        "needs you": f"{kind} needs you: {alert.cause}",
+        "resolved": f"{kind} resolved: {alert.cause}",
+    }[alert.stage]
+
+
+def _ratio(value: float, threshold: float) -> float:
+    """Return how many thresholds a statistic is, between 0 and 99; a width, not a statistic."""
+    ratio = value / threshold if threshold > 0 else 99.0
+    return min(max(ratio, 0.0), 99.0)
+
+
+def _sanitised(alert: Alert) -> Alert:
+    """Return the alert with every text made one line and its lists cut to what a mail shows."""
+    columns = tuple(
+        replace(
+            change, column=one_line(change.column, 80), method=one_line(change.method, 40),
+            words=one_line(change.words, 200),
+        )
+        for change in alert.columns[:MAX_COLUMNS]
+    )  # fmt: skip
+    links = tuple((one_line(label, 80), one_line(url, 500)) for label, url in alert.links)
+    return replace(
+        alert, project=one_line(alert.project, 80), incident=one_line(alert.incident, 200),
+        kind=one_line(alert.kind, 40), cause=one_line(alert.cause, 200),
+        version=one_line(alert.version, 40), severity=min(max(alert.severity, 1), 5),
+        real=one_line(alert.real), how_bad=one_line(alert.how_bad),
+        next_step=one_line(alert.next_step), act=one_line(alert.act), columns=columns,
+        links=links[:MAX_LINKS], silence=one_line(alert.silence, 200),
+        why_you=one_line(alert.why_you, 200),
+    )  # fmt: skip
+
+
+def _receivers(texts: Sequence[str]) -> list[Address]:
+    addresses = [_address(text, "MLOPS_MAIL_TO") for text in texts if text.strip()]
+    if not addresses:
+        msg = "MLOPS_MAIL_TO: names no receiver; write addresses separated by commas"
+        raise UsageError(msg)
+    return addresses
+
+
+def _address(text: str, variable: str) -> Address:
+    name, spec = parseaddr(text.strip())
+    if spec.isascii() and one_line(text) == text.strip():
+        with suppress(ValueError, IndexError, HeaderParseError):
+            address = Address(name, addr_spec=spec)
+            if address.username and address.domain:
+                return address
+    shown = one_line(text, 100)
+    msg = f"{variable}: {shown!r} is no mail address; write name@example.org"
+    raise UsageError(msg)

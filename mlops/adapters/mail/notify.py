@@ -1,0 +1,46 @@
+"""Tell an incident's thread: compose the mail and put it into the outbox."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mlops.adapters.mail.compose import compose
+from mlops.adapters.mail.outbox import enqueue
+
+if TYPE_CHECKING:
+    from email.message import EmailMessage
+
+    import sqlalchemy as sa
+
+    from mlops.core.alert import Alert
+    from mlops.site import Site
+
+
+def notify(site: Site, engine: sa.Engine, alert: Alert) -> None:
+    """Queue the mail of an alert, once per incident and stage; `deliver` sends it.
+
+    Raises:
+        UsageError: if MLOPS_MAIL_FROM or MLOPS_MAIL_TO holds no address.
+    """
+    with engine.begin() as connection:
+        notify_within(site, connection, alert)
+
+
+def notify_within(site: Site, connection: sa.Connection, alert: Alert) -> bool:
+    """Queue the mail within the caller's transaction; say whether it was new.
+
+    Raises:
+        UsageError: if MLOPS_MAIL_FROM or MLOPS_MAIL_TO holds no address.
+    """
+    key = f"{alert.incident}:{alert.stage}"
+    return enqueue(connection, alert.project, key, addressed(site, alert), alert.at_s)
+
+
+def addressed(site: Site, alert: Alert) -> EmailMessage:
+    """Return the mail of an alert from and to whom the settings name.
+
+    Raises:
+        UsageError: if MLOPS_MAIL_FROM or MLOPS_MAIL_TO holds no address.
+    """
+    settings = site.settings
+    return compose(alert, settings.mail_from, settings.mail_to.split(","))

@@ -1,0 +1,199 @@
+"""Mails that wait in the database until a server took them: none is lost, none is sent twice.
+
+A row is due when `sent_s` is NULL and `next_s` has come. Claiming a row moves `next_s` ahead by
+the lease, in one compare-and-swap; whoever is killed between sending and recording leaves a row
+that comes due once more, so a kill costs at most one duplicate (with the same Message-ID).
+Nothing gives up: after each failure the row waits longer, at most an hour, for ever.
+"""
+
+from __future__ import annotations
+
+import time
+from email.errors import MessageError
+from email.parser import BytesParser
+from email.policy import SMTP
+from typing import TYPE_CHECKING, NamedTuple
+
+import sqlalchemy as sa
+
+from mlops.adapters.mail import mailbox, smtp
+from mlops.adapters.mail.text import one_line
+from mlops.adapters.sql.tables import outbox
+from mlops.errors import MlopsError, Unavailable, UsageError
+from mlops.params.base import View
+from mlops.params.load import load
+from mlops.params.project import ProjectSection
+
+if TYPE_CHECKING:
+    from email.message import EmailMessage
+
+    from mlops.site import Site
+
+LEASE_S = 300.0
+"""Longer than the longest conversation with a server: ten steps of `smtp.TIMEOUT_S`."""
+FIRST_WAIT_S = 30.0
+LONGEST_WAIT_S = 3600.0
+PER_CALL = 200
+# ValueError, LookupError, MessageError: a mail that cannot be read must not stop the others.
+_FAILURES = (MlopsError, OSError, ValueError, LookupError, MessageError)
+_AGAIN_TO = b"X-Mlops-Again-To: "  # first line of a row whose other receivers have it already
+
+
+class _Waiting(NamedTuple):
+    seq: int
+    attempts: int
+    message: bytes
+
+
+class _ProjectView(View):
+    project: ProjectSection
+
+
+def enqueue(
+    connection: sa.Connection, project: str, key: str, message: EmailMessage, now_s: float
+) -> bool:
+    """Put a mail into the outbox within the caller's transaction; say whether it was new.
+
+    Args:
+        connection: an open transaction, so that an incident and its mail are written together.
+        project: registered-model name.
+        key: one mail per key, ever; `INCIDENT:STAGE`.
+        message: the whole mail.
+        now_s: seconds since 1970; it is due at once.
+    """
+    if connection.dialect.name == "postgresql":
+        from sqlalchemy.dialects.postgresql import insert
+    else:
+        from sqlalchemy.dialects.sqlite import insert  # type: ignore[assignment]
+    statement = insert(outbox).values(
+        project=project, key=key, at_s=now_s, message=message.as_bytes(policy=SMTP), attempts=0,
+        next_s=now_s,
+    )  # fmt: skip
+    fresh = statement.on_conflict_do_nothing().returning(outbox.c.seq)
+    return connection.execute(fresh).first() is not None
+
+
+def deliver(site: Site, engine: sa.Engine, now_s: float) -> int:
+    """Send this project's mails that are due; return how many went out.
+
+    A mail that cannot be sent is recorded, logged and tried again later; the caller is never
+    bothered. A server that does not answer ends the call: the other mails would fail alike.
+
+    Args:
+        site: whose settings name the server; without one, mails go to `.mlops/mailbox/`.
+        engine: the project's database.
+        now_s: seconds since 1970.
+
+    Raises:
+        ParamsError: if `params.yaml` does not name the project.
+    """
+    import structlog
+
+    log = structlog.get_logger()
+    project = project_name(site)
+    started, sent = time.monotonic(), 0
+    for _ in range(PER_CALL):
+        at_s = now_s + time.monotonic() - started
+        row = _claim(engine, project, at_s)
+        if row is None:
+            break
+        try:
+            later = _send(site, row.message)
+        except _FAILURES as error:
+            reason = one_line(str(error))
+            log.warning("mail will be tried again", reason=reason, attempts=row.attempts)
+            _put_off(engine, row, at_s, str(error))
+            if isinstance(error, (Unavailable, UsageError)):
+                break
+            continue
+        if later:
+            log.warning("mail put off by some receivers", receivers=later)
+            _put_off(engine, row, at_s, f"for now refused by {', '.join(later)}", later)
+            continue
+        _record(engine, row.seq, sent_s=at_s, error=None)
+        sent += 1
+    return sent
+
+
+def project_name(site: Site) -> str:
+    """Return whose mails a site sends.
+
+    Raises:
+        ParamsError: if `params.yaml` does not say.
+    """
+    return load(site.layout.params, _ProjectView).project.name
+
+
+def waiting(engine: sa.Engine, project: str) -> list[tuple[str, int, str]]:
+    """Return key, attempts and last error of every mail not sent yet, the oldest first."""
+    query = (
+        sa.select(outbox.c.key, outbox.c.attempts, sa.func.coalesce(outbox.c.error, ""))
+        .where(outbox.c.project == project, outbox.c.sent_s.is_(None))
+        .order_by(outbox.c.seq)
+    )
+    with engine.connect() as connection:
+        return [(row[0], row[1], row[2]) for row in connection.execute(query)]
+
+
+def wait_s(attempts: int) -> float:
+    """Return how long to wait after so many failed attempts: 30 s, doubling, at most an hour."""
+    return min(FIRST_WAIT_S * 2.0 ** min(max(attempts - 1, 0), 20), LONGEST_WAIT_S)
+
+
+def _claim(engine: sa.Engine, project: str, at_s: float) -> _Waiting | None:
+    """Take the oldest mail that is due, so that nobody else does for the length of the lease."""
+    due = (
+        sa.select(outbox.c.seq, outbox.c.attempts, outbox.c.message, outbox.c.next_s)
+        .where(outbox.c.project == project, outbox.c.sent_s.is_(None), outbox.c.next_s <= at_s)
+        .order_by(outbox.c.seq)
+        .limit(1)
+    )
+    while True:
+        with engine.connect() as connection:
+            row = connection.execute(due).one_or_none()
+        if row is None:
+            return None
+        mine = (outbox.c.seq == row.seq, outbox.c.next_s == row.next_s, outbox.c.sent_s.is_(None))
+        taken = sa.update(outbox).where(*mine)
+        with engine.begin() as connection:
+            moved = connection.execute(
+                taken.values(next_s=at_s + LEASE_S, attempts=row.attempts + 1)
+            )
+        if moved.rowcount == 1:
+            return _Waiting(row.seq, row.attempts + 1, bytes(row.message))
+
+
+def _send(site: Site, content: bytes) -> tuple[str, ...]:
+    again, message = _opened(content)
+    url = site.settings.mail_url.get_secret_value()
+    if not url:
+        mailbox.deposit(site.layout.mailbox, message)
+        return ()
+    return smtp.send(smtp.parse(url), message, again)
+
+
+def _opened(content: bytes) -> tuple[tuple[str, ...], EmailMessage]:
+    again: tuple[str, ...] = ()
+    if content.startswith(_AGAIN_TO):
+        line, content = content.split(b"\r\n", 1)
+        again = tuple(line.removeprefix(_AGAIN_TO).decode().split(","))
+    return again, BytesParser(policy=SMTP).parsebytes(content)
+
+
+def _put_off(
+    engine: sa.Engine, row: _Waiting, at_s: float, error: str, receivers: tuple[str, ...] = ()
+) -> None:
+    values: dict[str, object] = {
+        "error": one_line(error, 400), "next_s": at_s + wait_s(row.attempts),
+    }  # fmt: skip
+    if receivers:
+        content = row.message
+        if content.startswith(_AGAIN_TO):
+            content = content.split(b"\r\n", 1)[1]
+        values["message"] = _AGAIN_TO + ",".join(receivers).encode() + b"\r\n" + content
+    _record(engine, row.seq, **values)
+
+
+def _record(engine: sa.Engine, seq: int, **values: object) -> None:
+    with engine.begin() as connection:
+        connection.execute(sa.update(outbox).where(outbox.c.seq == seq).values(**values))

@@ -1,0 +1,83 @@
+"""A made-up alert for each stage: what `mlops mail preview` and the tests show."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mlops.core.alert import Alert, ColumnChange
+
+if TYPE_CHECKING:
+    from mlops.core.alert import Stage
+
+_TEXTS: dict[Stage, tuple[str, str, str, str]] = {
+    "detected": (
+        "Yes: 2 of the last 3 windows are in alarm. Noise alone does this once in 500 windows.",
+        "Accuracy fell from 97 % to 71 %. Measured on 120 labels chosen at random.",
+        "A retrain starts at 300 new labels, about 14:30.",
+        "No. To help, label the predictions that are waiting: 180 more are needed.",
+    ),
+    "promoted": (
+        "Yes: 6 windows in alarm before the retrain.",
+        "Accuracy rises from 71 % to 95 %. Measured on the same 240 rows, the newest ones.",
+        "Version 2 is in service. The incident closes after 2 quiet windows.",
+        "No. To undo it: mlops rollback",
+    ),
+    "refused": (
+        "Yes: 6 windows in alarm, and counting.",
+        "Accuracy stays at 71 %. The new version scores 69 % on the same rows.",
+        "Version 1 stays; next retrain from 15:10.",
+        "No. If the next version is refused too, this thread will ask you to look.",
+    ),
+    "needs you": (
+        "Yes: 31 % of the images are blank.",
+        "Accuracy is unknown; retraining is blocked. Broken data would teach the model nonsense.",
+        "Nothing happens until the input is repaired.",
+        "Yes: repair the camera feed. Then run: mlops monitor",
+    ),
+    "resolved": (
+        "It was: 6 windows in alarm over 41 minutes.",
+        "Accuracy is back at 95 %. It was 71 % at worst.",
+        "Nothing: version 2 stays in service.",
+        "No.",
+    ),
+}
+
+
+def sample(stage: Stage, at_s: float) -> Alert:
+    """Return a made-up alert of the digits model, with twelve synthetic 8×8 images."""
+    real, how_bad, next_step, act = _TEXTS[stage]
+    reference = _strokes(np.random.default_rng(7))
+    broken = stage == "needs you"
+    return Alert(
+        project="digits", incident="inc-20260105-120000-brightness",
+        kind="quality" if broken else "drift", cause="blank images" if broken else "brightness",
+        stage=stage, severity={"needs you": 5, "detected": 3}.get(stage, 2), version="1",
+        at_s=at_s, real=real, how_bad=how_bad, next_step=next_step, act=act,
+        columns=(
+            ColumnChange("brightness", "wasserstein", 1.84, 0.31, "38 % darker than the reference"),
+            ColumnChange("contrast", "wasserstein", 0.92, 0.28, "half the contrast"),
+            ColumnChange("predicted class", "jensenshannon", 0.24, 0.19, "8 comes twice as often"),
+            ColumnChange("sharpness", "wasserstein", 0.11, 0.27, "as in the reference"),
+        ),
+        links=(
+            ("Evidently report of this window", "http://127.0.0.1:8001/windows/w-14/report.html"),
+            ("Version 1 in MLflow", "http://127.0.0.1:5000/#/models/digits/versions/1"),
+            ("The run of the monitor", "http://127.0.0.1:4200/runs"),
+        ),
+        silence="mlops silence inc-20260105-120000-brightness --hours 24",
+        why_you="You got this because MLOPS_MAIL_TO names you for the model digits.",
+        reference=reference, current=(reference * 0.55 + 20).astype(np.uint8),
+    )  # fmt: skip
+
+
+def _strokes(rng: np.random.Generator) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
+    """Return six 8×8 images, uint8 (6, 8, 8, 1), of ring-like strokes."""
+    y, x = np.mgrid[0:8, 0:8] - 3.5
+    images = []
+    for _ in range(6):
+        stretch, radius, shift = rng.uniform(0.7, 1.4), rng.uniform(1.6, 2.8), rng.uniform(-1, 1)
+        distance = np.abs(np.hypot((x - shift * y / 4) * stretch, y) - radius)
+        images.append(255 * np.clip(1.3 - distance, 0, 1))
+    return np.stack(images)[..., None].astype(np.uint8)

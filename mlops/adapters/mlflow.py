@@ -1,0 +1,155 @@
+"""MLflow behind one door: its Python client, and its REST API where a quick answer is enough.
+
+Importing MLflow costs seconds, so whoever asks a server for an alias speaks HTTP instead.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import os
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from filelock import FileLock
+
+from mlops.errors import RegistryError, Unavailable
+from mlops.log import quieten
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from mlops.site import Site
+
+_TIMEOUT_S = 5.0
+
+
+def is_remote(site: Site) -> bool:
+    """Say whether MLflow is an HTTP server here, not a database."""
+    return site.settings.tracking(site.layout).startswith(("http://", "https://"))
+
+
+def client(site: Site) -> Any:
+    """Return an `MlflowClient` for tracking and registry, kept for the process.
+
+    Raises:
+        Unavailable: if the server or database does not answer.
+    """
+    uri = site.settings.tracking(site.layout)
+    # Two processes that create one SQLite database at once would both run its migrations.
+    site.layout.state.mkdir(parents=True, exist_ok=True)
+    with errors(), FileLock(site.layout.state / "mlflow.lock"):
+        return _client(uri)
+
+
+@functools.lru_cache(maxsize=8)
+def _client(uri: str) -> Any:
+    quieten()
+    import mlflow
+    from mlflow import MlflowClient
+
+    for name in ("alembic", "mlflow.store", "mlflow.utils.requirements_utils"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    # Parts of the registry ignore the client's own address and ask for the process's.
+    mlflow.set_tracking_uri(uri)
+    mlflow.set_registry_uri(uri)
+    return MlflowClient(uri, uri)
+
+
+@contextmanager
+def errors() -> Iterator[None]:
+    """Turn MLflow's errors into ours, without the secrets of its address.
+
+    Raises:
+        Unavailable: if nothing answers.
+        RegistryError: if the answer is a refusal.
+    """
+    import sqlalchemy as sa
+
+    try:
+        yield
+    except sa.exc.OperationalError as error:
+        msg = f"MLflow's database: {str(error.orig).splitlines()[0]}; check MLOPS_MLFLOW_URI"
+        raise Unavailable(msg) from None
+    except Exception as error:
+        if type(error).__name__ not in ("MlflowException", "RestException"):
+            raise
+        text = str(error).splitlines()[0][:300]
+        if "API request to" in text:
+            msg = "MLflow does not answer; check MLOPS_MLFLOW_URI, or start it: mlops up"
+            raise Unavailable(msg) from None
+        msg = f"MLflow: {text}"
+        raise RegistryError(msg) from None
+
+
+def is_absent(error: Exception) -> bool:
+    """Say whether an error of MLflow's means that there is no such thing."""
+    return _absent(getattr(error, "error_code", ""), str(error))
+
+
+def _absent(code: object, text: str) -> bool:
+    """MLflow answers `invalid parameter` for an alias that does not exist."""
+    return code == "RESOURCE_DOES_NOT_EXIST" or (
+        code == "INVALID_PARAMETER_VALUE" and "alias" in text and "not found" in text
+    )
+
+
+def experiment(site: Site, project: str) -> str:
+    """Return the id of the project's experiment, made on first use.
+
+    Its artifacts lie in `.mlops/mlartifacts` by default; a server decides for itself.
+
+    Raises:
+        Unavailable: if MLflow does not answer.
+    """
+    api = client(site)
+    with errors():
+        found = api.get_experiment_by_name(project)
+        if found is not None:
+            return str(found.experiment_id)
+        root = site.settings.mlflow_artifacts
+        if not root and not is_remote(site):
+            root = str(site.layout.mlartifacts)
+        place = f"{root.rstrip('/')}/{project}" if root else None
+        return str(api.create_experiment(project, artifact_location=place))
+
+
+def call(
+    site: Site, method: str, path: str, content: Mapping[str, str]
+) -> Mapping[str, Any] | None:
+    """Ask MLflow's REST API; nothing if what is asked for does not exist.
+
+    Args:
+        site: whose `MLOPS_MLFLOW_URI` is an HTTP address.
+        method: GET, POST or DELETE.
+        path: below `/api/2.0/mlflow/`.
+        content: the query of a GET, else the JSON body.
+
+    Raises:
+        Unavailable: if nothing answers within five seconds, or a server error comes.
+        RegistryError: if the answer is a refusal.
+    """
+    import httpx
+
+    base = site.settings.tracking(site.layout).rstrip("/")
+    token = os.environ.get("MLFLOW_TRACKING_TOKEN", "")
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    shape: dict[str, Any] = {"params": content} if method == "GET" else {"json": content}
+    address = f"{base}/api/2.0/mlflow/{path}"
+    host = urlsplit(base).hostname
+    try:
+        reply = httpx.request(method, address, headers=headers, timeout=_TIMEOUT_S, **shape)
+        body = reply.json()
+    except (httpx.HTTPError, ValueError) as error:
+        msg = f"MLflow at {host}: {type(error).__name__}; check MLOPS_MLFLOW_URI"
+        raise Unavailable(msg) from None
+    if reply.is_success and isinstance(body, dict):
+        return body
+    if reply.status_code >= 500 or not isinstance(body, dict):
+        msg = f"MLflow at {host}: HTTP {reply.status_code}; look at its log"
+        raise Unavailable(msg)
+    if _absent(body.get("error_code"), str(body.get("message"))):
+        return None
+    msg = f"MLflow at {host}: HTTP {reply.status_code} {str(body.get('message'))[:200]}"
+    raise RegistryError(msg)

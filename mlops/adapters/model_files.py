@@ -1,0 +1,98 @@
+"""What `tune` and `train` hand on: `models/tuned/` and `models/candidate/` as files."""
+
+from __future__ import annotations
+
+import csv
+import io
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from mlops.adapters.files import read_json, replacing, write_json, write_text
+from mlops.core.example import ImageSchema
+from mlops.errors import DataError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
+
+    from mlops.core.learning import Hyperparameters
+    from mlops.core.networks import Preprocessed
+
+MODEL, WEIGHTS, CARD, SEEN = "model.onnx", "weights.safetensors", "model.json", "seen.npy"
+HISTORY, BEST, TRIALS = "history.csv", "best.json", "trials.csv"
+
+
+def write_table(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """Write a CSV file atomically; floats in full, missing values empty."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(["" if v is None or v != v else v for v in row] for row in rows)
+    write_text(path, text.getvalue())
+
+
+def read_table(path: Path) -> list[dict[str, str]]:
+    """Read a CSV file with a header.
+
+    Raises:
+        DataError: if it is missing.
+    """
+    if not path.is_file():
+        raise DataError(f"{path}: no such file; run: mlops train")
+    return list(csv.DictReader(io.StringIO(path.read_text(encoding="utf-8"))))
+
+
+def write_best(
+    folder: Path, best: Hyperparameters, *, validation_loss: float, trials: int
+) -> None:
+    """Write `best.json`: the hyper-parameters of the best trial and its loss in nats."""
+    found = {**asdict(best), "validation_loss": validation_loss, "trials": trials}
+    write_json(folder / BEST, found)
+
+
+def read_best(folder: Path) -> Hyperparameters:
+    """Read `best.json`.
+
+    Raises:
+        DataError: if it is missing or a value is no number.
+    """
+    from mlops.core.learning import Hyperparameters
+
+    path = folder / BEST
+    content = read_json(path)
+    try:
+        names = Hyperparameters.__dataclass_fields__
+        return Hyperparameters(**{name: float(str(content[name])) for name in names})
+    except (KeyError, ValueError) as error:
+        raise DataError(f"{path}: {error} is missing or no number; run: mlops tune") from None
+
+
+def read_split(prepared: Path) -> tuple[ImageSchema, dict[str, Any]]:
+    """Return the schema, and the whole content, of `split.json`.
+
+    Raises:
+        DataError: if the file is missing or lacks a key.
+    """
+    path = prepared / "split.json"
+    content: dict[str, Any] = read_json(path)
+    try:
+        s = content["schema"]
+        schema = ImageSchema(tuple(s["classes"]), s["height"], s["width"], s["channels"])
+        _ = content["mean"], content["std"], content["trained_until_s"]
+    except (KeyError, TypeError) as error:
+        raise DataError(f"{path}: {error} is missing; run: mlops prepare") from None
+    return schema, content
+
+
+def write_weights(path: Path, model: Preprocessed) -> None:
+    """Write a model's tensors as safetensors, atomically: no code is run on reading them."""
+    from safetensors.torch import save
+
+    tensors = {name: t.detach().cpu().contiguous() for name, t in model.state_dict().items()}
+    with replacing(path) as temporary:
+        temporary.write_bytes(save(tensors))
+
+
+def write_card(path: Path, card: Mapping[str, Any]) -> None:
+    """Write `model.json`: what the model is and what it was made from."""
+    write_json(path, dict(card))

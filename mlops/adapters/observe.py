@@ -1,0 +1,155 @@
+"""Look at one window: read its predictions, check them, compute its statistics, keep them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mlops.adapters.files import replacing, write_json
+from mlops.adapters.windows import verdict_content
+from mlops.core.alarm import Verdict, judge
+from mlops.core.columns import Columns, blank, columns
+from mlops.core.drift import shares, statistics
+from mlops.core.quality import Arrivals, breaks, sound
+from mlops.errors import MonitorError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    import sqlalchemy as sa
+    from numpy.typing import NDArray
+
+    from mlops.adapters.thresholds import Baseline
+    from mlops.adapters.windows import Cut
+    from mlops.core.calibration import Thresholds
+
+_SHOWN = 6
+_LEAST = 2  # rows from which a statistic can be computed at all
+
+
+@dataclass(frozen=True)
+class Observation:
+    """What a window looks like.
+
+    Attributes:
+        verdict: its numbers against their thresholds.
+        columns: its sound rows; None when hardly any is sound.
+        shown: up to six of its images, uint8 (N, H, W, C), for the mail.
+    """
+
+    verdict: Verdict
+    columns: Columns | None
+    shown: NDArray[np.uint8]
+
+
+def observe(
+    rows: Sequence[sa.Row[Any]],
+    cut: Cut,
+    baseline: Baseline,
+    thresholds: Thresholds,
+    earlier_s: Sequence[float],
+) -> Observation:
+    """Check a window's rows and compute its verdict.
+
+    Args:
+        rows: `example_id, features, probabilities` of its predictions.
+        cut: where it lies.
+        baseline: of the version that predicted.
+        thresholds: of that version.
+        earlier_s: durations of the windows before.
+
+    Raises:
+        MonitorError: if the log holds no features: what cannot be seen is not healthy.
+    """
+    hidden = sum(row.features is None for row in rows)
+    if hidden:
+        msg = (
+            f"window {cut.id}: {hidden} of {len(rows)} predictions have no features in the log, so "
+            "drift is unknown; set MLOPS_PAYLOADS=keep"
+        )
+        raise MonitorError(msg)
+    images, probabilities, wrong_size = _arrays(rows, baseline)
+    fit = sound(probabilities)
+    found = breaks(
+        unsound=int((~fit).sum()),
+        blank_share=float(blank(images).mean()) if len(images) else 0.0,
+        reference_blank_share=baseline.blank_share,
+        arrivals=Arrivals(
+            wrong_size=wrong_size,
+            example_ids=[row.example_id for row in rows],
+            duration_s=cut.end_s - cut.start_s,
+            earlier_s=earlier_s,
+        ),
+    )
+    if fit.sum() < _LEAST:
+        verdict = Verdict(len(rows), (), found, thresholds.calibrated)
+        return Observation(verdict, None, images[:_SHOWN])
+    seen = columns(images[fit], probabilities[fit])
+    if seen.all_names != thresholds.columns:
+        msg = f"window {cut.id}: columns {seen.all_names}, thresholds for {thresholds.columns}"
+        raise MonitorError(f"{msg}; run: mlops register")
+    judged = judge(
+        thresholds, statistics(baseline.reference, seen), shifts(baseline.columns, seen), len(seen)
+    )
+    return Observation(replace(judged, rows=len(rows), breaks=found), seen, images[:_SHOWN])
+
+
+def shifts(reference: Columns, window: Columns) -> NDArray[np.float64]:
+    """Return each numeric column's change of mean, then the largest change of a class's share."""
+    by = shares(window) - shares(reference)
+    largest = by[np.abs(by).argmax()]
+    return np.array([*(window.values.mean(axis=0) - reference.values.mean(axis=0)), largest])
+
+
+def keep(folder: Path, cut: Cut, seen: Observation) -> None:
+    """Write `verdict.json` and `window.npz`: the report is made later of these very numbers."""
+    write_json(folder / "verdict.json", {
+        "window": cut.id, "version": cut.version, "number": cut.number, "start_s": cut.start_s,
+        "end_s": cut.end_s, "first_seq": cut.first_seq, "last_seq": cut.last_seq,
+        **verdict_content(seen.verdict),
+    })  # fmt: skip
+    rows = seen.columns
+    stored = {
+        "shown": seen.shown,
+        "names": np.array(rows.names if rows else (), dtype=np.str_),
+        "values": rows.values if rows else np.zeros((0, 0)),
+        "predicted": rows.predicted if rows else np.zeros(0, dtype=np.int64),
+        "classes": np.array(rows.classes if rows else 0),
+    }
+    with replacing(folder / "window.npz") as temporary, temporary.open("wb") as stream:
+        np.savez_compressed(stream, allow_pickle=False, **stored)
+
+
+def kept(folder: Path) -> tuple[Columns, NDArray[np.uint8]]:
+    """Read what `keep` wrote: the columns and the shown images.
+
+    Raises:
+        MonitorError: if it is missing or damaged.
+    """
+    path = folder / "window.npz"
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            names = tuple(str(name) for name in stored["names"])
+            classes = int(stored["classes"])
+            rows = Columns(names, stored["values"], stored["predicted"], classes)
+            return rows, stored["shown"]
+    except (OSError, ValueError, KeyError, EOFError) as error:
+        msg = f"{path}: unreadable ({error}); the window's report cannot be made"
+        raise MonitorError(msg) from None
+
+
+def _arrays(
+    rows: Sequence[sa.Row[Any]], baseline: Baseline
+) -> tuple[NDArray[np.uint8], NDArray[np.float32], int]:
+    """Return images and probabilities of the rows of the right size, and how many are not."""
+    size, classes = int(np.prod(baseline.shape)), baseline.columns.classes
+    right = [row for row in rows if len(row.features) == size]
+    pixels = np.frombuffer(b"".join(row.features for row in right), dtype=np.uint8)
+    probabilities = np.full((len(right), classes), np.nan, dtype=np.float32)
+    for at, row in enumerate(right):
+        if len(row.probabilities) == 4 * classes:
+            probabilities[at] = np.frombuffer(row.probabilities, dtype="<f4")
+    return pixels.reshape(len(right), *baseline.shape), probabilities, len(rows) - len(right)

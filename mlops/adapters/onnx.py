@@ -1,0 +1,73 @@
+"""Export a trained model to one ONNX file, from raw pixels to probabilities, and check it."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import warnings
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mlops.adapters.files import replacing
+from mlops.adapters.onnx_session import INPUT, OUTPUT, Session
+from mlops.errors import StepError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from mlops.core.networks import Preprocessed
+
+
+def export(model: Preprocessed, images: NDArray[np.uint8], path: Path, parity: float) -> float:
+    """Write `model` as ONNX and return how far it is from the original on real rows.
+
+    Args:
+        model: on the CPU; put into evaluation mode.
+        images: uint8 (N, H, W, C) real images, N ≥ 1, on which both are compared.
+        path: the file to write; all weights are inside it.
+        parity: largest difference in probability allowed.
+
+    Raises:
+        StepError: if the model cannot be exported, or the file answers differently.
+    """
+    import torch
+
+    model.eval()
+    with replacing(path) as temporary:
+        temporary.write_bytes(_exported(model, images))
+    with torch.no_grad():
+        expected = model(torch.from_numpy(images)).numpy()
+    gap = float(np.abs(Session(path).probabilities(images) - expected).max())
+    # Written so that NaN fails too.
+    if not gap <= parity:
+        msg = f"{path.name} differs from the trained model by {gap:.2g} in probability"
+        raise StepError(f"{msg}, above train.parity = {parity:g}; the network does not export well")
+    return gap
+
+
+def _exported(model: Preprocessed, images: NDArray[np.uint8]) -> bytes:
+    import torch
+
+    # Two rows: with one, the exporter would take the batch for a constant 1.
+    sample = torch.from_numpy(np.resize(images, (2, *images.shape[1:])))
+    for name in ("torch.onnx", "onnxscript", "onnx_ir"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            program = torch.onnx.export(
+                model, (sample,), dynamo=True, input_names=[INPUT], output_names=[OUTPUT],
+                dynamic_shapes=({0: torch.export.Dim("batch")},), verbose=False,
+            )  # fmt: skip
+    except Exception as error:  # the exporter raises whatever the network's code raises
+        what = str(error).strip().splitlines()
+        msg = f"{type(model.network).__name__} cannot be exported to ONNX"
+        raise StepError(f"{msg} ({what[0][:200] if what else error!r}); see model.network") from error
+    if program is None:
+        raise StepError(f"{type(model.network).__name__}: the ONNX exporter gave no program")
+    content: bytes = program.model_proto.SerializeToString()
+    return content

@@ -1,0 +1,103 @@
+"""The folder of a model version: MLflow's ONNX flavour with all that serving and watching need."""
+
+from __future__ import annotations
+
+import shutil
+from importlib.metadata import version
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mlops.adapters import files
+from mlops.adapters.onnx_session import INPUT, OUTPUT, Session
+from mlops.adapters.seal import write_manifest
+from mlops.adapters.snapshot import read_rows
+from mlops.adapters.thresholds import write_thresholds
+from mlops.errors import DataError
+from mlops.log import quieten
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from mlops.params.monitoring import MonitoringSection
+    from mlops.site import Site
+
+GOLDEN_ROWS = 32
+_REQUIREMENTS = ("mlflow", "numpy", "onnx", "onnxruntime")
+_FROM_CANDIDATE = ("weights.safetensors", "model.json", "seen.npy")
+_FROM_EVALUATION = ("reference.npz", "metrics.json")
+
+
+def package(site: Site, folder: Path, monitoring: MonitoringSection) -> str:
+    """Build the folder of a version from the candidate and its evaluation; return its digest.
+
+    The ONNX flavour with signature, input example and pinned requirements; beside it weights,
+    `model.json`, `seen.npy`, `reference.npz`, `metrics.json`, `thresholds.json`, `golden.npz`
+    (requests with the answers that a server must give) and `manifest.json` over all of them.
+
+    Args:
+        site: where candidate, evaluation and test rows lie.
+        folder: where to build; replaced if there.
+        monitoring: for which rules the thresholds are calibrated.
+
+    Raises:
+        DataError: if a file is missing or the model cannot be read.
+        MonitorError: if no thresholds can be calibrated on the reference.
+    """
+    model = site.layout.candidate / "model.onnx"
+    session, golden = Session(model), _golden_images(site)
+    files.remove(folder)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    _save_flavour(model, session, golden[:2], folder)
+    for source, names in (
+        (site.layout.candidate, _FROM_CANDIDATE),
+        (site.layout.evaluation, _FROM_EVALUATION),
+    ):
+        for name in names:
+            _copy(source / name, folder / name)
+    probabilities = session.probabilities(golden)
+    with files.replacing(folder / "golden.npz") as temporary, temporary.open("wb") as stream:
+        np.savez(stream, allow_pickle=False, image=golden, probabilities=probabilities)
+    write_thresholds(site, folder, monitoring)
+    return write_manifest(folder)
+
+
+def _save_flavour(model: Path, session: Session, example: np.ndarray, folder: Path) -> None:
+    quieten()
+    import mlflow.onnx
+    import onnx
+    from mlflow.models.signature import ModelSignature
+    from mlflow.types import Schema, TensorSpec
+
+    inputs = Schema([TensorSpec(np.dtype(np.uint8), (-1, *session.shape), INPUT)])
+    outputs = Schema([TensorSpec(np.dtype(np.float32), (-1, session.classes), OUTPUT)])
+    mlflow.onnx.save_model(
+        onnx.load(model),
+        folder,
+        signature=ModelSignature(inputs, outputs),
+        input_example=example,
+        # Inferring them takes 19 s; these are all that loading needs.
+        pip_requirements=[f"{name}=={version(name)}" for name in _REQUIREMENTS],
+        onnx_execution_providers=["CPUExecutionProvider"],
+        save_as_external_data=False,
+    )
+    if files.sha256(folder / "model.onnx") != files.sha256(model):
+        shutil.copyfile(model, folder / "model.onnx")  # the very bytes that were evaluated
+
+
+def _golden_images(site: Site) -> np.ndarray:
+    """Return 32 test images spread over the split, uint8 (32, H, W, C), or all if fewer."""
+    images = read_rows(site.layout.prepared / "test.npz").image
+    if len(images) == 0:
+        msg = f"{site.layout.prepared / 'test.npz'}: no test rows; raise split.test"
+        raise DataError(msg)
+    return images[np.unique(np.linspace(0, len(images) - 1, GOLDEN_ROWS).astype(np.int64))]
+
+
+def _copy(source: Path, target: Path) -> None:
+    try:
+        shutil.copyfile(source, target)
+    except FileNotFoundError:
+        step = "train" if source.parent.name == "candidate" else "evaluate"
+        msg = f"{source}: no such file; run: mlops {step}"
+        raise DataError(msg) from None

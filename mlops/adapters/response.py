@@ -1,0 +1,194 @@
+"""What a judged window does to incidents: opened once, followed, resolved; in one transaction."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from mlops.adapters import incidents, windows
+from mlops.adapters.incidents import Findings, Incident
+from mlops.core.alert import ColumnChange
+from mlops.core.words import in_words
+from mlops.site import Event
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import sqlalchemy as sa
+
+    from mlops.adapters.thresholds import Baseline
+    from mlops.adapters.windows import Window
+    from mlops.core.alarm import Rule, Verdict
+
+_LOOK_BACK = 64
+_DRIFT, _QUALITY = "drift", "quality"
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A window that was judged just now.
+
+    Attributes:
+        window: as it stands in the database.
+        baseline: of its version.
+        serving: the version that predicted last. Only its windows open or resolve an incident:
+            what a replaced version's last rows show is history.
+        now_s: seconds since 1970.
+    """
+
+    window: Window
+    baseline: Baseline
+    serving: str
+    now_s: float
+
+    @property
+    def counts(self) -> bool:
+        """Whether the rule looks at it."""
+        return self.window.cut.version == self.serving
+
+
+def respond(connection: sa.Connection, judged: Judged, rule: Rule) -> tuple[Event, ...]:
+    """Open, follow or resolve the incidents that a window concerns; return what happened.
+
+    Broken data pages at once. Drift follows the K-of-N rule, in which windows with broken data
+    are no evidence either way.
+    """
+    recent = windows.latest(connection, judged.window.cut.project, _LOOK_BACK)
+    return (*_quality(connection, judged, recent, rule), *_drift(connection, judged, recent, rule))
+
+
+def changes(verdict: Verdict, baseline: Baseline) -> tuple[ColumnChange, ...]:
+    """Return every monitored column of a window with its change in words, the strongest first."""
+    means = dict(zip(baseline.columns.names, baseline.columns.values.mean(axis=0), strict=True))
+    told = sorted(verdict.columns, key=lambda c: -c.value / max(c.threshold, 1e-9))
+    return tuple(
+        ColumnChange(
+            column=c.column, method=c.method, value=c.value, threshold=c.threshold,
+            words=in_words(c, float(means.get(c.column, 0.0))),
+        )
+        for c in told
+    )  # fmt: skip
+
+
+def _quality(
+    connection: sa.Connection, judged: Judged, recent: Sequence[Window], rule: Rule
+) -> tuple[Event, ...]:
+    verdict = judged.window.verdict
+    held = incidents.find_open(connection, judged.window.cut.project, _QUALITY)
+    if verdict.breaks and held is not None:
+        _update(connection, held, judged)
+    elif verdict.breaks and judged.counts:
+        made = _open(connection, judged, [judged.window], _QUALITY, verdict.breaks[0])
+        return (_event("quality.broken", made),)
+    elif held is not None and judged.counts:
+        since = _since(recent, judged, held.body.opened_seq)
+        if rule.clears([bool(w.verdict.breaks) for w in since]):
+            _resolve(connection, held, judged)
+    return ()
+
+
+def _drift(
+    connection: sa.Connection, judged: Judged, recent: Sequence[Window], rule: Rule
+) -> tuple[Event, ...]:
+    project, verdict = judged.window.cut.project, judged.window.verdict
+    if verdict.breaks:
+        return ()
+    held = incidents.find_open(connection, project, _DRIFT)
+    if held is not None:
+        if verdict.drifted:
+            _update(connection, held, judged)
+            return ()
+        since = _clean(_since(recent, judged, held.body.opened_seq))
+        if judged.counts and rule.clears([bool(w.verdict.drifted) for w in since]):
+            return (_event("drift.cleared", _resolve(connection, held, judged)),)
+        return ()
+    before = [i for i in incidents.recent(connection, project) if i.kind == _DRIFT]
+    floor = max((i.body.resolved_seq for i in before), default=0)
+    since = _clean(_since(recent, judged, floor))[-rule.raise_n :]
+    if not judged.counts or not rule.raises([bool(w.verdict.drifted) for w in since]):
+        return ()
+    alarming = [w for w in since if w.verdict.drifted]
+    worst = max(alarming, key=lambda w: w.verdict.severity).verdict
+    cause = (verdict.drifted or worst.drifted)[0].column
+    return (_event("drift.detected", _open(connection, judged, alarming, _DRIFT, cause)),)
+
+
+def _since(recent: Sequence[Window], judged: Judged, floor: int) -> list[Window]:
+    """Return the version's unbroken run of newest windows after a place in the log."""
+    found: list[Window] = []
+    for window in reversed(recent):
+        if window.cut.version != judged.window.cut.version or window.cut.last_seq <= floor:
+            break
+        found.append(window)
+    return found[::-1]
+
+
+def _clean(found: Sequence[Window]) -> list[Window]:
+    return [w for w in found if not w.verdict.breaks]
+
+
+def _open(
+    connection: sa.Connection,
+    judged: Judged,
+    alarming: Sequence[Window],
+    kind: incidents.Kind,
+    cause: str,
+) -> Incident:
+    cut = judged.window.cut
+    body = Findings(
+        windows=tuple(w.id for w in alarming),
+        since_seq=alarming[0].cut.first_seq,
+        opened_seq=cut.last_seq,
+        columns=changes(alarming[-1].verdict, judged.baseline),
+        breaks=judged.window.verdict.breaks,
+        severity=max(w.verdict.severity for w in alarming),
+        reference_accuracy=judged.baseline.accuracy,
+        due=("needs you",) if kind == _QUALITY else ("detected",),
+    )
+    made = Incident(
+        id=f"{kind}-{cut.id}", project=cut.project, kind=kind, cause=cause, version=cut.version,
+        state="open", opened_s=judged.now_s, updated_s=judged.now_s, resolved_s=None, body=body,
+    )  # fmt: skip
+    made = incidents.open_once(connection, made)
+    windows.set_incident(connection, made.body.windows, made.id)
+    return made
+
+
+def _update(connection: sa.Connection, held: Incident, judged: Judged) -> None:
+    """Add an alarming window; a later version that still alarms takes the incident over."""
+    window, body = judged.window, held.body
+    if window.cut.version != held.version and judged.counts:
+        body = replace(
+            body, since_seq=window.cut.first_seq, reference_accuracy=judged.baseline.accuracy
+        )
+        held = replace(held, version=window.cut.version)
+    worse = window.verdict.severity >= body.severity
+    body = replace(
+        body,
+        windows=(*body.windows, window.id),
+        severity=max(body.severity, window.verdict.severity),
+        columns=changes(window.verdict, judged.baseline) if worse else body.columns,
+        breaks=window.verdict.breaks,
+    )
+    incidents.save(connection, replace(held, body=body, updated_s=judged.now_s))
+    windows.set_incident(connection, [window.id], held.id)
+
+
+def _resolve(connection: sa.Connection, held: Incident, judged: Judged) -> Incident:
+    body = replace(
+        held.body, resolved_seq=judged.window.cut.last_seq, due=(*held.body.due, "resolved")
+    )
+    done = replace(
+        held, state="resolved", resolved_s=judged.now_s, updated_s=judged.now_s, body=body
+    )
+    incidents.save(connection, done)
+    return done
+
+
+def _event(name: str, incident: Incident) -> Event:
+    payload: dict[str, str | int | float | bool | None] = {
+        "project": incident.project, "incident": incident.id, "kind": incident.kind,
+        "cause": incident.cause, "version": incident.version, "severity": incident.body.severity,
+        "windows": len(incident.body.windows),
+    }  # fmt: skip
+    return Event(name, incident.id, payload)

@@ -1,0 +1,109 @@
+"""Retrains in SQL: asked for once, started once, ended once, and never in flight for ever."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+
+from mlops.adapters.sql.tables import retrains
+
+if TYPE_CHECKING:
+    from typing import Literal
+
+    State = Literal["requested", "running", "ended"]
+
+EXPIRY_S = 2 * 3600.0
+"""A retrain without an end after so long is taken for dead, and no longer blocks the next."""
+
+_MONTH_S = 30 * 86400.0
+
+
+@dataclass(frozen=True)
+class Retrain:
+    """One retrain that was asked for."""
+
+    id: str
+    project: str
+    incident: str | None
+    reason: str
+    state: State
+    requested_s: float
+    ended_s: float | None
+    outcome: str | None
+
+
+def request(
+    connection: sa.Connection, project: str, *, reason: str, incident: str | None, now_s: float
+) -> Retrain:
+    """Record that a retrain is asked for.
+
+    Call it inside a transaction that has taken `windows.serialise` and seen none in flight.
+    """
+    count = connection.scalar(
+        sa.select(sa.func.count()).select_from(retrains).where(retrains.c.project == project)
+    )
+    made = Retrain(
+        f"{project}-retrain-{int(count or 0) + 1}", project, incident, reason[:400],
+        "requested", now_s, None, None,
+    )  # fmt: skip
+    connection.execute(retrains.insert().values(vars(made)))
+    return made
+
+
+def start(connection: sa.Connection, retrain: str) -> bool:
+    """Mark a retrain as running; False if it already ran, so that an event twice is one run."""
+    mine = (retrains.c.id == retrain) & (retrains.c.state == "requested")
+    return bool(connection.execute(retrains.update().where(mine).values(state="running")).rowcount)
+
+
+def end(connection: sa.Connection, retrain: str, *, outcome: str, now_s: float) -> bool:
+    """Record how a retrain ended; False if that was recorded before.
+
+    Args:
+        connection: inside a transaction.
+        retrain: its id.
+        outcome: promote, reject, inconclusive or failed.
+        now_s: seconds since 1970.
+    """
+    mine = (retrains.c.id == retrain) & (retrains.c.state != "ended")
+    values = {"state": "ended", "outcome": outcome, "ended_s": now_s}
+    return bool(connection.execute(retrains.update().where(mine).values(values)).rowcount)
+
+
+def expire(connection: sa.Connection, project: str, *, now_s: float) -> int:
+    """End as failed what has been in flight longer than `EXPIRY_S`; return how many."""
+    dead = (
+        (retrains.c.project == project)
+        & (retrains.c.state != "ended")
+        & (retrains.c.requested_s < now_s - EXPIRY_S)
+    )
+    values = {"state": "ended", "outcome": "failed", "ended_s": now_s}
+    return connection.execute(retrains.update().where(dead).values(values)).rowcount
+
+
+def in_flight(connection: sa.Connection, project: str) -> Retrain | None:
+    """Return the retrain that is requested or running; call `expire` first."""
+    mine = (retrains.c.project == project) & (retrains.c.state != "ended")
+    query = sa.select(retrains).where(mine).order_by(retrains.c.requested_s.desc()).limit(1)
+    return _retrain(connection.execute(query).first())
+
+
+def last(connection: sa.Connection, project: str) -> Retrain | None:
+    """Return the retrain that was asked for last."""
+    mine = retrains.c.project == project
+    query = sa.select(retrains).where(mine).order_by(retrains.c.requested_s.desc()).limit(1)
+    return _retrain(connection.execute(query).first())
+
+
+def count_30_days(connection: sa.Connection, project: str, *, now_s: float) -> int:
+    """Count the retrains asked for in the last thirty days."""
+    mine = (retrains.c.project == project) & (retrains.c.requested_s > now_s - _MONTH_S)
+    return int(connection.scalar(sa.select(sa.func.count()).select_from(retrains).where(mine)) or 0)
+
+
+def _retrain(row: sa.Row[Any] | None) -> Retrain | None:
+    if row is None:
+        return None
+    return Retrain(**{name: getattr(row, name) for name in Retrain.__dataclass_fields__})

@@ -1,0 +1,46 @@
+"""Incidents of kind `serving`: a version that was refused, until a good one is in service."""
+
+from __future__ import annotations
+
+import json
+import uuid
+
+import sqlalchemy as sa
+
+from mlops.adapters.sql.tables import incidents
+
+
+def open_refusal(engine: sa.Engine, project: str, version: str, reason: str, *, at_s: float) -> str:
+    """Record that a version was refused; one open incident per version. Returns its id."""
+    cause = f"version {version} refused"
+    mine = (incidents.c.project == project) & (incidents.c.kind == "serving")
+    with engine.begin() as connection:
+        known = connection.execute(
+            sa.select(incidents.c.id).where(
+                mine, incidents.c.cause == cause, incidents.c.state == "open"
+            )
+        ).scalar()
+        if known is not None:
+            connection.execute(
+                sa.update(incidents).where(incidents.c.id == known).values(updated_s=at_s)
+            )
+            return str(known)
+        identity = f"serving-{uuid.uuid4().hex[:12]}"
+        connection.execute(sa.insert(incidents).values(
+            id=identity, project=project, kind="serving", cause=cause, version=version,
+            state="open", opened_s=at_s, updated_s=at_s,
+            body=json.dumps({"reason": reason}, sort_keys=True),
+        ))  # fmt: skip
+        return identity
+
+
+def resolve_refusals(engine: sa.Engine, project: str, *, at_s: float) -> int:
+    """Close every open refusal, because the champion is in service; return how many."""
+    with engine.begin() as connection:
+        result = connection.execute(
+            sa.update(incidents)
+            .where(incidents.c.project == project, incidents.c.kind == "serving")
+            .where(incidents.c.state == "open", incidents.c.cause.like("version % refused"))
+            .values(state="resolved", updated_s=at_s, resolved_s=at_s)
+        )
+        return int(result.rowcount)

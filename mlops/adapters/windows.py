@@ -1,0 +1,228 @@
+"""Windows in SQL: cut in the order of arrival, judged once, never doubled and never lost."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+
+from mlops.adapters.sql.tables import leases, predictions, windows
+from mlops.core.alarm import ColumnVerdict, Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mlops.params.monitoring import MonitoringSection
+
+ReportState = Literal["pending", "made", "failed"]
+_LOCK = 0x6D6F6E69  # "moni": one judge at a time on Postgres
+
+
+@dataclass(frozen=True)
+class Cut:
+    """Where a window that is not judged yet begins and ends; both ends inclusive."""
+
+    project: str
+    version: str
+    number: int
+    first_seq: int
+    last_seq: int
+    rows: int
+    start_s: float
+    end_s: float
+
+    @property
+    def id(self) -> str:
+        """Identity of the window: the same however often it is cut."""
+        return f"{self.project}-{self.version}-{self.number}"
+
+
+@dataclass(frozen=True)
+class Window:
+    """A judged window.
+
+    Attributes:
+        cut: where it lies.
+        verdict: what its numbers say.
+        labelled: its predictions with a label that measures.
+        correct: those of them that were right.
+        report: whether Evidently's report is made.
+        incident: the incident it belongs to, if any.
+    """
+
+    cut: Cut
+    verdict: Verdict
+    labelled: int
+    correct: int
+    report: ReportState
+    incident: str | None
+
+    @property
+    def id(self) -> str:
+        """Identity of the window."""
+        return self.cut.id
+
+
+def serialise(connection: sa.Connection) -> None:
+    """Let one transaction at a time decide; the others wait here until it has committed."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(sa.text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+    else:  # SQLite locks at the first write of a transaction, also one that matches no row
+        connection.execute(leases.update().where(sa.false()).values(holder=""))
+
+
+def versions(connection: sa.Connection, project: str) -> tuple[str, ...]:
+    """Return every version with predictions, the one that predicted last at the end."""
+    mine = predictions.c.project == project
+    found: list[tuple[int, str]] = []
+    name = connection.scalar(sa.select(sa.func.min(predictions.c.version)).where(mine))
+    while name is not None:  # one index seek per version, however long the log is
+        its = mine & (predictions.c.version == name)
+        newest = (
+            sa.select(predictions.c.seq).where(its).order_by(predictions.c.at_s.desc()).limit(1)
+        )
+        found.append((int(connection.scalar(newest) or 0), name))
+        later = mine & (predictions.c.version > name)
+        name = connection.scalar(sa.select(sa.func.min(predictions.c.version)).where(later))
+    return tuple(version for _, version in sorted(found))
+
+
+def next_cut(
+    connection: sa.Connection,
+    project: str,
+    version: str,
+    monitoring: MonitoringSection,
+    *,
+    now_s: float,
+    receiving: bool,
+) -> Cut | None:
+    """Return the next complete window of a version, or None while there is none.
+
+    A window is complete with `window_rows`; with `min_rows`, also when its first row is
+    `window_minutes` old, or when the version no longer receives traffic.
+    """
+    last = connection.execute(
+        sa.select(windows.c.number, windows.c.last_seq)
+        .where((windows.c.project == project) & (windows.c.version == version))
+        .order_by(windows.c.number.desc())
+        .limit(1)
+    ).first()
+    number, after = (last.number, last.last_seq) if last else (0, 0)
+    rows = connection.execute(
+        sa.select(predictions.c.seq, predictions.c.at_s)
+        .where(
+            (predictions.c.project == project)
+            & (predictions.c.version == version)
+            & (predictions.c.seq > after)
+        )
+        .order_by(predictions.c.seq)
+        .limit(monitoring.window_rows)
+    ).all()
+    if len(rows) < monitoring.window_rows:
+        old = rows and now_s - min(r.at_s for r in rows) >= monitoring.window_minutes * 60
+        if len(rows) < monitoring.min_rows or not (old or not receiving):
+            return None
+    return Cut(
+        project=project, version=version, number=number + 1, first_seq=rows[0].seq,
+        last_seq=rows[-1].seq, rows=len(rows), start_s=min(r.at_s for r in rows),
+        end_s=max(r.at_s for r in rows),
+    )  # fmt: skip
+
+
+def read(connection: sa.Connection, cut: Cut) -> Sequence[sa.Row[Any]]:
+    """Return `example_id, features, probabilities` of a window's predictions, in order."""
+    return connection.execute(
+        sa.select(predictions.c.example_id, predictions.c.features, predictions.c.probabilities)
+        .where(
+            (predictions.c.project == cut.project)
+            & (predictions.c.version == cut.version)
+            & predictions.c.seq.between(cut.first_seq, cut.last_seq)
+        )
+        .order_by(predictions.c.seq)
+    ).all()
+
+
+def insert(connection: sa.Connection, cut: Cut, verdict: Verdict) -> bool:
+    """Insert a judged window; return False if somebody else was first."""
+    serialise(connection)
+    values = {
+        **asdict(cut), "id": cut.id, "alarm": verdict.alarm, "report": "pending",
+        "verdict": _text(verdict, 0, 0), "incident": None,
+    }  # fmt: skip
+    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+    statement = dialect.insert(windows).values(values).on_conflict_do_nothing()
+    # Not rowcount: SQLAlchemy leaves it at -1 for this statement on Postgres.
+    return connection.execute(statement.returning(windows.c.id)).first() is not None
+
+
+def latest(connection: sa.Connection, project: str, limit: int) -> tuple[Window, ...]:
+    """Return the newest windows of a project, in the order in which they ended."""
+    rows = connection.execute(
+        sa.select(windows)
+        .where(windows.c.project == project)
+        .order_by(windows.c.last_seq.desc())
+        .limit(limit)
+    ).all()
+    return tuple(_window(row) for row in reversed(rows))
+
+
+def get(connection: sa.Connection, project: str, window: str) -> Window | None:
+    """Return one window by its id."""
+    mine = (windows.c.project == project) & (windows.c.id == window)
+    row = connection.execute(sa.select(windows).where(mine)).first()
+    return _window(row) if row else None
+
+
+def unreported(connection: sa.Connection, project: str, limit: int) -> tuple[Window, ...]:
+    """Return windows whose report is pending: alarms first, then the newest."""
+    rows = connection.execute(
+        sa.select(windows)
+        .where((windows.c.project == project) & (windows.c.report == "pending"))
+        .order_by(windows.c.alarm.desc(), windows.c.last_seq.desc())
+        .limit(limit)
+    ).all()
+    return tuple(_window(row) for row in rows)
+
+
+def set_report(connection: sa.Connection, window: str, state: ReportState) -> None:
+    """Record what became of a window's report."""
+    connection.execute(windows.update().where(windows.c.id == window).values(report=state))
+
+
+def set_incident(connection: sa.Connection, ids: Sequence[str], incident: str) -> None:
+    """Record which incident windows belong to; the first one stays."""
+    free = windows.c.id.in_(ids) & windows.c.incident.is_(None)
+    connection.execute(windows.update().where(free).values(incident=incident))
+
+
+def set_accuracy(connection: sa.Connection, window: Window, labelled: int, correct: int) -> None:
+    """Fill in, backwards, what the labels of a window say."""
+    text = _text(window.verdict, labelled, correct)
+    connection.execute(windows.update().where(windows.c.id == window.id).values(verdict=text))
+
+
+def verdict_content(verdict: Verdict) -> dict[str, object]:
+    """Return a verdict as JSON-ready values."""
+    return {**asdict(verdict), "alarm": verdict.alarm, "severity": verdict.severity}
+
+
+def _text(verdict: Verdict, labelled: int, correct: int) -> str:
+    content = {"verdict": verdict_content(verdict), "labelled": labelled, "correct": correct}
+    return json.dumps(content, sort_keys=True, allow_nan=False)
+
+
+def _window(row: sa.Row[Any]) -> Window:
+    content = json.loads(row.verdict)
+    told = content["verdict"]
+    cut = Cut(**{name: getattr(row, name) for name in Cut.__dataclass_fields__})
+    verdict = Verdict(
+        rows=told["rows"],
+        columns=tuple(ColumnVerdict(**column) for column in told["columns"]),
+        breaks=tuple(told["breaks"]),
+        calibrated=told["calibrated"],
+    )
+    counts = {"labelled": content["labelled"], "correct": content["correct"]}
+    return Window(cut=cut, verdict=verdict, **counts, report=row.report, incident=row.incident)

@@ -1,0 +1,71 @@
+"""The world outside: real images that no model has seen, later through a worse camera."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mlops.adapters.sources.base import load as load_source
+from mlops.core.corruption import corrupt
+from mlops.core.example import reserved
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from mlops.params.data import DataSection
+    from mlops.params.split import SplitSection
+
+SHIFT = ("blur", "noise", "contrast", "rotation")
+"""What becomes of the images: every one meets one of these."""
+
+SEVERITY = 4
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Images on their way to the server.
+
+    Attributes:
+        images: uint8, (N, H, W, C).
+        labels: int64, (N,): the truth, which the server learns late or never.
+        entities: what each image is of.
+    """
+
+    images: NDArray[np.uint8]
+    labels: NDArray[np.int64]
+    entities: tuple[str, ...]
+
+
+class World:
+    """Draws traffic from the reserved groups of a source: rows that are in no snapshot."""
+
+    def __init__(self, data: DataSection, split: SplitSection, root: Path, seed: int) -> None:
+        """Read the source and keep its reserved rows only."""
+        everything = load_source(data, root)
+        keys = [entity or f"row-{i}" for i, entity in enumerate(everything.entities)]
+        kept = [
+            i for i, key in enumerate(keys) if reserved(key, salt=split.salt, share=data.reserve)
+        ]
+        self.images = everything.images[kept]
+        self.labels = everything.labels[kept]
+        self.entities = [keys[i] for i in kept]
+        self.classes = everything.schema.classes
+        self._random = np.random.default_rng(seed)
+        self.shifted = False
+
+    def draw(self, rows: int) -> Batch:
+        """Return some images; since `shifted`, each through one corruption of `SHIFT`."""
+        index = self._random.choice(len(self.labels), rows, replace=rows > len(self.labels))
+        images = self.images[index].copy()
+        if self.shifted:
+            kinds = self._random.integers(len(SHIFT), size=rows)
+            for number, name in enumerate(SHIFT):
+                chosen = kinds == number
+                if chosen.any():
+                    images[chosen] = corrupt(images[chosen], name, SEVERITY, self._random)
+        entities = tuple(self.entities[i] for i in index)
+        return Batch(images, self.labels[index], entities)

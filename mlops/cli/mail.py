@@ -1,0 +1,77 @@
+"""Verb `mail`: preview a mail; deliver what waits in the outbox."""
+
+from __future__ import annotations
+
+import json as json_lib
+import time
+from datetime import UTC, datetime
+
+import cyclopts
+
+from mlops.core.alert import Stage  # noqa: TC001 - cyclopts reads the annotation
+from mlops.errors import EXIT_ERROR, EXIT_OK
+from mlops.layout import Layout, find_root
+from mlops.settings import load_settings
+from mlops.site import Site
+
+app = cyclopts.App(name="mail", help="Preview a mail; deliver what waits in the outbox.")
+
+
+@app.command
+def preview(stage: Stage = "detected", *, json: bool = False) -> int:
+    """Write a made-up mail to `.mlops/work/mail-preview/` and print where.
+
+    Args:
+        stage: Where in its life the made-up incident is.
+        json: Print the paths as JSON.
+    """
+    from mlops.adapters.files import remove
+    from mlops.adapters.mail.mailbox import deposit
+    from mlops.adapters.mail.notify import addressed
+    from mlops.adapters.mail.sample import sample
+
+    site = _site()
+    folder = site.layout.work / "mail-preview" / stage.replace(" ", "-")
+    remove(folder)
+    mail = deposit(folder, addressed(site, sample(stage, site.now.timestamp())))
+    paths = {"html": str(mail.with_suffix(".html")), "eml": str(mail)}
+    print(json_lib.dumps(paths) if json else f"open {paths['html']}\nmail {paths['eml']}")
+    return EXIT_OK
+
+
+@app.command
+def deliver(*, now: bool = False, json: bool = False) -> int:
+    """Send the mails that are due; exit 1 if some still wait.
+
+    Args:
+        now: Do not let failed mails wait out their back-off.
+        json: Print the figures as JSON.
+    """
+    from mlops.adapters.mail import outbox
+    from mlops.adapters.mail.smtp import parse
+    from mlops.adapters.sql.engine import database
+    from mlops.log import configure
+
+    site = _site()
+    configure(site.settings.log_level)
+    url = site.settings.mail_url.get_secret_value()
+    if url:
+        parse(url)  # here a person waits: a malformed address is an error, not a log line
+    ahead_s = outbox.LONGEST_WAIT_S if now else 0.0
+    with database(site) as engine:
+        sent = outbox.deliver(site, engine, time.time() + ahead_s)
+        left = outbox.waiting(engine, outbox.project_name(site))
+    if json:
+        waiting = [{"key": key, "attempts": tries, "error": why} for key, tries, why in left]
+        print(json_lib.dumps({"sent": sent, "waiting": waiting}))
+    else:
+        print(f"mail: {sent} sent, {len(left)} waiting")
+        for key, tries, why in left:
+            print(f"  {key}: {tries} attempts; {why or 'not tried yet'}")
+    return EXIT_ERROR if left else EXIT_OK
+
+
+def _site() -> Site:
+    layout = Layout(find_root())
+    settings = load_settings(layout)
+    return Site(layout=layout, settings=settings, now=datetime.now(UTC), work=layout.work / "mail")

@@ -1,0 +1,96 @@
+"""Verb `report`: Evidently reports of judged windows; `--follow` keeps making them."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import sqlalchemy as sa
+
+    from mlops.site import Site
+
+_PAUSE_S = 3.0
+_NICE = 15  # reports must not slow the server or a training
+_AT_ONCE = 5
+
+
+def report(window: str | None = None, *, follow: bool = False) -> None:
+    """Make the Evidently report of a window, or of every window that lacks one.
+
+    Args:
+        window: its id, as in `mlops status`; left out: all that are pending.
+        follow: stay, at low priority, and make reports and send mails as they come.
+    """
+    from mlops.adapters.mail.outbox import project_name
+    from mlops.adapters.reports import make_named
+    from mlops.adapters.sql.engine import database
+
+    site = _site()
+    project = project_name(site)
+    with database(site) as engine:
+        if follow:
+            _follow(site, engine, project)
+        elif window is not None:
+            make_named(site, engine, project, window)
+            print(site.layout.windows / window / "report.html")
+        else:
+            print(f"{_all(site, engine, project)} reports made")
+
+
+def _site() -> Site:
+    from mlops.layout import Layout, find_root
+    from mlops.log import configure
+    from mlops.settings import load_settings
+    from mlops.site import Site
+
+    layout = Layout(find_root())
+    settings = load_settings(layout)
+    configure(settings.log_level)
+    work = layout.work / "report"
+    work.mkdir(parents=True, exist_ok=True)
+    return Site(layout=layout, settings=settings, now=datetime.now(UTC), work=work)
+
+
+def _all(site: Site, engine: sa.Engine, project: str) -> int:
+    from mlops.adapters.reports import make_pending
+
+    made = 0
+    while fresh := make_pending(site, engine, project):
+        made += fresh
+    return made
+
+
+def _follow(site: Site, engine: sa.Engine, project: str) -> None:
+    """Make reports and deliver mails until the process is ended; an error is logged, not fatal.
+
+    Evidently takes ten seconds to import, so one process stays, and imports it on the first
+    window only.
+    """
+    import structlog
+
+    from mlops.adapters.mail.outbox import deliver
+    from mlops.adapters.reports import make_pending
+    from mlops.errors import MlopsError
+
+    log = structlog.get_logger()
+    os.nice(_NICE)
+    while True:
+        now = datetime.now(UTC)
+        try:
+            deliver(site, engine, now.timestamp())
+            made = make_pending(replace(site, now=now), engine, project, _AT_ONCE)
+        except (MlopsError, _database_error()) as error:
+            made = 0
+            log.error("report", error=" ".join(str(error).split())[:400])  # noqa: TRY400 - one line
+        if not made:
+            time.sleep(_PAUSE_S)
+
+
+def _database_error() -> type[Exception]:
+    from sqlalchemy.exc import DBAPIError
+
+    return DBAPIError

@@ -1,0 +1,83 @@
+"""Frozen dataclasses as canonical JSON: equal objects give equal bytes, and nothing is guessed."""
+
+from __future__ import annotations
+
+import json
+import types
+from dataclasses import asdict, fields, is_dataclass
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+from mlops.errors import DataError
+
+T = TypeVar("T")
+
+
+def to_json(value: object) -> str:
+    """Return canonical JSON of a dataclass or plain value: sorted keys, no blanks, no NaN.
+
+    Raises:
+        ValueError: if a number is NaN or infinite.
+    """
+    plain = asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
+    return json.dumps(
+        plain, sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=False
+    )
+
+
+def from_json(kind: type[T], text: str | bytes) -> T:
+    """Read a dataclass back; a missing, unknown or mistyped key is an error, never a default.
+
+    Raises:
+        DataError: naming the key.
+    """
+    try:
+        content = json.loads(text, parse_constant=_no_constant)
+    except ValueError as error:
+        msg = f"{kind.__name__}: not JSON ({error})"
+        raise DataError(msg) from None
+    built: T = _build(kind, content, kind.__name__)
+    return built
+
+
+def _no_constant(name: str) -> float:
+    msg = f"{name} is no JSON number"
+    raise ValueError(msg)
+
+
+def _build(kind: Any, value: Any, where: str) -> Any:
+    if is_dataclass(kind):
+        return _object(kind, value, where)
+    origin = get_origin(kind)
+    if origin in (Union, types.UnionType):
+        options = [o for o in get_args(kind) if o is not types.NoneType]
+        return None if value is None else _build(options[0], value, where)
+    if origin is Literal:
+        if value not in get_args(kind):
+            msg = f"{where} = {value!r}: expected one of {', '.join(map(str, get_args(kind)))}"
+            raise DataError(msg)
+        return value
+    if origin is tuple and isinstance(value, list):
+        item, *_ = get_args(kind)
+        return tuple(_build(item, part, f"{where}[{i}]") for i, part in enumerate(value))
+    return _scalar(kind, value, where)
+
+
+def _scalar(kind: Any, value: Any, where: str) -> Any:
+    if kind is float and isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value)
+    if type(value) is not kind:
+        wanted = getattr(kind, "__name__", str(kind))
+        msg = f"{where} = {str(value)[:60]!r}: expected {wanted}"
+        raise DataError(msg)
+    return value
+
+
+def _object(kind: Any, value: Any, where: str) -> Any:
+    names = {f.name for f in fields(kind)}
+    given = set(value) if isinstance(value, dict) else set()
+    if given != names:
+        wrong = ", ".join(sorted(given ^ names))
+        msg = f"{where}: keys missing or unknown: {wrong}"
+        raise DataError(msg)
+    hints = get_type_hints(kind)
+    return kind(**{n: _build(hints[n], value[n], f"{where}.{n}") for n in sorted(names)})

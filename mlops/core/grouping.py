@@ -1,0 +1,86 @@
+"""Near-duplicate groups of images: a key that depends on the image and on nothing else.
+
+Because no other row is looked at, a row's group, and with it its side of the split, never
+changes as data grows. The price: a near-copy on the other side of a rounding edge gets another
+key. A declared entity is the sure way, and overrides the group.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+_CELLS = 8
+_STEP = 20.0
+"""Smallest difference of neighbouring cells that counts, in grey levels of 255. Measured with 8
+cells on 60,000 Fashion-MNIST images: 0.3 % share a key, four at most; a copy with noise of one
+grey level keeps it in 76 % of cases. With bits for "brighter" alone 9 % share one, 121 at most;
+with 12 cells the copies are found in 43 %."""
+_BATCH = 4096
+_LUMA = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601
+
+
+def near_duplicate_keys(images_NHWC: NDArray[np.uint8]) -> list[str]:
+    """Return one group key per image: 32 hex digits, equal for near-copies.
+
+    The key is a difference hash: is each cell of a coarse grey version of the image brighter
+    than, darker than or like its left and its upper neighbour? An image without any such step
+    has no shape to compare; its own bytes are its key.
+
+    Source: N. Krawetz, "Kind of Like That" (2013), dHash; here in both directions, three-valued.
+
+    Args:
+        images_NHWC: uint8, channels 1 or 3.
+    """
+    keys: list[str] = []
+    for start in range(0, len(images_NHWC), _BATCH):
+        keys += _keys(images_NHWC[start : start + _BATCH])
+    return keys
+
+
+def split_keys(entities: Sequence[str | None], groups: Sequence[str]) -> list[str]:
+    """Return the split key of each row: its declared entity, else its near-duplicate group."""
+    return [entity or group for entity, group in zip(entities, groups, strict=True)]
+
+
+def _keys(images_NHWC: NDArray[np.uint8]) -> list[str]:
+    cells_NHW = _shrink(_shrink(_grey(images_NHWC), 1), 2)
+    count = len(cells_NHW)
+    steps = np.concatenate(
+        [np.diff(cells_NHW, axis=axis).reshape(count, -1) for axis in (1, 2)], axis=1
+    )
+    bits = np.concatenate([steps > _STEP, steps < -_STEP], axis=1)
+    return [
+        _digest(packed.tobytes() if some else b"flat\0" + image.tobytes())
+        for packed, some, image in zip(
+            np.packbits(bits, axis=1), bits.any(axis=1), images_NHWC, strict=True
+        )
+    ]
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.blake2b(content, digest_size=16).hexdigest()
+
+
+def _grey(images_NHWC: NDArray[np.uint8]) -> NDArray[np.float64]:
+    if images_NHWC.shape[3] == 1:
+        return images_NHWC[..., 0].astype(np.float64)
+    grey: NDArray[np.float64] = images_NHWC.astype(np.float64) @ _LUMA
+    return grey
+
+
+def _shrink(values_NHW: NDArray[np.float64], axis: int) -> NDArray[np.float64]:
+    """Average runs of pixels along one axis, down to at most `_CELLS` cells."""
+    size = values_NHW.shape[axis]
+    cells = min(_CELLS, size)
+    edges = np.arange(cells) * size // cells
+    counts = np.diff(np.append(edges, size))
+    sums = np.add.reduceat(values_NHW, edges, axis=axis)
+    return np.asarray(sums / np.expand_dims(counts, (0, 3 - axis)))

@@ -1,0 +1,89 @@
+"""A prediction and a label as they travel: from the server, through the spool, to the database."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, get_args
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+LabelSource = Literal["random", "active", "user"]
+LABEL_SOURCES: tuple[LabelSource, ...] = get_args(LabelSource)
+"""How a row came to be labelled: drawn at random, chosen by a rule, or volunteered by a user."""
+
+MAX_ENTITY = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """One answer of one model version.
+
+    Attributes:
+        id: unique, sortable by time.
+        at_s: when it was made, seconds since 1970.
+        version: the model version that made it.
+        example_id: `core.example.example_id` of its features.
+        entity: what the caller says it belongs to, if anything.
+        features: canonical bytes (uint8 pixels, rows × columns × channels); None when payloads
+            are not kept.
+        probabilities: float32, little-endian bytes, one per class.
+        latency_s: from the whole request's arrival to the model's answer.
+    """
+
+    id: str
+    at_s: float
+    version: str
+    example_id: str
+    entity: str | None
+    features: bytes | None
+    probabilities: bytes
+    latency_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """One label for one prediction; the newest wins.
+
+    Attributes:
+        prediction_id: what it labels.
+        label: index into the schema's classes.
+        label_source: how the row was chosen for labelling.
+        at_s: when it was given, seconds since 1970.
+    """
+
+    prediction_id: str
+    label: int
+    label_source: LabelSource
+    at_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Logged:
+    """A prediction as the database holds it.
+
+    Attributes:
+        seq: its place in the log; grows in the order of insertion.
+        prediction: the row itself.
+        scores: float32, (classes,): its probabilities as numbers.
+    """
+
+    seq: int
+    prediction: Prediction
+    scores: NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Labelled:
+    """A logged prediction with its newest label.
+
+    Attributes:
+        logged: the prediction.
+        label: the newest label.
+        label_seqs: places of the label rows that this one stands for, the newest last.
+    """
+
+    logged: Logged
+    label: Label
+    label_seqs: tuple[int, ...]

@@ -1,0 +1,90 @@
+"""Whether an incident becomes a retrain: enabled, labels, in-flight, cooldown, budget."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from mlops.core.triage import Kind
+
+Why = Literal[
+    "granted", "quality", "not costly", "disabled", "in flight", "labels", "cooldown", "budget"
+]
+
+
+@dataclass(frozen=True)
+class Policy:
+    """When a retrain may be asked for; see `trigger` in params.yaml."""
+
+    enabled: bool
+    min_new_labels: int
+    cooldown_minutes: float
+    max_per_month: int
+
+
+@dataclass(frozen=True)
+class Loop:
+    """What the trigger must know of the loop.
+
+    Attributes:
+        new_labels: labels since the incident opened and since the last retrain was asked for.
+        in_flight: the retrain that is requested or running; None for none.
+        minutes_since: minutes since the last retrain ended or, if it never did, was asked for;
+            infinite if there was none.
+        in_30_days: retrains asked for in the last thirty days.
+    """
+
+    new_labels: int
+    in_flight: str | None
+    minutes_since: float
+    in_30_days: int
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The trigger's answer.
+
+    Attributes:
+        requested: whether a retrain is to be asked for.
+        why: one word for it, stable, so that the same refusal is told once.
+        reason: in words, with the figures.
+    """
+
+    requested: bool
+    why: Why
+    reason: str
+
+
+def decide(policy: Policy, worth: Kind, loop: Loop) -> Answer:
+    """Answer whether to ask for a retrain now; the first condition that fails is the reason."""
+    missing = policy.min_new_labels - loop.new_labels
+    rest = math.ceil(policy.cooldown_minutes - min(loop.minutes_since, policy.cooldown_minutes))
+    refusals: tuple[tuple[bool, Why, str], ...] = (
+        (worth == "quality", "quality", "the data is broken; a person must look first"),
+        (worth != "costly", "not costly", "no measured loss of accuracy beyond the margin"),
+        (
+            not policy.enabled,
+            "disabled",
+            "params.yaml: trigger.enabled is false; set it to true, or run the train flow",
+        ),
+        (loop.in_flight is not None, "in flight", f"retrain {loop.in_flight} is still going on"),
+        (
+            missing > 0,
+            "labels",
+            f"{loop.new_labels} of {policy.min_new_labels} new labels; {missing} missing",
+        ),
+        (rest > 0, "cooldown", f"the last retrain was lately; {rest} minutes of cooldown left"),
+        (
+            loop.in_30_days >= policy.max_per_month,
+            "budget",
+            f"{loop.in_30_days} retrains in 30 days; the most is {policy.max_per_month}",
+        ),
+    )
+    for refused, why, reason in refusals:
+        if refused:
+            return Answer(requested=False, why=why, reason=reason)
+    return Answer(
+        requested=True, why="granted", reason=f"costly drift and {loop.new_labels} new labels"
+    )

@@ -1,0 +1,111 @@
+"""What a serving process is told at birth: one frozen value in one environment variable.
+
+Workers do not read settings themselves: pydantic would cost them half their start-up and memory.
+The value travels in the environment and not on the command line, because it holds the token.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from mlops.errors import UsageError
+
+VARIABLE = "MLOPS_SERVING"
+DRAIN_S = 30
+"""How long requests in progress may take after the end was asked for."""
+EXIT_NO_MODEL = 69
+"""The follower's last word (EX_UNAVAILABLE): the registry is down and nothing is cached."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one request may cost; beyond it the answer is a 4xx, or 503 when we are full.
+
+    Attributes:
+        body_bytes: of a request's body.
+        rows: of one request.
+        pixels: of an uploaded image, before it is decoded.
+        body_s: seconds that a body may take to arrive.
+        requests: in progress in one worker; more are turned away with Retry-After.
+        queued_rows: predictions in memory on their way to the spool; more are dropped and counted.
+        flush_s: seconds between two syncs of the spool: what a crash can lose.
+        flush_rows: rows that make a sync come earlier.
+    """
+
+    body_bytes: int = 8 << 20
+    rows: int = 1024
+    pixels: int = 16_000_000
+    body_s: float = 10.0
+    requests: int = 1024
+    queued_rows: int = 50_000
+    flush_s: float = 0.05
+    flush_rows: int = 256
+
+
+@dataclass(frozen=True)
+class ServingConfig:
+    """One serving process.
+
+    Attributes:
+        project: whose champion is served.
+        home: `.mlops/serving/NAME`: verified versions and the pointer.
+        spool: folder of predictions on their way to the database.
+        database_url: for reading back single predictions; secrets included.
+        token: bearer token; empty for none.
+        keep_payloads: whether features go into the prediction log.
+        limits: what one request may cost.
+        watch_s: how often the pointer is looked at.
+    """
+
+    project: str
+    home: str
+    spool: str
+    database_url: str
+    token: str = ""
+    keep_payloads: bool = True
+    limits: Limits = Limits()
+    watch_s: float = 0.25
+
+    def environment(self) -> dict[str, str]:
+        """Return the variable that carries this value to a child process."""
+        return {VARIABLE: json.dumps(asdict(self))}
+
+    @property
+    def folder(self) -> Path:
+        """`home` as a path."""
+        return Path(self.home)
+
+
+def from_environment() -> ServingConfig:
+    """Read the value that the supervisor left in the environment.
+
+    Raises:
+        UsageError: if this process was not started by `mlops serve`.
+    """
+    text = os.environ.get(VARIABLE)
+    if not text:
+        msg = f"{VARIABLE} is not set; serving processes are started by: mlops serve"
+        raise UsageError(msg)
+    content = json.loads(text)
+    return ServingConfig(**{**content, "limits": Limits(**content["limits"])})
+
+
+def check_address(host: str, token: str) -> None:
+    """Refuse to listen beyond this machine without a token.
+
+    Raises:
+        UsageError: if `host` is not loopback and `token` is empty.
+    """
+    if token or host == "localhost":
+        return
+    try:
+        loopback = ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        loopback = False
+    if not loopback:
+        msg = f"MLOPS_HOST={host} is not loopback and MLOPS_TOKEN is empty; set a token"
+        raise UsageError(msg)

@@ -1,0 +1,165 @@
+"""`POST /feedback` and `GET /predictions/ID`: labels for predictions, and looking one up.
+
+Feedback goes through the same spool as predictions and is answered once it is on disk, so it works
+while the database is away and for predictions that have not reached it yet. `label_source` says
+how the row was chosen for labelling; without it `user` is assumed, because only the caller can
+know that rows were drawn at random, and measured accuracy counts on it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from mlops.core.prediction import LABEL_SOURCES, Label, Labelled, Logged
+from mlops.serving import parse
+from mlops.serving.reply import Refused, Reply, as_json, invalid
+from mlops.serving.request import media_type, read_body
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+    import sqlalchemy as sa
+
+    from mlops.serving.app import App
+    from mlops.serving.request import Scope
+
+    Receive = Callable[[], Awaitable[dict[str, Any]]]
+
+_KEYS = {"prediction_id", "label", "label_source"}
+_SYNC_S = 5.0
+_MAX_ID = 64
+
+
+class Lookup:
+    """Reads single predictions; opens the database at the first call, in a thread."""
+
+    def __init__(self, project: str, database_url: str) -> None:
+        self._project, self._url = project, database_url
+        self._engine: sa.Engine | None = None
+        self._guard = threading.Lock()
+
+    async def find(self, identity: str) -> Logged | Labelled | None:
+        """Return one prediction, or None.
+
+        Raises:
+            Refused: 503 while the database is away.
+        """
+        return await asyncio.to_thread(self._find, identity)
+
+    def _find(self, identity: str) -> Logged | Labelled | None:
+        import sqlalchemy as sa
+
+        from mlops.adapters.predictions import find
+        from mlops.adapters.sql.engine import open_database
+        from mlops.errors import Unavailable
+
+        try:
+            with self._guard:
+                if self._engine is None:
+                    self._engine = open_database(self._url)
+            return find(self._engine, self._project, identity)
+        except (Unavailable, sa.exc.SQLAlchemyError):
+            raise Refused(
+                503, "database_away", "the prediction log does not answer", retry_s=5,
+                remedy="try again later",
+            ) from None  # fmt: skip
+
+
+async def feedback(app: App, scope: Scope, receive: Receive) -> Reply:
+    """Take one label or a list of them; all or none are accepted.
+
+    Raises:
+        Refused: 404 for an unknown prediction id, 503 when nothing can be stored now.
+    """
+    if media_type(scope) != "application/json":
+        raise Refused(415, "unsupported_type", "send Content-Type: application/json")
+    model = app.batcher.current()
+    body = await read_body(scope, receive, app.config.limits)
+    items = parse.objects(body, app.config.limits.rows)
+    at_s = time.time()
+    labels = [_label(item, model.schema.classes, at_s) for item in items]
+    for label in labels:
+        known = app.minter.genuine(label.prediction_id)
+        if not known and await app.lookup.find(label.prediction_id) is None:
+            raise _unknown()
+    synced = app.log.label(labels)
+    if synced is None:
+        raise _full()
+    try:
+        await asyncio.wait_for(asyncio.wrap_future(synced), _SYNC_S)
+    except TimeoutError:
+        raise _full() from None
+    return as_json({"accepted": len(labels)})
+
+
+async def prediction(app: App, identity: str) -> Reply:
+    """Return one prediction and its newest label; 202 while it is on its way to the database.
+
+    Raises:
+        Refused: 404 for an unknown id, 503 while the database is away.
+    """
+    if not identity.isascii() or not 0 < len(identity) <= _MAX_ID:
+        raise _unknown()
+    found = await app.lookup.find(identity)
+    if found is None:
+        if not app.minter.genuine(identity):
+            raise _unknown()
+        queued = {"prediction_id": identity, "state": "queued"}
+        return as_json(queued, ((b"retry-after", b"1"),), 202)
+    return as_json(_shown(found, app.batcher.current().schema.classes))
+
+
+def _shown(found: Logged | Labelled, classes: Sequence[str]) -> dict[str, Any]:
+    logged = found.logged if isinstance(found, Labelled) else found
+    label = found.label if isinstance(found, Labelled) else None
+    row, best = logged.prediction, int(logged.scores.argmax())
+    at = datetime.fromtimestamp(row.at_s, UTC)
+    return {
+        "prediction_id": row.id, "state": "logged", "model_version": row.version,
+        "at": at.isoformat(), "example_id": row.example_id, "entity": row.entity,
+        "class": _name(classes, best), "probabilities": logged.scores.tolist(),
+        "latency_ms": row.latency_s * 1000.0,
+        "label": None if label is None else _name(classes, label.label),
+        "label_source": None if label is None else label.label_source,
+    }  # fmt: skip
+
+
+def _name(classes: Sequence[str], index: int) -> str:
+    return classes[index] if index < len(classes) else str(index)
+
+
+def _label(item: dict[str, Any], classes: Sequence[str], at_s: float) -> Label:
+    identity, source = item.get("prediction_id"), item.get("label_source", "user")
+    if set(item) - _KEYS or "label" not in item:
+        raise invalid(f"must hold prediction_id, label and perhaps label_source ({LABEL_SOURCES})")
+    if not isinstance(identity, str):
+        raise invalid("must be text", field="prediction_id")
+    if not identity.isascii() or not 0 < len(identity) <= _MAX_ID or "\0" in identity:
+        raise _unknown()
+    if source not in LABEL_SOURCES:
+        raise invalid(f"must be one of {', '.join(LABEL_SOURCES)}", field="label_source")
+    return Label(identity, _index(item["label"], classes), source, at_s)
+
+
+def _index(label: Any, classes: Sequence[str]) -> int:
+    """Return a class's index, given its name (text) or its index (a number)."""
+    if isinstance(label, str) and label in classes:
+        return classes.index(label)
+    if isinstance(label, int) and not isinstance(label, bool) and 0 <= label < len(classes):
+        return label
+    raise invalid(
+        f"must be a class name or an index below {len(classes)}", field="label",
+        remedy=f"classes: {', '.join(classes[:20])}",
+    )  # fmt: skip
+
+
+def _unknown() -> Refused:
+    return Refused(404, "unknown_prediction", "no prediction has this id", field="prediction_id")
+
+
+def _full() -> Refused:
+    return Refused(503, "log_full", "labels cannot be stored now", retry_s=2, remedy="try again")

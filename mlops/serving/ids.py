@@ -1,0 +1,63 @@
+"""Prediction ids: unique, sortable by time, and recognisable without a look-up.
+
+An id is 16 hex digits of nanoseconds since 1970, 6 of the worker, 16 of a keyed hash over both.
+So feedback can be accepted for a prediction that is still on its way to the database, while an
+invented id is told at once. The key is made once per project and kept in `.mlops/`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import os
+import re
+import secrets
+import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_SHAPE = re.compile(r"[0-9a-f]{38}\Z")
+_KEY_BYTES = 32
+
+
+def load_key(home: Path) -> bytes:
+    """Return the project's key, made at the first call; safe for processes that race."""
+    path = home / "ids.key"
+    home.mkdir(parents=True, exist_ok=True)
+    if not path.exists():
+        fresh = home / f".ids.{os.getpid()}.{secrets.token_hex(4)}.tmp"
+        fresh.touch(mode=0o600)
+        fresh.write_bytes(secrets.token_bytes(_KEY_BYTES))
+        try:
+            os.link(fresh, path)  # unlike rename, never replaces the key of a faster process
+        except FileExistsError:
+            return path.read_bytes()
+        finally:
+            fresh.unlink()
+    return path.read_bytes()
+
+
+class Minter:
+    """Mints ids that grow strictly within a process, and recognises its siblings' ids."""
+
+    def __init__(self, key: bytes, project: str) -> None:
+        self._key = hashlib.blake2b(project.encode(), key=key, digest_size=32).digest()
+        self._worker = secrets.token_hex(3)
+        self._last_ns = 0
+
+    def mint(self, count: int) -> list[str]:
+        """Return `count` fresh ids in growing order."""
+        first = max(time.time_ns(), self._last_ns + 1)
+        self._last_ns = first + count - 1
+        return [self._sign(f"{first + n:016x}{self._worker}") for n in range(count)]
+
+    def genuine(self, identity: str) -> bool:
+        """Say whether an id was minted with this project's key."""
+        if not _SHAPE.match(identity):
+            return False
+        return hmac.compare_digest(self._sign(identity[:22]), identity)
+
+    def _sign(self, head: str) -> str:
+        return head + hashlib.blake2b(head.encode(), key=self._key, digest_size=8).hexdigest()

@@ -1,0 +1,42 @@
+"""Prometheus metrics of the serving processes; every label's values are bounded.
+
+With several processes the numbers meet in memory-mapped files (`PROMETHEUS_MULTIPROC_DIR`), and
+the supervisor serves their sum on a port of its own.
+"""
+
+from __future__ import annotations
+
+from prometheus_client import Counter, Gauge, Histogram
+
+REQUESTS = Counter("mlops_requests", "Answers by route and status", ["route", "status"])
+SECONDS = Histogram(
+    "mlops_request_seconds",
+    "From the whole request's arrival to its answer",
+    ["route"],
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0),
+)
+PREDICTIONS = Counter("mlops_predictions", "Rows answered")
+IN_PROGRESS = Gauge("mlops_requests_in_progress", "Requests", multiprocess_mode="livesum")
+VERSION = Gauge("mlops_model_version", "Version in service", multiprocess_mode="livemostrecent")
+SWAPS = Counter("mlops_model_swaps", "Versions brought into service by workers")
+LOAD_FAILURES = Counter("mlops_model_load_failures", "Pointers that a worker could not follow")
+
+LOG_QUEUED = Gauge(
+    "mlops_log_queued_rows", "Rows not yet in the spool", multiprocess_mode="livesum"
+)
+LOG_DROPPED = Counter("mlops_log_dropped_rows", "Rows lost because the queue was full")
+SPOOL_ERRORS = Counter("mlops_spool_errors", "Failed writes of spool segments")
+SPOOL_SEGMENTS = Gauge(
+    "mlops_spool_segments", "Segments waiting for the database", multiprocess_mode="livemostrecent"
+)
+SPOOL_DAMAGED = Counter("mlops_spool_damaged_segments", "Segments set aside as unreadable")
+DATABASE_ERRORS = Counter("mlops_database_errors", "Failed writes of the prediction log")
+LOG_WRITTEN = Counter("mlops_log_written_rows", "Rows that reached the database")
+
+REFUSED_VERSIONS = Counter("mlops_versions_refused", "Champions that failed verification")
+REGISTRY_ERRORS = Counter("mlops_registry_errors", "Failed polls of the registry")
+REGISTRY_SEEN = Gauge(
+    "mlops_registry_seen_timestamp_seconds",
+    "When the registry last answered",
+    multiprocess_mode="livemostrecent",
+)

@@ -1,0 +1,113 @@
+"""Read a request: its body under limits, its media type, its token."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+from typing import TYPE_CHECKING, Any
+
+from mlops.serving.reply import Refused, malformed
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from mlops.serving.config import Limits
+
+Scope = dict[str, Any]
+Receive = "Callable[[], Awaitable[dict[str, Any]]]"
+
+
+class Gone(Exception):
+    """The client hung up before its body was complete."""
+
+
+def header(scope: Scope, name: bytes) -> bytes:
+    """Return one header, or nothing; ASGI servers send names in lower case."""
+    for key, value in scope["headers"]:
+        if key == name:
+            return bytes(value)
+    return b""
+
+
+def media_type(scope: Scope) -> str:
+    """Return the media type without parameters, in lower case.
+
+    Raises:
+        Refused: 415 if there is none, or the character set is not UTF-8.
+    """
+    text = header(scope, b"content-type").decode("latin-1").lower()
+    kind, *parameters = (part.strip() for part in text.split(";"))
+    if not kind:
+        raise Refused(
+            415, "no_content_type", "no Content-Type", remedy="send Content-Type: application/json"
+        )
+    for parameter in parameters:
+        name, _, value = parameter.partition("=")
+        if name == "charset" and value.strip("\"'") not in ("utf-8", "utf8", "us-ascii"):
+            raise Refused(415, "charset", "only UTF-8 is understood", remedy="send UTF-8")
+    return kind
+
+
+def authorise(scope: Scope, token_hash: bytes) -> None:
+    """Compare the bearer token in constant time.
+
+    Raises:
+        Refused: 401.
+    """
+    scheme, _, presented = header(scope, b"authorization").partition(b" ")
+    right = hmac.compare_digest(hashlib.sha256(presented.strip()).digest(), token_hash)
+    if not right or scheme.lower() != b"bearer":
+        raise Refused(
+            401, "unauthorised", "the bearer token is missing or wrong",
+            remedy="send the header: Authorization: Bearer TOKEN", close=True,
+        )  # fmt: skip
+
+
+async def read_body(
+    scope: Scope, receive: Callable[[], Awaitable[dict[str, Any]]], limits: Limits
+) -> bytes:
+    """Return the whole body.
+
+    Raises:
+        Refused: 400 if empty, 408 if too slow, 413 if too large, 415 if compressed.
+        Gone: if the client hung up.
+    """
+    if header(scope, b"content-encoding") not in (b"", b"identity"):
+        raise Refused(
+            415, "compressed", "compressed bodies are not read", remedy="send the body as it is",
+            close=True,
+        )  # fmt: skip
+    declared = header(scope, b"content-length")
+    if declared and int(declared) > limits.body_bytes:
+        raise _too_large(limits)
+    parts: list[bytes] = []
+    size = 0
+    try:
+        async with asyncio.timeout(limits.body_s):
+            while True:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    raise Gone
+                part = message.get("body", b"")
+                size += len(part)
+                if size > limits.body_bytes:
+                    raise _too_large(limits)
+                parts.append(part)
+                if not message.get("more_body", False):
+                    break
+    except TimeoutError:
+        raise Refused(
+            408, "slow_body", f"the body did not arrive within {limits.body_s:g} s",
+            remedy="send it in one go", close=True,
+        ) from None  # fmt: skip
+    if not size:
+        raise malformed("the body is empty", remedy="send JSON or an image")
+    return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def _too_large(limits: Limits) -> Refused:
+    return Refused(
+        413, "too_large", f"the body exceeds {limits.body_bytes} bytes",
+        remedy="send fewer rows at a time", close=True,
+    )  # fmt: skip

@@ -1,0 +1,117 @@
+"""Spool segments: files of predictions and labels that are whole or absent.
+
+Layout: magic, then per record a little-endian length, JSON, and the bytes that JSON cannot hold;
+last a BLAKE2b digest of all before it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import struct
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from mlops.adapters import files
+from mlops.core.prediction import Label, Prediction
+from mlops.errors import DataError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+MAGIC = b"MLSPOOL1"
+SUFFIX = ".seg"
+_DIGEST_BYTES = 16
+_LENGTH = struct.Struct("<I")
+
+
+@dataclass(frozen=True)
+class Segment:
+    """What one segment holds, in the order of arrival."""
+
+    predictions: list[Prediction]
+    labels: list[Label]
+
+
+def write(folder: Path, records: Sequence[Prediction | Label]) -> Path:
+    """Write one segment, synced to disk; its name sorts by time.
+
+    Raises:
+        OSError: if the disk refuses it; then no segment exists.
+    """
+    path = folder / f"{time.time_ns():020d}-{os.getpid()}{SUFFIX}"
+    files.write_bytes(path, encode(records))
+    return path
+
+
+def read(path: Path) -> Segment:
+    """Read one segment.
+
+    Raises:
+        DataError: if its bytes are damaged.
+    """
+    return decode(path.read_bytes(), str(path))
+
+
+def waiting(folder: Path) -> list[Path]:
+    """Return the segments that wait for the database, oldest first."""
+    return sorted(folder.glob(f"*{SUFFIX}"))
+
+
+def encode(records: Sequence[Prediction | Label]) -> bytes:
+    """Return the bytes of a segment."""
+    parts = [MAGIC]
+    for record in records:
+        if isinstance(record, Prediction):
+            features = record.features
+            head: list[Any] = [
+                "p", record.id, record.at_s, record.version, record.example_id, record.entity,
+                record.latency_s, -1 if features is None else len(features),
+                len(record.probabilities),
+            ]  # fmt: skip
+            tail = (features or b"") + record.probabilities
+        else:
+            head = ["l", record.prediction_id, record.label, record.label_source, record.at_s]
+            tail = b""
+        text = orjson.dumps(head)
+        parts += [_LENGTH.pack(len(text)), text, tail]
+    body = b"".join(parts)
+    return body + _digest(body)
+
+
+def decode(content: bytes, name: str) -> Segment:
+    """Read the bytes of a segment.
+
+    Raises:
+        DataError: if they are damaged; `name` says where they came from.
+    """
+    body, digest = content[:-_DIGEST_BYTES], content[-_DIGEST_BYTES:]
+    if not body.startswith(MAGIC) or _digest(body) != digest:
+        msg = f"{name}: damaged spool segment; its predictions cannot be read"
+        raise DataError(msg)
+    segment = Segment([], [])
+    at = len(MAGIC)
+    while at < len(body):
+        (length,) = _LENGTH.unpack_from(body, at)
+        at += _LENGTH.size
+        kind, *head = orjson.loads(body[at : at + length])
+        at += length
+        if kind == "l":
+            segment.labels.append(Label(*head))
+            continue
+        identity, at_s, version, example, entity, latency_s, sent, scores = head
+        features = None if sent < 0 else body[at : at + sent]
+        at += max(sent, 0)
+        segment.predictions.append(Prediction(
+            identity, at_s, version, example, entity, features, body[at : at + scores], latency_s
+        ))  # fmt: skip
+        at += scores
+    return segment
+
+
+def _digest(body: bytes) -> bytes:
+    return hashlib.blake2b(body, digest_size=_DIGEST_BYTES).digest()

@@ -1,0 +1,156 @@
+"""One serving worker: `python -m mlops.serving.worker FD`, started by the supervisor.
+
+It watches the pointer, loads and warms a new version beside the old in a thread, and swaps
+between two batches. It imports neither torch nor mlflow nor pandas.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import sys
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import structlog
+import uvicorn
+from PIL import Image
+
+from mlops.errors import MlopsError
+from mlops.log import configure
+from mlops.serving import metrics
+from mlops.serving.app import App
+from mlops.serving.batch import Batcher
+from mlops.serving.config import DRAIN_S, ServingConfig, from_environment
+from mlops.serving.ids import Minter, load_key
+from mlops.serving.log import PredictionLog
+from mlops.serving.model import Model, Pointer, load, read_pointer
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+_KEEP_ALIVE_S = 75  # longer than the minute after which load balancers drop idle connections
+_RETRY_S = 5.0
+
+
+class Watcher:
+    """Follows the pointer: one `step` loads what it names, if that is new."""
+
+    def __init__(self, config: ServingConfig, batcher: Batcher) -> None:
+        self._config, self._batcher = config, batcher
+        self._seen: tuple[int, int] | None = None
+        self._retry_at_s = 0.0
+
+    def changed(self) -> Pointer | None:
+        """Return the pointer if its file was replaced since the last look."""
+        try:
+            found = (self._config.folder / "current.json").stat()
+        except FileNotFoundError:
+            return None
+        mark = (found.st_ino, found.st_mtime_ns)
+        if mark == self._seen:
+            return None
+        pointer = read_pointer(self._config.folder)
+        self._seen = mark
+        return pointer
+
+    def swap(self, model: Model) -> None:
+        """Put a loaded model in service; call it on the event loop."""
+        self._batcher.model = model
+        metrics.SWAPS.inc()
+        metrics.VERSION.set(float(model.version) if model.version.isdigit() else 0.0)
+
+    def first(self) -> None:
+        """Load what the pointer names before the first request, if it names anything."""
+        try:
+            pointer = self.changed()
+            if pointer is not None:
+                self.swap(load(pointer))
+        except (MlopsError, OSError) as error:
+            self._failed(error)
+
+    async def step(self) -> None:
+        """Look once; on failure the old model keeps serving and the next try waits a little."""
+        loop = asyncio.get_running_loop()
+        if loop.time() < self._retry_at_s:
+            return
+        try:
+            pointer = self.changed()
+            if pointer is not None:
+                self.swap(await asyncio.to_thread(load, pointer))
+        except (MlopsError, OSError) as error:
+            self._failed(error)
+            self._retry_at_s = loop.time() + _RETRY_S
+
+    def _failed(self, error: Exception) -> None:
+        self._seen = None
+        metrics.LOAD_FAILURES.inc()
+        structlog.get_logger().error("version not loaded", why=str(error))
+
+
+class Server(uvicorn.Server):
+    """Uvicorn with a watcher beside it; unready at the first signal, gone with its parent."""
+
+    def __init__(self, config: uvicorn.Config, app: App, watcher: Watcher) -> None:
+        super().__init__(config)
+        self._app, self._watcher = app, watcher
+        self._parent = os.getppid()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start listening, then watching."""
+        await super().startup(sockets)
+        self._task = asyncio.create_task(self._watch())
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Turn unready at once; uvicorn then finishes what is in progress."""
+        self._app.draining = True
+        super().handle_exit(sig, frame)
+
+    async def _watch(self) -> None:
+        while not self.should_exit:
+            await self._watcher.step()
+            if os.getppid() != self._parent:  # the supervisor was killed: nobody respawns us
+                self._app.draining = self.should_exit = True
+            await asyncio.sleep(self._app.config.watch_s)
+
+
+def build(config: ServingConfig) -> tuple[App, Watcher]:
+    """Return an application and its watcher, the model loaded if there is one."""
+    batcher = Batcher()
+    log = PredictionLog(Path(config.spool), config.limits, keep_payloads=config.keep_payloads)
+    app = App(config, batcher, log, Minter(load_key(config.folder), config.project))
+    watcher = Watcher(config, batcher)
+    watcher.first()
+    return app, watcher
+
+
+def serve_on(listener: socket.socket, app: App, watcher: Watcher) -> None:
+    """Serve on a bound socket until a signal comes; then drain, and sync the log."""
+    try:
+        Server(uvicorn_config(app), app, watcher).run(sockets=[listener])
+    finally:
+        app.log.close()
+
+
+def uvicorn_config(app: App) -> uvicorn.Config:
+    """Return how uvicorn is run: its fast parts, no access log, a bounded drain."""
+    return uvicorn.Config(
+        app, http="httptools", loop="uvloop", lifespan="off", ws="none", access_log=False,
+        log_level="warning", server_header=False, timeout_keep_alive=_KEEP_ALIVE_S,
+        timeout_graceful_shutdown=DRAIN_S, backlog=2048,
+    )  # fmt: skip
+
+
+def main() -> None:
+    """Run one worker on the socket whose descriptor is the only argument."""
+    configure(os.environ.get("MLOPS_LOG_LEVEL", "info"))
+    # Images are measured before they are decoded, against a limit far below Pillow's.
+    warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+    app, watcher = build(from_environment())
+    serve_on(socket.socket(fileno=int(sys.argv[1])), app, watcher)
+
+
+if __name__ == "__main__":
+    main()

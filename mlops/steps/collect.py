@@ -1,0 +1,162 @@
+"""Step `collect`: labelled predictions, not yet collected → one immutable shard of production rows.
+
+Kill-safe by its order: the labels are first claimed for the shard's name, in one transaction, and
+the shard is written afterwards. A claim without its shard is found and fulfilled by the next run,
+from the same rows, so nothing is lost and nothing stands twice.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+
+from mlops.adapters import files, predictions
+from mlops.adapters.snapshot import COLUMNS, read_schema, write_shard
+from mlops.adapters.sql.engine import database
+from mlops.core.grouping import near_duplicate_keys
+from mlops.errors import DataError
+from mlops.params.base import View
+from mlops.params.project import ProjectSection
+from mlops.site import Report
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import sqlalchemy as sa
+
+    from mlops.core.prediction import Labelled
+    from mlops.site import Site
+
+Shape = tuple[int, int, int]
+
+
+class CollectParams(View):
+    """The sections that `collect` may see."""
+
+    project: ProjectSection
+
+
+def collect(params: CollectParams, site: Site) -> Report:
+    """Write labelled predictions that no shard holds yet as one new shard.
+
+    The newest label of a prediction wins; equal images in one shard stand once, with the newest
+    label. A prediction that is labelled anew after it was collected is collected again: `ingest`
+    lets the later shard win.
+
+    Raises:
+        DataError: if no schema is known, or logged features do not fit it.
+        Unavailable: if the database cannot be reached.
+    """
+    project, folder = params.project.name, site.layout.production
+    with database(site) as engine:
+        mended = _mend(engine, project, site)
+        found = predictions.uncollected(engine, project)
+        hidden = predictions.count_uncollected(engine, project, features=False)
+        if not found:
+            return _nothing(mended, hidden)
+        table = _table(found, _shape(site, project))
+        name = _name(table, site.now)
+        seqs = [seq for row in found for seq in row.label_seqs]
+        predictions.claim(engine, project, seqs, name)
+    write_shard(folder / name, table)
+    text = f"{table.num_rows} labelled predictions → data/production/{name}"
+    facts = {"rows": table.num_rows, "shard": name, "mended": mended, "hidden": hidden}
+    return Report(text + _hint(hidden), facts)
+
+
+def _mend(engine: sa.Engine, project: str, site: Site) -> int:
+    """Write shards that were claimed by a run which was killed before it wrote them."""
+    folder = site.layout.production
+    missing = [
+        name
+        for name in predictions.claimed_shards(engine, project)
+        if not (folder / name).is_file()
+    ]
+    for name in missing:
+        rows = predictions.claimed(engine, project, name)
+        if any(row.logged.prediction.features is None for row in rows):
+            msg = f"{folder / name}: missing, and its features are gone; restore it: dvc pull"
+            raise DataError(msg)
+        write_shard(folder / name, _table(rows, _shape(site, project)))
+    return len(missing)
+
+
+def _table(rows: Sequence[Labelled], shape: Shape) -> pa.Table:
+    """Return rows as the columns of a shard, equal images once, in the order of the log."""
+    newest: dict[str, Labelled] = {}
+    for row in sorted(rows, key=lambda row: (row.label.at_s, row.label_seqs)):
+        newest[row.logged.prediction.example_id] = row
+    kept = sorted(newest.values(), key=lambda row: row.logged.seq)
+    origins = [row.logged.prediction for row in kept]
+    images = [_image(row, shape) for row in kept]
+    stacked = np.frombuffer(b"".join(images), dtype=np.uint8).reshape(len(kept), *shape)
+    observed = [datetime.fromtimestamp(row.at_s, UTC) for row in origins]
+    columns = {
+        "example_id": [row.example_id for row in origins],
+        "entity": [row.entity for row in origins],
+        "group": near_duplicate_keys(stacked),
+        "observed_at": observed,
+        "image": images,
+        "label": [row.label.label for row in kept],
+        "label_source": [row.label.label_source for row in kept],
+        "origin": ["production"] * len(kept),
+    }
+    return pa.table(columns, schema=COLUMNS)
+
+
+def _image(row: Labelled, shape: Shape) -> bytes:
+    logged = row.logged.prediction
+    content, wanted = logged.features or b"", int(np.prod(shape))
+    if len(content) != wanted:
+        msg = (
+            f"prediction {logged.id} (version {logged.version}): {len(content)} bytes, the schema "
+            f"{shape} has {wanted}; rows of another schema cannot be collected"
+        )
+        raise DataError(msg)
+    return content
+
+
+def _name(table: pa.Table, now: datetime) -> str:
+    """Return a name that sorts by time and ends with a hash of what the shard holds."""
+    digest = hashlib.blake2b(digest_size=6)
+    for row in zip(*(table.column(n).to_pylist() for n in ("example_id", "label")), strict=True):
+        digest.update(repr(row).encode())
+    return f"{now.astimezone(UTC):%Y%m%dT%H%M%S%fZ}-{digest.hexdigest()}.parquet"
+
+
+def _shape(site: Site, project: str) -> Shape:
+    """Return height, width, channels: of the snapshot, else of the version in service."""
+    try:
+        return read_schema(site.layout.snapshot).shape
+    except DataError:
+        pointer = site.layout.serving / project / "current.json"
+        if not pointer.is_file():
+            raise
+    model = Path(str(files.read_json(pointer)["folder"])) / "model.json"
+    schema = files.read_json(model).get("schema")
+    if not isinstance(schema, dict):
+        msg = f"{model}: holds no schema; run: mlops ingest"
+        raise DataError(msg)
+    return int(schema["height"]), int(schema["width"]), int(schema["channels"])
+
+
+def _nothing(mended: int, hidden: int) -> Report:
+    text = "nothing to collect: no labelled prediction is left"
+    if mended:
+        text = f"{mended} interrupted shards written; nothing else to collect"
+    return Report(text + _hint(hidden), {"rows": 0, "shard": None, "mended": mended,
+                                         "hidden": hidden})  # fmt: skip
+
+
+def _hint(hidden: int) -> str:
+    if not hidden:
+        return ""
+    return (
+        f"; {hidden} more are labelled but were logged without features (MLOPS_PAYLOADS=hash): "
+        "set MLOPS_PAYLOADS=keep to retrain from production"
+    )

@@ -1,0 +1,174 @@
+"""Step `ingest`: a source and the production rows → the snapshot."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+import structlog
+
+from mlops.adapters import snapshot
+from mlops.adapters.files import write_json
+from mlops.adapters.sources import base
+from mlops.core.example import example_ids, reserved
+from mlops.core.grouping import near_duplicate_keys, split_keys
+from mlops.errors import DataError
+from mlops.params.base import View
+from mlops.params.data import DataSection
+from mlops.params.split import SplitSection
+from mlops.site import Report, Site
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from mlops.core.example import ImageSchema
+
+_log = structlog.get_logger()
+_US = 1_000_000
+
+
+class IngestParams(View):
+    """What `ingest` may see."""
+
+    data: DataSection
+    split: SplitSection
+
+
+@dataclass(frozen=True)
+class _Merged:
+    """Rows of which each example stands once; and base examples that carried two labels."""
+
+    table: pa.Table
+    duplicates: int
+    conflicts: list[str]
+
+
+def ingest(params: IngestParams, site: Site) -> Report:
+    """Write the snapshot: `schema.json`, `ingest.json` and Parquet shards.
+
+    Base examples whose key is reserved are left out. An example that comes twice is kept once,
+    base rows first; the newest label wins: a later production shard's over an earlier one's,
+    and over the source's.
+
+    Raises:
+        ParamsError: if the source is unknown.
+        DataError: if the source or a production shard is wrong, or nothing is left.
+    """
+    _log.info("ingest: reading the source", source=params.data.source)
+    examples = base.load(params.data, site.layout.root)
+    table, held_back = _base_table(examples, params)
+    production = _production_table(site.layout.production, examples.schema)
+    merged = _merge(table, production)
+    folder = site.out(site.layout.snapshot)
+    folder.mkdir(parents=True, exist_ok=True)
+    snapshot.write_schema(folder, examples.schema)
+    _write_shards(folder, merged.table)
+    facts = {
+        "rows": merged.table.num_rows,
+        "classes": len(examples.schema.classes),
+        "production": _count(merged.table, "origin", "production"),
+        "reserved": held_back,
+        "duplicates": merged.duplicates,
+        "conflicts": len(merged.conflicts),
+        "unlabelled": merged.table.column("label").null_count,
+    }
+    write_json(folder / "ingest.json", {**facts, "conflicting": merged.conflicts})
+    summary = (
+        f"{facts['rows']} examples of {facts['classes']} classes from {params.data.source}, "
+        f"{facts['production']} of them production rows; {held_back} reserved"
+    )
+    return Report(summary=summary, facts=dict(facts))
+
+
+def _base_table(examples: base.Examples, params: IngestParams) -> tuple[pa.Table, int]:
+    """Return the base rows that are not reserved, and how many are."""
+    groups = near_duplicate_keys(examples.images)
+    keys = split_keys(examples.entities, groups)
+    share = params.data.reserve
+    kept = [
+        row
+        for row, key in enumerate(keys)
+        if not reserved(key, salt=params.split.salt, share=share)
+    ]
+    if not kept:
+        msg = f"params.yaml: data.reserve = {share} leaves none of {len(keys)} rows; lower it"
+        raise DataError(msg)
+    images = examples.images[kept]
+    labels, observed_s = examples.labels[kept], examples.observed_s[kept]
+    columns = [
+        pa.array(example_ids(images), pa.string()),
+        pa.array([examples.entities[row] for row in kept], pa.string()),
+        pa.array([groups[row] for row in kept], pa.string()),
+        _times(observed_s),
+        pa.array([image.tobytes() for image in images], pa.binary()),
+        pa.array(labels.astype(np.int32), pa.int32(), mask=labels < 0),
+        pa.array(["source" if label >= 0 else None for label in labels], pa.string()),
+        pa.array(["base"] * len(kept), pa.string()),
+    ]
+    return pa.table(columns, schema=snapshot.COLUMNS), len(keys) - len(kept)
+
+
+def _times(observed_s: np.ndarray[tuple[int], np.dtype[np.float64]]) -> pa.Array:
+    missing = np.isnan(observed_s)
+    micros = np.rint(np.where(missing, 0.0, observed_s) * _US).astype(np.int64)
+    return pa.array(micros, pa.int64(), mask=missing).cast(pa.timestamp("us", tz="UTC"))
+
+
+def _production_table(folder: Path, schema: ImageSchema) -> pa.Table:
+    """Read the production rows and hold them to the source's schema and to their own hashes."""
+    table = snapshot.read_shards(folder)
+    try:
+        images = snapshot.images(table, schema)
+    except DataError as error:
+        msg = f"{folder}: {error}; these rows belong to another source: move them away"
+        raise DataError(msg) from None
+    ids, labels = table.column("example_id").to_pylist(), table.column("label").to_pylist()
+    for name, actual, label in zip(ids, example_ids(images), labels, strict=True):
+        if name != actual:
+            msg = f"{folder}: example {name} is damaged: its bytes hash to {actual}; "
+            raise DataError(msg + "restore the shard or delete it")
+        if label is not None and not 0 <= label < len(schema.classes):
+            msg = f"{folder}: example {name} has the label {label}; labels are 0 to "
+            raise DataError(msg + f"{len(schema.classes) - 1}; correct or delete its shard")
+    return table
+
+
+def _merge(base_rows: pa.Table, production: pa.Table) -> _Merged:
+    table = pa.concat_tables([base_rows, production])
+    ids, labels = table.column("example_id").to_pylist(), table.column("label").to_pylist()
+    row_of: dict[str, int] = {}
+    label_of: dict[str, int] = {}
+    conflicts: set[str] = set()
+    for row, (name, label) in enumerate(zip(ids, labels, strict=True)):
+        if name not in row_of:
+            row_of[name] = label_of[name] = row
+            continue
+        before = labels[label_of[name]]
+        newer = row >= base_rows.num_rows
+        if newer and row_of[name] >= base_rows.num_rows and label is not None:
+            row_of[name] = row
+        if label is not None and (newer or before is None):
+            label_of[name] = row
+        elif label is not None and label != before:
+            conflicts.add(name)
+    kept = table.take(pa.array(row_of.values(), pa.int64()))
+    chosen = table.take(pa.array([label_of[name] for name in row_of], pa.int64()))
+    for column in ("label", "label_source"):
+        index = snapshot.COLUMNS.get_field_index(column)
+        kept = kept.set_column(index, snapshot.COLUMNS.field(column), chosen.column(column))
+    return _Merged(kept, table.num_rows - kept.num_rows, sorted(conflicts))
+
+
+def _write_shards(folder: Path, table: pa.Table) -> None:
+    shards = -(-table.num_rows // snapshot.SHARD_ROWS)
+    for number in range(shards):
+        part = table.slice(number * snapshot.SHARD_ROWS, snapshot.SHARD_ROWS)
+        snapshot.write_shard(folder / f"part-{number:05d}.parquet", part)
+        if shards > 1:
+            _log.info("ingest: writing", shard=f"{number + 1}/{shards}")
+
+
+def _count(table: pa.Table, column: str, value: str) -> int:
+    return sum(1 for held in table.column(column).to_pylist() if held == value)

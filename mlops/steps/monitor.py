@@ -1,0 +1,207 @@
+"""Step `monitor`: judge every complete window, once, and answer for what it shows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from mlops.adapters import incidents, measured, registry, windows
+from mlops.adapters.alerts import NO_IMAGES, hand_over
+from mlops.adapters.observe import keep, observe
+from mlops.adapters.response import Judged, respond
+from mlops.adapters.review import review
+from mlops.adapters.sql.engine import database
+from mlops.adapters.thresholds import Baseline, read_baseline, rules, thresholds_for
+from mlops.adapters.windows import Window
+from mlops.core.alarm import Verdict
+from mlops.errors import EXIT_DRIFT, RegistryError
+from mlops.params.base import View
+from mlops.params.monitoring import MonitoringSection
+from mlops.params.project import ProjectSection
+from mlops.params.trigger import TriggerSection
+from mlops.site import Report
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import sqlalchemy as sa
+
+    from mlops.adapters.windows import Cut
+    from mlops.core.calibration import Thresholds
+    from mlops.site import Event, Site
+
+_RECENT = 50  # windows whose labels are still looked for
+_SHOWN = 5
+
+
+class MonitorParams(View):
+    """What monitoring may see."""
+
+    project: ProjectSection
+    monitoring: MonitoringSection
+    trigger: TriggerSection
+
+
+@dataclass(frozen=True)
+class _Watched:
+    """A version with what its windows are compared with."""
+
+    baseline: Baseline
+    thresholds: Thresholds
+
+
+@dataclass(frozen=True)
+class _Run:
+    """One run of the step: what it was given, and the version that predicted last."""
+
+    params: MonitorParams
+    site: Site
+    engine: sa.Engine
+    serving: str
+
+    @property
+    def now_s(self) -> float:
+        """Seconds since 1970."""
+        return self.site.now.timestamp()
+
+
+def monitor(params: MonitorParams, site: Site) -> Report:
+    """Judge every complete window in order; open, follow and resolve incidents; ask for retrains.
+
+    Each window is one transaction, so a killed run loses and doubles nothing. The verdict does
+    not wait for Evidently: windows are left with their report `pending`.
+
+    Raises:
+        MonitorError: if a verdict cannot be computed: unknown is not healthy.
+    """
+    name = params.project.name
+    with database(site) as engine:
+        with engine.connect() as connection:
+            versions = windows.versions(connection, name)
+        if not versions:
+            return Report("no predictions yet", facts=_facts([], None, ()))
+        run = _Run(params, site, engine, versions[-1])
+        judged: list[Window] = []
+        events: list[Event] = []
+        reference = NO_IMAGES
+        for version in versions:
+            for window, watched, happened in _judge(run, version):
+                judged.append(window)
+                events.extend(happened)
+                reference = watched.baseline.shown
+        with engine.connect() as connection:
+            recent = windows.latest(connection, name, _RECENT)
+        measured.backfill(engine, recent)
+        events.extend(review(
+            engine, name, params.monitoring, params.trigger, serving=run.serving, now_s=run.now_s
+        ))  # fmt: skip
+        hand_over(site, engine, name, reference)
+        with engine.connect() as connection:
+            held = [i for i in incidents.find_all_open(connection, name) if i.kind != "serving"]
+            recent = windows.latest(connection, name, _SHOWN)
+    return Report(
+        summary=_summary(judged, held, tuple(events)),
+        facts=_facts(judged, held[0].id if held else None, tuple(events)),
+        exit_code=EXIT_DRIFT if held and "exit-code" in site.options else 0,
+        markdown=_markdown(recent),
+        events=tuple(events),
+    )
+
+
+def _judge(run: _Run, version: str) -> Iterator[tuple[Window, _Watched, tuple[Event, ...]]]:
+    """Judge each complete window of a version, in order."""
+    watched: _Watched | None = None
+    while True:
+        with run.engine.connect() as connection:
+            cut = windows.next_cut(
+                connection, run.params.project.name, version, run.params.monitoring,
+                now_s=run.now_s, receiving=version == run.serving,
+            )  # fmt: skip
+        if cut is None:
+            return
+        try:
+            watched = watched or _watched(run, version)
+        except RegistryError as error:
+            if version == run.serving:
+                raise
+            _write_off(run, cut, str(error))
+            continue
+        done = _judge_one(run, cut, watched)
+        if done is not None:
+            yield done[0], watched, done[1]
+
+
+def _judge_one(run: _Run, cut: Cut, watched: _Watched) -> tuple[Window, tuple[Event, ...]] | None:
+    """Judge one window and commit it; None if another process was first."""
+    with run.engine.connect() as connection:
+        rows = windows.read(connection, cut)
+        before = windows.latest(connection, cut.project, _RECENT)
+    earlier_s = [w.cut.end_s - w.cut.start_s for w in before]
+    seen = observe(rows, cut, watched.baseline, watched.thresholds, earlier_s)
+    keep(run.site.layout.windows / cut.id, cut, seen)
+    with run.engine.begin() as connection:
+        if not windows.insert(connection, cut, seen.verdict):
+            return None
+        window = Window(cut, seen.verdict, labelled=0, correct=0, report="pending", incident=None)
+        judged = Judged(window, watched.baseline, run.serving, run.now_s)
+        return window, respond(connection, judged, rules(run.params.monitoring).rule)
+
+
+def _write_off(run: _Run, cut: Cut, why: str) -> None:
+    """Record that a replaced version's last window cannot be judged, so that it is not retried."""
+    verdict = Verdict(cut.rows, (), (f"unknown: {why}",), calibrated=False)
+    with run.engine.begin() as connection:
+        if windows.insert(connection, cut, verdict):
+            windows.set_report(connection, cut.id, "failed")
+
+
+def _watched(run: _Run, version: str) -> _Watched:
+    """Fetch a version's reference and thresholds from the registry, verified."""
+    folder = registry.fetch(run.site, run.params.project.name, version)
+    return _Watched(read_baseline(folder), thresholds_for(run.site, folder, run.params.monitoring))
+
+
+def _summary(
+    judged: list[Window], held: list[incidents.Incident], events: tuple[Event, ...]
+) -> str:
+    alarms = sum(w.verdict.alarm for w in judged)
+    parts = [f"{len(judged)} windows judged, {alarms} in alarm"]
+    parts.extend(f"{i.kind} incident {i.id} open ({i.cause}; {i.body.triage})" for i in held)
+    parts.extend(event.name for event in events)
+    return "; ".join(parts)
+
+
+def _facts(
+    judged: list[Window], incident: str | None, events: tuple[Event, ...]
+) -> dict[str, str | int | float | bool | None]:
+    asked = [e.payload["retrain"] for e in events if e.name == "retrain.requested"]
+    return {
+        "windows": len(judged),
+        "alarms": sum(w.verdict.alarm for w in judged),
+        "incident": incident,
+        "retrain": asked[0] if asked else None,
+    }
+
+
+def _markdown(recent: tuple[Window, ...]) -> str:
+    """Return the drift table: columns of the newest window, then the windows before it."""
+    if not recent:
+        return ""
+    newest = recent[-1]
+    lines = [f"### Window {newest.id}", "", "| column | method | value | threshold | |"]
+    lines.append("|---|---|---|---|---|")
+    lines += [
+        f"| {c.column} | {c.method} | {c.value:.4f} | {c.threshold:.4f} | "
+        f"{'drifted' if c.drifted else ''} |"
+        for c in newest.verdict.columns
+    ]
+    lines += [f"- broken: {text}" for text in newest.verdict.breaks]
+    lines += ["", "| window | rows | alarm | accuracy | labels | incident |"]
+    lines.append("|---|---|---|---|---|---|")
+    for w in reversed(recent):
+        accuracy = f"{w.correct / w.labelled:.1%}" if w.labelled else "unknown"
+        alarm = "yes" if w.verdict.alarm else "no"
+        lines.append(
+            f"| {w.id} | {w.cut.rows} | {alarm} | {accuracy} | {w.labelled} | {w.incident or ''} |"
+        )
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,131 @@
+"""Step `prepare`: the snapshot → arrays ready for training, the gate and the monitor."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mlops.adapters import snapshot
+from mlops.adapters.files import digest_path, read_json, replacing, write_json
+from mlops.adapters.snapshot import Rows, write_rows
+from mlops.core.example import key_hash, side
+from mlops.core.grouping import split_keys
+from mlops.core.partition import SplitRows, partition
+from mlops.errors import DataError
+from mlops.params.base import View
+from mlops.params.split import SplitSection
+from mlops.site import Report, Site
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_PARTS = ("train", "validation", "test", "recent", "reference")
+_NEEDED = ("train", "validation", "test")
+_FLATTEST = 1e-3  # a channel that never changes must not be divided by nothing
+
+
+class PrepareParams(View):
+    """What `prepare` may see."""
+
+    split: SplitSection
+
+
+def prepare(params: PrepareParams, site: Site) -> Report:
+    """Write the five parts, the keys that were seen, and `split.json`.
+
+    Raises:
+        DataError: if the snapshot was not validated, or a side is empty or of one class.
+    """
+    _need_checks(site)
+    rows, sides = _rows(params.split, site)
+    dealt = partition(
+        SplitRows(
+            side=sides, labelled=rows.label >= 0, production=rows.production,
+            observed_s=rows.observed_s, key=rows.key, active=rows.label_source == "active",
+        ),
+        recent_share=params.split.recent_share, gap_s=params.split.gap_s,
+        reference_rows=params.split.reference_rows,
+    )  # fmt: skip
+    parts = {name: rows.take(getattr(dealt, name)) for name in _PARTS}
+    for name in _NEEDED:
+        _need_classes(name, parts[name], len(rows))
+    folder = site.out(site.layout.prepared)
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, part in parts.items():
+        write_rows(folder / f"{name}.npz", part)
+    with replacing(folder / "seen.npy") as temporary, temporary.open("wb") as stream:
+        np.save(stream, dealt.seen, allow_pickle=False)
+    counts = {name: len(part) for name, part in parts.items()}
+    mean, std = _normalisation(parts["train"].image)
+    write_json(folder / "split.json", {
+        "schema": read_json(site.layout.snapshot / "schema.json"),
+        "salt": params.split.salt, "mean": mean, "std": std,
+        "trained_until_s": dealt.trained_until_s, "cutoff_s": dealt.cutoff_s, "counts": counts,
+    })  # fmt: skip
+    summary = ", ".join(f"{count} {name}" for name, count in counts.items())
+    return Report(summary=f"rows: {summary}", facts=dict(counts))
+
+
+def _need_checks(site: Site) -> None:
+    """Refuse a snapshot that nothing has checked, or that changed after it was checked."""
+    path = site.layout.checks / "checks.json"
+    checked = read_json(path) if path.is_file() else {}
+    if checked.get("snapshot") != digest_path(site.layout.snapshot):
+        what = "is of another snapshot" if checked else "is missing"
+        msg = f"{path} {what}: data/snapshot has not been checked; run: mlops validate"
+        raise DataError(msg)
+
+
+def _rows(split: SplitSection, site: Site) -> tuple[Rows, NDArray[np.str_]]:
+    """Return every row of the snapshot and the side it stands on."""
+    folder = site.layout.snapshot
+    schema, table = snapshot.read_schema(folder), snapshot.read_shards(folder)
+    if table.num_rows == 0:
+        msg = f"{folder}: holds no examples; run: mlops ingest"
+        raise DataError(msg)
+    names = ("example_id", "entity", "group", "observed_at", "label", "label_source", "origin")
+    column = {name: table.column(name).to_pylist() for name in names}
+    keys = split_keys(column["entity"], column["group"])
+    times = [np.nan if at is None else at.timestamp() for at in column["observed_at"]]
+    rows = Rows(
+        image=snapshot.images(table, schema),
+        label=np.array([-1 if label is None else label for label in column["label"]], np.int64),
+        example_id=np.array(column["example_id"], np.str_),
+        key=np.array([key_hash(key) for key in keys], np.uint64),
+        observed_s=np.array(times, np.float64),
+        production=np.array([origin == "production" for origin in column["origin"]], np.bool_),
+        label_source=np.array([source or "" for source in column["label_source"]], np.str_),
+    )
+    sides = [
+        side(key, salt=split.salt, validation=split.validation, test=split.test) for key in keys
+    ]
+    return rows, np.array(sides, np.str_)
+
+
+def _need_classes(name: str, part: Rows, total: int) -> None:
+    classes = np.unique(part.label)
+    if len(classes) >= 2:
+        return
+    what = "no labelled rows" if len(part) == 0 else f"rows of one class only ({classes[0]})"
+    msg = (
+        f"data/snapshot: the {name} side has {what} among {total} examples; "
+        "add labelled data of other classes, or raise that side's share in params.yaml: split"
+    )
+    raise DataError(msg)
+
+
+def _normalisation(image_NHWC: NDArray[np.uint8]) -> tuple[list[float], list[float]]:
+    """Return mean and standard deviation per channel of pixels scaled to 0…1.
+
+    From a histogram: exact, and without a float copy of the images.
+    """
+    mean, std = [], []
+    levels = np.arange(256) / 255.0
+    for channel in range(image_NHWC.shape[3]):
+        share = np.bincount(image_NHWC[..., channel].ravel(), minlength=256).astype(np.float64)
+        share /= share.sum()
+        middle = float(share @ levels)
+        mean.append(middle)
+        std.append(max(float(np.sqrt(share @ (levels - middle) ** 2)), _FLATTEST))
+    return mean, std

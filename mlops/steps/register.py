@@ -1,0 +1,205 @@
+"""Step `register`: log the candidate to MLflow as one verified model version, once."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import math
+from typing import TYPE_CHECKING, Any
+
+from mlops.adapters import dvc, files, git, publish, seal
+from mlops.adapters.ledger import Ledger, Row
+from mlops.adapters.package import package
+from mlops.adapters.publish import Lineage, Point, Record
+from mlops.adapters.registry import (
+    Registration,
+    candidate_digest,
+    download,
+    registered_as,
+    source_of,
+)
+from mlops.adapters.sql.engine import database
+from mlops.core.canonical import to_json
+from mlops.errors import UnverifiedModel
+from mlops.params.base import View
+from mlops.params.data import DataSection
+from mlops.params.evaluate import EvaluateSection
+from mlops.params.model import ModelSection
+from mlops.params.monitoring import MonitoringSection
+from mlops.params.project import ProjectSection
+from mlops.params.split import SplitSection
+from mlops.params.train import TrainSection
+from mlops.params.tune import TuneSection
+from mlops.site import Report
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from mlops.site import Site
+
+_SEALED = ("model.onnx", "weights.safetensors", "model.json", "seen.npy")
+_SNAPSHOT = "data/snapshot"
+
+
+class RegisterParams(View):
+    """What `register` sees: the name, how thresholds are calibrated, and what it writes down."""
+
+    project: ProjectSection
+    monitoring: MonitoringSection
+    data: DataSection
+    split: SplitSection
+    model: ModelSection
+    tune: TuneSection
+    train: TrainSection
+    evaluate: EvaluateSection
+
+
+def register(params: RegisterParams, site: Site) -> Report:
+    """Make the candidate a model version; again, say which version it is already.
+
+    Run, model and version are found by the candidate's digest, so a kill at any point leaves
+    nothing that the next try would double. The version enters the ledger last, after its files
+    were read back and verified: until then no alias of ours can point at it.
+
+    Raises:
+        DataError: if candidate or evaluation are missing.
+        UnverifiedModel: if what MLflow holds is not what was uploaded.
+        Unavailable: if MLflow or the database does not answer.
+    """
+    project = params.project.name
+    candidate = candidate_digest(site)
+    held = registered_as(site, project, candidate)
+    if held is not None and source_of(site, project, held[0]) is not None:
+        return _report(f"already registered as version {held[0]}", held[0], held[1], fresh=False)
+    version, registration = _publish(params, site, _lineage(site, candidate))
+    row = Row(
+        kind="registered",
+        key=hashlib.sha256(f"{candidate}:{version}".encode()).hexdigest(),
+        at_s=site.now.timestamp(),
+        actor=site.option("actor", "mlops register"),
+        from_version=None,
+        to_version=version,
+        body=to_json(registration),
+    )
+    with database(site) as engine:
+        Ledger(engine, project).append(row)
+    return _report(f"registered version {version}", version, registration, fresh=True)
+
+
+def _lineage(site: Site, candidate: str) -> Lineage:
+    return Lineage(
+        candidate=candidate,
+        reason=site.option("reason", "manual"),
+        incident=site.option("incident", ""),
+        commit=git.commit(site.layout.root),
+        data=dvc.locked_md5s(site.layout.root).get(_SNAPSHOT, ""),
+    )
+
+
+def _publish(params: RegisterParams, site: Site, lineage: Lineage) -> tuple[str, Registration]:
+    """Find or make run, logged model and version, and read the version back."""
+    project = params.project.name
+    found = publish.find_version(site, project, lineage.candidate)
+    if found is None:
+        run_id, complete = publish.open_run(site, project, lineage)
+        if not complete:
+            publish.log_record(site, run_id, _record(params, site), lineage)
+        model = publish.find_model(site, project, lineage.candidate)
+        if model is None:
+            folder = site.work / "model"
+            digest = package(site, folder, params.monitoring)
+            model = publish.log_model(site, project, run_id, folder, digest=digest, lineage=lineage)
+        found = publish.create_version(site, project, run_id, model, lineage)
+    digest = _prove(site, found)
+    registration = Registration(
+        digest=digest, candidate=lineage.candidate, run_id=str(found.run_id),
+        reason=lineage.reason, incident=lineage.incident, commit=lineage.commit, data=lineage.data,
+    )  # fmt: skip
+    return str(found.version), registration
+
+
+def _prove(site: Site, version: Any) -> str:
+    """Download a version, verify it against its own manifest and the candidate; its digest."""
+    scratch = site.work / "proof"
+    files.remove(scratch)
+    scratch.mkdir(parents=True)
+    folder = download(site, str(version.source), scratch)
+    stated = files.read_json(folder / seal.MANIFEST).get("digest")
+    seal.verify(folder, str(stated))
+    for name in _SEALED:
+        if files.sha256(folder / name) != files.sha256(site.layout.candidate / name):
+            msg = (
+                f"version {version.version}: its {name} is not the candidate's; delete the "
+                "version in MLflow and run: mlops register"
+            )
+            raise UnverifiedModel(msg)
+    files.remove(scratch)
+    return str(stated)
+
+
+def _record(params: RegisterParams, site: Site) -> Record:
+    layout = site.layout
+    plots = sorted(layout.evaluation.glob("*.png"))
+    tables = sorted(layout.evaluation.glob("*.csv"))
+    named = [(layout.params, ""), (layout.root / "dvc.lock", ""), (layout.tuned / "trials.csv", "")]
+    kept = [(path, folder) for path, folder in named if path.is_file()]
+    kept += [(p, "plots") for p in plots] + [(p, "tables") for p in tables]
+    best = layout.tuned / "best.json"
+    chosen = {"best": files.read_json(best)} if best.is_file() else {}
+    difference = git.diff(layout.root)
+    return Record(
+        params=tuple(_flat({**params.model_dump(mode="json"), **chosen})),
+        points=_points(layout.evaluation / "metrics.json", layout.candidate / "history.csv"),
+        files=tuple(kept),
+        texts=(("uncommitted.diff", difference),) if difference else (),
+    )
+
+
+def _flat(tree: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    """Return `section.key` and value as text of nested values."""
+    out: list[tuple[str, str]] = []
+    for name, value in tree.items():
+        if isinstance(value, dict):
+            out += _flat(value, f"{prefix}{name}.")
+        else:
+            out.append((f"{prefix}{name}", json.dumps(value)))
+    return out
+
+
+def _points(metrics: Path, history: Path) -> tuple[Point, ...]:
+    """Return evaluation metrics and training curves, below MLflow's comfortable number of keys."""
+    points = [
+        Point(name, 0, float(value))
+        for name, value in files.read_json(metrics).items()
+        if isinstance(value, int | float) and math.isfinite(value)
+    ][: publish.MAX_METRICS - 8]
+    if not history.is_file():
+        return tuple(points)
+    with history.open(newline="", encoding="utf-8") as stream:
+        for step, row in enumerate(csv.DictReader(stream)):
+            for name, text in list(row.items())[:8]:
+                value = _number(text)
+                if name and value is not None and name not in ("epoch", "step"):
+                    points.append(Point(f"curve/{name}", step, value))
+    return tuple(points)
+
+
+def _number(text: str | None) -> float | None:
+    try:
+        value = float(text or "")
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None
+
+
+def _report(words: str, version: str, registration: Registration, *, fresh: bool) -> Report:
+    return Report(
+        summary=f"{words} (digest {registration.digest[:12]})",
+        facts={
+            "version": version,
+            "digest": registration.digest,
+            "run_id": registration.run_id,
+            "registered": fresh,
+        },
+    )

@@ -1,0 +1,130 @@
+"""Step `tune`: search hyper-parameters on the training rows, judged on the validation rows."""
+
+from __future__ import annotations
+
+from dataclasses import astuple
+from typing import TYPE_CHECKING
+
+from mlops.params.base import View
+from mlops.params.model import ModelSection
+from mlops.params.train import TrainSection
+from mlops.params.tune import TuneSection
+from mlops.site import Report, Site
+
+if TYPE_CHECKING:
+    from mlops.adapters.optuna import Report as Tell
+    from mlops.adapters.snapshot import Rows
+    from mlops.core.learning import Hyperparameters
+
+
+class TuneParams(View):
+    """What `tune` may see."""
+
+    model: ModelSection
+    tune: TuneSection
+    train: TrainSection
+
+
+def tune(params: TuneParams, site: Site) -> Report:
+    """Read `data/prepared/`, search, and write `models/tuned/` (best.json, trials.csv).
+
+    A killed search goes on from the journal in the step's work folder.
+
+    Raises:
+        ParamsError: if the network is unknown.
+        DataError: if the prepared rows are missing or damaged.
+        StepError: if no trial finished.
+    """
+    from mlops.adapters import model_files, optuna
+
+    section = params.tune
+    space = optuna.Search(
+        trials=section.trials, minutes=section.minutes, seed=section.seed,
+        learning_rate=section.learning_rate, weight_decay=section.weight_decay,
+        dropout=section.dropout, width_factor=section.width_factor,
+    )  # fmt: skip
+    trainer = _Trainer(params, site)
+    found = optuna.search(trainer.loss, space, site.work / "study.jsonl")
+    folder = site.out(site.layout.tuned)
+    model_files.write_best(
+        folder, found.best, validation_loss=found.loss, trials=len(found.trials)
+    )
+    header = list(optuna.TrialLog.__dataclass_fields__)
+    model_files.write_table(folder / model_files.TRIALS, header, map(astuple, found.trials))
+    ended = [t.state for t in found.trials]
+    counts = f"{ended.count('complete')} finished, {ended.count('pruned')} pruned"
+    return Report(
+        f"{len(found.trials)} trials ({counts}); best validation loss {found.loss:.4f}",
+        facts={**vars(found.best), "validation_loss": found.loss, "trials": len(found.trials)},
+    )
+
+
+class _Trainer:
+    """Trains one short trial after another on the same rows, with what `train` uses too.
+
+    A plain loop instead of Lightning's trainer: a trial may last a second, and needs no resume.
+    """
+
+    def __init__(self, params: TuneParams, site: Site) -> None:
+        import torch
+
+        from mlops.adapters import model_files
+        from mlops.adapters.snapshot import read_rows
+        from mlops.core import networks
+
+        self._params = params
+        self._schema, self._split = model_files.read_split(site.layout.prepared)
+        networks.network_class(params.model.network)
+        if site.settings.threads:
+            torch.set_num_threads(site.settings.threads)
+        self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        prepared = site.layout.prepared
+        self._train = self._some(read_rows(prepared / "train.npz"))
+        self._validation = self._some(read_rows(prepared / "validation.npz"))
+
+    def _some(self, rows: Rows) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return at most `tune.rows` rows, drawn with the seed, as tensors on the device."""
+        import torch
+
+        from mlops.core import learning
+        from mlops.errors import DataError
+
+        if len(rows) < 2:
+            raise DataError(f"data/prepared: {len(rows)} rows on a side; need at least 2")
+        section = self._params.tune
+        chosen = learning.epoch_order(len(rows), section.seed, 0)[: section.rows].sort().values
+        images = torch.from_numpy(rows.image)[chosen].to(self._device)
+        return images, torch.from_numpy(rows.label)[chosen].to(self._device)
+
+    def loss(self, chosen: Hyperparameters, number: int, tell: Tell) -> float:
+        """Train with `chosen` and return the last epoch's validation loss in nats."""
+        import torch
+
+        from mlops.adapters.optuna import Pruned
+        from mlops.core import learning, networks
+
+        del number  # every trial has the same seed: they differ by their hyper-parameters only
+        tuned, trained = self._params.tune, self._params.train
+        torch.manual_seed(tuned.seed)
+        network = networks.build(
+            self._params.model.network, self._schema,
+            width_factor=chosen.width_factor, dropout=chosen.dropout,
+        )  # fmt: skip
+        model = networks.with_preprocessing(network, self._split["mean"], self._split["std"])
+        model.to(self._device)
+        images, labels = self._train
+        steps = tuned.epochs * learning.batch_count(len(labels), trained.batch_size)
+        optimizer = learning.optimiser(model, chosen)
+        scheduler = learning.schedule(optimizer, steps)
+        loss = float("nan")
+        for epoch in range(tuned.epochs):
+            order = learning.epoch_order(len(labels), tuned.seed, epoch)
+            batches = learning.batches(images, labels, order, trained.batch_size)
+            learning.train_epoch(
+                model, optimizer, scheduler, batches,
+                seed=(tuned.seed, epoch), augment=trained.augment,
+            )  # fmt: skip
+            loss = learning.score(model, *self._validation).loss
+            if tell(epoch + 1, loss) and epoch + 1 < tuned.epochs:
+                raise Pruned
+        return loss

@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from mlops.adapters import incidents, retrains, windows
+from mlops.adapters.incidents import Findings, Incident
+from mlops.adapters.serving_incidents import open_refusal
+from mlops.adapters.sql.engine import open_database
+from mlops.core.alert import ColumnChange
+from mlops.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    import sqlalchemy as sa
+
+CHANGE = ColumnChange("brightness", "wasserstein", 0.5, 0.2, "18 % darker than the reference")
+
+
+def made(name: str = "drift-digits-1-3") -> Incident:
+    body = Findings(windows=("digits-1-2", "digits-1-3"), columns=(CHANGE,), due=("detected",))
+    return Incident(
+        id=name, project="digits", kind="drift", cause="brightness", version="1", state="open",
+        opened_s=10.0, updated_s=10.0, resolved_s=None, body=body,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Iterator[sa.Engine]:
+    found = open_database(f"sqlite:///{tmp_path}/mlops.db")
+    yield found
+    found.dispose()
+
+
+def test_an_incident_of_a_kind_is_open_once(engine: sa.Engine) -> None:
+    with engine.begin() as connection:
+        windows.serialise(connection)
+        assert incidents.open_once(connection, made()) == made()
+        assert incidents.open_once(connection, made("drift-digits-1-9")) == made()
+        quality = replace(made("quality-digits-1-9"), kind="quality")
+        assert incidents.open_once(connection, quality) == quality
+        assert incidents.find_all_open(connection, "digits") == (made(), quality)
+        assert incidents.find_all_open(connection, "other") == ()
+
+
+def test_an_incident_is_updated_resolved_and_then_a_new_one_may_open(engine: sa.Engine) -> None:
+    with engine.begin() as connection:
+        incidents.open_once(connection, made())
+        done = replace(made(), state="resolved", resolved_s=20.0, updated_s=20.0)
+        incidents.save(connection, done)
+        assert incidents.get(connection, "digits", made().id) == done
+        assert incidents.find_open(connection, "digits", "drift") is None
+        assert incidents.open_once(connection, made("drift-digits-1-9")).id == "drift-digits-1-9"
+        listed = [i.id for i in incidents.recent(connection, "digits")]
+    assert listed == ["drift-digits-1-3", "drift-digits-1-9"]
+
+
+def test_the_servers_incidents_are_read_too(engine: sa.Engine) -> None:
+    open_refusal(engine, "digits", "3", "bytes do not match", at_s=5.0)
+    with engine.begin() as connection:
+        [held] = incidents.find_all_open(connection, "digits")
+    assert held.kind == "serving"
+    assert held.body.advice == "bytes do not match"
+
+
+def test_an_unknown_incident_is_named(engine: sa.Engine) -> None:
+    with engine.begin() as connection, pytest.raises(UsageError, match="nothing-1: unknown"):
+        incidents.get(connection, "digits", "nothing-1")
+
+
+def test_a_silence_ends(engine: sa.Engine) -> None:
+    with engine.begin() as connection:
+        incidents.silence(connection, "digits", "i", until_s=100.0, by="me")
+        assert incidents.silenced(connection, "digits", "i", now_s=99.0)
+        assert not incidents.silenced(connection, "digits", "i", now_s=100.0)
+        assert not incidents.silenced(connection, "digits", "j", now_s=99.0)
+
+
+def test_mails_are_due_until_they_are_handed_over() -> None:
+    body = Findings(due=("detected", "promoted", "resolved"), notified=("detected",))
+    assert body.to_notify() == ("promoted", "resolved")
+
+
+def test_a_retrain_starts_once_and_ends_once(engine: sa.Engine) -> None:
+    with engine.begin() as connection:
+        asked = retrains.request(connection, "digits", reason="drift", incident="i", now_s=0.0)
+        assert retrains.in_flight(connection, "digits") == asked
+        assert retrains.start(connection, asked.id)
+        assert not retrains.start(connection, asked.id)
+        assert retrains.end(connection, asked.id, outcome="promote", now_s=60.0)
+        assert not retrains.end(connection, asked.id, outcome="failed", now_s=70.0)
+        assert retrains.in_flight(connection, "digits") is None
+        last = retrains.last(connection, "digits")
+    assert last is not None
+    assert (last.outcome, last.ended_s) == ("promote", 60.0)
+
+
+def test_a_retrain_that_never_ends_does_not_block_for_ever(engine: sa.Engine) -> None:
+    with engine.begin() as connection:
+        for at_s in (0.0, 10.0):
+            asked = retrains.request(connection, "digits", reason="x", incident=None, now_s=at_s)
+            retrains.start(connection, asked.id)
+        assert retrains.expire(connection, "digits", now_s=retrains.EXPIRY_S) == 0
+        assert retrains.expire(connection, "digits", now_s=retrains.EXPIRY_S + 5.0) == 1
+        flying = retrains.in_flight(connection, "digits")
+        assert flying is not None
+        assert flying.requested_s == 10.0
+        month = 30 * 86400.0
+        assert retrains.count_30_days(connection, "digits", now_s=month + 5.0) == 1
+        assert retrains.count_30_days(connection, "other", now_s=0.0) == 0

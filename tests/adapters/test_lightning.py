@@ -1,0 +1,198 @@
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+import torch
+from sklearn.datasets import load_digits
+
+from mlops.adapters import checkpoints, lightning
+from mlops.core import learning, networks
+from mlops.errors import StepError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+HYPER = learning.Hyperparameters(3e-3, 1e-3, dropout=0.3, width_factor=0.5)
+PLAN = lightning.Plan(HYPER, 5, 9, batch_size=32, seed=7, augment=True, threads=1)
+
+
+def data() -> tuple[lightning.Examples, lightning.Examples]:
+    found = load_digits()
+    images = torch.from_numpy((found.images[..., None] * 15).astype("uint8"))
+    labels = torch.from_numpy(found.target.astype("int64"))
+    return (
+        lightning.Examples(images[:320], labels[:320]),
+        lightning.Examples(images[320:420], labels[320:420]),
+    )
+
+
+def train(
+    folder: Path, plan: lightning.Plan = PLAN
+) -> tuple[dict[str, torch.Tensor], lightning.Fitted]:
+    torch.manual_seed(1)
+    network = networks.SmallCNN(1, 8, 8, 10, 0.5, 0.3)
+    model = networks.with_preprocessing(network, [0.3], [0.37])
+    fitted = lightning.fit(model, *data(), plan, folder)
+    return model.state_dict(), fitted
+
+
+@pytest.fixture(scope="module")
+def whole(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> tuple[dict[str, torch.Tensor], lightning.Fitted]:
+    return train(tmp_path_factory.mktemp("whole"))
+
+
+def losses(fitted: lightning.Fitted) -> list[tuple[float, float]]:
+    return [(e.train_loss, e.validation_loss) for e in fitted.history]
+
+
+def assert_same(
+    found: tuple[dict[str, torch.Tensor], lightning.Fitted],
+    expected: tuple[dict[str, torch.Tensor], lightning.Fitted],
+) -> None:
+    assert losses(found[1]) == pytest.approx(losses(expected[1]), abs=1e-6)
+    for name, tensor in expected[0].items():
+        assert torch.equal(found[0][name], tensor), name
+
+
+def test_training_learns_and_reports_every_epoch(
+    whole: tuple[dict[str, torch.Tensor], lightning.Fitted],
+) -> None:
+    _, fitted = whole
+    assert [e.epoch for e in fitted.history] == [1, 2, 3, 4, 5]
+    assert fitted.validation_loss == min(e.validation_loss for e in fitted.history)
+    assert fitted.history[-1].validation_accuracy > 0.6
+    assert fitted.history[-1].train_loss < fitted.history[0].train_loss
+
+
+def test_the_same_seed_gives_the_same_weights(
+    whole: tuple[dict[str, torch.Tensor], lightning.Fitted], tmp_path: Path
+) -> None:
+    assert_same(train(tmp_path), whole)
+
+
+@pytest.mark.parametrize(("epoch", "batch"), [(0, 2), (2, 0), (3, 9), (4, 5)])
+def test_sigterm_saves_and_a_resumed_run_ends_with_the_same_weights(
+    epoch: int,
+    batch: int,
+    whole: tuple[dict[str, torch.Tensor], lightning.Fitted],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    step = learning.training_loss
+    calls = []
+
+    def interrupted(*args: object, **kwargs: object) -> torch.Tensor:
+        calls.append(1)
+        if len(calls) == epoch * 10 + batch + 1:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return step(*args, **kwargs)  # type: ignore[arg-type]
+
+    before = signal.getsignal(signal.SIGTERM)
+    with monkeypatch.context() as patch:
+        patch.setattr(learning, "training_loss", interrupted)
+        with pytest.raises(StepError, match="stopped by SIGTERM .* run it again: mlops train"):
+            train(tmp_path)
+    assert len(calls) == epoch * 10 + batch + 1  # stopped within one step
+    assert signal.getsignal(signal.SIGTERM) == before
+    assert_same(train(tmp_path), whole)
+
+
+def test_a_damaged_newest_checkpoint_falls_back_to_the_one_before(
+    whole: tuple[dict[str, torch.Tensor], lightning.Fitted], tmp_path: Path
+) -> None:
+    train(tmp_path)
+    kept = sorted(tmp_path.glob("*.ckpt"))
+    assert len(kept) == lightning.KEPT
+    content = bytearray(kept[-1].read_bytes())
+    content[len(content) // 2] ^= 1
+    kept[-1].write_bytes(bytes(content))
+    kept[-2].write_bytes(kept[-2].read_bytes()[:-100])
+    assert checkpoints.newest_whole(tmp_path) == kept[-3]
+    assert_same(train(tmp_path), whole)
+
+
+def test_a_finished_run_is_not_trained_again(
+    whole: tuple[dict[str, torch.Tensor], lightning.Fitted],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    train(tmp_path)
+
+    def refuse(*_: object, **__: object) -> torch.Tensor:
+        raise AssertionError("trained again")
+
+    monkeypatch.setattr(learning, "training_loss", refuse)
+    assert_same(train(tmp_path), whole)
+
+
+def test_training_stops_early_and_keeps_the_best_epoch(tmp_path: Path) -> None:
+    wild = learning.Hyperparameters(0.5, 0.0, 0.0, 0.5)  # so high that the loss jumps about
+    plan = lightning.Plan(wild, 30, 2, batch_size=32, seed=7, augment=False, threads=1)
+    _, fitted = train(tmp_path, plan)
+    assert len(fitted.history) == fitted.best_epoch + 2 < 30
+
+
+def test_it_trains_outside_the_main_thread(
+    whole: tuple[dict[str, torch.Tensor], lightning.Fitted], tmp_path: Path
+) -> None:
+    found = []
+    thread = threading.Thread(target=lambda: found.append(train(tmp_path)))
+    thread.start()
+    thread.join(60)
+    assert_same(found[0], whole)
+
+
+def test_too_few_rows_are_refused(tmp_path: Path) -> None:
+    train_rows, validation = data()
+    one = lightning.Examples(train_rows.images[:1], train_rows.labels[:1])
+    model = networks.with_preprocessing(networks.SmallCNN(1, 8, 8, 10), [0.3], [0.37])
+    with pytest.raises(StepError, match="1 training and 100 validation rows"):
+        lightning.fit(model, one, validation, PLAN, tmp_path)
+
+
+SAVER = """
+import sys
+from pathlib import Path
+import torch
+from mlops.adapters.checkpoints import AtomicCheckpoints, keep_newest
+folder = Path(sys.argv[1])
+tensor = torch.arange(300_000, dtype=torch.float32)
+for n in range(100_000):
+    AtomicCheckpoints().save_checkpoint({"n": n, "w": tensor + n}, folder / f"e-{n:06d}.ckpt")
+    keep_newest(folder, 3)
+    if n == 0:
+        print("ready", flush=True)
+"""
+
+
+def kill_a_saver(folder: Path, rng: random.Random, kills: int) -> int:
+    """Kill a process at random moments of saving; return the newest whole checkpoint's number."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", SAVER, str(folder)], stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline().strip() == "ready"
+    del kills
+    time.sleep(rng.uniform(0.0, 0.3))
+    process.kill()
+    process.wait()
+    newest = checkpoints.newest_whole(folder)
+    assert newest is not None
+    content = checkpoints.AtomicCheckpoints().load_checkpoint(newest)
+    assert torch.equal(content["w"], torch.arange(300_000, dtype=torch.float32) + content["n"])
+    assert not list(folder.glob(".*.tmp"))
+    return int(content["n"])
+
+
+def test_sigkill_while_saving_leaves_a_whole_checkpoint(tmp_path: Path) -> None:
+    assert kill_a_saver(tmp_path, random.Random(1), 1) >= 0

@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy.stats import poisson
+
+from mlops.core.alarm import Rule, incidents, judge
+from mlops.core.calibration import Rules, calibrate
+from mlops.core.columns import Columns
+from mlops.core.drift import presort, statistics
+
+RULES = Rules(
+    window_rows=100, false_alarms=1.0, per_windows=50, min_effect=0.0, replicates=200, seed=7,
+    rule=Rule(raise_k=2, raise_n=3, clear_after=2),
+)  # fmt: skip
+_MIX = np.random.default_rng(3).normal(size=(6, 6))
+
+
+def draw(rng: np.random.Generator, rows: int, shift: float = 0.0) -> Columns:
+    """Draw correlated columns, one of them skewed, and unequal classes."""
+    values = rng.normal(size=(rows, 6)) @ _MIX + shift
+    values[:, 0] = np.exp(values[:, 0] / 3)
+    classes = rng.choice(10, rows, p=np.arange(1, 11) / 55)
+    return Columns(tuple("abcdef"), values, classes, 10)
+
+
+def alarms(rng: np.random.Generator, rows: int, count: int, rules: Rules) -> list[bool]:
+    """Judge clean windows by the real statistics, against a fresh reference of their own."""
+    reference = draw(rng, rows)
+    thresholds, ready = calibrate(reference, rules), presort(reference)
+    found = []
+    for _ in range(count):
+        window = draw(rng, rules.window_rows)
+        values = statistics(ready, window)
+        found.append(judge(thresholds, values, np.zeros(7), rules.window_rows).alarm)
+    return found
+
+
+@pytest.mark.parametrize("rows", [200, 1000])
+def test_clean_streams_keep_to_the_budget(rows: int) -> None:
+    rng = np.random.default_rng(rows)
+    streams = np.array([alarms(rng, rows, 150, RULES) for _ in range(14)])
+    opened = int(incidents(RULES.rule, streams).sum())
+    # The budget is 42 in these 2,100 windows. The bound is wide, for streams share references.
+    assert opened <= poisson.ppf(0.999, RULES.rate * streams.size)
+    assert streams.any()  # a rule that never alarms keeps any budget
+
+
+def test_a_real_shift_is_found_at_once() -> None:
+    rng = np.random.default_rng(5)
+    reference = draw(rng, 400)
+    thresholds = calibrate(reference, replace(RULES, per_windows=500))
+    window = draw(rng, 100, shift=1.5)
+    verdict = judge(thresholds, statistics(presort(reference), window), np.zeros(7), 100)
+    assert verdict.alarm
+
+
+def test_thresholds_say_what_they_are() -> None:
+    thresholds = calibrate(draw(np.random.default_rng(0), 400), RULES)
+    assert thresholds.columns == (*"abcdef", "predicted")
+    assert thresholds.calibrated
+    assert 0 < thresholds.rate <= thresholds.budget
+    assert thresholds.budget == RULES.rate
+
+
+def test_a_small_reference_is_not_called_calibrated() -> None:
+    thresholds = calibrate(draw(np.random.default_rng(0), 150), RULES)
+    assert not thresholds.calibrated
+    assert "150 reference rows" in thresholds.reason
+    with pytest.raises(ValueError, match="1 rows"):
+        calibrate(draw(np.random.default_rng(0), 1), RULES)
+
+
+def test_smaller_windows_need_larger_distances_and_none_is_below_the_minimum_effect() -> None:
+    rules = replace(RULES, min_effect=0.15)
+    thresholds = calibrate(draw(np.random.default_rng(0), 1000), rules)
+    assert (thresholds.at(50) > thresholds.at(100)).all()
+    assert thresholds.at(1_000_000).min() == 0.15
+
+
+def test_the_same_seed_gives_the_same_thresholds() -> None:
+    reference = draw(np.random.default_rng(0), 300)
+    assert calibrate(reference, RULES) == calibrate(reference, RULES)
+    other = calibrate(reference, replace(RULES, seed=8))
+    assert np.allclose(other.limits, calibrate(reference, RULES).limits, rtol=0.12)
+
+
+def test_a_rarer_budget_gives_higher_thresholds_also_beyond_what_is_drawn() -> None:
+    reference = draw(np.random.default_rng(0), 300)
+    found = [
+        calibrate(reference, replace(RULES, per_windows=per_windows)).z
+        for per_windows in (50, 500, 50_000)
+    ]
+    assert found[0] < found[1] < found[2]
+
+
+def test_calibration_is_fast() -> None:
+    reference = draw(np.random.default_rng(0), 2000)
+    start = time.process_time()
+    calibrate(reference, replace(RULES, window_rows=200, replicates=500, per_windows=500))
+    assert time.process_time() - start < 6.0  # 2.2 s on a quiet machine

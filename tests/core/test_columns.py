@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from mlops.core.columns import blank, columns
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+Images = NDArray[np.uint8]
+
+
+def strokes(rows: int, channels: int = 1, seed: int = 0) -> Images:
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[0:12, 0:12]
+    angle = rng.uniform(-0.2, 0.2, (rows, 1, 1))
+    line = np.exp(-((x - 6 + angle * (y - 6)) ** 2) / 2.0)
+    return np.repeat((line * 200).astype(np.uint8)[..., None], channels, axis=3)
+
+
+def flat(rows: int, classes: int = 4) -> NDArray[np.float32]:
+    return np.full((rows, classes), 1 / classes, dtype=np.float32)
+
+
+def brighter(x: Images) -> Images:
+    return np.clip(x.astype(int) + 60, 0, 255).astype(np.uint8)
+
+
+def noisy(x: Images) -> Images:
+    noise = np.random.default_rng(1).normal(0, 30, x.shape)
+    return np.clip(x.astype(int) + noise, 0, 255).astype(np.uint8)
+
+
+def blurred(x: Images) -> Images:
+    y = x.astype(float)
+    for axis in (1, 2):
+        y = (np.roll(y, 1, axis) + y + np.roll(y, -1, axis)) / 3
+    return y.astype(np.uint8)
+
+
+def turned(x: Images) -> Images:
+    """Lean the upright strokes by 45 degrees."""
+    return np.stack([np.roll(x[:, i], i - 6, axis=1) for i in range(12)], axis=1)
+
+
+@pytest.mark.parametrize(
+    ("change", "column", "sign"),
+    [
+        (brighter, "brightness", 1),
+        (lambda x: (x * 0.5).astype(np.uint8), "contrast", -1),
+        (blurred, "sharpness", -1),
+        (noisy, "noise", 1),
+        (lambda x: (x * 0.5).astype(np.uint8), "coverage", -1),
+        (turned, "slant", -1),
+    ],
+)
+def test_a_corruption_moves_its_column(
+    change: Callable[[Images], Images], column: str, sign: int
+) -> None:
+    before, after = (columns(x, flat(200)) for x in (strokes(200), change(strokes(200))))
+    at = before.names.index(column)
+    spread = before.values[:, at].std() + 1e-3
+    assert sign * (after.values[:, at].mean() - before.values[:, at].mean()) > 2 * spread
+
+
+def test_noise_is_the_standard_deviation_of_the_noise() -> None:
+    noise = np.random.default_rng(0).normal(128, 25.5, (50, 40, 40, 1)).astype(np.uint8)
+    at = columns(noise, flat(50)).names.index("noise")
+    assert columns(noise, flat(50)).values[:, at].mean() == pytest.approx(0.1, rel=0.05)
+
+
+def test_the_prediction_is_described() -> None:
+    probabilities = np.array([[1, 0, 0, 0], [0.25] * 4], dtype=np.float32)
+    seen = columns(strokes(2), probabilities)
+    table = dict(zip(seen.names, seen.values.T, strict=True))
+    assert table["confidence"].tolist() == pytest.approx([1.0, 0.25])
+    assert table["entropy"].tolist() == pytest.approx([0.0, np.log(4)])
+    assert seen.predicted.tolist() == [0, 0]
+    assert seen.all_names[-1] == "predicted"
+
+
+@pytest.mark.parametrize("shape", [(3, 1, 1, 1), (3, 2, 5, 3), (3, 28, 28, 1), (0, 8, 8, 1)])
+def test_any_shape_gives_finite_columns(shape: tuple[int, int, int, int]) -> None:
+    images = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+    seen = columns(images, flat(shape[0]))
+    assert seen.values.shape == (shape[0], len(seen.names))
+    assert np.isfinite(seen.values).all()
+    assert ("saturation" in seen.names) == (shape[3] == 3)
+
+
+def test_blank_images_are_found() -> None:
+    images = np.zeros((3, 4, 4, 1), dtype=np.uint8)
+    images[1] = 9
+    images[2, 0, 0, 0] = 1
+    assert blank(images).tolist() == [True, True, False]

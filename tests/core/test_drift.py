@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.spatial import distance
+from scipy.stats import wasserstein_distance
+
+from mlops.core.columns import Columns
+from mlops.core.drift import jensenshannon, methods, presort, shares, statistics, wasserstein
+
+_VALUES = st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=40)
+
+
+@settings(deadline=None, max_examples=60)
+@given(_VALUES, _VALUES)
+def test_wasserstein_is_scipys(old: list[float], new: list[float]) -> None:
+    ours = wasserstein(np.sort(old), np.sort(new))
+    assert ours == pytest.approx(wasserstein_distance(old, new), rel=1e-9, abs=1e-9)
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), min_size=2, max_size=8))
+def test_jensenshannon_is_scipys(counts: list[tuple[int, int]]) -> None:
+    p, q = (np.array(column, dtype=float) + np.eye(len(counts))[0] for column in zip(*counts))  # noqa: B905 - pairs
+    p, q = p / p.sum(), q / q.sum()
+    assert jensenshannon(p, q) == pytest.approx(float(distance.jensenshannon(p, q)), abs=1e-7)
+
+
+def test_statistics_are_ordered_numeric_then_predicted() -> None:
+    rng = np.random.default_rng(0)
+    old = Columns(("a", "b"), rng.normal(size=(300, 2)), rng.integers(0, 3, 300), 3)
+    new = Columns(("a", "b"), rng.normal([2.0, 0.0], 1, (100, 2)), np.zeros(100, dtype=int), 3)
+    found = statistics(presort(old), new)
+    assert found[0] == pytest.approx(2.0, abs=0.3)
+    assert found[1] < 0.5
+    assert found[2] == pytest.approx(jensenshannon(shares(old), shares(new)))
+    assert methods(2) == ("wasserstein", "wasserstein", "jensenshannon")
+
+
+def test_a_constant_reference_is_normed_as_evidently_does() -> None:
+    old = Columns(("a",), np.ones((10, 1)), np.zeros(10, dtype=int), 2)
+    new = Columns(("a",), np.full((10, 1), 1.002), np.zeros(10, dtype=int), 2)
+    assert statistics(presort(old), new)[0] == pytest.approx(2.0)
+
+
+@pytest.mark.parametrize("rows", [0, 5])
+def test_what_cannot_be_compared_is_refused(rows: int) -> None:
+    old = Columns(("a",), np.ones((10, 1)), np.zeros(10, dtype=int), 2)
+    new = Columns(("b",), np.ones((rows, 1)), np.zeros(rows, dtype=int), 2)
+    with pytest.raises(ValueError, match="cannot be compared"):
+        statistics(presort(old), new)
+    with pytest.raises(ValueError, match="no rows"):
+        presort(old.take(slice(0)))

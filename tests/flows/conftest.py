@@ -1,0 +1,127 @@
+"""One real Prefect server for every test of the flows, and a root whose steps cost nothing."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from typing import TYPE_CHECKING
+
+import pytest
+
+from mlops import run
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+_START_S = 180.0
+_STEP = """
+from mlops.errors import StepError
+from mlops.params.base import View
+from mlops.site import Event, Report
+
+class {title}Params(View):
+    pass
+
+def {name}(params, site):
+    log = site.layout.root / "calls.txt"
+    with log.open("a") as stream:
+        stream.write("{name}\\n")
+    if (site.layout.root / "fail-{name}").exists():
+        raise StepError("{name}: told to fail")
+    for fresh in site.staged.values():
+        fresh.mkdir(parents=True)
+        (fresh / "out.txt").write_text("{name}")
+    facts = {{"verdict": "promote", "version": "1"}} if "{name}" == "promote" else {{}}
+    payload = {{"incident": "digits-7", "reason": "drift: pixels", "retrain": "r-1"}}
+    events = (Event("retrain.requested", "digits-7", payload),) if "{name}" == "monitor" else ()
+    return Report("{name} done", facts, markdown="# {name}", events=events)
+"""
+
+
+@pytest.fixture(scope="session")
+def prefect_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("prefect")
+
+
+@pytest.fixture(scope="session")
+def prefect_server(prefect_home: Path) -> Iterator[str]:
+    """Start the server as `mlops up` does, scheduler and automations included."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    variables = {
+        "PREFECT_HOME": str(prefect_home),
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "PREFECT_SERVER_API_CSRF_PROTECTION_ENABLED": "true",
+        "PREFECT_SERVER_LOGGING_LEVEL": "WARNING",
+    }
+    command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1"]
+    with (prefect_home / "server.log").open("wb") as log:
+        server = subprocess.Popen(
+            [*command, "--port", str(port), "--no-ui"], env=os.environ | variables,
+            stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
+        )  # fmt: skip
+    api = f"http://127.0.0.1:{port}/api"
+    try:
+        _wait(server, f"{api}/health")
+        yield api
+    finally:
+        server.terminate()
+        server.wait(30)
+
+
+def _wait(server: subprocess.Popen[bytes], url: str) -> None:
+    end_s = time.monotonic() + _START_S
+    while True:
+        try:
+            urllib.request.urlopen(url, timeout=5)
+        except (urllib.error.URLError, OSError):
+            assert server.poll() is None, "the Prefect server ended"
+            assert time.monotonic() < end_s, "the Prefect server did not start"
+            time.sleep(0.3)
+        else:
+            return
+
+
+@pytest.fixture
+def prefect_api(prefect_server: str, prefect_home: Path) -> Iterator[str]:
+    """Point this process's Prefect at the server."""
+    from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
+
+    with temporary_settings({PREFECT_API_URL: prefect_server, PREFECT_HOME: prefect_home}):
+        yield prefect_server
+
+
+@pytest.fixture
+def cheap(root: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a root with DVC and the real stages' names, and steps that only write a file."""
+    from dvc.repo import Repo
+
+    modules = root / "modules"
+    modules.mkdir()
+    stages = {"ingest", "validate", "prepare", "tune", "train", "evaluate"}
+    lines = ["stages:"]
+    for name in run.STEPS:
+        module = f"cheap_{name}_{root.parent.name}".replace("-", "_")
+        (modules / f"{module}.py").write_text(_STEP.format(name=name, title=name.capitalize()))
+        monkeypatch.setitem(run.STEPS, name, module)
+        if name in stages:
+            lines += [f"  {name}:", f"    cmd: mlops {name}", "    deps: [params.yaml]"]
+            lines += [f"    outs: [made/{name}]"]
+    (root / "dvc.yaml").write_text("\n".join(lines) + "\n")
+    Repo.init(str(root), no_scm=True).close()
+    monkeypatch.syspath_prepend(str(modules))
+    monkeypatch.setenv("MLOPS_ROOT", str(root))
+    return root
+
+
+def calls(root: Path) -> list[str]:
+    """Return the steps that ran, in order."""
+    path = root / "calls.txt"
+    return path.read_text().split() if path.exists() else []

@@ -1,0 +1,181 @@
+"""The follower: good versions come into service, bad ones never do, and absences are survived."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import pytest
+import sqlalchemy as sa
+
+from mlops.adapters.sql.engine import open_database
+from mlops.adapters.sql.tables import incidents
+from mlops.errors import RegistryError, Unavailable, UnverifiedModel
+from mlops.serving import follower as module
+from mlops.serving.config import EXIT_NO_MODEL
+from mlops.serving.follower import Follower, follow
+from mlops.serving.model import load, read_pointer
+from tests.serving.tiny import make_version, point
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from mlops.site import Site
+
+
+@dataclass
+class Shelf:
+    """A registry of folders."""
+
+    home: Path
+    alias: str | None = None
+    down: bool = False
+    fetched: list[str] = field(default_factory=list)
+
+    def champion(self, site: Site, project: str) -> str | None:
+        if self.down:
+            raise Unavailable("the registry does not answer")
+        return self.alias
+
+    def fetch(self, site: Site, project: str, version: str) -> Path:
+        self.fetched.append(version)
+        if not (self.home / version).is_dir():
+            raise RegistryError(f"no version {version}")
+        return self.home / version
+
+
+@pytest.fixture
+def shelf(site: Site) -> Shelf:
+    return Shelf(site.layout.serving / "tiny")
+
+
+def _incidents(site: Site) -> list[tuple[str, str, str]]:
+    engine = open_database(site.settings.database(site.layout))
+    query = sa.select(incidents.c.kind, incidents.c.version, incidents.c.state)
+    with engine.connect() as connection:
+        return [tuple(row) for row in connection.execute(query)]  # type: ignore[misc]
+
+
+def test_the_champion_comes_into_service(site: Site, shelf: Shelf) -> None:
+    follower = Follower(site, "tiny", shelf)
+    assert follower.poll(1.0) is None
+    for version in ("1", "2", "1"):
+        if not (shelf.home / version).exists():
+            make_version(shelf.home, version, seed=int(version))
+        shelf.alias = version
+        assert follower.poll(2.0) == version
+        pointer = read_pointer(shelf.home)
+        assert pointer is not None
+        assert load(pointer).version == version
+    assert follower.poll(3.0) == "1"
+    assert shelf.fetched == ["1", "2", "1"]
+    assert _incidents(site) == []
+
+
+def _missing(home: Path) -> None:
+    home.mkdir(exist_ok=True)
+
+
+def _wrong_golden(home: Path) -> None:
+    make_version(home, "2", wrong=0.001)
+
+
+def _changed(home: Path) -> None:
+    (make_version(home, "2") / "model.onnx").write_bytes(b"other")
+
+
+def _added(home: Path) -> None:
+    (make_version(home, "2") / "extra.py").write_text("import os")
+
+
+def _no_manifest(home: Path) -> None:
+    (make_version(home, "2") / "manifest.json").unlink()
+
+
+def _other_shape(home: Path) -> None:
+    from mlops.adapters import files, seal
+
+    folder = make_version(home, "2")
+    files.write_json(folder / "model.json", {"schema": {"classes": ["a"], "height": 4}})
+    seal.write_manifest(folder)
+
+
+BAD = [_missing, _wrong_golden, _changed, _added, _no_manifest, _other_shape]
+
+
+@pytest.mark.parametrize("spoil", BAD)
+def test_a_bad_version_is_refused_and_the_old_one_serves(
+    spoil: Callable[[Path], None], site: Site, shelf: Shelf
+) -> None:
+    follower = Follower(site, "tiny", shelf)
+    make_version(shelf.home, "1")
+    shelf.alias = "1"
+    follower.poll(1.0)
+    spoil(shelf.home)
+    shelf.alias = "2"
+    for now_s in (2.0, 3.0, 4.0):
+        assert follower.poll(now_s) == "1"
+    assert shelf.fetched == ["1", "2"]  # not tried again at every poll
+    assert _incidents(site) == [("serving", "2", "open")]
+    shelf.alias = "1"
+    follower.poll(5.0)
+    assert _incidents(site) == [("serving", "2", "resolved")]
+
+
+def test_incidents_wait_for_the_database(site: Site, shelf: Shelf) -> None:
+    follower = Follower(site, "tiny", shelf)
+    shelf.alias = "7"
+    state = site.layout.database
+    state.mkdir(parents=True)  # no database can be opened there
+    assert follower.poll(1.0) is None
+    state.rmdir()
+    assert follower.poll(2.0) is None
+    shelf.alias = None
+    shelf.alias = "7"
+    follower.poll(100.0)
+    assert _incidents(site) == [("serving", "7", "open")]
+
+
+def test_a_registry_that_is_down_stops_nothing(site: Site, shelf: Shelf) -> None:
+    make_version(shelf.home, "1")
+    point(shelf.home, "1")
+    shelf.down = True
+    follower = Follower(site, "tiny", shelf)
+    assert follower.cached()
+    with pytest.raises(Unavailable):
+        follower.poll(1.0)
+    current = read_pointer(shelf.home)
+    assert current is not None
+    assert current.version == "1"
+
+
+def test_a_damaged_cache_is_not_served(site: Site, shelf: Shelf) -> None:
+    (make_version(shelf.home, "1") / "golden.npz").write_bytes(b"")
+    point(shelf.home, "1")
+    pointer = read_pointer(shelf.home)
+    assert pointer is not None
+    with pytest.raises(UnverifiedModel, match="golden"):
+        load(pointer)
+    assert not Follower(site, "tiny", shelf).cached()
+    assert read_pointer(shelf.home) is None
+
+
+def test_without_registry_and_cache_it_gives_up_with_a_line(
+    site: Site, shelf: Shelf, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(module, "START_S", 0.1)
+    shelf.down = True
+    code = follow(Follower(site, "tiny", shelf), 0.05, threading.Event())
+    assert code == EXIT_NO_MODEL
+    assert "does not answer; no cached version to serve" in capsys.readouterr().err
+
+
+def test_a_registry_without_a_champion_is_waited_for(
+    site: Site, shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "START_S", 0.0)
+    stop = threading.Event()
+    threading.Timer(0.3, stop.set).start()
+    assert follow(Follower(site, "tiny", shelf), 0.05, stop) == 0

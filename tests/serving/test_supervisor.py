@@ -1,0 +1,138 @@
+"""`mlops serve` as a process group: one line when ready, respawn, drain, nothing heavy in workers."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import httpx
+import pytest
+
+from mlops.adapters import predictions
+from mlops.adapters.sql.engine import open_database
+from mlops.errors import UsageError
+from mlops.serving.config import check_address
+from mlops.serving.supervisor import bind
+from tests.serving.tiny import images, make_version, point
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+BODY = {"inputs": images(1).tolist()}
+_LIST = """
+import os, sys
+from mlops.serving import worker
+print(sorted({"torch", "mlflow", "pandas", "pyarrow", "pydantic", "sqlalchemy"} & set(sys.modules)))
+"""
+
+
+@pytest.fixture
+def served(root: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """Start `mlops serve` with two workers and a cached version, the registry being down."""
+    home = root / ".mlops" / "serving" / "digits"
+    make_version(home, "1")
+    point(home, "1")
+    environment = {
+        **os.environ, "MLOPS_ROOT": str(root), "MLOPS_METRICS_PORT": "0",
+        "MLOPS_MLFLOW_URI": "http://127.0.0.1:9",
+    }  # fmt: skip
+    process = subprocess.Popen(
+        [sys.executable, "-m", "mlops.cli.main", "serve", "--port", "0", "--workers", "2"],
+        env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+    )  # fmt: skip
+    try:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        yield process, line
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _children(pid: int) -> dict[int, str]:
+    found = {}
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdigit():
+            try:
+                parent = int((folder / "stat").read_text().rsplit(")", 1)[1].split()[1])
+                command = (folder / "cmdline").read_text().replace("\0", " ")
+            except OSError:
+                continue
+            if parent == pid:
+                found[int(folder.name)] = command
+    return found
+
+
+def _workers(pid: int) -> set[int]:
+    return {child for child, command in _children(pid).items() if "serving.worker" in command}
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="reads /proc")
+def test_the_group_serves_respawns_and_drains(
+    served: tuple[subprocess.Popen[str], str], root: Path
+) -> None:
+    process, line = served
+    assert line.startswith("serving digits version 1 at http://127.0.0.1:")
+    url, metrics = line.split()[5], line.split()[7].rstrip(")")
+    before = _workers(process.pid)
+    assert len(before) == 2
+    victim = min(before)
+    os.kill(victim, signal.SIGKILL)
+    killed = time.monotonic()
+    while len(_workers(process.pid) - {victim}) < 2:
+        assert time.monotonic() - killed < 5
+        time.sleep(0.05)
+    answered = [_answered(url) for _ in range(20)]
+    assert sum(answered) == 20
+    assert 'mlops_requests_total{route="/invocations",status="200"} 20.0' in httpx.get(metrics).text
+    started = time.monotonic()
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(20) == 0
+    assert time.monotonic() - started < 15
+    assert _left(before) == []
+    engine = open_database(f"sqlite:///{root / '.mlops' / 'mlops.db'}")
+    assert len(predictions.rows_after(engine, "digits", "1", 0, 100)) == 20
+
+
+def _answered(url: str) -> bool:
+    return httpx.post(url + "/invocations", json=BODY, timeout=10).status_code == 200
+
+
+def _left(pids: set[int]) -> list[int]:
+    return [pid for pid in pids if Path(f"/proc/{pid}").exists()]
+
+
+def test_a_worker_imports_nothing_heavy() -> None:
+    done = subprocess.run([sys.executable, "-c", _LIST], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+ADDRESSES = {
+    ("127.0.0.1", ""): True,
+    ("::1", ""): True,
+    ("localhost", ""): True,
+    ("0.0.0.0", ""): False,  # noqa: S104 - the point of the test
+    ("example.org", ""): False,
+    ("0.0.0.0", "token"): True,  # noqa: S104
+}
+
+
+@pytest.mark.parametrize(("given", "allowed"), ADDRESSES.items())
+def test_only_loopback_is_open_without_a_token(given: tuple[str, str], allowed: bool) -> None:  # noqa: FBT001
+    if allowed:
+        check_address(*given)
+    else:
+        with pytest.raises(UsageError, match="MLOPS_TOKEN"):
+            check_address(*given)
+
+
+def test_a_taken_port_is_named() -> None:
+    with bind("127.0.0.1", 0) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(UsageError, match=str(port)):
+            bind("127.0.0.1", port)

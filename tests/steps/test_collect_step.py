@@ -1,0 +1,184 @@
+"""Step `collect`: every labelled prediction in exactly one shard, killed wherever it may be."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from mlops.adapters import predictions, snapshot
+from mlops.adapters.sql.engine import open_database
+from mlops.core.example import ImageSchema, example_id
+from mlops.core.prediction import Label, Prediction
+from mlops.errors import DataError
+from mlops.params.project import ProjectSection
+from mlops.steps import collect as module
+from mlops.steps.collect import CollectParams, collect
+
+if TYPE_CHECKING:
+    import sqlalchemy as sa
+
+    from mlops.site import Site
+
+PARAMS = CollectParams(project=ProjectSection(name="digits"))
+SHAPE = (4, 4, 1)
+
+
+@pytest.fixture
+def engine(site: Site) -> sa.Engine:
+    snapshot.write_schema(_made(site), ImageSchema(("a", "b", "c"), *SHAPE))
+    return open_database(site.settings.database(site.layout))
+
+
+def _made(site: Site) -> Any:
+    site.layout.snapshot.mkdir(parents=True, exist_ok=True)
+    return site.layout.snapshot
+
+
+def _log(engine: sa.Engine, *numbers: int, keep: bool = True, size: int = 16) -> None:
+    rows = []
+    for n in numbers:
+        image = np.random.default_rng(n % 100).integers(0, 256, size, dtype=np.uint8).tobytes()
+        rows.append(Prediction(
+            f"p{n:03}", 1000.0 + n, "1", example_id(image, SHAPE), f"entity{n}" if n % 2 else None,
+            image if keep else None, np.full(3, 1 / 3, "<f4").tobytes(), 0.001,
+        ))  # fmt: skip
+    predictions.insert_batch(engine, "digits", rows)
+
+
+def _label(engine: sa.Engine, *given: tuple[int, int, float], source: Any = "random") -> None:
+    labels = [Label(f"p{n:03}", label, source, at_s) for n, label, at_s in given]
+    predictions.add_labels(engine, "digits", labels)
+
+
+def _shards(site: Site) -> list[str]:
+    return sorted(path.name for path in site.layout.production.glob("*.parquet"))
+
+
+def _rows(site: Site) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = snapshot.read_shards(site.layout.production).to_pylist()
+    return rows
+
+
+def test_labelled_predictions_become_one_shard(site: Site, engine: sa.Engine) -> None:
+    _log(engine, 1, 2, 3)
+    _label(engine, (1, 0, 5000.0), (2, 1, 5000.0), (2, 2, 5001.0))
+    report = collect(PARAMS, site)
+    assert report.facts["rows"] == 2
+    assert _shards(site) == [report.facts["shard"]]
+    one, two = _rows(site)
+    assert (one["label"], two["label"]) == (0, 2)
+    assert (one["entity"], two["entity"]) == ("entity1", None)
+    assert one["observed_at"].timestamp() == 1001.0
+    assert one["example_id"] == example_id(one["image"], SHAPE)
+    assert {row["origin"] for row in (one, two)} == {"production"}
+    assert {row["label_source"] for row in (one, two)} == {"random"}
+    assert len(one["group"]) > 0
+
+
+def test_a_second_run_writes_nothing(site: Site, engine: sa.Engine) -> None:
+    assert "nothing to collect" in collect(PARAMS, site).summary
+    assert _shards(site) == []
+    _log(engine, 1)
+    _label(engine, (1, 0, 5000.0))
+    collect(PARAMS, site)
+    assert "nothing to collect" in collect(PARAMS, site).summary
+    assert len(_shards(site)) == 1
+
+
+def test_a_newer_label_makes_a_later_shard(site: Site, engine: sa.Engine) -> None:
+    _log(engine, 1)
+    _label(engine, (1, 0, 5000.0))
+    collect(PARAMS, site)
+    _label(engine, (1, 2, 6000.0), source="user")
+    later = replace(site, now=site.now + timedelta(seconds=1))
+    report = collect(PARAMS, later)
+    assert _shards(site)[-1] == report.facts["shard"]
+    assert [row["label"] for row in _rows(site)] == [0, 2]
+
+
+def test_equal_images_stand_once_with_the_newest_label(site: Site, engine: sa.Engine) -> None:
+    _log(engine, 1, 101)
+    _label(engine, (101, 1, 5000.0), (1, 2, 5001.0))
+    assert collect(PARAMS, site).facts["rows"] == 1
+    assert _rows(site)[0]["label"] == 2
+    assert "nothing" in collect(PARAMS, site).summary
+
+
+def test_hashed_payloads_are_told(site: Site, engine: sa.Engine) -> None:
+    _log(engine, 1, 2, keep=False)
+    _label(engine, (1, 0, 5000.0), (2, 0, 5000.0))
+    report = collect(PARAMS, site)
+    assert "MLOPS_PAYLOADS=keep" in report.summary
+    assert report.facts["hidden"] == 2
+    assert _shards(site) == []
+
+
+def test_rows_of_another_schema_are_named(site: Site, engine: sa.Engine) -> None:
+    _log(engine, 1, size=9)
+    _label(engine, (1, 0, 5000.0))
+    with pytest.raises(DataError, match=r"p001 .*9 bytes"):
+        collect(PARAMS, site)
+    assert _shards(site) == []
+
+
+def test_without_a_snapshot_the_served_version_tells_the_shape(
+    site: Site, engine: sa.Engine
+) -> None:
+    from mlops.adapters import files
+
+    _log(engine, 1)
+    _label(engine, (1, 0, 5000.0))
+    files.remove(site.layout.snapshot)
+    with pytest.raises(DataError, match=r"schema\.json"):
+        collect(PARAMS, site)
+    home = site.layout.serving / "digits"
+    schema = {"height": 4, "width": 4, "channels": 1}
+    files.write_json(home / "1" / "model.json", {"schema": schema})
+    files.write_json(home / "current.json", {"folder": str(home / "1")})
+    assert collect(PARAMS, site).facts["rows"] == 1
+
+
+class _Killed(BaseException):
+    pass
+
+
+@pytest.mark.parametrize("where", ["before claim", "before write", "after write"])
+def test_killed_anywhere_it_ends_with_each_row_once(
+    where: str, site: Site, engine: sa.Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _log(engine, 1, 2, 3)
+    _label(engine, (1, 0, 5000.0), (2, 1, 5000.0))
+    owner: Any = predictions if where == "before claim" else module
+    name = "claim" if where == "before claim" else "write_shard"
+    real = getattr(owner, name)
+
+    def die(*given: Any) -> None:
+        if where == "after write":
+            real(*given)
+        raise _Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(owner, name, die)
+        with pytest.raises(_Killed):
+            collect(PARAMS, site)
+    _label(engine, (3, 2, 6000.0))  # more labels come before it runs again
+    collect(PARAMS, replace(site, now=site.now + timedelta(hours=1)))
+    assert sorted(row["label"] for row in _rows(site)) == [0, 1, 2]
+    before = {path: path.read_bytes() for path in site.layout.production.iterdir()}
+    collect(PARAMS, site)
+    assert {path: path.read_bytes() for path in site.layout.production.iterdir()} == before
+
+
+def test_a_lost_shard_comes_back_byte_for_byte(site: Site, engine: sa.Engine) -> None:
+    _log(engine, 1, 2)
+    _label(engine, (1, 0, 5000.0), (2, 1, 5000.0))
+    collect(PARAMS, site)
+    [path] = site.layout.production.glob("*.parquet")
+    content = path.read_bytes()
+    path.unlink()
+    assert collect(PARAMS, site).facts["mended"] == 1
+    assert path.read_bytes() == content
