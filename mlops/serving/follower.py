@@ -34,10 +34,10 @@ _REFUSED_FOR_S = 60.0
 class Registry(Protocol):
     """What the follower needs of a registry; `mlops.adapters.registry` is one."""
 
-    def champion(self, site: Site, project: str) -> str | None:
+    def champion(self, site: Site, project: str, /) -> str | None:
         """Return the version that the alias names, or None."""
 
-    def fetch(self, site: Site, project: str, version: str) -> Path:
+    def fetch(self, site: Site, project: str, version: str, /) -> Path:
         """Return a verified local copy of a version."""
 
 

@@ -186,7 +186,7 @@ class Supervisor:
         from prometheus_client.multiprocess import MultiProcessCollector
 
         registry = CollectorRegistry()
-        MultiProcessCollector(registry, path=str(self._home / "metrics"))
+        MultiProcessCollector(registry, path=str(self._home / "metrics"))  # type: ignore[no-untyped-call]
         try:
             server, _ = start_http_server(self._metrics_port, "127.0.0.1", registry)
         except OSError as error:
@@ -197,7 +197,7 @@ class Supervisor:
     def _forget_metrics(self, pid: int) -> None:
         from prometheus_client.multiprocess import mark_process_dead
 
-        mark_process_dead(pid, str(self._home / "metrics"))
+        mark_process_dead(pid, str(self._home / "metrics"))  # type: ignore[no-untyped-call]
 
     def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
         self._stopping = True

@@ -9,6 +9,7 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 import torch
 from sklearn.datasets import load_digits
@@ -59,7 +60,8 @@ def assert_same(
     found: tuple[dict[str, torch.Tensor], lightning.Fitted],
     expected: tuple[dict[str, torch.Tensor], lightning.Fitted],
 ) -> None:
-    assert losses(found[1]) == pytest.approx(losses(expected[1]), abs=1e-6)
+    # The sum of the losses is rounded when it is saved; the weights are not.
+    assert np.allclose(losses(found[1]), losses(expected[1]), atol=1e-6)
     for name, tensor in expected[0].items():
         assert torch.equal(found[0][name], tensor), name
 
@@ -175,14 +177,13 @@ for n in range(100_000):
 """
 
 
-def kill_a_saver(folder: Path, rng: random.Random, kills: int) -> int:
-    """Kill a process at random moments of saving; return the newest whole checkpoint's number."""
+def kill_a_saver(folder: Path, rng: random.Random) -> int:
+    """Kill a process at a random moment of saving; return the newest whole checkpoint's number."""
     process = subprocess.Popen(
         [sys.executable, "-c", SAVER, str(folder)], stdout=subprocess.PIPE, text=True
     )
     assert process.stdout is not None
     assert process.stdout.readline().strip() == "ready"
-    del kills
     time.sleep(rng.uniform(0.0, 0.3))
     process.kill()
     process.wait()
@@ -195,4 +196,11 @@ def kill_a_saver(folder: Path, rng: random.Random, kills: int) -> int:
 
 
 def test_sigkill_while_saving_leaves_a_whole_checkpoint(tmp_path: Path) -> None:
-    assert kill_a_saver(tmp_path, random.Random(1), 1) >= 0
+    assert kill_a_saver(tmp_path, random.Random(1)) >= 0
+
+
+@pytest.mark.bench
+def test_sigkill_while_saving_many_times(tmp_path: Path) -> None:
+    rng = random.Random(2)
+    for kill in range(200):
+        assert kill_a_saver(tmp_path / str(kill), rng) >= 0

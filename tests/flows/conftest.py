@@ -71,9 +71,19 @@ def prefect_server(prefect_home: Path) -> Iterator[str]:
     try:
         _wait(server, f"{api}/health")
         yield api
+        _drain()
     finally:
         server.terminate()
         server.wait(30)
+
+
+def _drain() -> None:
+    """Send what this process still has queued; after the server's end it would wait in vain."""
+    from prefect.events.worker import EventsWorker
+    from prefect.logging.handlers import APILogHandler
+
+    EventsWorker.drain_all(timeout=10)
+    APILogHandler.flush()
 
 
 def _wait(server: subprocess.Popen[bytes], url: str) -> None:
@@ -92,9 +102,19 @@ def _wait(server: subprocess.Popen[bytes], url: str) -> None:
 @pytest.fixture
 def prefect_api(prefect_server: str, prefect_home: Path) -> Iterator[str]:
     """Point this process's Prefect at the server."""
-    from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
+    from prefect.settings import (
+        PREFECT_API_URL,
+        PREFECT_HOME,
+        PREFECT_LOGGING_TO_API_ENABLED,
+        temporary_settings,
+    )
 
-    with temporary_settings({PREFECT_API_URL: prefect_server, PREFECT_HOME: prefect_home}):
+    here = {
+        PREFECT_API_URL: prefect_server,
+        PREFECT_HOME: prefect_home,
+        PREFECT_LOGGING_TO_API_ENABLED: False,
+    }
+    with temporary_settings(here):
         yield prefect_server
 
 

@@ -7,7 +7,7 @@ import threading
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
@@ -47,7 +47,7 @@ class Running:
 class _Quiet(Server):
     """A server that leaves the test process's signals alone."""
 
-    def capture_signals(self):  # type: ignore[no-untyped-def,override]
+    def capture_signals(self) -> Any:
         from contextlib import nullcontext
 
         return nullcontext()

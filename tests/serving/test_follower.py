@@ -34,12 +34,12 @@ class Shelf:
     down: bool = False
     fetched: list[str] = field(default_factory=list)
 
-    def champion(self, site: Site, project: str) -> str | None:
+    def champion(self, _site: Site, _project: str, /) -> str | None:
         if self.down:
             raise Unavailable("the registry does not answer")
         return self.alias
 
-    def fetch(self, site: Site, project: str, version: str) -> Path:
+    def fetch(self, _site: Site, _project: str, version: str, /) -> Path:
         self.fetched.append(version)
         if not (self.home / version).is_dir():
             raise RegistryError(f"no version {version}")
@@ -55,7 +55,7 @@ def _incidents(site: Site) -> list[tuple[str, str, str]]:
     engine = open_database(site.settings.database(site.layout))
     query = sa.select(incidents.c.kind, incidents.c.version, incidents.c.state)
     with engine.connect() as connection:
-        return [tuple(row) for row in connection.execute(query)]  # type: ignore[misc]
+        return [tuple(row) for row in connection.execute(query)]
 
 
 def test_the_champion_comes_into_service(site: Site, shelf: Shelf) -> None:

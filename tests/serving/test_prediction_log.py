@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -28,7 +28,6 @@ from tests.serving.tiny import CLASSES, images
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from tests.serving.conftest import Running
 
@@ -87,8 +86,8 @@ def test_feedback_counts_once_and_the_newest_label_wins(serve: Callable[..., Run
         client.post("/feedback", json=[{"prediction_id": name, "label": "zero"}])
         server.write_log()
         assert client.get(f"/predictions/{name}").json()["label_source"] == "user"
-        given = [{"prediction_id": name, "label": 1}, {"prediction_id": "unknown", "label": 1}]
-        assert client.post("/feedback", json=given).status_code == 404
+        both = [{"prediction_id": name, "label": 1}, {"prediction_id": "unknown", "label": 1}]
+        assert client.post("/feedback", json=both).status_code == 404
         assert client.get("/predictions/unknown").status_code == 404
     assert server.write_log() == 0  # all or none
     [row] = predictions.labelled(open_database(server.config.database_url), PROJECT, "1")
@@ -160,7 +159,7 @@ def test_the_writers_thread_outlives_the_databases_absence(tmp_path: Path) -> No
 
 
 def test_segments_survive_the_round_trip(tmp_path: Path) -> None:
-    records = [_prediction(1), _prediction(2, features=None, entity="é"),
+    records: list[Prediction | Label] = [_prediction(1), _prediction(2, features=None, entity="é"),
                Label("id0001", 1, "active", 2.5)]  # fmt: skip
     path = spool.write(_made(tmp_path / "spool"), records)
     segment = spool.read(path)
@@ -236,7 +235,7 @@ for n in range(10**6):
 def test_a_killed_worker_loses_at_most_what_was_not_synced(tmp_path: Path) -> None:
     folder = tmp_path / "spool"
     victim = subprocess.Popen(
-        [sys.executable, "-c", _VICTIM, str(folder)], stdout=subprocess.PIPE, cwd=os.getcwd()
+        [sys.executable, "-c", _VICTIM, str(folder)], stdout=subprocess.PIPE, cwd=Path.cwd()
     )
     assert victim.stdout is not None
     while int(victim.stdout.readline()) < 300:
