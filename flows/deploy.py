@@ -106,6 +106,8 @@ async def _deploy(client: PrefectClient, project: Project, plan: Planned) -> UUI
         concurrency_limit=1,
         concurrency_options=ConcurrencyOptions(collision_strategy=ConcurrencyLimitStrategy.ENQUEUE),
         tags=["mlops", project.name],
+        # Without a pull step Prefect copies the whole root, data included, before every run.
+        pull_steps=[{"prefect.deployments.steps.set_working_directory": {"directory": root}}],
         job_variables={"working_dir": root, "env": {"MLOPS_ROOT": root}},
     )
 

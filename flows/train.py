@@ -57,7 +57,7 @@ def train(reason: str = "by hand", incident: str | None = None, force: bool = Fa
             if report is not None:
                 facts |= report.facts
                 if name == "promote":
-                    outcome = str(report.facts.get("verdict", "failed"))
+                    outcome = str(report.facts.get("outcome", "failed"))
     finally:
         # Whoever waits for this retrain hears how it ended, above all when it failed.
         try:

@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-
 from onnx import TensorProto, helper, numpy_helper
 
 from mlops.adapters.files import write_bytes, write_json

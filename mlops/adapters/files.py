@@ -122,7 +122,10 @@ def digest(entries: dict[str, str]) -> str:
 def digest_path(path: Path) -> str:
     """Return the sha256 of a file, or of a folder's manifest; `absent` if there is nothing."""
     if path.is_dir():
-        return digest(manifest(path, frozenset({".gitkeep", ".gitignore"})))
+        entries = manifest(path, frozenset({".gitkeep", ".gitignore"}))
+        # Importing a module writes its byte code beside it: that is no change of the module.
+        kept = {n: value for n, value in entries.items() if "__pycache__" not in n.split("/")}
+        return digest(kept)
     return sha256(path) if path.is_file() else "absent"
 
 

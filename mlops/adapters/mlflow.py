@@ -49,7 +49,8 @@ def _client(uri: str) -> Any:
     import mlflow
     from mlflow import MlflowClient
 
-    for name in ("alembic", "mlflow.store", "mlflow.utils.requirements_utils"):
+    noisy = ("mlflow.utils.requirements_utils", "mlflow.utils.environment")
+    for name in ("alembic", "mlflow.store", *noisy):
         logging.getLogger(name).setLevel(logging.ERROR)
     # Parts of the registry ignore the client's own address and ask for the process's.
     mlflow.set_tracking_uri(uri)

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from mlops.core.alarm import Rule, Verdict
 
 _LOOK_BACK = 64
-_DRIFT, _QUALITY = "drift", "quality"
+_DRIFT: incidents.Kind = "drift"
+_QUALITY: incidents.Kind = "quality"
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+from zipfile import BadZipFile
 
 import numpy as np
 import pyarrow as pa
@@ -154,6 +156,6 @@ def read_rows(path: Path) -> Rows:
     try:
         with np.load(path, allow_pickle=False) as stored:
             return Rows(**{name: stored[name] for name in Rows.__dataclass_fields__})
-    except (OSError, ValueError, KeyError, EOFError) as error:
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile, zlib.error) as error:
         msg = f"{path}: unreadable ({error}); run: mlops prepare"
         raise DataError(msg) from None

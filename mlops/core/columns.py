@@ -82,7 +82,8 @@ def columns(images_NHWC: NDArray[np.uint8], probabilities: NDArray[np.float32]) 
 def blank(images_NHWC: NDArray[np.uint8]) -> NDArray[np.bool_]:
     """Say of each image of (N, H, W, C) whether all its pixels are equal; bool (N,)."""
     flat = images_NHWC.reshape(len(images_NHWC), -1)
-    return (flat == flat[:, :1]).all(axis=1)
+    mask: NDArray[np.bool_] = (flat == flat[:, :1]).all(axis=1)
+    return mask
 
 
 def _image_columns(images_NHWC: NDArray[np.uint8]) -> NDArray[np.float64]:

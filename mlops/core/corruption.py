@@ -28,7 +28,8 @@ _NOISE = (0.08, 0.12, 0.18, 0.26, 0.38)  # standard deviation, of the full range
 _CONTRAST = (0.4, 0.3, 0.2, 0.1, 0.05)  # factor on the distance from the mean
 _DEGREES = (12.0, 22.0, 34.0, 48.0, 65.0)  # either way
 _BRIGHTNESS = (0.1, 0.2, 0.3, 0.4, 0.5)  # added, of the full range
-_FOG = ((1.5, 2.0), (2.0, 2.0), (2.5, 1.7), (2.5, 1.5), (3.0, 1.4))  # strength, roughness decay
+_FOG = (0.4, 0.7, 1.1, 1.6, 2.3)  # weight of the cloud against the image
+_FOG_DECAY = 2.0  # of the cloud's amplitude spectrum with frequency
 
 
 def corrupt(
@@ -67,7 +68,7 @@ def corrupt(
     elif name == "brightness":
         changed = unit + _BRIGHTNESS[level]
     else:
-        changed = _fog(unit, *_FOG[level], rng)
+        changed = _fog(unit, _FOG[level], rng)
     return np.rint(np.clip(changed, 0.0, 1.0) * 255.0).astype(np.uint8)
 
 
@@ -118,16 +119,17 @@ def _rotate(unit_NHWC: Images, degrees: float, rng: np.random.Generator) -> Imag
     return turned
 
 
-def _fog(unit_NHWC: Images, strength: float, decay: float, rng: np.random.Generator) -> Images:
+def _fog(unit_NHWC: Images, strength: float, rng: np.random.Generator) -> Images:
     """Add a cloud with a power-law spectrum, then bring the range back, as the paper does.
 
-    The paper's diamond-square fractal has the same spectrum; in the Fourier domain it needs no
+    Weights are below the paper's, whose lightest fog halves the accuracy on 8 × 8 pixels.
+    Its diamond-square fractal has the same spectrum; in the Fourier domain it needs no
     power-of-two canvas and no loop.
     """
     count, height, width = unit_NHWC.shape[:3]
     across = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None, :])
     across[0, 0] = np.inf  # the mean is set below
-    spectrum = np.fft.rfft2(rng.normal(size=(count, height, width))) * across**-decay
+    spectrum = np.fft.rfft2(rng.normal(size=(count, height, width))) * across**-_FOG_DECAY
     cloud = np.fft.irfft2(spectrum, s=(height, width))
     cloud -= cloud.min(axis=(1, 2), keepdims=True)
     cloud /= np.maximum(cloud.max(axis=(1, 2), keepdims=True), 1e-12)

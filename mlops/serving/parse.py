@@ -7,13 +7,14 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import orjson
 
 from mlops.core.prediction import MAX_ENTITY
 from mlops.serving.reply import Refused, invalid, malformed
+from mlops.serving.tensor import array
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
     from mlops.core.example import ImageSchema
@@ -67,42 +68,6 @@ def objects(body: bytes, max_items: int) -> list[dict[str, Any]]:
         raise malformed("the body must be an object or a list of at least one object")
     _refuse_duplicates(body)
     return items
-
-
-def array(
-    value: Any, schema: ImageSchema, max_rows: int, *, plain: bool, field: str
-) -> NDArray[np.uint8]:
-    """Return nested lists as uint8 images of shape (N, H, W, C).
-
-    Accepted are (N, H, W, C), (N, H, W) for one channel, and rows of H·W·C numbers.
-
-    Raises:
-        Refused: 413 for too many rows, 422 for anything that is not such an array of 0…255.
-    """
-    if not isinstance(value, list) or not value:
-        raise invalid("must be a list of at least one image", field=field)
-    if len(value) > max_rows:
-        raise Refused(
-            413, "too_many_rows", f"{len(value)} rows, at most {max_rows}", field=field,
-            remedy="split the request",
-        )  # fmt: skip
-    if not plain:
-        _refuse_words(value, field)
-    try:
-        numbers = np.array(value, dtype=np.float64)
-    except (ValueError, TypeError, OverflowError):
-        raise invalid("must be numbers in lists of equal lengths", field=field) from None
-    height, width, channels = schema.shape
-    shapes = [schema.shape, (schema.size_bytes,)] + ([(height, width)] if channels == 1 else [])
-    if numbers.shape[1:] not in shapes:
-        wanted = " or ".join(str(shape) for shape in shapes)
-        shown = numbers.shape[1:][:6]
-        raise invalid(f"each image has shape {shown}, expected {wanted}", field=field)
-    with np.errstate(invalid="ignore"):
-        pixels = numbers.astype(np.uint8)
-    if not np.array_equal(pixels, numbers):  # also finds NaN, from null
-        raise invalid("pixels must be whole numbers from 0 to 255", field=field)
-    return pixels.reshape(-1, *schema.shape)
 
 
 def scoring(body: Body, schema: ImageSchema, max_rows: int) -> NDArray[np.uint8]:
@@ -209,17 +174,6 @@ def _only(value: dict[str, Any], field: str) -> Any:
     if len(value) != 1:
         raise invalid("must name the model's one input", field=field)
     return next(iter(value.values()))
-
-
-def _refuse_words(value: Any, field: str) -> None:
-    """Refuse text and truth values, which NumPy would turn into numbers."""
-    waiting = [value]
-    while waiting:
-        for item in waiting.pop():
-            if isinstance(item, list):
-                waiting.append(item)
-            elif isinstance(item, str | bool):
-                raise invalid("must be numbers, not text or truth values", field=field)
 
 
 def _refuse_duplicates(body: bytes) -> None:

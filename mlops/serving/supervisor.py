@@ -101,7 +101,7 @@ class Supervisor:
         )  # fmt: skip
         self._listener = bind(host, port)
         self.address = f"{host}:{self._listener.getsockname()[1]}"
-        self._metrics_port = settings.metrics_port
+        self._metrics_host, self._metrics_port = settings.metrics_host, settings.metrics_port
         self._stopping = False
         environment = self._environment(layout, settings)
         python = [sys.executable, "-m"]
@@ -188,11 +188,11 @@ class Supervisor:
         registry = CollectorRegistry()
         MultiProcessCollector(registry, path=str(self._home / "metrics"))  # type: ignore[no-untyped-call]
         try:
-            server, _ = start_http_server(self._metrics_port, "127.0.0.1", registry)
+            server, _ = start_http_server(self._metrics_port, self._metrics_host, registry)
         except OSError as error:
             msg = f"MLOPS_METRICS_PORT={self._metrics_port}: {error.strerror}; choose another"
             raise UsageError(msg) from None
-        return f"127.0.0.1:{server.server_port}"
+        return f"{self._metrics_host}:{server.server_port}"
 
     def _forget_metrics(self, pid: int) -> None:
         from prometheus_client.multiprocess import mark_process_dead

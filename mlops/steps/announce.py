@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Literal
 
 from mlops.adapters import incidents, retrains, windows
 from mlops.adapters.alerts import hand_over
-from mlops.adapters.decision_file import newest_decision
 from mlops.adapters.sql.engine import database
+from mlops.core.canonical import from_json
+from mlops.core.decision import Decision
 from mlops.core.wording import done, real
 from mlops.errors import UsageError
 from mlops.params.base import View
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     import sqlalchemy as sa
 
     from mlops.adapters.retrains import Retrain
-    from mlops.core.decision import Decision
     from mlops.site import Site
 
 _STAGES: dict[str, Literal["promoted", "refused", "needs you"]] = {
@@ -41,7 +41,7 @@ def announce(params: AnnounceParams, site: Site) -> Report:
     Run again, it changes nothing: a retrain ends once, a stage is mailed once.
     """
     name, now_s = params.project.name, site.now.timestamp()
-    decision = newest_decision(site)
+    decision = _newest(site)
     if decision is None:
         return Report("nothing was decided yet")
     with database(site) as engine:
@@ -58,6 +58,12 @@ def announce(params: AnnounceParams, site: Site) -> Report:
             "retrain": ended.id if ended else None, "mails": mails,
         },
     )  # fmt: skip
+
+
+def _newest(site: Site) -> Decision | None:
+    files = site.layout.decisions.glob("*/decision.json")
+    found = [from_json(Decision, path.read_text(encoding="utf-8")) for path in files]
+    return max(found, key=lambda decision: decision.at_s, default=None)
 
 
 def _end(

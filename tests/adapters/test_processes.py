@@ -77,7 +77,7 @@ async def _until_async(condition: Callable[[], bool]) -> None:
 async def _up(
     site: Site, parts: list[Part], lines: list[str] | None = None
 ) -> AsyncIterator[Group]:
-    say = (said if said is not None else []).append
+    say = (lines if lines is not None else []).append
     stop = asyncio.Event()
     with claim(site.layout, say) as name:
         group = Group(name, parts, site.layout, say)

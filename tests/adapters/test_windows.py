@@ -66,7 +66,7 @@ def predict(engine: sa.Engine, version: str, rows: int, start_s: float = 0.0) ->
 def cut_all(
     engine: sa.Engine, monitoring: MonitoringSection, version: str, *, now_s: float, receiving: bool
 ) -> list[windows.Cut]:
-    found = []
+    found: list[windows.Cut] = []
     while True:
         with engine.begin() as connection:
             cut = windows.next_cut(

@@ -27,7 +27,7 @@ def flat(rows: int, classes: int = 4) -> NDArray[np.float32]:
 
 
 def brighter(x: Images) -> Images:
-    return np.clip(x.astype(int) + 60, 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(x.astype(int) + 60, 0, 255), dtype=np.uint8)
 
 
 def noisy(x: Images) -> Images:

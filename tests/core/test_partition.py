@@ -33,13 +33,13 @@ def _deal(rows: SplitRows, **changes: Any) -> Partition:
 
 @settings(max_examples=60, deadline=None)
 @given(
-    base=st.integers(0, 60), production=st.integers(0, 80), seed=st.integers(0, 99),
+    sizes=st.tuples(st.integers(0, 60), st.integers(0, 80)), seed=st.integers(0, 99),
     share=st.floats(0.01, 0.99), gap_s=st.floats(0.0, 50.0), most=st.integers(1, 60),
 )  # fmt: skip
 def test_no_evidence_was_trained_on_and_all_of_it_is_later(
-    base: int, production: int, seed: int, share: float, gap_s: float, most: int
+    sizes: tuple[int, int], seed: int, share: float, gap_s: float, most: int
 ) -> None:
-    rows = _rows(base, production, seed)
+    rows = _rows(*sizes, seed)
     dealt = _deal(rows, recent_share=share, gap_s=gap_s, reference_rows=most)
     fitted = set(dealt.train) | set(dealt.validation)
     for held_out in (dealt.test, dealt.recent, dealt.reference):

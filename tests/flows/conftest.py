@@ -37,7 +37,7 @@ def {name}(params, site):
     for fresh in site.staged.values():
         fresh.mkdir(parents=True)
         (fresh / "out.txt").write_text("{name}")
-    facts = {{"verdict": "promote", "version": "1"}} if "{name}" == "promote" else {{}}
+    facts = {{"outcome": "promote", "version": "1"}} if "{name}" == "promote" else {{}}
     payload = {{"incident": "digits-7", "reason": "drift: pixels", "retrain": "r-1"}}
     events = (Event("retrain.requested", "digits-7", payload),) if "{name}" == "monitor" else ()
     return Report("{name} done", facts, markdown="# {name}", events=events)
@@ -90,7 +90,7 @@ def _wait(server: subprocess.Popen[bytes], url: str) -> None:
     end_s = time.monotonic() + _START_S
     while True:
         try:
-            urllib.request.urlopen(url, timeout=5)
+            urllib.request.urlopen(url, timeout=5)  # noqa: S310 - our own address
         except (urllib.error.URLError, OSError):
             assert server.poll() is None, "the Prefect server ended"
             assert time.monotonic() < end_s, "the Prefect server did not start"

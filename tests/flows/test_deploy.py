@@ -72,7 +72,9 @@ def test_what_a_person_sees(cheap: Path, prefect_api: str) -> None:
     assert train.concurrency_options.collision_strategy == "ENQUEUE"
     assert train.global_concurrency_limit.limit == 1
     assert train.work_pool_name == "mlops"
-    assert train.pull_steps in (None, []), "flows never clone"
+    # Flows never clone and never copy: they run where the root lies.
+    here = {"prefect.deployments.steps.set_working_directory": {"directory": str(cheap)}}
+    assert train.pull_steps == [here]
     assert train.job_variables["env"]["MLOPS_ROOT"] == str(cheap)
     assert [(s.slug, s.active) for s in train.schedules] == [("weekly", False)]
 

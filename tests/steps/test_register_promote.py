@@ -1,0 +1,470 @@
+from __future__ import annotations
+
+import functools
+import subprocess
+import sys
+from dataclasses import replace
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from mlops.adapters import contest, files, history, mlflow, package, reconcile, registry
+from mlops.adapters.ledger import Ledger
+from mlops.adapters.sql.engine import database
+from mlops.core.canonical import from_json
+from mlops.core.decision import Decision
+from mlops.errors import (
+    EXIT_REFUSED,
+    DataError,
+    LedgerError,
+    RegistryError,
+    StepError,
+    UnverifiedModel,
+    UsageError,
+)
+from mlops.params.load import load
+from mlops.steps.promote import PromoteParams, promote
+from mlops.steps.register import RegisterParams, register
+from mlops.steps.rollback import RollbackParams, rollback
+from tests import entrants
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from mlops.site import Report, Site
+
+PROJECT = "digits"
+
+
+@pytest.fixture
+def loop(mlflow_site: Site) -> Site:
+    """Return a site with prepared rows and the weaker model as candidate."""
+    entrants.set_params(mlflow_site)
+    given = entrants.world(mlflow_site)
+    entrants.prepare(mlflow_site, given)
+    entrants.train(mlflow_site, given, entrants.corner_weights())
+    return mlflow_site
+
+
+def enter(site: Site, *options: str) -> Report:
+    params = load(site.layout.params, RegisterParams)
+    return register(params, entrants.with_options(site, *options))
+
+
+def judge(site: Site, *options: str) -> Report:
+    params = load(site.layout.params, PromoteParams)
+    return promote(params, entrants.with_options(site, *options))
+
+
+def back(site: Site, *options: str) -> Report:
+    params = load(site.layout.params, RollbackParams)
+    return rollback(params, entrants.with_options(site, *options))
+
+
+def retrain(site: Site, weights: Any = None) -> None:
+    chosen = entrants.block_weights() if weights is None else weights
+    entrants.train(site, entrants.world(site), chosen)
+
+
+def versions(site: Site) -> list[str]:
+    found = mlflow.client(site).search_model_versions(f"name = '{PROJECT}'")
+    return sorted(str(v.version) for v in found)
+
+
+def kinds(site: Site) -> list[str]:
+    with database(site) as engine:
+        ledger = Ledger(engine, PROJECT)
+        ledger.verify_chain()
+        return [entry.kind for entry in ledger.entries()]
+
+
+def test_the_loop_from_first_model_to_undone_rollback(loop: Site) -> None:
+    assert "registered version 1" in enter(loop).summary
+    assert "already registered as version 1" in enter(loop).summary
+    first = judge(loop)
+    assert first.facts["outcome"] == "promote"
+    assert registry.champion(loop, PROJECT) == "1"
+    assert "already decided" in judge(loop).summary
+
+    retrain(loop)
+    assert enter(loop, "reason=drift", "incident=inc-7").facts["version"] == "2"
+    second = judge(loop)
+    assert (second.facts["outcome"], second.facts["champion"]) == ("promote", "2")
+    assert "already decided" in judge(loop).summary
+    assert versions(loop) == ["1", "2"]
+    assert registry.alias(loop, PROJECT, "previous") == "1"
+
+    assert back(loop).facts == {"champion": "1", "previous": "2"}
+    assert registry.champion(loop, PROJECT) == "1"
+    assert back(loop).facts["champion"] == "2"
+    assert "in service already" in back(loop, "to=2").summary
+    assert registry.alias(loop, PROJECT, "previous") == "1"
+    moments = history.history(loop, PROJECT)
+    assert [m.kind for m in moments] == [
+        "rollback", "rollback", "decided", "registered", "decided", "registered",
+    ]  # fmt: skip
+    assert moments[2].outcome == "promote"
+    assert "mlops rollback" in moments[0].actor
+    assert kinds(loop).count("applied") == 4
+
+
+def test_the_run_the_version_and_the_decision_can_be_read(loop: Site) -> None:
+    retrain(loop)
+    enter(loop, "reason=drift", "incident=inc-7")
+    report = judge(loop, "actor=somebody")
+    api = mlflow.client(loop)
+    version = api.get_model_version(PROJECT, "1")
+    assert len(version.description.splitlines()[0]) <= 32
+    assert version.description == report.markdown
+    assert len(version.tags) <= 10
+    assert version.tags["mlops.verdict"] == "promote"
+    assert version.tags["mlops.incident"] == "inc-7"
+    run = api.get_run(version.run_id)
+    assert run.info.status == "FINISHED"
+    assert run.data.metrics["accuracy"] == 0.97
+    assert [m.value for m in api.get_metric_history(run.info.run_id, "curve/loss")] == [1.0, 0.5]
+    assert run.data.params["train.epochs"] == "25"
+    assert run.data.params["best.learning_rate"] == "0.01"
+    assert len(run.data.metrics) < 40
+    logged = {f.path for f in api.list_artifacts(run.info.run_id)}
+    assert {"params.yaml", "plots", "trials.csv"} <= logged
+    decision_id = str(report.facts["decision"])
+    folder = loop.layout.decisions / decision_id
+    decision = from_json(Decision, (folder / "decision.json").read_text())
+    assert decision == history.find_decision(loop, PROJECT, decision_id)
+    assert decision == history.last_decision(loop, PROJECT)
+    assert (decision.actor, decision.reason) == ("somebody", "drift")
+    lock = files.read_json(folder / "lock.json")
+    assert lock["scores"] == files.sha256(folder / "scores.npz")
+
+
+def test_mlflow_itself_serves_the_version_without_pickle(loop: Site) -> None:
+    retrain(loop)
+    enter(loop)
+    judge(loop)
+    from mlflow import pyfunc
+
+    model = pyfunc.load_model(f"models:/{PROJECT}@champion")
+    images = entrants.world(loop).test.image[:5]
+    found = model.predict(images)["probabilities"]
+    folder = registry.fetch(loop, PROJECT, "1", fresh=True)
+    expected = package.Session(folder / "model.onnx").probabilities(images)
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+    assert not list(folder.rglob("*.pkl"))
+    assert {p.name for p in folder.iterdir()} >= {
+        "MLmodel", "model.onnx", "weights.safetensors", "model.json", "seen.npy", "reference.npz",
+        "metrics.json", "thresholds.json", "golden.npz", "manifest.json", "requirements.txt",
+        "input_example.json",
+    }  # fmt: skip
+    with np.load(folder / "golden.npz") as golden:
+        assert golden["image"].shape == (32, 4, 4, 1)
+        again = package.Session(folder / "model.onnx").probabilities(golden["image"])
+        np.testing.assert_array_equal(golden["probabilities"], again)
+
+
+def test_a_worse_candidate_is_refused_and_may_say_so_by_exit_code(loop: Site) -> None:
+    retrain(loop)
+    enter(loop)
+    judge(loop)
+    retrain(loop, entrants.corner_weights())
+    enter(loop)
+    report = judge(loop, "exit-code")
+    assert (report.facts["outcome"], report.exit_code) == ("reject", EXIT_REFUSED)
+    assert registry.champion(loop, PROJECT) == "1"
+    assert judge(loop).exit_code == 0
+    assert "already decided" in judge(loop).summary
+    before = kinds(loop).count("decided")
+    assert judge(loop, "again").facts["decided"] is True
+    assert kinds(loop).count("decided") == before + 1
+
+
+def test_inconclusive_is_judged_again_when_new_labels_came(loop: Site) -> None:
+    enter(loop)
+    judge(loop)
+    given = entrants.world(loop, recent=40)
+    entrants.prepare(loop, given)
+    entrants.train(loop, given, entrants.block_weights())
+    enter(loop)
+    first = judge(loop)
+    assert (first.facts["outcome"], first.facts["missing_labels"]) == ("inconclusive", 20)
+    assert "already decided" in judge(loop).summary
+    entrants.prepare(loop, entrants.world(loop, recent=150))
+    assert judge(loop).facts["outcome"] == "promote"
+
+
+def test_rows_that_are_old_future_or_actively_chosen_are_not_recent(loop: Site) -> None:
+    recent = entrants.world(loop).recent
+    now_s = loop.now.timestamp()
+    recent.observed_s[:10] = now_s - 31 * 86_400
+    recent.observed_s[10:20] = now_s + 1
+    recent.observed_s[20:30] = np.nan
+    recent.label_source[30:40] = "active"
+    recent.label[40:50] = -1
+    entrants.prepare(loop, replace(entrants.world(loop), recent=recent))
+    chosen, base = contest.rows_of(loop, 30.0)
+    assert (len(chosen), len(base)) == (100, 150)
+    later = replace(loop, now=loop.now + timedelta(days=40))
+    assert len(contest.rows_of(later, 30.0)[0]) == 0
+    assert contest.data_digest(chosen, base) != contest.data_digest(base, chosen)
+
+
+def test_what_is_missing_is_named_with_the_command_that_makes_it(loop: Site) -> None:
+    with pytest.raises(StepError, match="run: mlops register"):
+        judge(loop)
+    with pytest.raises(UsageError, match="rollback --to"):
+        back(loop)
+    (loop.layout.evaluation / "reference.npz").unlink()
+    with pytest.raises(DataError, match="run: mlops evaluate"):
+        enter(loop)
+    files.remove(loop.layout.candidate)
+    with pytest.raises(DataError, match="run: mlops train"):
+        enter(loop)
+    assert kinds(loop) == []
+
+
+@pytest.mark.parametrize(
+    ("who", "change", "words"),
+    [
+        ("champion", "model.onnx", "champion's files"),
+        ("candidate", "model.onnx", "candidate's files"),
+        ("candidate", "seen.npy", "candidate's files"),
+    ],
+)
+def test_a_model_whose_bytes_changed_in_the_store_is_refused(
+    loop: Site, who: str, change: str, words: str
+) -> None:
+    enter(loop)
+    judge(loop)
+    retrain(loop)
+    enter(loop)
+    version = {"champion": "1", "candidate": "2"}[who]
+    source = registry.source_of(loop, PROJECT, version)
+    entry = files.Path(str(source)) / change
+    content = bytearray(entry.read_bytes())
+    content[-1] ^= 1
+    entry.write_bytes(bytes(content))
+    report = judge(loop)
+    assert report.facts["outcome"] == "reject"
+    assert words in report.markdown.replace("\\", "")
+    assert registry.champion(loop, PROJECT) == "1"
+
+
+def test_a_person_may_move_the_alias_and_it_stands(loop: Site) -> None:
+    enter(loop)
+    judge(loop)
+    retrain(loop)
+    enter(loop)
+    registry.set_alias(loop, PROJECT, "champion", "2")
+    assert "from version 1 to version 2" in reconcile.reconcile(loop, PROJECT)
+    assert registry.champion(loop, PROJECT) == "2"
+    assert registry.alias(loop, PROJECT, "previous") == "1"
+    assert "agree: version 2" in reconcile.reconcile(loop, PROJECT)
+    assert "version 2 is the champion" in judge(loop).summary
+    mlflow.client(loop).delete_registered_model_alias(PROJECT, "champion")
+    assert "to no version" in reconcile.reconcile(loop, PROJECT)
+    assert back(loop, "to=1").facts["champion"] == "1"
+    assert kinds(loop).count("observed") == 2
+
+
+def test_rollback_refuses_what_is_unknown_unverified_or_deleted(loop: Site) -> None:
+    enter(loop)
+    judge(loop)
+    with pytest.raises(RegistryError, match="no version 9"):
+        back(loop, "to=9")
+    api = mlflow.client(loop)
+    api.create_model_version(PROJECT, str(loop.layout.mlartifacts / "x"))
+    with pytest.raises(UnverifiedModel, match="not in the ledger"):
+        back(loop, "to=2")
+    assert registry.champion(loop, PROJECT) == "1"
+    assert "rollback" not in kinds(loop)
+
+
+class Killed(BaseException):
+    """Ends a step as SIGKILL would: nothing catches it."""
+
+
+Point = tuple[str, int, str]
+
+
+def kill_at(monkeypatch: pytest.MonkeyPatch, site: Site, point: Point) -> None:
+    """Die before or after the n-th call of a function that changes anything."""
+    chosen, nth, when = point
+    called: list[str] = []
+
+    def watch(holder: Any, name: str) -> None:
+        original: Callable[..., Any] = getattr(holder, name)
+
+        @functools.wraps(original)
+        def wrapped(*args: Any, **kwargs: Any) -> Any:
+            called.append(name)
+            here = name == chosen and called.count(name) == nth
+            if here and when == "before":
+                raise Killed
+            result = original(*args, **kwargs)
+            if here:
+                raise Killed
+            return result
+
+        monkeypatch.setattr(holder, name, wrapped)
+
+    api = type(mlflow.client(site))
+    for name in (
+        "create_run", "log_artifact", "set_terminated", "create_logged_model",
+        "log_model_artifacts", "finalize_logged_model", "create_registered_model",
+        "create_model_version", "set_registered_model_alias", "update_model_version",
+    ):  # fmt: skip
+        watch(api, name)
+    watch(Ledger, "append")
+    watch(files, "swap_folder")
+
+
+def agree(site: Site) -> None:
+    """Assert that no alias points at an unverified version and the ledger agrees with it."""
+    champion = registry.champion(site, PROJECT)
+    if champion is not None:
+        registry.fetch(site, PROJECT, champion, fresh=True)
+    with database(site) as engine:
+        ledger = Ledger(engine, PROJECT)
+        ledger.verify_chain()
+        move = ledger.last_move()
+        if move is not None and not reconcile.is_pending(ledger, move):
+            assert move.to_version == champion
+
+
+@pytest.mark.parametrize(
+    "point",
+    [
+        ("create_run", 1, "after"),
+        ("log_artifact", 2, "after"),
+        ("create_logged_model", 1, "after"),
+        ("log_model_artifacts", 1, "after"),
+        ("finalize_logged_model", 1, "after"),
+        ("create_registered_model", 1, "after"),
+        ("create_model_version", 1, "after"),
+        ("append", 1, "before"),
+        ("append", 1, "after"),
+    ],
+)
+def test_a_kill_while_registering_leaves_nothing_to_double(
+    loop: Site, monkeypatch: pytest.MonkeyPatch, point: Point
+) -> None:
+    with monkeypatch.context() as patch:
+        kill_at(patch, loop, point)
+        with pytest.raises(Killed):
+            enter(loop)
+    agree(loop)
+    assert enter(loop).facts["version"] == "1"
+    assert "already registered" in enter(loop).summary
+    assert versions(loop) == ["1"]
+    api = mlflow.client(loop)
+    experiment = mlflow.experiment(loop, PROJECT)
+    assert len(api.search_runs([experiment])) == 1
+    assert len(api.search_logged_models([experiment])) == 1
+    assert kinds(loop) == ["registered"]
+
+
+@pytest.mark.parametrize(
+    "point",
+    [
+        ("swap_folder", 2, "after"),  # the decision's folder; the first was the model's
+        ("append", 1, "after"),
+        ("set_registered_model_alias", 1, "after"),
+        ("set_registered_model_alias", 2, "after"),
+        ("append", 2, "after"),
+        ("update_model_version", 1, "before"),
+    ],
+)
+def test_a_kill_while_promoting_loses_and_doubles_no_decision(
+    loop: Site, monkeypatch: pytest.MonkeyPatch, point: Point
+) -> None:
+    enter(loop)
+    judge(loop)
+    retrain(loop)
+    enter(loop)
+    with monkeypatch.context() as patch:
+        kill_at(patch, loop, point)
+        with pytest.raises(Killed):
+            judge(loop)
+    agree(loop)
+    judge(loop)
+    agree(loop)
+    assert registry.champion(loop, PROJECT) == "2"
+    assert registry.alias(loop, PROJECT, "previous") == "1"
+    assert kinds(loop) == ["registered", "decided", "applied"] * 2
+    assert len(list(loop.layout.decisions.iterdir())) == 2
+
+
+_PROMOTER = """
+import sys
+from datetime import datetime
+from pathlib import Path
+
+from mlops.errors import LedgerError
+from mlops.layout import Layout
+from mlops.params.load import load
+from mlops.settings import Settings
+from mlops.site import Site
+from mlops.steps import promote as step
+layout, now = Layout(Path(sys.argv[1])), datetime.fromisoformat(sys.argv[2])
+step.candidate_digest = lambda site: sys.argv[3]
+judge = step.judge
+def wait(exam, rules):
+    print("judging", flush=True)
+    sys.stdin.readline()
+    return judge(exam, rules)
+step.judge = wait
+site = Site(layout, Settings(), now, layout.work / sys.argv[3][:8])
+try:
+    print(step.promote(load(layout.params, step.PromoteParams), site).facts["outcome"])
+except LedgerError as error:
+    print("raced", error)
+"""
+
+
+def test_of_two_promoters_in_two_processes_one_wins(loop: Site) -> None:
+    enter(loop)
+    judge(loop)
+    digests = []
+    for scale in (1.0, 1.1):
+        retrain(loop, entrants.block_weights() * np.float32(scale))
+        enter(loop)
+        digests.append(registry.candidate_digest(loop))
+    racers = [
+        subprocess.Popen(
+            [sys.executable, "-c", _PROMOTER, str(loop.layout.root), str(loop.now), digest],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        )
+        for digest in digests
+    ]  # fmt: skip
+    for racer in racers:  # both have scored against version 1 before either may decide
+        assert racer.stdout is not None
+        assert racer.stdout.readline() == "judging\n"
+    said = sorted(racer.communicate("go\n", timeout=120)[0].split()[0] for racer in racers)
+    assert said == ["promote", "raced"]
+    agree(loop)
+    assert kinds(loop).count("decided") == 2
+    assert registry.champion(loop, PROJECT) in ("2", "3")
+
+
+def test_a_decision_on_a_champion_that_a_person_replaced_meanwhile_is_not_recorded(
+    loop: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    enter(loop)
+    judge(loop)
+    for scale in (1.0, 1.1):
+        retrain(loop, entrants.block_weights() * np.float32(scale))
+        enter(loop)
+    original = contest.hold
+
+    def moved(*args: Any) -> Any:
+        registry.set_alias(loop, PROJECT, "champion", "2")
+        return original(*args)
+
+    monkeypatch.setattr("mlops.steps.promote.hold", moved)
+    with pytest.raises(LedgerError, match="version 2 came into service"):
+        judge(loop)
+    assert registry.champion(loop, PROJECT) == "2"
+    assert kinds(loop)[-1] == "observed"
+    assert len(list(loop.layout.decisions.iterdir())) == 1

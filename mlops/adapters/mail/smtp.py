@@ -113,6 +113,22 @@ def send(server: Server, message: EmailMessage, receivers: Sequence[str] = ()) -
     return tuple(receiver for receiver in refused if receiver not in for_good)
 
 
+def greet(server: Server) -> None:
+    """Connect, verify and log in, and send nothing.
+
+    Raises:
+        Unavailable: if the server cannot be reached, verified or logged in to.
+    """
+    try:
+        connection = _connect(server)
+        with suppress(smtplib.SMTPException, OSError):
+            connection.quit()
+        connection.close()
+    except (smtplib.SMTPException, OSError) as error:
+        reason = f"{type(error).__name__}: {error}; check MLOPS_MAIL_URL"
+        raise Unavailable(_said(server, reason)) from None
+
+
 def _converse(
     server: Server, sender: str, to: list[str], content: bytes
 ) -> dict[str, tuple[int, bytes]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import subprocess
@@ -10,6 +11,7 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from mlops.adapters import orphans
 from mlops.adapters.files import remove
 from mlops.errors import StepError
 from mlops.layout import Layout
@@ -67,23 +69,17 @@ def _tracked(root: Path) -> list[str]:
 
 
 def _stop_old(folder: Path) -> None:
-    """End the process group of a demo that was killed; `mlops up` also sweeps what is left."""
-    if (folder / "params.yaml").is_file():
-        subprocess.run(
-            [sys.executable, "-m", "mlops.cli.main", "up", "--stop"],
-            cwd=folder, env=environment(Layout(folder)), check=False, capture_output=True,
-            timeout=_STOP_S,
-        )  # fmt: skip
+    """End every process of a demo that was killed."""
+    orphans.end(f"{folder}#")
 
 
 def environment(layout: Layout) -> dict[str, str]:
     """Return the environment of the demo's processes: its own root, no setting of the user."""
-    import os
-
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("MLOPS_", "PREFECT_"))}
     return {
         **kept,
         "MLOPS_ROOT": str(layout.root),
+        orphans.GROUP: f"{layout.root}#demo",
         "MLOPS_POLL_S": "0.5",
         "PYTHONPATH": str(layout.root),
         "COLUMNS": "100",

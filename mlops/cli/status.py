@@ -1,0 +1,101 @@
+"""`mlops status`: what is in service, since when and why, and whether anything is wrong."""
+
+from __future__ import annotations
+
+import json as json_lib
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from mlops.adapters.situation import Situation
+
+
+def status(*, json: bool = False) -> int:
+    """Say what is in service, since when and why, and what is wrong.
+
+    Args:
+        json: Print everything as JSON.
+    """
+    from mlops.adapters.situation import look
+    from mlops.layout import Layout, find_root
+    from mlops.params.base import View
+    from mlops.params.load import load
+    from mlops.params.monitoring import MonitoringSection
+    from mlops.params.project import ProjectSection
+    from mlops.settings import load_settings
+
+    class Params(View):
+        project: ProjectSection
+        monitoring: MonitoringSection
+
+    layout = Layout(find_root())
+    params = load(layout.params, Params)
+    per_window = params.monitoring.false_alarms / params.monitoring.per_windows
+    seen = look(layout, load_settings(layout), params.project.name, per_window)
+    if json:
+        print(json_lib.dumps({**_content(seen), "wrong": wrong(seen)}, indent=2))
+        return 0
+    for line in lines(seen):
+        print(line)
+    return 0
+
+
+def wrong(seen: Situation) -> list[str]:
+    """Return one line for everything that a person should look at; empty if all is well."""
+    found = [f"{i.kind} incident {i.id}: {i.cause}" for i in seen.incidents]
+    if not seen.service.version:
+        found.append("no model is in service; train one: dvc repro, mlops register, mlops promote")
+    if not seen.running:
+        found.append("mlops up does not run; start it: mlops up")
+    else:
+        found += [
+            f"{part.name} is {part.state}; see .mlops/logs/{part.name}.log"
+            for part in seen.parts
+            if not part.up
+        ]
+    if seen.outbox:
+        found.append(f"{seen.outbox} mails wait to be sent; see: mlops mail")
+    return found
+
+
+def lines(seen: Situation) -> Iterator[str]:
+    """Yield the report for a terminal."""
+    service, alarms = seen.service, seen.alarms
+    if service.version:
+        yield f"{seen.project} version {service.version} in service since {_time(service.since_s)}"
+        yield f"  why: {service.why}"
+    else:
+        yield f"{seen.project}: nothing in service"
+    for part in seen.parts:
+        state = part.state if part.up or part.state not in ("up", "done") else "no answer"
+        restarts = f", {part.restarts} restarts" if part.restarts else ""
+        yield f"  {part.name:<10} {state}{restarts}  {part.url}".rstrip()
+    for window in seen.windows:
+        accuracy = f"{window.correct / window.labelled:.1%}" if window.labelled else "unknown"
+        yield (
+            f"  window {window.id}: {window.cut.rows} rows, "
+            f"{'ALARM' if window.verdict.alarm else 'no alarm'}, accuracy {accuracy}"
+        )
+    yield (
+        f"  alarms: {alarms.alarming} of {alarms.windows} windows; {alarms.incidents} incidents, "
+        f"{alarms.harmless} of them false (budget {alarms.budget:.2f})"
+    )
+    if seen.retrain:
+        yield f"  retrain {seen.retrain.id} {seen.retrain.state}: {seen.retrain.reason}"
+    problems = wrong(seen)
+    yield "all is well" if not problems else f"{len(problems)} to look at:"
+    yield from (f"  - {problem}" for problem in problems)
+
+
+def _time(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def _content(seen: Situation) -> dict[str, object]:
+    content = asdict(seen)
+    for window, shown in zip(seen.windows, content["windows"], strict=True):
+        shown["id"], shown["alarm"] = window.id, window.verdict.alarm
+    return content

@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from mlops.adapters import registry, windows
+from mlops.adapters.observe import keep, observe
+from mlops.adapters.predictions import insert_batch
+from mlops.adapters.reports import make_named, make_pending
+from mlops.adapters.sql.engine import open_database
+from mlops.adapters.thresholds import read_baseline, thresholds_for
+from mlops.core.prediction import Prediction
+from mlops.errors import MonitorError, UsageError
+from mlops.params.base import View
+from mlops.params.load import load
+from mlops.params.monitoring import MonitoringSection
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    import sqlalchemy as sa
+
+    from mlops.site import Site
+
+ROWS = 60
+
+
+class _Monitoring(View):
+    monitoring: MonitoringSection
+
+
+@pytest.fixture
+def judged(site: Site, monkeypatch: pytest.MonkeyPatch) -> Iterator[sa.Engine]:
+    """Return a database with two judged windows whose reports are pending."""
+    rng = np.random.default_rng(0)
+    folder = site.layout.serving / "digits" / "1"
+    folder.mkdir(parents=True)
+    image = rng.integers(0, 256, (200, 4, 4, 1), dtype=np.uint8)
+    p = rng.dirichlet(np.ones(3), 200).astype(np.float32)
+    np.savez(folder / "reference.npz", image=image, probabilities=p, label=p.argmax(axis=1))
+    monkeypatch.setattr(registry, "fetch", lambda *_: folder)
+    told = load(site.layout.params, _Monitoring).monitoring
+    monitoring = told.model_copy(update={"window_rows": ROWS, "per_windows": 20, "replicates": 200})
+    engine = open_database(site.settings.database(site.layout))
+    made = [
+        Prediction(f"p{n}", float(n), "1", f"e{n}", None, image[n].tobytes(),
+                   p[n].astype("<f4").tobytes(), 0.001)
+        for n in range(2 * ROWS)
+    ]  # fmt: skip
+    insert_batch(engine, "digits", made)
+    baseline, thresholds = read_baseline(folder), thresholds_for(site, folder, monitoring)
+    for _ in range(2):
+        with engine.begin() as connection:
+            cut = windows.next_cut(
+                connection, "digits", "1", monitoring, now_s=999.0, receiving=True
+            )
+            assert cut is not None
+            seen = observe(windows.read(connection, cut), cut, baseline, thresholds, [])
+            keep(site.layout.windows / cut.id, cut, seen)
+            windows.insert(connection, cut, seen.verdict)
+    yield engine
+    engine.dispose()
+
+
+def states(engine: sa.Engine) -> list[str]:
+    with engine.connect() as connection:
+        return [w.report for w in windows.latest(connection, "digits", 9)]
+
+
+def test_every_window_gets_its_page_once(site: Site, judged: sa.Engine) -> None:
+    assert make_pending(site, judged, "digits") == 2
+    assert make_pending(site, judged, "digits") == 0
+    assert states(judged) == ["made", "made"]
+    for name in ("digits-1-1", "digits-1-2"):
+        assert (site.layout.windows / name / "report.html").stat().st_size > 1_000_000
+        assert json.loads((site.layout.windows / name / "report.json").read_text())
+
+
+def test_a_damaged_window_is_marked_and_does_not_stop_the_others(
+    site: Site, judged: sa.Engine
+) -> None:
+    (site.layout.windows / "digits-1-1" / "window.npz").write_bytes(b"rot")
+    with pytest.raises(MonitorError, match="digits-1-1"):
+        make_pending(site, judged, "digits")
+    assert states(judged) == ["failed", "made"]
+
+
+def test_a_page_of_a_changed_reference_disagrees_and_is_marked(
+    site: Site, judged: sa.Engine
+) -> None:
+    path: Path = site.layout.serving / "digits" / "1" / "reference.npz"
+    with np.load(path) as stored:
+        changed = {**stored, "image": stored["image"] // 2}
+    np.savez(path, **changed)
+    with pytest.raises(MonitorError, match="in our verdict"):
+        make_named(site, judged, "digits", "digits-1-2")
+    assert states(judged) == ["pending", "failed"]
+    with pytest.raises(UsageError, match="digits-9-9: unknown"):
+        make_named(site, judged, "digits", "digits-9-9")

@@ -1,0 +1,135 @@
+"""`mlops status`, on the real database and real probes."""
+
+from __future__ import annotations
+
+import http.server
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from mlops.adapters import files, incidents, retrains
+from mlops.adapters.parts import PartState, write_parts
+from mlops.adapters.sql import tables
+from mlops.adapters.sql.engine import database
+from mlops.cli.status import status
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from mlops.site import Site
+
+
+@pytest.fixture(autouse=True)
+def _here(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLOPS_ROOT", str(site.layout.root))
+
+
+@pytest.fixture
+def web() -> Iterator[str]:
+    server = http.server.HTTPServer(("127.0.0.1", 0), http.server.BaseHTTPRequestHandler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}/"
+    server.shutdown()
+    server.server_close()
+
+
+def _json(capsys: pytest.CaptureFixture[str]) -> dict[str, object]:
+    assert status(json=True) == 0
+    content = json.loads(capsys.readouterr().out)
+    assert isinstance(content, dict)
+    return content
+
+
+def _serve(site: Site, version: str) -> None:
+    pointer = {"version": version, "folder": "x", "digest": "d", "since_s": 1767614400.0}
+    files.write_json(site.layout.serving / "digits" / "current.json", pointer)
+
+
+def _incident(site: Site) -> None:
+    with database(site) as engine, engine.begin() as connection:
+        incidents.open_once(connection, incidents.Incident(
+            "digits-1", "digits", "drift", "image_mean", "1", "open", 1.0, 1.0, None,
+            incidents.Findings(triage="harmless"),
+        ))  # fmt: skip
+        retrains.request(
+            connection, "digits", reason="drift: image_mean", incident="digits-1", now_s=2.0
+        )
+        connection.execute(
+            tables.outbox.insert().values(
+                project="digits", key="k", at_s=1.0, message=b"m", attempts=1, next_s=9e9,
+                error="refused",
+            )
+        )  # fmt: skip
+
+
+def test_an_empty_root(capsys: pytest.CaptureFixture[str]) -> None:
+    assert status() == 0
+    text = capsys.readouterr().out
+    assert "nothing in service" in text
+    assert "mlops up does not run" in text
+
+
+def test_incidents_retrains_and_mails(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+    _serve(site, "3")
+    _incident(site)
+    assert status() == 0
+    text = capsys.readouterr().out
+    assert "digits version 3 in service since 2026-01-05 12:00:00 UTC" in text
+    assert "drift incident digits-1: image_mean" in text
+    assert "requested: drift: image_mean" in text
+    assert "1 mails wait" in text
+    assert "1 incidents, 1 of them false" in text
+
+
+def test_the_ledger_says_why(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+    from mlops.adapters.ledger import Ledger, Row
+
+    _serve(site, "2")
+    with database(site) as engine:
+        Ledger(engine, "digits").append(Row("rollback", "k1", 1.0, "ann", "3", "2", "{}"))
+    service = _json(capsys)["service"]
+    assert isinstance(service, dict)
+    assert service["version"] == "2"
+    assert service["why"] == "rollback by ann"
+
+
+def test_parts_up_and_down(site: Site, web: str, capsys: pytest.CaptureFixture[str]) -> None:
+    states = [
+        PartState("serve", web, web, "up"),
+        PartState("mlflow", "http://127.0.0.1:1/", "http://127.0.0.1:1/", "up", restarts=2),
+    ]
+    write_parts(site.layout, os.getpid(), states)
+    content = _json(capsys)
+    assert content["running"]
+    parts = content["parts"]
+    assert isinstance(parts, list)
+    assert [(p["name"], p["up"]) for p in parts] == [("serve", True), ("mlflow", False)]
+    assert any("mlflow" in str(line) for line in content["wrong"])  # type: ignore[attr-defined]
+
+
+def test_a_killed_supervisor_does_not_count_as_running(
+    site: Site, web: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    write_parts(site.layout, gone.pid, [PartState("serve", web, web, "up")])
+    content = _json(capsys)
+    assert not content["running"]
+
+
+def test_imports_nothing_heavy(site: Site) -> None:
+    code = (
+        "import sys; from mlops.cli.status import status; status();"
+        "bad = {'mlflow','prefect','torch','evidently','lightning','great_expectations'};"
+        "sys.exit(', '.join(bad & set(sys.modules)) or 0)"
+    )
+    began_s = time.monotonic()
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert time.monotonic() - began_s < 15  # one and a half on a quiet machine

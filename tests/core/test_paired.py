@@ -1,0 +1,186 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import optimize, stats
+
+from mlops.core.paired import (
+    Counts,
+    accuracy_bounds,
+    count,
+    design_effect,
+    holm,
+    labels_needed,
+    mcnemar_p,
+    mean_bounds,
+    one_per_key,
+)
+from mlops.core.tango import cautious_tango, tango, tango_score
+
+ALPHA = 0.05
+counts = st.integers(1, 300).flatmap(
+    lambda n: st.integers(0, n).flatmap(
+        lambda gained: st.tuples(st.just(gained), st.integers(0, n - gained), st.just(n))
+    )
+)
+
+
+def _score_by_search(gained: int, lost: int, rows: int, difference: float) -> float:
+    """Return the score statistic with the likelihood maximised by search, not in closed form."""
+
+    def unlikely(lose: float) -> float:
+        win, same = lose + difference, 1.0 - 2.0 * lose - difference
+        parts = ((gained, win), (lost, lose), (rows - gained - lost, same))
+        return -sum(n * np.log(max(p, 1e-300)) for n, p in parts if n)
+
+    low, high = max(0.0, -difference), (1.0 - difference) / 2.0
+    lose = optimize.minimize_scalar(
+        unlikely, bounds=(low, high), method="bounded", options={"xatol": 1e-12}
+    ).x
+    variance = rows * (2.0 * lose + difference - difference**2)
+    return float((gained - lost - rows * difference) / np.sqrt(variance))
+
+
+@pytest.mark.parametrize(("gained", "lost", "rows"), [(12, 2, 44), (1, 7, 21), (30, 22, 400)])
+def test_tango_agrees_with_a_likelihood_maximised_by_search(
+    gained: int, lost: int, rows: int
+) -> None:
+    low, high = tango(gained, lost, rows, 0.025)
+    z = float(stats.norm.isf(0.025))
+    assert _score_by_search(gained, lost, rows, low) == pytest.approx(z, abs=1e-4)
+    assert _score_by_search(gained, lost, rows, high) == pytest.approx(-z, abs=1e-4)
+    seen = (gained - lost) / rows
+    assert tango_score(gained, lost, rows, seen + 0.1) == pytest.approx(
+        _score_by_search(gained, lost, rows, seen + 0.1), abs=1e-4
+    )
+
+
+def test_tango_agrees_with_a_published_interval() -> None:
+    # Fagerland, Lydersen, Laake (2014), Statistics in Medicine 33: airway reactivity, n = 21.
+    assert tango(1, 7, 21, 0.025) == pytest.approx((-0.517, -0.026), abs=0.001)
+
+
+@given(counts)
+@settings(max_examples=60, deadline=None)
+def test_the_intervals_hold_the_difference_mirror_and_nest(table: tuple[int, int, int]) -> None:
+    gained, lost, rows = table
+    low, high = tango(gained, lost, rows, ALPHA)
+    seen = (gained - lost) / rows
+    assert -1.0 <= low <= seen <= high <= 1.0
+    mirrored = tango(lost, gained, rows, ALPHA)
+    assert mirrored == pytest.approx((-high, -low), abs=1e-6)
+    cautious = cautious_tango(gained, lost, rows, ALPHA)
+    assert cautious[0] <= low + 1e-9
+    assert cautious[1] >= high - 1e-9
+
+
+def test_no_discordant_row_still_leaves_the_interval_a_width() -> None:
+    low, high = tango(0, 0, 60, ALPHA)
+    z2 = float(stats.norm.isf(ALPHA)) ** 2
+    assert (low, high) == pytest.approx((-z2 / (60 + z2), z2 / (60 + z2)), abs=1e-6)
+
+
+def _promotion_rate(rows: int, discordance: float, margin: float) -> float:
+    """Enumerate every table at the margin's boundary and add up where the rule promotes."""
+    win, lose = (discordance - margin) / 2, (discordance + margin) / 2
+    z, total = float(stats.norm.isf(ALPHA)), 0.0
+    most = int(stats.binom.isf(1e-6, rows, discordance)) + 1
+    for discordant in range(most + 1):
+        weight = float(stats.binom.pmf(discordant, rows, discordance))
+        if weight < 1e-7:
+            continue
+        gained = np.arange(discordant + 1)
+        share = stats.binom.pmf(gained, discordant, win / (win + lose))
+        for won, p in zip(gained, share, strict=True):
+            g, c = float(won), float(discordant - won)
+            if margin == 0.0:
+                promoted = mcnemar_p(int(g), int(c)) <= ALPHA
+            elif g >= 0.5:
+                promoted = tango_score(g - 0.5, c, rows, -margin) > z
+            else:
+                promoted = tango_score(g, min(c + 0.5, rows), rows, -margin) > z
+            total += weight * float(p) * promoted
+    return total
+
+
+@pytest.mark.parametrize("rows", [60, 150])
+@pytest.mark.parametrize(("discordance", "margin"), [(0.05, 0.0), (0.2, 0.0), (0.1, 0.03)])
+def test_at_the_boundary_the_error_stays_below_alpha_exactly(
+    rows: int, discordance: float, margin: float
+) -> None:
+    assert 0.005 < _promotion_rate(rows, discordance, margin) <= ALPHA
+
+
+@pytest.mark.parametrize(
+    ("gained", "lost", "expected"),
+    [(0, 0, 1.0), (5, 0, 0.5**5 / 2), (1, 1, 0.5), (0, 4, 1 - 0.5**4 / 2)],
+)
+def test_mcnemars_mid_p_by_hand(gained: int, lost: int, expected: float) -> None:
+    assert mcnemar_p(gained, lost) == pytest.approx(expected)
+
+
+def test_holm_by_hand_and_monotone() -> None:
+    assert holm([0.01, 0.04, 0.03]) == pytest.approx((0.03, 0.06, 0.06))
+    assert holm([]) == ()
+    assert holm([0.9, 0.8]) == (1.0, 1.0)
+
+
+def test_labels_needed_follows_the_formula_and_shrinks_with_the_effect() -> None:
+    z = stats.norm.isf(0.05) + stats.norm.ppf(0.8)
+    held = {"alpha": 0.05, "power": 0.8, "margin": 0.0}
+    assert labels_needed(0.2, effect=0.05, **held) == int(np.ceil(z**2 * 0.2 / 0.05**2))
+    assert labels_needed(0.2, effect=0.1, **held) < labels_needed(0.2, effect=0.05, **held)
+    assert labels_needed(0.0, effect=0.1, **held) == 0
+
+
+def test_copied_rows_count_once() -> None:
+    rng = np.random.default_rng(3)
+    single = rng.choice([-1, 0, 1], 80, p=[0.05, 0.75, 0.2]).astype(np.int64)
+    key = np.arange(80, dtype=np.uint64)
+    fivefold, keys = np.repeat(single, 5), np.repeat(key, 5)
+    assert design_effect(fivefold.astype(float), keys) == pytest.approx(5.0, rel=0.05)
+    assert count(one_per_key(fivefold, keys)) == count(single)
+    rules = {"alpha": ALPHA, "resamples": 500, "seed": 1}
+    alone = accuracy_bounds(single, key, **rules)
+    copied = accuracy_bounds(fivefold, keys, **rules)
+    assert copied.lower == pytest.approx(alone.lower, abs=0.02)
+    assert copied.upper == pytest.approx(alone.upper, abs=0.02)
+    assert count(single) == Counts(80, int((single > 0).sum()), int((single < 0).sum()))
+
+
+def test_copies_of_equal_answers_prove_no_more_than_the_originals() -> None:
+    none = np.zeros(400, dtype=np.int64)
+    keys = np.repeat(np.arange(4, dtype=np.uint64), 100)
+    bounds = accuracy_bounds(none, keys, alpha=ALPHA, resamples=500, seed=1)
+    assert bounds.lower < -0.3
+
+
+def test_one_key_bounds_nothing() -> None:
+    bounds = mean_bounds(np.ones(9), np.zeros(9, np.uint64), alpha=0.05, resamples=500, seed=1)
+    assert (bounds.lower, bounds.upper) == (-np.inf, np.inf)
+
+
+def test_the_bounds_of_a_mean_cover_it_as_often_as_they_say() -> None:
+    rng, missed = np.random.default_rng(11), 0
+    keys = np.repeat(np.arange(60, dtype=np.uint64), 2)
+    for seed in range(150):
+        values = np.repeat(rng.exponential(1.0, 60), 2) + rng.normal(0.0, 0.1, 120)
+        bounds = mean_bounds(values, keys, alpha=0.1, resamples=500, seed=seed)
+        missed += not bounds.lower <= 1.0 <= bounds.upper
+    assert missed <= stats.binom.isf(0.001, 150, 0.2)
+
+
+def test_dependent_rows_do_not_promote_more_often_than_alpha() -> None:
+    rng, promoted, trials = np.random.default_rng(5), 0, 200
+    keys = np.repeat(np.arange(50, dtype=np.uint64), 3)
+    for seed in range(trials):
+        shared = rng.choice([-1, 0, 1], 50, p=[0.13, 0.74, 0.13])
+        own = rng.choice([-1, 0, 1], (50, 3), p=[0.05, 0.9, 0.05])
+        difference = np.where(rng.random((50, 3)) < 0.8, shared[:, None], own).ravel()
+        bounds = accuracy_bounds(
+            difference.astype(np.int64), keys, alpha=ALPHA, resamples=500, seed=seed
+        )
+        promoted += bounds.lower > 0.0
+    assert promoted <= stats.binom.isf(0.001, trials, ALPHA)

@@ -1,0 +1,127 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+import sqlalchemy as sa
+
+from mlops.adapters import files, incidents, retrains
+from mlops.adapters.incidents import Findings, Incident
+from mlops.adapters.sql.engine import open_database
+from mlops.adapters.sql.tables import outbox
+from mlops.core.canonical import to_json
+from mlops.core.decision import Decision, Evidence, Outcome, Verdict, Version
+from mlops.params.load import load
+from mlops.steps.announce import AnnounceParams, announce
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from mlops.site import Report, Site
+
+HELD = Incident(
+    id="drift-digits-1-4", project="digits", kind="drift", cause="brightness", version="1",
+    state="open", opened_s=10.0, updated_s=10.0, resolved_s=None,
+    body=Findings(due=("detected",), notified=("detected",)),
+)  # fmt: skip
+
+
+@pytest.fixture
+def engine(site: Site) -> Iterator[sa.Engine]:
+    made = open_database(site.settings.database(site.layout))
+    with made.begin() as connection:
+        incidents.open_once(connection, HELD)
+    yield made
+    made.dispose()
+
+
+def decide(site: Site, outcome: Outcome, *, at_s: float = 200.0, incident: str = HELD.id) -> None:
+    verdict = Verdict(outcome, ("+2.1 points on 300 rows",), (), (), Evidence(300, 0, 400, 0), 40)
+    made = Decision(
+        id=f"d{at_s:.0f}", project="digits", at_s=at_s, actor="test", reason="drift",
+        incident=incident, candidate=Version("2", "d2", "r2"), champion=Version("1", "d1", "r1"),
+        data_digest="x", params_digest="y", commit="", verdict=verdict,
+    )  # fmt: skip
+    files.write_text(site.layout.decisions / made.id / "decision.json", to_json(made))
+
+
+def run(site: Site) -> Report:
+    return announce(load(site.layout.params, AnnounceParams), site)
+
+
+def mails(engine: sa.Engine) -> list[str]:
+    with engine.connect() as connection:
+        return [row.key for row in connection.execute(sa.select(outbox.c.key))]
+
+
+def request(engine: sa.Engine, *, start: bool = True) -> str:
+    with engine.begin() as connection:
+        made = retrains.request(connection, "digits", reason="drift", incident=HELD.id, now_s=100.0)
+        if start:
+            assert retrains.start(connection, made.id)
+    return made.id
+
+
+def outcome(engine: sa.Engine) -> str | None:
+    with engine.connect() as connection:
+        last = retrains.last(connection, "digits")
+    assert last is not None
+    return last.outcome
+
+
+@pytest.mark.parametrize(
+    ("decided", "stage"),
+    [("promote", "promoted"), ("reject", "refused"), ("inconclusive", "needs you")],
+)
+def test_a_decision_ends_its_retrain_and_tells_the_thread_once(
+    site: Site, engine: sa.Engine, decided: Outcome, stage: str
+) -> None:
+    name = request(engine)
+    decide(site, decided)
+    report = run(site)
+    assert report.facts["retrain"] == name
+    assert outcome(engine) == decided
+    assert mails(engine) == [f"{HELD.id}:{stage}"]
+    with engine.connect() as connection:
+        told = incidents.get(connection, "digits", HELD.id)
+    assert "+2.1 points" in told.body.answer
+    again = run(site)
+    assert again.facts["retrain"] is None
+    assert mails(engine) == [f"{HELD.id}:{stage}"]
+
+
+def test_without_a_decision_there_is_nothing_to_announce(site: Site, engine: sa.Engine) -> None:
+    request(engine)
+    assert run(site).summary == "nothing was decided yet"
+    assert outcome(engine) is None
+
+
+@pytest.mark.parametrize(("start", "expected"), [(True, "failed"), (False, None)])
+def test_an_older_decision_is_not_the_retrains(
+    site: Site,
+    engine: sa.Engine,
+    start: bool,  # noqa: FBT001 - a table
+    expected: str | None,
+) -> None:
+    request(engine, start=start)
+    decide(site, "promote", at_s=50.0, incident="")
+    run(site)
+    assert outcome(engine) == expected
+    assert mails(engine) == []
+
+
+def test_a_decision_without_an_incident_tells_nobody(site: Site, engine: sa.Engine) -> None:
+    decide(site, "promote", incident="")
+    assert "nobody new to tell" in run(site).summary
+    decide(site, "promote", at_s=300.0, incident="unknown-1")
+    assert mails(engine) == []
+    assert run(site).facts["mails"] == 0
+
+
+def test_a_silenced_incident_sends_no_mail(site: Site, engine: sa.Engine) -> None:
+    with engine.begin() as connection:
+        until_s = site.now.timestamp() + 60
+        incidents.silence(connection, "digits", HELD.id, until_s=until_s, by="me")
+    decide(site, "promote")
+    assert run(site).facts["mails"] == 0
+    assert mails(engine) == []

@@ -1,0 +1,318 @@
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import sqlalchemy as sa
+
+from mlops.adapters import incidents, registry, retrains, windows
+from mlops.adapters.predictions import add_labels, insert_batch
+from mlops.adapters.sql.engine import open_database
+from mlops.adapters.sql.tables import outbox
+from mlops.adapters.thresholds import thresholds_for, write_thresholds
+from mlops.core.example import example_id
+from mlops.core.prediction import Label, Prediction
+from mlops.errors import EXIT_DRIFT, MonitorError, RegistryError
+from mlops.params.load import load
+from mlops.steps.monitor import MonitorParams, monitor
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from mlops.adapters.incidents import Incident
+    from mlops.site import Report, Site
+
+WINDOW = 50
+CLASSES = 3
+
+
+def images(rng: np.random.Generator, rows: int) -> NDArray[np.uint8]:
+    """Draw 8×8 images of bars: the class is where the bar stands."""
+    label = rng.integers(0, CLASSES, rows)
+    found = rng.integers(0, 30, (rows, 8, 8, 1))
+    for at in range(2):
+        found[np.arange(rows), :, 2 * label + at] += rng.integers(120, 180, (rows, 1, 1))
+    return np.asarray(found, dtype=np.uint8)
+
+
+def classify(x_NHWC: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Return probabilities, (N, 3), by the brightness of each bar's place; never NaN."""
+    bars = x_NHWC.astype(np.float64).mean(axis=(1, 3))[:, : 2 * CLASSES].reshape(-1, CLASSES, 2)
+    scores = np.exp(bars.mean(axis=2) / 40)
+    return np.asarray(scores / scores.sum(axis=1, keepdims=True), dtype=np.float32)
+
+
+def brightened(x: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    return np.asarray(np.clip(x.astype(int) + 50, 0, 255), dtype=np.uint8)
+
+
+@dataclass
+class World:
+    """A project with served predictions, its monitor, and a clock."""
+
+    site: Site
+    engine: sa.Engine
+    rng: np.random.Generator
+    clock_s: float
+    params: MonitorParams
+
+    def predict(
+        self, count: int, version: str = "1", *, bright: bool = False, blank: bool = False
+    ) -> list[Prediction]:
+        """Serve `count` windows; return what was logged."""
+        x = images(self.rng, count * WINDOW)
+        x = brightened(x) if bright else x
+        x = np.zeros_like(x) if blank else x
+        return self.log(x, classify(x), version)
+
+    def log(
+        self, x: NDArray[np.uint8], p: NDArray[np.float32], version: str = "1"
+    ) -> list[Prediction]:
+        made = []
+        for image, row in zip(x, p, strict=True):
+            self.clock_s += 1.0
+            raw = image.tobytes()
+            made.append(Prediction(
+                f"p{self.clock_s:.0f}", self.clock_s, version, example_id(raw, image.shape), None,
+                raw, row.astype("<f4").tobytes(), 0.001,
+            ))  # fmt: skip
+        insert_batch(self.engine, "digits", made)
+        return made
+
+    def label(self, rows: list[Prediction], accuracy: float) -> None:
+        """Label predictions so that the model was right for a share of them."""
+        self.clock_s += 1.0
+        given = []
+        for n, row in enumerate(rows):
+            said = int(np.frombuffer(row.probabilities, dtype="<f4").argmax())
+            right = n < accuracy * len(rows)
+            label = said if right else (said + 1) % CLASSES
+            given.append(Label(row.id, label, "random", self.clock_s))
+        add_labels(self.engine, "digits", given)
+
+    def run(self, *options: str, minutes: float = 0.0) -> Report:
+        """Run the monitor at the world's time."""
+        self.clock_s += minutes * 60
+        ahead = timedelta(seconds=self.clock_s - self.site.now.timestamp())
+        site = replace(self.site, now=self.site.now + ahead, options=frozenset(options))
+        return monitor(self.params, site)
+
+    def incident(self) -> Incident:
+        with self.engine.connect() as connection:
+            return incidents.recent(connection, "digits")[0]
+
+    def mails(self) -> list[str]:
+        with self.engine.connect() as connection:
+            rows = connection.execute(sa.select(outbox.c.key).order_by(outbox.c.seq)).all()
+            return [row.key.rsplit(":", 1)[-1] for row in rows]
+
+
+@pytest.fixture
+def world(site: Site, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    params = load(site.layout.params, MonitorParams)
+    told = {"window_rows": WINDOW, "min_rows": 40, "replicates": 200, "per_windows": 200}
+    monitoring = params.monitoring.model_copy(update=told)
+    trigger = params.trigger.model_copy(update={"min_new_labels": 60})
+    params = params.model_copy(update={"monitoring": monitoring, "trigger": trigger})
+
+    def fetch(site: Site, project: str, version: str) -> Path:
+        return site.layout.serving / project / version
+
+    monkeypatch.setattr(registry, "fetch", fetch)
+    engine = open_database(site.settings.database(site.layout))
+    made = World(site, engine, np.random.default_rng(1), site.now.timestamp(), params)
+    publish(made, "1", images(made.rng, 400))
+    yield made
+    engine.dispose()
+
+
+def publish(world: World, version: str, reference: NDArray[np.uint8]) -> Path:
+    """Write a version's folder as `register` leaves it."""
+    folder = world.site.layout.serving / "digits" / version
+    folder.mkdir(parents=True)
+    p = classify(reference)
+    np.savez(folder / "reference.npz", image=reference, probabilities=p, label=p.argmax(axis=1))
+    write_thresholds(world.site, folder, world.params.monitoring)
+    return folder
+
+
+def test_without_predictions_there_is_nothing_to_judge(world: World) -> None:
+    assert world.run().summary == "no predictions yet"
+
+
+def test_clean_windows_raise_no_incident(world: World) -> None:
+    world.predict(20)
+    report = world.run("exit-code")
+    assert report.facts["windows"] == 20
+    assert report.facts["incident"] is None
+    assert report.exit_code == 0
+    assert report.events == ()
+    assert world.mails() == []
+    verdict = json.loads((world.site.layout.windows / "digits-1-20" / "verdict.json").read_text())
+    assert verdict["last_seq"] == 20 * WINDOW
+    assert world.run().facts["windows"] == 0
+
+
+def test_drift_opens_one_incident_with_one_mail_and_asks_for_labels(world: World) -> None:
+    world.predict(2)
+    world.predict(3, bright=True)
+    report = world.run("exit-code")
+    assert report.exit_code == EXIT_DRIFT
+    assert [event.name for event in report.events] == ["drift.detected"]
+    assert "| brightness | wasserstein |" in report.markdown
+    held = world.incident()
+    assert report.facts["incident"] == held.id == "drift-digits-1-4"
+    assert held.body.windows == ("digits-1-3", "digits-1-4", "digits-1-5")
+    assert held.body.triage == "unclear"
+    assert "50 labels; 50 more" in held.body.advice
+    assert any("brighter" in c.words for c in held.body.columns)
+    world.predict(2, bright=True)
+    assert world.run().events == ()
+    assert world.mails() == ["detected"]
+
+
+def test_costly_drift_with_labels_asks_for_one_retrain_in_ten_runs(world: World) -> None:
+    rows = world.predict(3, bright=True)
+    world.run()
+    world.label(rows[:50], accuracy=0.5)
+    waiting = world.run()
+    assert [event.name for event in waiting.events] == ["retrain.refused"]
+    assert waiting.events[0].payload["why"] == "labels"
+    world.label(rows[50:100], accuracy=0.5)
+    reports = [world.run() for _ in range(10)]
+    asked = [e for r in reports for e in r.events if e.name == "retrain.requested"]
+    assert len(asked) == 1
+    assert asked[0].payload["incident"] == world.incident().id
+    assert reports[0].facts["retrain"] == asked[0].payload["retrain"] == "digits-retrain-1"
+    assert [e.name for r in reports[1:] for e in r.events] == []
+    with world.engine.begin() as connection:
+        assert retrains.count_30_days(connection, "digits", now_s=world.clock_s) == 1
+        shown = {w.id: (w.labelled, w.correct) for w in windows.latest(connection, "digits", 9)}
+    assert shown == {"digits-1-1": (50, 25), "digits-1-2": (50, 25), "digits-1-3": (0, 0)}
+    later = world.run(minutes=11)
+    assert [e.payload["retrain"] for e in later.events] == ["digits-retrain-1"]  # sent again
+
+
+def test_harmless_drift_is_logged_and_retrains_nothing(world: World) -> None:
+    world.label(world.predict(3, bright=True), accuracy=1.0)
+    report = world.run()
+    assert [event.name for event in report.events] == ["drift.detected"]
+    assert world.incident().body.triage == "harmless"
+
+
+def test_a_promoted_version_resolves_its_predecessors_incident(world: World) -> None:
+    rows = world.predict(3, bright=True)
+    world.label(rows, accuracy=0.5)
+    assert "retrain.requested" in [event.name for event in world.run().events]
+    publish(world, "2", brightened(images(world.rng, 400)))
+    world.predict(1, "2", bright=True)
+    assert world.run().events == ()
+    world.predict(1, "2", bright=True)
+    assert [event.name for event in world.run().events] == ["drift.cleared"]
+    held = world.incident()
+    assert (held.state, held.version) == ("resolved", "1")
+    assert world.mails() == ["detected", "resolved"]
+    world.predict(5, "2", bright=True)
+    assert world.run().facts["incident"] is None
+
+
+def test_broken_data_pages_a_person_and_blocks_retraining(world: World) -> None:
+    world.label(world.predict(3, bright=True), accuracy=0.5)
+    world.predict(1, blank=True)
+    report = world.run()
+    assert [event.name for event in report.events] == [
+        "drift.detected", "quality.broken",
+    ]  # fmt: skip
+    assert sorted(world.mails()) == ["detected", "needs you"]
+    with world.engine.connect() as connection:
+        drift = incidents.find_open(connection, "digits", "drift")
+        assert retrains.last(connection, "digits") is None
+    assert drift is not None
+    assert drift.body.triage == "quality"
+    world.predict(2, bright=True)
+    assert "retrain.requested" in [event.name for event in world.run().events]
+
+
+def test_probabilities_that_are_no_numbers_are_broken_data(world: World) -> None:
+    x = images(world.rng, WINDOW)
+    world.log(x, np.full((WINDOW, CLASSES), np.nan, dtype=np.float32))
+    report = world.run()
+    assert [event.name for event in report.events] == ["quality.broken"]
+    assert "50 of 50 rows are no distribution" in world.incident().cause
+
+
+def test_what_cannot_be_seen_is_an_error_not_health(world: World) -> None:
+    rows = [replace(row, id=f"h{row.id}", features=None) for row in world.predict(1)]
+    assert world.run().facts["windows"] == 1
+    insert_batch(world.engine, "digits", rows)
+    with pytest.raises(MonitorError, match="MLOPS_PAYLOADS=keep"):
+        world.run()
+    (world.site.layout.serving / "digits" / "1" / "reference.npz").unlink()
+    with pytest.raises(MonitorError, match="no usable reference"):
+        world.run()
+
+
+def test_a_kill_in_a_window_loses_and_doubles_nothing(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.predict(4, bright=True)
+    calls: list[int] = []
+    real = windows.insert
+
+    def killed(*given: object) -> bool:
+        calls.append(1)
+        done = real(*given)  # type: ignore[arg-type]
+        if len(calls) % 2:
+            raise KeyboardInterrupt
+        return done
+
+    monkeypatch.setattr(windows, "insert", killed)
+    for _ in range(3):
+        with pytest.raises(KeyboardInterrupt):
+            world.run()
+    monkeypatch.setattr(windows, "insert", real)
+    world.run()
+    with world.engine.connect() as connection:
+        numbers = [w.cut.number for w in windows.latest(connection, "digits", 9)]
+        assert len(incidents.recent(connection, "digits")) == 1
+    assert numbers == [1, 2, 3, 4]
+    assert world.mails() == ["detected"]
+
+
+def test_a_replaced_version_that_is_gone_does_not_blind_the_monitor(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone(site: Site, project: str, version: str) -> Path:
+        if version == "1":
+            msg = "version 1 was deleted"
+            raise RegistryError(msg)
+        return site.layout.serving / project / version
+
+    world.predict(1)
+    publish(world, "2", images(world.rng, 400))
+    world.predict(1, "2")
+    monkeypatch.setattr(registry, "fetch", gone)
+    assert world.run().facts["windows"] == 1
+    with world.engine.connect() as connection:
+        lost = windows.get(connection, "digits", "digits-1-1")
+    assert lost is not None
+    assert lost.verdict.breaks == ("unknown: version 1 was deleted",)
+
+
+def test_other_rules_than_the_registered_ones_calibrate_anew(world: World) -> None:
+    folder = world.site.layout.serving / "digits" / "1"
+    before = (folder / "thresholds.json").read_bytes()
+    same = thresholds_for(world.site, folder, world.params.monitoring)
+    strict = world.params.monitoring.model_copy(update={"per_windows": 2000})
+    other = thresholds_for(world.site, folder, strict)
+    assert other.budget < same.budget
+    assert other.limits > same.limits
+    assert thresholds_for(world.site, folder, strict) == other
+    assert (folder / "thresholds.json").read_bytes() == before
