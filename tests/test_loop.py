@@ -75,7 +75,7 @@ def test_after_a_flow_run_repro_has_nothing_to_do(project: Path) -> None:
         ("  min_rows: 500", "  min_rows: 501", {"validate"}),
         ("  reserve: 0.35", "  reserve: 0.36", {"ingest"}),
         ("  recent_share: 0.3", "  recent_share: 0.31", {"ingest", "validate", "prepare"}),
-        ("  window_rows: 200", "  window_rows: 201", set()),
+        ("  window_rows: 100", "  window_rows: 101", set()),
         ("  cooldown_minutes: 10.0", "  cooldown_minutes: 11.0", set()),
         ("  alpha: 0.05", "  alpha: 0.04", set()),
     ],

@@ -90,11 +90,11 @@ def hold(
     classes = _classes(site.layout.prepared / "split.json", stated)
     first = _enter(candidate, stated, recent, base)
     second = None if champion is None else _enter(champion, stated, recent, base)
-    pair = (first, second or _Scored())
+    rival = second or _Scored()
     exam = Exam(
         classes=classes,
-        recent=Paired(recent.label, *(p.recent for p in pair), recent.key, recent.observed_s),
-        base=Paired(base.label, *(p.base for p in pair), base.key, base.observed_s),
+        recent=Paired(recent.label, first.recent, rival.recent, recent.key, recent.observed_s),
+        base=Paired(base.label, first.base, rival.base, base.key, base.observed_s),
         candidate=first.memory,
         champion=second.memory if second else None,
         latency_ms=first.latency_ms,
@@ -120,10 +120,10 @@ def _enter(entrant: Entrant, schema: object, recent: Rows, base: Rows) -> _Score
     try:
         memory = _memory(entrant.folder, schema)
         session = Session(entrant.folder / "model.onnx")
-        scores = [session.probabilities(rows.image) for rows in (recent, base)]
+        on_recent, on_base = (session.probabilities(rows.image) for rows in (recent, base))
     except DataError as error:
         return _Scored(faults=(f"the {entrant.who}: {error}",))
-    return _Scored(memory, *scores, _latency_ms(session, base.image))
+    return _Scored(memory, on_recent, on_base, _latency_ms(session, base.image))
 
 
 def write_scores(path: Path, exam: Exam) -> None:

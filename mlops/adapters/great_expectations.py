@@ -116,7 +116,8 @@ def _observed(entry: dict[str, Any]) -> str:
     if not found:
         return "could not be computed"
     if found.get("partial_missing_list"):
-        return "missing: " + ", ".join(str(value) for value in found["partial_missing_list"])
+        # Sorted: it comes from a set, whose order differs from process to process.
+        return "missing: " + ", ".join(sorted(str(v) for v in found["partial_missing_list"]))
     if "unexpected_count" not in found:
         value = found.get("observed_value")
         return "as expected" if value is None else str(value)

@@ -51,6 +51,7 @@ def deliver(*, now: bool = False, json: bool = False) -> int:
     from mlops.adapters.mail.smtp import parse
     from mlops.adapters.sql.engine import database
     from mlops.log import configure
+    from mlops.params.name import project_name
 
     site = _site()
     configure(site.settings.log_level)
@@ -60,7 +61,7 @@ def deliver(*, now: bool = False, json: bool = False) -> int:
     ahead_s = outbox.LONGEST_WAIT_S if now else 0.0
     with database(site) as engine:
         sent = outbox.deliver(site, engine, time.time() + ahead_s)
-        left = outbox.waiting(engine, outbox.project_name(site))
+        left = outbox.waiting(engine, project_name(site.layout.params))
     if json:
         waiting = [{"key": key, "attempts": tries, "error": why} for key, tries, why in left]
         print(json_lib.dumps({"sent": sent, "waiting": waiting}))

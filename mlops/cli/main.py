@@ -33,6 +33,7 @@ _VERBS = {
     "doctor": ("mlops.cli.doctor:doctor", "Check versions, ports, disk, locks, mail, GPU"),
     "history": ("mlops.cli.history:history", "List every decision: who, when, why, from, to"),
     "report": ("mlops.cli.report:report", "Make the Evidently report of windows that lack one"),
+    "silence": ("mlops.cli.silence:silence", "Hold back the mails of one incident for a while"),
     "mail": ("mlops.cli.mail:app", "Preview a mail; deliver what waits in the outbox"),
     "config": ("mlops.cli.config:app", "Show or check parameters and settings"),
     "init": ("mlops.cli.init:init", "Make this clone yours: name, source"),

@@ -25,12 +25,12 @@ def report(window: str | None = None, *, follow: bool = False) -> None:
         window: its id, as in `mlops status`; left out: all that are pending.
         follow: stay, at low priority, and make reports and send mails as they come.
     """
-    from mlops.adapters.mail.outbox import project_name
     from mlops.adapters.reports import make_named
     from mlops.adapters.sql.engine import database
+    from mlops.params.name import project_name
 
     site = _site()
-    project = project_name(site)
+    project = project_name(site.layout.params)
     with database(site) as engine:
         if follow:
             _follow(site, engine, project)

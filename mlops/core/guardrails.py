@@ -33,7 +33,7 @@ FLOORS = {
 
 def right(label_N: NDArray[np.int64], probability_NK: NDArray[np.float32]) -> NDArray[np.int64]:
     """Return 1 where the most probable class is the label, else 0; int64 (N,)."""
-    return (metrics.predicted(probability_NK) == label_N).astype(np.int64)
+    return np.asarray(metrics.predicted(probability_NK) == label_N, dtype=np.int64)
 
 
 def base_accuracy(rows: Paired, rules: Rules) -> Finding:

@@ -204,4 +204,5 @@ def _clusters(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return the sum and the number of rows of each key."""
     _, place = np.unique(key_N, return_inverse=True)
-    return np.bincount(place, weights=value_N), np.bincount(place).astype(np.float64)
+    total_G = np.bincount(place, weights=value_N).astype(np.float64)
+    return total_G, np.bincount(place).astype(np.float64)

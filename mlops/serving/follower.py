@@ -173,7 +173,7 @@ def main() -> int:
     from mlops.adapters import registry
     from mlops.layout import Layout, find_root
     from mlops.log import configure, quieten
-    from mlops.serving.project import project_name
+    from mlops.params.name import project_name
     from mlops.serving.writer import Writer
     from mlops.settings import load_settings
     from mlops.site import Site
@@ -186,7 +186,7 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     site = Site(layout, settings, datetime.now(UTC), layout.work / "follower")
-    project = project_name(layout)
+    project = project_name(layout.params)
     writer = Writer(layout.spool, project, settings.database(layout))
     writer.start()
     try:

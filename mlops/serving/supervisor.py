@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 from mlops.adapters import files
 from mlops.errors import EXIT_ERROR, UsageError
+from mlops.params.name import project_name
 from mlops.serving.config import DRAIN_S, EXIT_NO_MODEL, ServingConfig, check_address
-from mlops.serving.project import project_name
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -90,7 +90,7 @@ class Supervisor:
     def __init__(
         self, layout: Layout, settings: Settings, *, host: str, port: int, workers: int
     ) -> None:
-        self._project = project_name(layout)
+        self._project = project_name(layout.params)
         self._home = layout.serving / self._project
         token = settings.token.get_secret_value()
         check_address(host, token)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -33,7 +35,7 @@ def _score_by_search(gained: int, lost: int, rows: int, difference: float) -> fl
     def unlikely(lose: float) -> float:
         win, same = lose + difference, 1.0 - 2.0 * lose - difference
         parts = ((gained, win), (lost, lose), (rows - gained - lost, same))
-        return -sum(n * np.log(max(p, 1e-300)) for n, p in parts if n)
+        return -sum(n * math.log(max(p, 1e-300)) for n, p in parts if n)
 
     low, high = max(0.0, -difference), (1.0 - difference) / 2.0
     lose = optimize.minimize_scalar(
@@ -142,9 +144,8 @@ def test_copied_rows_count_once() -> None:
     fivefold, keys = np.repeat(single, 5), np.repeat(key, 5)
     assert design_effect(fivefold.astype(float), keys) == pytest.approx(5.0, rel=0.05)
     assert count(one_per_key(fivefold, keys)) == count(single)
-    rules = {"alpha": ALPHA, "resamples": 500, "seed": 1}
-    alone = accuracy_bounds(single, key, **rules)
-    copied = accuracy_bounds(fivefold, keys, **rules)
+    alone = accuracy_bounds(single, key, alpha=ALPHA, resamples=500, seed=1)
+    copied = accuracy_bounds(fivefold, keys, alpha=ALPHA, resamples=500, seed=1)
     assert copied.lower == pytest.approx(alone.lower, abs=0.02)
     assert copied.upper == pytest.approx(alone.upper, abs=0.02)
     assert count(single) == Counts(80, int((single > 0).sum()), int((single < 0).sum()))

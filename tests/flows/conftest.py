@@ -80,10 +80,8 @@ def prefect_server(prefect_home: Path) -> Iterator[str]:
 def _drain() -> None:
     """Send what this process still has queued; after the server's end it would wait in vain."""
     from prefect.events.worker import EventsWorker
-    from prefect.logging.handlers import APILogHandler
 
     EventsWorker.drain_all(timeout=10)
-    APILogHandler.flush()
 
 
 def _wait(server: subprocess.Popen[bytes], url: str) -> None:

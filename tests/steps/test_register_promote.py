@@ -5,13 +5,15 @@ import subprocess
 import sys
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
-from mlops.adapters import contest, files, history, mlflow, package, reconcile, registry
+from mlops.adapters import contest, files, history, mlflow, reconcile, registry
 from mlops.adapters.ledger import Ledger
+from mlops.adapters.onnx_session import Session
 from mlops.adapters.sql.engine import database
 from mlops.core.canonical import from_json
 from mlops.core.decision import Decision
@@ -150,7 +152,7 @@ def test_mlflow_itself_serves_the_version_without_pickle(loop: Site) -> None:
     images = entrants.world(loop).test.image[:5]
     found = model.predict(images)["probabilities"]
     folder = registry.fetch(loop, PROJECT, "1", fresh=True)
-    expected = package.Session(folder / "model.onnx").probabilities(images)
+    expected = Session(folder / "model.onnx").probabilities(images)
     np.testing.assert_allclose(found, expected, atol=1e-6)
     assert not list(folder.rglob("*.pkl"))
     assert {p.name for p in folder.iterdir()} >= {
@@ -160,7 +162,7 @@ def test_mlflow_itself_serves_the_version_without_pickle(loop: Site) -> None:
     }  # fmt: skip
     with np.load(folder / "golden.npz") as golden:
         assert golden["image"].shape == (32, 4, 4, 1)
-        again = package.Session(folder / "model.onnx").probabilities(golden["image"])
+        again = Session(folder / "model.onnx").probabilities(golden["image"])
         np.testing.assert_array_equal(golden["probabilities"], again)
 
 
@@ -241,7 +243,7 @@ def test_a_model_whose_bytes_changed_in_the_store_is_refused(
     enter(loop)
     version = {"champion": "1", "candidate": "2"}[who]
     source = registry.source_of(loop, PROJECT, version)
-    entry = files.Path(str(source)) / change
+    entry = Path(str(source)) / change
     content = bytearray(entry.read_bytes())
     content[-1] ^= 1
     entry.write_bytes(bytes(content))

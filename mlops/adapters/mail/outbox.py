@@ -20,9 +20,7 @@ from mlops.adapters.mail import mailbox, smtp
 from mlops.adapters.mail.text import one_line
 from mlops.adapters.sql.tables import outbox
 from mlops.errors import MlopsError, Unavailable, UsageError
-from mlops.params.base import View
-from mlops.params.load import load
-from mlops.params.project import ProjectSection
+from mlops.params.name import project_name
 
 if TYPE_CHECKING:
     from email.message import EmailMessage
@@ -43,10 +41,6 @@ class _Waiting(NamedTuple):
     seq: int
     attempts: int
     message: bytes
-
-
-class _ProjectView(View):
-    project: ProjectSection
 
 
 def enqueue(
@@ -90,7 +84,7 @@ def deliver(site: Site, engine: sa.Engine, now_s: float) -> int:
     import structlog
 
     log = structlog.get_logger()
-    project = project_name(site)
+    project = project_name(site.layout.params)
     started, sent = time.monotonic(), 0
     for _ in range(PER_CALL):
         at_s = now_s + time.monotonic() - started
@@ -113,15 +107,6 @@ def deliver(site: Site, engine: sa.Engine, now_s: float) -> int:
         _record(engine, row.seq, sent_s=at_s, error=None)
         sent += 1
     return sent
-
-
-def project_name(site: Site) -> str:
-    """Return whose mails a site sends.
-
-    Raises:
-        ParamsError: if `params.yaml` does not say.
-    """
-    return load(site.layout.params, _ProjectView).project.name
 
 
 def waiting(engine: sa.Engine, project: str) -> list[tuple[str, int, str]]:

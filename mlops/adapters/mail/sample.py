@@ -66,7 +66,7 @@ def sample(stage: Stage, at_s: float) -> Alert:
             ("Version 1 in MLflow", "http://127.0.0.1:5000/#/models/digits/versions/1"),
             ("The run of the monitor", "http://127.0.0.1:4200/runs"),
         ),
-        silence="mlops silence inc-20260105-120000-brightness --hours 24",
+        silence="mlops silence inc-20260105-120000-brightness 24h",
         why_you="You got this because MLOPS_MAIL_TO names you for the model digits.",
         reference=reference, current=(reference * 0.55 + 20).astype(np.uint8),
     )  # fmt: skip

@@ -64,11 +64,9 @@ class Facts:
         )
         return next(iter(self._rows(query)), None)
 
-    def decision(self) -> dict[str, Any]:
+    def decision(self) -> Path:
         """Return the newest `decision.json`."""
-        newest = max(self._layout.decisions.glob("*/decision.json"), key=_modified)
-        content: dict[str, Any] = json.loads(newest.read_text(encoding="utf-8"))
-        return content
+        return max(self._layout.decisions.glob("*/decision.json"), key=_modified)
 
     def mails(self) -> list[Path]:
         """Return the rendered mails, oldest first."""

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import email
-import json
 import time
 from email import policy
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -44,9 +43,11 @@ class Narrator:
             self.say(f"  | {line}")
         self.say(f"  {page}")
 
-    def decision(self, content: dict[str, Any]) -> None:
+    def decision(self, path: Path) -> None:
         """Print a decision as every surface words it."""
-        from mlops.core.decision import Decision, terminal
+        from mlops.core.canonical import from_json
+        from mlops.core.decision import Decision
+        from mlops.core.wording import lines
 
-        for line in terminal(Decision.from_json(json.dumps(content))):
+        for line in lines(from_json(Decision, path.read_text(encoding="utf-8"))):
             self.say(f"  | {line}")
