@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from prefect import task
+from prefect.cache_policies import NO_CACHE
 from prefect.states import Completed
 
 from mlops.errors import Busy, Unavailable
@@ -21,15 +22,19 @@ _RETRIES = 2
 _RETRY_S = 15.0
 
 
-def step_task(name: str) -> Task[[Project, bool], Any]:
+def step_task(name: str) -> Task[[Project, bool, frozenset[str]], Any]:
     """Return the task of one step: same name, retried only when something else was in the way.
 
     Its result is the step's `Report`; a stage that DVC calls unchanged ends at once, in a state
     named `Cached`.
     """
 
-    def run(project: Project, force: bool) -> Report | State[Report]:  # noqa: FBT001 - a task's parameters are positional
-        report = run_cached(name, project.layout, project.settings, force=force)
+    def run(
+        project: Project,
+        force: bool,  # noqa: FBT001 - a task's parameters are positional
+        options: frozenset[str],
+    ) -> Report | State[Report]:
+        report = run_cached(name, project.layout, project.settings, force=force, options=options)
         if report is None:
             return Completed(name="Cached", message=f"{name}: unchanged since its last run")
         return report
@@ -43,7 +48,7 @@ def step_task(name: str) -> Task[[Project, bool], Any]:
         retry_condition_fn=_in_the_way,
         # DVC is the one cache: Prefect keeps no results of its own.
         persist_result=False,
-        cache_policy=None,
+        cache_policy=NO_CACHE,
     )(run)
 
 

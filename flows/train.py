@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 Facts = dict[str, str | int | float | bool | None]
 
 
-def _release(_flow: Flow[..., Any], _run: FlowRun, _state: State[Any]) -> None:
+def _release(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:  # noqa: ARG001 - Prefect passes them by these names
     """End the record of a run that was killed, so that it does not block the next retrain."""
     finish(open_project(), "failed")
 
@@ -48,12 +48,16 @@ def train(reason: str = "by hand", incident: str | None = None, force: bool = Fa
     project = open_project()
     logger = get_run_logger()
     retrain = begin(project, reason=reason, incident=incident)
+    if not retrain:
+        logger.info("incident %s: its retrain has ended; nothing to do", incident)
+        return "already answered"
     logger.info("%s: %s", retrain, reason)
+    options = _options(reason, incident)
     outcome, facts = "failed", Facts()
     try:
         logger.info(run_step("reconcile", project.layout, project.settings).summary)
         for name in LOOP:
-            report = _run(project, name, force=force)
+            report = _run(project, name, force=force, options=options)
             if report is not None:
                 facts |= report.facts
                 if name == "promote":
@@ -61,16 +65,22 @@ def train(reason: str = "by hand", incident: str | None = None, force: bool = Fa
     finally:
         # Whoever waits for this retrain hears how it ended, above all when it failed.
         try:
-            _run(project, "announce", force=force)
+            _run(project, "announce", force=force, options=options)
         finally:
             finish(project, outcome)
             publish_links(project, facts)
     return outcome
 
 
-def _run(project: Project, name: str, *, force: bool) -> Report | None:
+def _options(reason: str, incident: str | None) -> frozenset[str]:
+    """Return what the decision should say of this run: why, and who started it."""
+    named = {f"reason={reason}", "actor=flow train"}
+    return frozenset(named | ({f"incident={incident}"} if incident else set()))
+
+
+def _run(project: Project, name: str, *, force: bool, options: frozenset[str]) -> Report | None:
     """Run one step as a task; return its report, or nothing if it was cached."""
-    state = step_task(name)(project, force, return_state=True)
+    state = step_task(name)(project, force, options, return_state=True)
     if state.name == "Cached":
         return None
     report = state.result()

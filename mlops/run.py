@@ -120,7 +120,12 @@ def run_step(
 
 
 def run_cached(
-    name: str, layout: Layout, settings: Settings, *, force: bool = False
+    name: str,
+    layout: Layout,
+    settings: Settings,
+    *,
+    force: bool = False,
+    options: frozenset[str] = frozenset(),
 ) -> Report | None:
     """Run a step as an orchestrator does: only if DVC calls its stage stale, then commit it.
 
@@ -135,7 +140,7 @@ def run_cached(
     from mlops.adapters import dvc
 
     if read_stage(layout.root, name) is None:
-        return run_step(name, layout, settings)
+        return run_step(name, layout, settings, options=options)
     if not force and not dvc.is_stale(layout.root, name):
         return None
     report = run_step(name, layout, settings)

@@ -129,7 +129,7 @@ def _alive(processes: list[psutil.Process], longest_s: float) -> list[psutil.Pro
 
 def _runs(process: psutil.Process) -> bool:
     try:
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
         return False
 

@@ -105,7 +105,7 @@ def _blur(unit_NHWC: Images, share: float) -> Images:
 
 def _contrast(unit_NHWC: Images, factor: float) -> Images:
     mean = unit_NHWC.mean(axis=(1, 2), keepdims=True)
-    return mean + (unit_NHWC - mean) * factor
+    return np.asarray(mean + (unit_NHWC - mean) * factor)
 
 
 def _rotate(unit_NHWC: Images, degrees: float, rng: np.random.Generator) -> Images:
@@ -135,4 +135,5 @@ def _fog(unit_NHWC: Images, strength: float, rng: np.random.Generator) -> Images
     cloud /= np.maximum(cloud.max(axis=(1, 2), keepdims=True), 1e-12)
     brightest = unit_NHWC.max(axis=(1, 2, 3), keepdims=True)
     fogged = unit_NHWC + strength * cloud[..., None]
-    return fogged * np.maximum(brightest, 0.5) / (np.maximum(brightest, 0.5) + strength)
+    scale = np.maximum(brightest, 0.5)
+    return np.asarray(fogged * scale / (scale + strength))

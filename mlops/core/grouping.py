@@ -57,11 +57,10 @@ def _keys(images_NHWC: NDArray[np.uint8]) -> list[str]:
         [np.diff(cells_NHW, axis=axis).reshape(count, -1) for axis in (1, 2)], axis=1
     )
     bits = np.concatenate([steps > _STEP, steps < -_STEP], axis=1)
+    packed = np.packbits(bits, axis=1)
     return [
-        _digest(packed.tobytes() if some else b"flat\0" + image.tobytes())
-        for packed, some, image in zip(
-            np.packbits(bits, axis=1), bits.any(axis=1), images_NHWC, strict=True
-        )
+        _digest(packed[row].tobytes() if bits[row].any() else b"flat\0" + image.tobytes())
+        for row, image in enumerate(images_NHWC)
     ]
 
 

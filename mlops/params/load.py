@@ -60,7 +60,8 @@ class _ShallowLoader(yaml.SafeLoader):
         self.depth += 1
         if self.depth > MAX_DEPTH + 1:
             problem = f"nested more than {MAX_DEPTH} levels deep"
-            raise yaml.MarkedYAMLError(problem=problem, problem_mark=self.peek_event().start_mark)
+            mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
+            raise yaml.MarkedYAMLError(problem=problem, problem_mark=mark)
         node = super().compose_node(parent, index)
         self.depth -= 1
         return node

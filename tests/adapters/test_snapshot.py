@@ -15,6 +15,7 @@ from mlops.errors import DataError
 from tests.examples import SCHEMA, base_rows, pictures, write_rows_as_shard
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 
@@ -47,7 +48,7 @@ def _retyped(table: pa.Table) -> pa.Table:
     return table.set_column(table.column_names.index("label"), "label", text)
 
 
-BROKEN = {
+BROKEN: dict[str, Callable[[pa.Table], pa.Table]] = {
     "missing column": lambda table: _without(table, "label"),
     "extra column": lambda table: table.append_column("x", pa.array([1] * table.num_rows)),
     "retyped column": _retyped,

@@ -60,8 +60,7 @@ def test_what_does_not_exist_is_named(name: CorruptionName, severity: int, said:
         corrupt(_blobs(8), name, severity, np.random.default_rng(0))
 
 
-@pytest.mark.parametrize("severity", [3, 4])
-def test_the_mix_costs_a_good_model_fifteen_points(severity: int) -> None:
+def test_the_mix_costs_a_good_model_fifteen_points() -> None:
     digits = load_digits()
     images = np.rint(digits.images * 255 / 16).astype(np.uint8)[..., None]
     held_out = np.arange(len(images)) % 4 == 0
@@ -69,9 +68,10 @@ def test_the_mix_costs_a_good_model_fifteen_points(severity: int) -> None:
     model.fit(images[~held_out].reshape(-1, 64) / 255, digits.target[~held_out])
     truth = digits.target[held_out]
     clean = model.score(images[held_out].reshape(-1, 64) / 255, truth)
-    shifted = corrupt_mix(images[held_out], MIX, severity, np.random.default_rng(7))
     assert clean > 0.95
-    assert clean - model.score(shifted.reshape(-1, 64) / 255, truth) > 0.15
+    for severity in (3, 4):
+        shifted = corrupt_mix(images[held_out], MIX, severity, np.random.default_rng(7))
+        assert clean - model.score(shifted.reshape(-1, 64) / 255, truth) > 0.15
 
 
 def test_each_image_of_a_mix_has_one_corruption() -> None:

@@ -73,7 +73,7 @@ def test_another_salt_deals_the_rows_anew() -> None:
 @given(st.binary(min_size=12, max_size=12))
 def test_equal_bytes_of_another_shape_are_another_example(content: bytes) -> None:
     assert example_id(content, (2, 6, 1)) != example_id(content, (6, 2, 1))
-    assert example_id(content, (2, 6, 1)) == example_id(bytearray(content), (2, 6, 1))
+    assert example_id(content, (2, 6, 1)) == example_id(bytes([*content]), [2, 6, 1])
 
 
 def test_an_id_depends_on_the_pixels_alone() -> None:

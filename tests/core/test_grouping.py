@@ -13,7 +13,7 @@ from mlops.core.grouping import near_duplicate_keys, split_keys
 
 @pytest.fixture(scope="module")
 def digits() -> np.ndarray:
-    return np.rint(load_digits().images * 255 / 16).astype(np.uint8)[..., None]
+    return np.asarray(np.rint(load_digits().images * 255 / 16), dtype=np.uint8)[..., None]
 
 
 def test_different_digits_have_different_keys(digits: np.ndarray) -> None:

@@ -27,9 +27,9 @@ STAGES = ["ingest", "validate", "prepare", "tune", "train", "evaluate"]
 def _run(**parameters: object) -> UUID:
     from flows.train import train
 
-    state = train(**parameters, return_state=True)  # type: ignore[call-overload]
+    state = train(**parameters, return_state=True)
     assert state.state_details.flow_run_id is not None
-    return state.state_details.flow_run_id  # type: ignore[no-any-return]
+    return state.state_details.flow_run_id
 
 
 def _look(run: UUID) -> tuple[FlowRun, list[TaskRun]]:
@@ -39,7 +39,9 @@ def _look(run: UUID) -> tuple[FlowRun, list[TaskRun]]:
     with get_client(sync_client=True) as client:
         of_run = FlowRunFilter(id=FlowRunFilterId(any_=[run]))
         tasks = client.read_task_runs(flow_run_filter=of_run)
-        return client.read_flow_run(run), sorted(tasks, key=lambda t: t.start_time or t.created)
+        return client.read_flow_run(run), sorted(
+            tasks, key=lambda t: str(t.start_time or t.created)
+        )
 
 
 def _settled(run: UUID, count: int) -> tuple[FlowRun, list[TaskRun]]:

@@ -14,6 +14,7 @@ from mlops.errors import StepError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+_TRIES = 20
 _FINAL = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
 
 
@@ -38,7 +39,11 @@ class Orchestrator:
     def start(self, flow: str, **parameters: str | bool | None) -> Run:
         """Run a deployment now, as a click in Prefect's UI does."""
         found = self._get(f"/deployments/name/{flow}/{self._project}-{flow}")
-        body = {"parameters": parameters, "state": {"type": "SCHEDULED"}}
+        body = {
+            "parameters": parameters,
+            "state": {"type": "SCHEDULED"},
+            "idempotency_key": uuid.uuid4().hex,  # a request sent again is still one run
+        }
         return _run(self._post(f"/deployments/{found['id']}/create_flow_run", body))
 
     def has(self, flow: str) -> bool:
@@ -87,18 +92,24 @@ class Orchestrator:
         return found[::-1]
 
     def _get(self, path: str) -> dict[str, str]:
-        answer = self._http.get(path)
-        answer.raise_for_status()
-        found: dict[str, str] = answer.json()
+        found: dict[str, str] = self._ask("GET", path).json()
         return found
 
     def _post(self, path: str, body: object) -> Any:
         # Prefect's protection against cross-site requests: every POST shows a token of its own.
         token = self._get(f"/csrf-token?client={self._client}")["token"]
         headers = {"Prefect-Csrf-Token": token, "Prefect-Csrf-Client": self._client}
-        answer = self._http.post(path, json=body, headers=headers)
+        return self._ask("POST", path, json=body, headers=headers).json()
+
+    def _ask(self, method: str, path: str, **content: Any) -> httpx.Response:
+        """Send one request; while Prefect's SQLite is busy (503), send it again."""
+        for _ in range(_TRIES):
+            answer = self._http.request(method, path, **content)
+            if answer.status_code != httpx.codes.SERVICE_UNAVAILABLE:
+                break
+            time.sleep(0.5)
         answer.raise_for_status()
-        return answer.json()
+        return answer
 
 
 def _run(answer: dict[str, str]) -> Run:

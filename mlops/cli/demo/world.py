@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 SHIFT = ("blur", "noise", "contrast", "rotation")
 """What becomes of the images: every one meets one of these."""
 
-SEVERITY = 4
+SEVERITY = 3
 
 
 @dataclass(frozen=True)
