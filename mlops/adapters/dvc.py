@@ -6,7 +6,9 @@ from contextlib import chdir, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import yaml
+from filelock import FileLock
 
+from mlops.adapters import files
 from mlops.errors import Busy, StepError
 
 if TYPE_CHECKING:
@@ -34,8 +36,12 @@ def commit(root: Path, stage: str) -> None:
         Busy: if another DVC command holds the repository.
         StepError: if DVC cannot write them.
     """
+    lock, before = root / "dvc.lock", _before(root)
     with _errors(stage), _repo(root) as repo:
+        # DVC writes dvc.lock in place: killed in the middle, it leaves a file it cannot read.
+        files.write_bytes(before, lock.read_bytes() if lock.exists() else b"")
         repo.commit(stage, force=True)
+        before.unlink()
 
 
 def locked_md5s(root: Path) -> dict[str, str]:
@@ -57,8 +63,28 @@ def _repo(root: Path) -> Iterator[Any]:
     """Open a repository from within: DVC takes names of stages relative to the working folder."""
     from dvc.repo import Repo
 
-    with chdir(root), Repo(str(root)) as repo:
-        yield repo
+    (root / ".mlops" / "locks").mkdir(parents=True, exist_ok=True)
+    with FileLock(root / ".mlops" / "locks" / "dvc.lock"), chdir(root):
+        _heal(root)
+        with Repo(str(root)) as repo:
+            yield repo
+
+
+def _heal(root: Path) -> None:
+    """Put back the `dvc.lock` from before a commit that was killed; its stage is then stale."""
+    before = _before(root)
+    if not before.exists():
+        return
+    content = before.read_bytes()
+    if content:
+        files.write_bytes(root / "dvc.lock", content)
+    else:
+        (root / "dvc.lock").unlink(missing_ok=True)
+    before.unlink()
+
+
+def _before(root: Path) -> Path:
+    return root / ".mlops" / "dvc.lock.before"
 
 
 @contextmanager

@@ -90,9 +90,17 @@ def in_flight(connection: sa.Connection, project: str) -> Retrain | None:
     return _retrain(connection.execute(query).first())
 
 
-def last(connection: sa.Connection, project: str) -> Retrain | None:
-    """Return the retrain that was asked for last."""
+def last(connection: sa.Connection, project: str, *, for_incident: bool = False) -> Retrain | None:
+    """Return the retrain that was asked for last.
+
+    Args:
+        connection: an open transaction.
+        project: whose retrains.
+        for_incident: only those that an incident asked for, not a person or a schedule.
+    """
     mine = retrains.c.project == project
+    if for_incident:
+        mine &= retrains.c.incident.is_not(None)
     query = sa.select(retrains).where(mine).order_by(retrains.c.requested_s.desc()).limit(1)
     return _retrain(connection.execute(query).first())
 

@@ -97,7 +97,9 @@ def _answer(
 ) -> Answer:
     last = retrains.last(connection, held.project)
     flying = retrains.in_flight(connection, held.project)
-    ended_s = (last.ended_s or last.requested_s) if last else -math.inf
+    # The cooldown keeps alarms from storming; a training that a person started is no answer.
+    answered = retrains.last(connection, held.project, for_incident=True)
+    ended_s = (answered.ended_s or answered.requested_s) if answered else -math.inf
     loop = Loop(
         new_labels=measured.new_labels(
             connection, held.project, since_seq=held.body.since_seq,

@@ -15,6 +15,6 @@ class TriggerSection(Section):
     min_new_labels: int = Field(ge=1)
     """Fewest labelled predictions since the incident opened."""
     cooldown_minutes: float = Field(ge=0.0)
-    """Fewest minutes between two retrains."""
+    """Fewest minutes between two retrains that incidents asked for."""
     max_per_month: int = Field(ge=0)
     """Most retrains in thirty days."""

@@ -99,6 +99,22 @@ def test_dvc_has_nothing_to_do_after_the_flow(cheap: Path, prefect_api: str) -> 
         assert repo.status() == {}
 
 
+def test_a_commit_killed_while_writing_dvc_lock_heals(cheap: Path) -> None:
+    from mlops.layout import Layout
+    from mlops.run import run_cached
+    from mlops.settings import Settings
+
+    assert run_cached("ingest", Layout(cheap), Settings()) is not None
+    whole = (cheap / "dvc.lock").read_bytes()
+    (cheap / ".mlops" / "dvc.lock.before").write_bytes(whole)
+    (cheap / "dvc.lock").write_bytes(whole[: len(whole) // 2])
+    assert run_cached("ingest", Layout(cheap), Settings()) is None
+    assert (cheap / "dvc.lock").read_bytes() == whole
+    # Killed in the very first commit: there was no lock before.
+    (cheap / ".mlops" / "dvc.lock.before").write_bytes(b"")
+    assert run_cached("ingest", Layout(cheap), Settings()) is not None
+
+
 def test_a_failed_step_stops_the_loop_and_is_announced(cheap: Path, prefect_api: str) -> None:
     (cheap / "fail-prepare").touch()
     flow_run, tasks = _settled(_run(reason="broken"), 5)
