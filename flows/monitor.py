@@ -25,7 +25,7 @@ def monitor() -> str:
     """Compare new predictions with the reference; open, update or close incidents."""
     quieten()
     project = open_project()
-    state = step_task("monitor")(project, False, return_state=True)  # noqa: FBT003 - a task's parameters are positional
+    state = step_task("monitor")(project, False, frozenset(), return_state=True)  # noqa: FBT003 - a task's parameters are positional
     report = state.result()
     if not isinstance(report, Report):
         msg = f"step monitor returned {type(report).__name__}, not a Report"

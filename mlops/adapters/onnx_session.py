@@ -70,7 +70,8 @@ class Session:
         """
         if images_NHWC.dtype != np.uint8 or images_NHWC.shape[1:] != self.shape:
             found = f"{images_NHWC.dtype} {images_NHWC.shape}"
-            raise DataError(f"images are {found}; the model takes uint8 (N, {self.shape})")
+            wanted = f"(N, {', '.join(map(str, self.shape))})"
+            raise DataError(f"images are {found}; the model takes uint8 {wanted}")
         out = np.empty((len(images_NHWC), self.classes), dtype=np.float32)
         for start in range(0, len(images_NHWC), self._batch_rows):
             part = slice(start, start + self._batch_rows)
