@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -27,8 +28,13 @@ def write_table(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(header)
-    writer.writerows(["" if v is None or v != v else v for v in row] for row in rows)
+    writer.writerows([_cell(v) for v in row] for row in rows)
     write_text(path, text.getvalue())
+
+
+def _cell(value: Any) -> Any:
+    missing = value is None or (isinstance(value, float) and math.isnan(value))
+    return "" if missing else value
 
 
 def read_table(path: Path) -> list[dict[str, str]]:
@@ -42,9 +48,7 @@ def read_table(path: Path) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(path.read_text(encoding="utf-8"))))
 
 
-def write_best(
-    folder: Path, best: Hyperparameters, *, validation_loss: float, trials: int
-) -> None:
+def write_best(folder: Path, best: Hyperparameters, *, validation_loss: float, trials: int) -> None:
     """Write `best.json`: the hyper-parameters of the best trial and its loss in nats."""
     found = {**asdict(best), "validation_loss": validation_loss, "trials": trials}
     write_json(folder / BEST, found)

@@ -66,7 +66,9 @@ def _exported(model: Preprocessed, images: NDArray[np.uint8]) -> bytes:
     except Exception as error:  # the exporter raises whatever the network's code raises
         what = str(error).strip().splitlines()
         msg = f"{type(model.network).__name__} cannot be exported to ONNX"
-        raise StepError(f"{msg} ({what[0][:200] if what else error!r}); see model.network") from error
+        raise StepError(
+            f"{msg} ({what[0][:200] if what else error!r}); see model.network"
+        ) from error
     if program is None:
         raise StepError(f"{type(model.network).__name__}: the ONNX exporter gave no program")
     content: bytes = program.model_proto.SerializeToString()

@@ -45,7 +45,7 @@ class Session:
             self._session = onnxruntime.InferenceSession(
                 path.read_bytes(), options, providers=["CPUExecutionProvider"]
             )
-        except Exception as error:  # ONNX Runtime's exceptions share no base class
+        except Exception as error:  # noqa: BLE001 - ONNX Runtime's exceptions share no base class
             what = str(error).splitlines()[0][:200]
             msg = f"{path}: not a model that ONNX Runtime can load ({what}); run: mlops train"
             raise DataError(msg) from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -52,7 +53,7 @@ class Search:
 
 @dataclass(frozen=True)
 class TrialLog:
-    """One row of `trials.csv`; `loss` is the last validation loss in nats, None if there is none."""
+    """One row of `trials.csv`; `loss` is the last one on validation rows, in nats, or None."""
 
     number: int
     state: str
@@ -146,9 +147,7 @@ def heal(study: optuna.Study) -> None:
             study.enqueue_trial(trial.params, user_attrs={"retries": retries + 1})
 
 
-def _run_trial(
-    study: optuna.Study, objective: Objective, space: Search, deadline: float
-) -> None:
+def _run_trial(study: optuna.Study, objective: Objective, space: Search, deadline: float) -> None:
     from optuna.trial import TrialState
 
     trial = study.ask()
@@ -171,12 +170,12 @@ def _run_trial(
     except Pruned:
         study.tell(trial, state=TrialState.PRUNED)
     else:
-        finite = loss == loss and loss not in (float("inf"), float("-inf"))
+        finite = math.isfinite(loss)
         study.tell(trial, loss if finite else None, None if finite else TrialState.PRUNED)
     _report(study, trial.number, space)
 
 
-class Pruned(Exception):  # noqa: N818 - it is no error
+class Pruned(Exception):
     """Raised by an objective whose report was answered with True."""
 
 

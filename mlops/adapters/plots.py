@@ -23,7 +23,8 @@ INK, MUTED, BLUE, ORANGE, GRID = "#1f2933", "#6b7785", "#0b6e99", "#d9730d", "#e
 _STYLE = {
     "font.size": 11, "axes.titlesize": 13, "axes.titleweight": "bold", "axes.titlelocation": "left",
     "axes.edgecolor": MUTED, "axes.labelcolor": INK, "text.color": INK, "xtick.color": INK,
-    "ytick.color": INK, "axes.spines.top": False, "axes.spines.right": False, "axes.axisbelow": True,
+    "ytick.color": INK, "axes.spines.top": False, "axes.spines.right": False,
+    "axes.axisbelow": True,
     "figure.facecolor": "white", "savefig.facecolor": "white", "legend.frameon": False,
     "font.family": "DejaVu Sans", "svg.hashsalt": "mlops",
 }  # fmt: skip
@@ -164,8 +165,9 @@ def mistakes(
         for axes, row in zip(grid.ravel(), shown, strict=False):
             image = images[row][..., 0] if images.shape[3] == 1 else images[row]
             axes.imshow(image, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+            answer = f"said {classes[guess[row]]}, {100 * confidence[row]:.0f} %"
             axes.set_title(
-                f"said {classes[guess[row]]}, {100 * confidence[row]:.0f} %\nis {classes[label[row]]}",
+                f"{answer}\nis {classes[label[row]]}",
                 fontsize=9, loc="center", fontweight="normal",
             )  # fmt: skip
         _save(figure, path)

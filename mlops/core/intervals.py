@@ -54,7 +54,7 @@ def wilson(successes: int, n: int, confidence: float = 0.95) -> Interval:
     return Interval(share, low, 1.0 if successes == n else float(middle + half))
 
 
-def bootstrap(  # noqa: PLR0913 - each is a choice of its own
+def bootstrap(
     statistic: Statistic,
     n: int,
     *,

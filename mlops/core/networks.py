@@ -31,7 +31,7 @@ class SmallCNN(nn.Module):
         dropout: probability of dropping a feature before the last layer.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0917 - `build` passes them by name
         self,
         channels: int,
         height: int,

@@ -55,13 +55,16 @@ def evaluate(params: EvaluateParams, site: Site) -> Report:
     folder.mkdir(parents=True, exist_ok=True)
     test, recent = read_rows(prepared / "test.npz"), read_rows(prepared / "recent.npz")
     if len(test) == 0:
-        raise StepError(f"{prepared / 'test.npz'}: no rows; raise split.test and run: mlops prepare")
+        raise StepError(
+            f"{prepared / 'test.npz'}: no rows; raise split.test and run: mlops prepare"
+        )
     parts = {"test": (test, _score(session, test)), "recent": (recent, _score(session, recent))}
     figures = _figures(parts, rules)
     figures["model_bytes"] = float(model.stat().st_size)
     figures["latency_p95_ms"] = _latency_p95_ms(session, test.image)
     _write_tables(folder, {k: v[1] for k, v in parts.items()}, schema.classes, rules, figures)
-    _write_plots(folder, test, parts["test"][1], schema.classes, rules, site)
+    history = site.layout.candidate / model_files.HISTORY
+    _write_plots(folder, parts["test"], schema.classes, rules, history)
     _write_arrays(folder, session, parts, read_rows(prepared / "reference.npz"))
     accuracy = figures["accuracy"]
     words = f"accuracy {100 * accuracy:.1f} % on {len(test)} test rows"
@@ -155,11 +158,12 @@ def _write_tables(
 
 
 def _write_plots(
-    folder: Path, rows: Rows, scored: Scored, classes: tuple[str, ...], rules: Rules, site: Site
+    folder: Path, test: tuple[Rows, Scored], classes: tuple[str, ...], rules: Rules, history: Path
 ) -> None:
     from mlops.adapters import model_files, plots
     from mlops.core import assessment, metrics
 
+    rows, scored = test
     label, p = scored.label, scored.probabilities
     table = metrics.confusion(label, metrics.predicted(p), len(classes))
     plots.confusion(folder / "confusion.png", table, classes)
@@ -168,8 +172,7 @@ def _write_plots(
     plots.per_class(
         folder / "per_class.png", [s.accuracy for s in by_class], [s.n for s in by_class], classes
     )
-    history = model_files.read_table(site.layout.candidate / model_files.HISTORY)
-    plots.training(folder / "training.png", history)
+    plots.training(folder / "training.png", model_files.read_table(history))
     plots.mistakes(folder / "mistakes.png", rows.image, label, p, classes)
 
 

@@ -12,6 +12,8 @@ from mlops.params.tune import TuneSection
 from mlops.site import Report, Site
 
 if TYPE_CHECKING:
+    import torch
+
     from mlops.adapters.optuna import Report as Tell
     from mlops.adapters.snapshot import Rows
     from mlops.core.learning import Hyperparameters
@@ -46,9 +48,7 @@ def tune(params: TuneParams, site: Site) -> Report:
     trainer = _Trainer(params, site)
     found = optuna.search(trainer.loss, space, site.work / "study.jsonl")
     folder = site.out(site.layout.tuned)
-    model_files.write_best(
-        folder, found.best, validation_loss=found.loss, trials=len(found.trials)
-    )
+    model_files.write_best(folder, found.best, validation_loss=found.loss, trials=len(found.trials))
     header = list(optuna.TrialLog.__dataclass_fields__)
     model_files.write_table(folder / model_files.TRIALS, header, map(astuple, found.trials))
     ended = [t.state for t in found.trials]

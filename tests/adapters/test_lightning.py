@@ -13,7 +13,7 @@ import pytest
 import torch
 from sklearn.datasets import load_digits
 
-from mlops.adapters import checkpoints, lightning
+from mlops.adapters import checkpoints, keeper, lightning
 from mlops.core import learning, networks
 from mlops.errors import StepError
 
@@ -102,7 +102,7 @@ def test_sigterm_saves_and_a_resumed_run_ends_with_the_same_weights(
     before = signal.getsignal(signal.SIGTERM)
     with monkeypatch.context() as patch:
         patch.setattr(learning, "training_loss", interrupted)
-        with pytest.raises(StepError, match="stopped by SIGTERM .* run it again: mlops train"):
+        with pytest.raises(StepError, match=r"stopped by SIGTERM .* run it again: mlops train"):
             train(tmp_path)
     assert len(calls) == epoch * 10 + batch + 1  # stopped within one step
     assert signal.getsignal(signal.SIGTERM) == before
@@ -114,7 +114,7 @@ def test_a_damaged_newest_checkpoint_falls_back_to_the_one_before(
 ) -> None:
     train(tmp_path)
     kept = sorted(tmp_path.glob("*.ckpt"))
-    assert len(kept) == lightning.KEPT
+    assert len(kept) == keeper.KEPT
     content = bytearray(kept[-1].read_bytes())
     content[len(content) // 2] ^= 1
     kept[-1].write_bytes(bytes(content))
@@ -192,7 +192,7 @@ def kill_a_saver(folder: Path, rng: random.Random) -> int:
 
 @pytest.mark.parametrize("kills", [10, pytest.param(200, marks=pytest.mark.bench)])
 def test_sigkill_while_saving_leaves_a_whole_checkpoint(kills: int, tmp_path: Path) -> None:
-    rng = random.Random(1)
+    rng = random.Random(1)  # noqa: S311 - moments to kill at, no secret
     for kill in range(kills):
         (tmp_path / str(kill)).mkdir()
         assert kill_a_saver(tmp_path / str(kill), rng) >= 0

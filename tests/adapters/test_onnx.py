@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -12,6 +12,9 @@ from mlops.adapters import onnx
 from mlops.adapters.onnx_session import Session
 from mlops.core import networks
 from mlops.errors import DataError, StepError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (70, 8, 8, 1), dtype=np.uint8)
 

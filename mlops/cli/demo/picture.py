@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from numpy.typing import NDArray
 
+    from mlops.cli.demo.client import Record
+
 _SMOOTH = 120
 _WITH, _WITHOUT, _MARK = "#1769aa", "#b0b4ba", "#4a4f57"
 
@@ -32,6 +34,25 @@ class Story:
     without_loop: NDArray[np.bool_]
     marks: tuple[tuple[int, str], ...]
     title: str
+
+
+def relive(record: Record, first: Path, marks: tuple[tuple[int, str], ...]) -> Story:
+    """Score every request again with the first version, as a system without the loop would.
+
+    Args:
+        record: the requests and how they were answered.
+        first: folder of the first version, as the server keeps it.
+        marks: position among the requests, and name.
+    """
+    from mlops.adapters.onnx_session import Session
+
+    answers = Session(first / "model.onnx").probabilities(np.stack(record.images))
+    return Story(
+        with_loop=np.array(record.right),
+        without_loop=answers.argmax(axis=1) == np.array(record.label),
+        marks=marks,
+        title="A model that keeps itself right: shift, alarm, retrain, recovery",
+    )
 
 
 def draw(story: Story, path: Path) -> None:

@@ -6,8 +6,6 @@ import json
 import shutil
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from mlops.cli.demo import workspace
 from mlops.cli.demo.client import Users
 from mlops.cli.demo.facts import Facts
@@ -233,22 +231,12 @@ class Story:
         self._tell.decision(self._facts.decision())
 
     def _draw(self) -> None:
-        from mlops.adapters.onnx_session import Session
-        from mlops.cli.demo.picture import Story as Picture
-        from mlops.cli.demo.picture import draw
+        from mlops.cli.demo.picture import draw, relive
 
         record = self._users.record
         first = self._layout.serving / self._params.project.name / record.version[0]
-        model = next(iter(sorted(first.rglob("model.onnx"))))
-        answers = Session(model).probabilities(np.stack(record.images)).argmax(axis=1)
-        picture = Picture(
-            with_loop=np.array(record.right),
-            without_loop=answers == np.array(record.label),
-            marks=tuple(self._marks),
-            title="A model that keeps itself right: shift, alarm, retrain, recovery",
-        )
         path = self._layout.root / "reports" / "recovery.png"
-        draw(picture, path)
+        draw(relive(record, first, tuple(self._marks)), path)
         target = self._home.root / "reports" / "recovery.png"
         target.parent.mkdir(exist_ok=True)
         shutil.copyfile(path, target)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mlops.adapters.sources.base import load as load_source
-from mlops.core.corruption import corrupt
+from mlops.core.corruption import corrupt_mix
 from mlops.core.example import reserved
 
 if TYPE_CHECKING:
@@ -16,10 +16,11 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from mlops.core.corruption import CorruptionName
     from mlops.params.data import DataSection
     from mlops.params.split import SplitSection
 
-SHIFT = ("blur", "noise", "contrast", "rotation")
+SHIFT: tuple[CorruptionName, ...] = ("blur", "noise", "contrast", "rotation")
 """What becomes of the images: every one meets one of these."""
 
 SEVERITY = 3
@@ -60,12 +61,8 @@ class World:
     def draw(self, rows: int) -> Batch:
         """Return some images; since `shifted`, each through one corruption of `SHIFT`."""
         index = self._random.choice(len(self.labels), rows, replace=rows > len(self.labels))
-        images = self.images[index].copy()
+        images = self.images[index]
         if self.shifted:
-            kinds = self._random.integers(len(SHIFT), size=rows)
-            for number, name in enumerate(SHIFT):
-                chosen = kinds == number
-                if chosen.any():
-                    images[chosen] = corrupt(images[chosen], name, SEVERITY, self._random)
+            images = corrupt_mix(images, SHIFT, SEVERITY, self._random)
         entities = tuple(self.entities[i] for i in index)
         return Batch(images, self.labels[index], entities)

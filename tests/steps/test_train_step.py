@@ -1,0 +1,205 @@
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from typing import TYPE_CHECKING
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from mlops.adapters.onnx_session import Session
+from mlops.adapters.snapshot import read_rows
+from mlops.core import networks
+from mlops.core.example import ImageSchema
+from mlops.errors import DataError, ParamsError, StepError
+from mlops.params.load import load
+from mlops.steps.evaluate import EvaluateParams, evaluate
+from mlops.steps.train import TrainParams, train
+from mlops.steps.tune import TuneParams, tune
+from tests.steps import digits
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from mlops.params.base import View
+    from mlops.site import Site
+
+
+@pytest.fixture
+def ready(site: Site) -> Site:
+    """Return a site with prepared rows and quick parameters."""
+    digits.write_prepared(site.layout.prepared)
+    text = site.layout.params.read_text()
+    for old, new in (
+        ("trials: 6", "trials: 2"), ("epochs: 6", "epochs: 3"), ("epochs: 25", "epochs: 6"),
+        ("resamples: 1000", "resamples: 200"),
+    ):  # fmt: skip
+        assert old in text
+        text = text.replace(old, new)
+    site.layout.params.write_text(text)
+    return site
+
+
+def run(name: str, site: Site) -> None:
+    views: dict[str, type[View]] = {"tune": TuneParams, "train": TrainParams}
+    step = {"tune": tune, "train": train}[name]
+    step(load(site.layout.params, views[name]), site)  # type: ignore[operator]
+
+
+def write_best(site: Site, **changes: float | str) -> None:
+    best = {
+        "learning_rate": 0.004, "weight_decay": 1e-4, "dropout": 0.1, "width_factor": 0.5,
+        "validation_loss": 0.3, "trials": 2, **changes,
+    }  # fmt: skip
+    site.layout.tuned.mkdir(parents=True, exist_ok=True)
+    (site.layout.tuned / "best.json").write_text(json.dumps(best))
+
+
+def read_csv(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as stream:
+        return list(csv.DictReader(stream))
+
+
+def test_tune_writes_the_best_trial_and_all_trials_and_resumes(ready: Site) -> None:
+    run("tune", ready)
+    best = json.loads((ready.layout.tuned / "best.json").read_text())
+    trials = read_csv(ready.layout.tuned / "trials.csv")
+    assert len(trials) == best["trials"] == 2
+    assert best["validation_loss"] == min(float(t["loss"]) for t in trials)
+    assert set(best) == {
+        "learning_rate", "weight_decay", "dropout", "width_factor", "validation_loss", "trials",
+    }  # fmt: skip
+    content = (ready.layout.tuned / "trials.csv").read_bytes()
+    run("tune", ready)  # the work folder holds the finished search
+    assert (ready.layout.tuned / "trials.csv").read_bytes() == content
+
+
+def test_train_writes_a_candidate_whose_files_agree(ready: Site) -> None:
+    write_best(ready)
+    run("train", ready)
+    folder = ready.layout.candidate
+    card = json.loads((folder / "model.json").read_text())
+    history = read_csv(folder / "history.csv")
+    assert card["validation_loss"] == min(float(e["validation_loss"]) for e in history)
+    assert card["epochs"] == 1 + min(
+        range(len(history)), key=lambda n: float(history[n]["validation_loss"])
+    )
+    assert card["hyperparameters"]["width_factor"] == 0.5
+    assert card["runtime"] == "onnx"
+    assert (folder / "seen.npy").read_bytes() == (ready.layout.prepared / "seen.npy").read_bytes()
+    rows = read_rows(ready.layout.prepared / "test.npz")
+    p = Session(folder / "model.onnx").probabilities(rows.image)
+    assert float((p.argmax(1) == rows.label).mean()) > 0.8
+    network = networks.build(
+        card["network"], ImageSchema(tuple(digits.CLASSES), 8, 8, 1), width_factor=0.5, dropout=0.1
+    )
+    model = networks.with_preprocessing(network, card["mean"], card["std"])
+    model.load_state_dict(load_file(folder / "weights.safetensors"))
+    with torch.no_grad():
+        again = model.eval()(torch.from_numpy(rows.image)).numpy()
+    assert np.allclose(p, again, atol=1e-4)
+    assert len(onnx.load(folder / "model.onnx").graph.input[0].type.tensor_type.shape.dim) == 4
+
+
+@pytest.mark.parametrize(
+    ("name", "damage", "error", "message"),
+    [
+        ("tune", "network", ParamsError, "cannot be imported"),
+        ("train", "network", ParamsError, "cannot be imported"),
+        ("tune", "split", DataError, r"split.json: no such file"),
+        ("tune", "rows", DataError, r"train.npz: unreadable .*run: mlops prepare"),
+        ("train", "rows", DataError, r"train.npz: unreadable .*run: mlops prepare"),
+        ("train", "best", DataError, r"best.json: no such file"),
+        ("train", "text", DataError, r"best.json: .*run: mlops tune"),
+        ("train", "parity", StepError, r"above train.parity"),
+    ],
+)
+def test_bad_input_is_one_clear_line(
+    name: str, damage: str, error: type[Exception], message: str, ready: Site
+) -> None:
+    write_best(ready)
+    params, prepared = ready.layout.params, ready.layout.prepared
+    if damage == "network":
+        params.write_text(params.read_text().replace("networks.SmallCNN", "nowhere.Net"))
+    elif damage == "split":
+        (prepared / "split.json").unlink()
+    elif damage == "rows":
+        (prepared / "train.npz").write_bytes((prepared / "train.npz").read_bytes()[:1000])
+    elif damage == "best":
+        (ready.layout.tuned / "best.json").unlink()
+    elif damage == "text":
+        write_best(ready, dropout="much")
+    elif damage == "parity":
+        params.write_text(params.read_text().replace("parity: 0.001", "parity: 1.0e-15"))
+    with pytest.raises(error, match=message):
+        run(name, ready)
+
+
+TABLES = ("per_class.csv", "slices.csv", "confusion.csv", "calibration.csv")
+PLOTS = ("confusion.png", "calibration.png", "per_class.png", "training.png", "mistakes.png")
+
+
+@pytest.fixture(scope="module")
+def candidate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a candidate's folder: an untrained network is enough to be measured."""
+    from mlops.adapters import onnx as adapter
+
+    folder = tmp_path_factory.mktemp("candidate")
+    torch.manual_seed(0)
+    network = networks.SmallCNN(1, 8, 8, 10, 0.5)
+    model = networks.with_preprocessing(network, [0.3], [0.4])
+    adapter.export(model, digits.rows(0, 10).image, folder / "model.onnx", 1e-3)
+    head = "epoch,train_loss,validation_loss,validation_accuracy,learning_rate,seconds\n"
+    (folder / "history.csv").write_text(f"{head}1,2.0,2.1,0.2,0.01,1\n2,1.0,1.2,0.5,0.005,1\n")
+    return folder
+
+
+@pytest.mark.parametrize("recent", [0, 60])
+def test_evaluate_measures_the_file_and_writes_every_table(
+    recent: int, site: Site, candidate: Path
+) -> None:
+    digits.write_prepared(site.layout.prepared, recent=recent)
+    shutil.copytree(candidate, site.layout.candidate)
+    report = evaluate(load(site.layout.params, EvaluateParams), site)
+    folder = site.layout.evaluation
+    figures = json.loads((folder / "metrics.json").read_text())
+    rows = read_rows(site.layout.prepared / "test.npz")
+    p = Session(candidate / "model.onnx").probabilities(rows.image)
+    assert figures["accuracy"] == pytest.approx(float((p.argmax(1) == rows.label).mean()))
+    assert figures["n"] == 200
+    assert figures["model_bytes"] == (candidate / "model.onnx").stat().st_size
+    assert 0.0 < figures["latency_p95_ms"] < 1000.0
+    assert (figures.get("recent_n", 0) == recent) and ("recent_n" in report.facts) == bool(recent)
+    intervals = json.loads((folder / "intervals.json").read_text())["metrics"]
+    for name in ("accuracy", "log_loss", "roc_auc", "balanced_accuracy"):
+        assert intervals[name]["low"] <= intervals[name]["value"] <= intervals[name]["high"]
+        assert intervals[name]["value"] == pytest.approx(figures[name])
+    for name in TABLES:
+        assert read_csv(folder / name), name
+    slices = {(s["rows"], s["slice"], s["value"]): s for s in read_csv(folder / "slices.csv")}
+    assert slices["test", "origin", "production"]["status"] == "not assessable"
+    assert slices["test", "all", "all"]["status"] == "assessed"
+    assert len(read_csv(folder / "confusion.csv")) == 200
+    for name in PLOTS:
+        assert (folder / name).read_bytes().startswith(b"\x89PNG"), name
+    with np.load(folder / "predictions.npz", allow_pickle=False) as stored:
+        assert len(stored["label"]) == 200 + recent
+        assert np.allclose(stored["probabilities"][:200], p)
+    with np.load(folder / "reference.npz", allow_pickle=False) as stored:
+        assert stored["image"].shape == (200, 8, 8, 1)
+        assert stored["probabilities"].shape == (200, 10)
+
+
+def test_evaluate_refuses_an_empty_test_side(site: Site, candidate: Path) -> None:
+    digits.write_prepared(site.layout.prepared)
+    shutil.copytree(candidate, site.layout.candidate)
+    shutil.copy(candidate / "model.onnx", site.layout.candidate)
+    from mlops.adapters.snapshot import write_rows
+
+    write_rows(site.layout.prepared / "test.npz", digits.rows(0, 0))
+    with pytest.raises(StepError, match=r"test.npz: no rows; raise split.test"):
+        evaluate(load(site.layout.params, EvaluateParams), site)
