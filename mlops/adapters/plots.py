@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from mlops.core.metrics import Calibration
 
 INK, MUTED, BLUE, ORANGE, GRID = "#1f2933", "#6b7785", "#0b6e99", "#d9730d", "#e4e7eb"
-_STYLE = {
+_STYLE: Any = {
     "font.size": 11, "axes.titlesize": 13, "axes.titleweight": "bold", "axes.titlelocation": "left",
     "axes.edgecolor": MUTED, "axes.labelcolor": INK, "text.color": INK, "xtick.color": INK,
     "ytick.color": INK, "axes.spines.top": False, "axes.spines.right": False,
@@ -114,6 +114,8 @@ def per_class(
 
 def training(path: Path, history: Sequence[dict[str, str]]) -> None:
     """Draw training and validation loss by epoch, from the rows of `history.csv`."""
+    from matplotlib.ticker import MaxNLocator
+
     epochs = [int(row["epoch"]) for row in history]
     fitted = [float(row["train_loss"]) for row in history]
     held = [float(row["validation_loss"]) for row in history]
@@ -124,7 +126,7 @@ def training(path: Path, history: Sequence[dict[str, str]]) -> None:
         axes.plot(epochs[best], held[best], "o", color=ORANGE, markersize=9, label="kept")
         axes.set_yscale("log")
         axes.yaxis.set_major_formatter("{x:g}")
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set(xlabel="epoch", ylabel="loss (nats)")
         axes.set_title(f"Epoch {epochs[best]} kept: validation loss {held[best]:.3f}")
         axes.legend()

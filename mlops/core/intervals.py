@@ -144,4 +144,5 @@ class _Units:
         sizes = self._sizes[chosen]
         ends = np.cumsum(sizes)
         within = np.arange(ends[-1]) - np.repeat(ends - sizes, sizes)
-        return self._order[np.repeat(self._starts[chosen], sizes) + within]
+        picked: NDArray[np.int64] = self._order[np.repeat(self._starts[chosen], sizes) + within]
+        return picked

@@ -7,7 +7,7 @@ row summing to 1; N ≥ 1. A metric that the rows cannot answer is NaN, never a 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -205,7 +205,7 @@ def summary(labels: Labels, probabilities: Floats, bins: int) -> dict[str, float
     return {name: value for name, value in values.items() if np.isfinite(value)}
 
 
-def _ratio(top: NDArray[np.float64], bottom: NDArray[np.int64]) -> NDArray[np.float64]:
+def _ratio(top: NDArray[Any], bottom: NDArray[np.int64]) -> NDArray[np.float64]:
     """Return top / bottom, NaN where the bottom is 0."""
     out = np.full(len(top), np.nan)
     np.divide(top, bottom, out=out, where=bottom > 0)

@@ -108,13 +108,14 @@ def _cutoff(rows: SplitRows, recent_share: float) -> float | None:
 
 
 def _reference(rows: SplitRows, unseen: Mask, held_out: Mask, most: int) -> NDArray[np.int64]:
-    """Return unseen late production rows, then the test side's, then base rows if those are few.
+    """Return unseen late production rows; if those are few, older ones of the test side; then base.
 
-    The late rows of any side qualify: nothing later than the cutoff was fitted on.
+    The late rows of any side qualify: nothing later than the cutoff was fitted on. Older rows
+    are taken only as far as needed: they may show a world that is gone.
     """
     late = _newest_first(rows, unseen)
     early = _newest_first(rows, held_out & rows.production & ~unseen)
-    production = np.concatenate([late, early])
+    production = np.concatenate([late, early[: max(ENOUGH_PRODUCTION - len(late), 0)]])
     if len(production) >= ENOUGH_PRODUCTION:
         return production[:most]
     base = _newest_first(rows, held_out & ~rows.production)

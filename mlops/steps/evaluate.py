@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import astuple
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -39,6 +40,7 @@ def evaluate(params: EvaluateParams, site: Site) -> Report:
             probabilities.
     """
     from mlops.adapters import model_files
+    from mlops.adapters.files import write_json
     from mlops.adapters.onnx_session import Session
     from mlops.adapters.snapshot import read_rows
     from mlops.core import assessment
@@ -62,7 +64,10 @@ def evaluate(params: EvaluateParams, site: Site) -> Report:
     figures = _figures(parts, rules)
     figures["model_bytes"] = float(model.stat().st_size)
     figures["latency_p95_ms"] = _latency_p95_ms(session, test.image)
-    _write_tables(folder, {k: v[1] for k, v in parts.items()}, schema.classes, rules, figures)
+    write_json(folder / "metrics.json", {n: _whole(v) for n, v in figures.items()})
+    scored = {name: part[1] for name, part in parts.items()}
+    _write_uncertainty(folder, scored, schema.classes, rules)
+    _write_tables(folder, scored["test"], schema.classes, section.bins)
     history = site.layout.candidate / model_files.HISTORY
     _write_plots(folder, parts["test"], schema.classes, rules, history)
     _write_arrays(folder, session, parts, read_rows(prepared / "reference.npz"))
@@ -71,6 +76,11 @@ def evaluate(params: EvaluateParams, site: Site) -> Report:
     if len(recent):
         words += f", {100 * figures['recent_accuracy']:.1f} % on {len(recent)} recent rows"
     return Report(words, facts=dict(figures))
+
+
+def _whole(value: float) -> float | int:
+    """Return a count as a whole number; a share of exactly 1 stays a share."""
+    return int(value) if value.is_integer() and value > 1 else value
 
 
 def _score(session: Session, rows: Rows) -> Scored:
@@ -111,22 +121,13 @@ def _latency_p95_ms(session: Session, images: NDArray[np.uint8]) -> float:
     return float(np.percentile(times[LATENCY_RUNS // 10 :], 95) * 1000.0)
 
 
-def _write_tables(
-    folder: Path,
-    parts: dict[str, Scored],
-    classes: tuple[str, ...],
-    rules: Rules,
-    figures: dict[str, float],
-) -> None:
+def _write_uncertainty(folder: Path, parts: dict[str, Scored], classes: tuple[str, ...],
+                       rules: Rules) -> None:  # fmt: skip
+    """Write `intervals.json` and `slices.csv`."""
     from mlops.adapters.files import write_json
     from mlops.adapters.model_files import write_table
-    from mlops.core import assessment, metrics
+    from mlops.core import assessment
 
-    # Counts are whole numbers.
-    write_json(folder / "metrics.json", {
-        name: int(value) if value.is_integer() and value > 1 else value
-        for name, value in figures.items()
-    })  # fmt: skip
     intervals: dict[str, Any] = {}
     table: list[tuple[Any, ...]] = []
     for name, rows in parts.items():
@@ -136,25 +137,29 @@ def _write_tables(
         for metric, (found, method) in assessment.intervals(rows, rules).items():
             intervals[prefix + metric] = {**vars(found), "method": method}
         for s in assessment.slices(rows, classes, rules):
-            low_high = (s.accuracy.value, s.accuracy.low, s.accuracy.high) if s.accuracy else ()
-            table.append((name, s.name, s.value, s.n, s.status, *(low_high or (None,) * 3),
-                          s.log_loss))  # fmt: skip
+            limits = astuple(s.accuracy) if s.accuracy else (None, None, None)
+            table.append((name, s.name, s.value, s.n, s.status, *limits, s.log_loss))
     write_json(folder / "intervals.json", {"confidence": rules.confidence, "metrics": intervals})
     header = ("rows", "slice", "value", "n", "status", "accuracy", "low", "high", "log_loss")
     write_table(folder / "slices.csv", header, table)
-    test = parts["test"]
+
+
+def _write_tables(folder: Path, test: Scored, classes: tuple[str, ...], bins: int) -> None:
+    """Write `per_class.csv`, `confusion.csv` and `calibration.csv` of the test rows."""
+    from mlops.adapters.model_files import write_table
+    from mlops.core import metrics
+
     guess = metrics.predicted(test.probabilities)
-    found_ = metrics.per_class(metrics.confusion(test.label, guess, len(classes)))
-    columns = (classes, found_.precision, found_.recall, found_.f1, found_.support)
-    write_table(folder / "per_class.csv", ("class", "precision", "recall", "f1", "n"),
-                zip(*columns, strict=True))  # fmt: skip
+    found = metrics.per_class(metrics.confusion(test.label, guess, len(classes)))
+    columns = (classes, found.precision, found.recall, found.f1, found.support)
+    header = ("class", "precision", "recall", "f1", "n")
+    write_table(folder / "per_class.csv", header, zip(*columns, strict=True))
     names = np.array(classes)
-    write_table(folder / "confusion.csv", ("actual", "predicted"),
-                zip(names[test.label], names[guess], strict=True))  # fmt: skip
-    curve = metrics.calibration(test.label, test.probabilities, rules.bins)
-    bins = zip(curve.confidence, curve.accuracy, curve.rows, strict=True)
-    write_table(folder / "calibration.csv", ("confidence", "accuracy", "n"),
-                [b for b in bins if b[2] > 0])  # fmt: skip
+    pairs = zip(names[test.label], names[guess], strict=True)
+    write_table(folder / "confusion.csv", ("actual", "predicted"), pairs)
+    curve = metrics.calibration(test.label, test.probabilities, bins)
+    filled = [b for b in zip(curve.confidence, curve.accuracy, curve.rows, strict=True) if b[2] > 0]
+    write_table(folder / "calibration.csv", ("confidence", "accuracy", "n"), filled)
 
 
 def _write_plots(

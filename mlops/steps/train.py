@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import asdict, astuple
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mlops.params.base import View
 from mlops.params.model import ModelSection
@@ -14,7 +14,11 @@ from mlops.site import Report, Site
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from torch import Tensor
+
     from mlops.adapters.lightning import Examples, Fitted
+    from mlops.core.learning import Hyperparameters
+    from mlops.core.networks import Preprocessed
 
 PARITY_ROWS = 512
 """Real rows on which the exported model is compared with the trained one."""
@@ -37,46 +41,28 @@ def train(params: TrainParams, site: Site) -> Report:
         DataError: if an input is missing or damaged.
         StepError: if training was stopped by SIGTERM, diverged, or the export is not faithful.
     """
-    import torch
+    from mlops.adapters import lightning, model_files
 
-    from mlops.adapters import lightning, model_files, onnx
-    from mlops.adapters.snapshot import read_rows
-    from mlops.core import networks
-
-    layout, section = site.layout, params.train
-    schema, split = model_files.read_split(layout.prepared)
+    layout = site.layout
+    _, split = model_files.read_split(layout.prepared)
     best = model_files.read_best(layout.tuned)
-    torch.manual_seed(section.seed)
-    network = networks.build(
-        params.model.network, schema, width_factor=best.width_factor, dropout=best.dropout
-    )
-    model = networks.with_preprocessing(network, split["mean"], split["std"])
+    model = _model(params, site, best)
+    section = params.train
     plan = lightning.Plan(
         best, section.epochs, section.patience, section.batch_size, section.seed,
         section.augment, site.settings.threads,
     )  # fmt: skip
-    validation = read_rows(layout.prepared / "validation.npz")
+    validation = _examples(layout.prepared / "validation.npz")
     fitted = lightning.fit(
-        model,
-        _examples(layout.prepared / "train.npz"),
-        _examples(layout.prepared / "validation.npz"),
-        plan,
-        site.work / "checkpoints",
+        model, _examples(layout.prepared / "train.npz"), validation, plan, site.work / "checkpoints"
     )
-    folder = site.out(layout.candidate)
-    folder.mkdir(parents=True, exist_ok=True)
-    parity = onnx.export(
-        model, validation.image[:PARITY_ROWS], folder / model_files.MODEL, section.parity
-    )
-    model_files.write_weights(folder / model_files.WEIGHTS, model)
-    model_files.write_card(folder / model_files.CARD, {
+    card = {
         "schema": split["schema"], "network": params.model.network,
         "hyperparameters": asdict(best), "mean": split["mean"], "std": split["std"],
         "trained_until_s": split["trained_until_s"], "epochs": fitted.best_epoch,
         "validation_loss": fitted.validation_loss, "runtime": "onnx",
-    })  # fmt: skip
-    shutil.copyfile(layout.prepared / model_files.SEEN, folder / model_files.SEEN)
-    _write_history(folder / model_files.HISTORY, fitted)
+    }  # fmt: skip
+    parity = _write(site, section, model, card, fitted, validation.images[:PARITY_ROWS])
     best_row = fitted.history[fitted.best_epoch - 1]
     return Report(
         f"epoch {fitted.best_epoch} of {len(fitted.history)} is best: validation loss "
@@ -89,6 +75,45 @@ def train(params: TrainParams, site: Site) -> Report:
     )  # fmt: skip
 
 
+def _model(params: TrainParams, site: Site, best: Hyperparameters) -> Preprocessed:
+    """Build the network with the seed's weights, and the split's normalisation before it."""
+    import torch
+
+    from mlops.adapters import model_files
+    from mlops.core import networks
+
+    schema, split = model_files.read_split(site.layout.prepared)
+    torch.manual_seed(params.train.seed)
+    network = networks.build(
+        params.model.network, schema, width_factor=best.width_factor, dropout=best.dropout
+    )
+    return networks.with_preprocessing(network, split["mean"], split["std"])
+
+
+def _write(  # noqa: PLR0917 - one folder made of many things
+    site: Site,
+    section: TrainSection,
+    model: Preprocessed,
+    card: dict[str, Any],
+    fitted: Fitted,
+    images: Tensor,
+) -> float:
+    """Write `models/candidate/`; return how far the export is from the model on `images`."""
+    from mlops.adapters import lightning, model_files, onnx
+
+    folder = site.out(site.layout.candidate)
+    folder.mkdir(parents=True, exist_ok=True)
+    target = folder / model_files.MODEL
+    parity = onnx.export(model, images.cpu().numpy(), target, section.parity)
+    model_files.write_weights(folder / model_files.WEIGHTS, model)
+    model_files.write_card(folder / model_files.CARD, card)
+    shutil.copyfile(site.layout.prepared / model_files.SEEN, folder / model_files.SEEN)
+    header = list(lightning.EpochLog.__dataclass_fields__)
+    history = map(astuple, fitted.history)
+    model_files.write_table(folder / model_files.HISTORY, header, history)
+    return parity
+
+
 def _examples(path: Path) -> Examples:
     import torch
 
@@ -97,10 +122,3 @@ def _examples(path: Path) -> Examples:
 
     rows = read_rows(path)
     return Examples(torch.from_numpy(rows.image), torch.from_numpy(rows.label))
-
-
-def _write_history(path: Path, fitted: Fitted) -> None:
-    from mlops.adapters import lightning, model_files
-
-    header = list(lightning.EpochLog.__dataclass_fields__)
-    model_files.write_table(path, header, map(astuple, fitted.history))

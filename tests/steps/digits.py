@@ -36,7 +36,11 @@ def write_prepared(folder: Path, *, recent: int = 60) -> None:
     """Write all files of `data/prepared/`: 400 rows to train, 120 to validate, 200 to test."""
     train, validation, test = rows(0, 400), rows(400, 520), rows(520, 720)
     late = rows(720, 720 + recent)
-    late = replace(late, production=np.ones(recent, dtype=bool), observed_s=1e9 + np.arange(recent))
+    late = replace(
+        late,
+        production=np.ones(recent, dtype=bool),
+        observed_s=1e9 + np.arange(recent, dtype=np.float64),
+    )
     for name, part in (
         ("train", train), ("validation", validation), ("test", test), ("recent", late),
         ("reference", test),
