@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import json as json_lib
 import time
-from datetime import UTC, datetime
 
 import cyclopts
 
+from mlops.cli.here import open_site
 from mlops.core.alert import Stage  # noqa: TC001 - cyclopts reads the annotation
 from mlops.errors import EXIT_ERROR, EXIT_OK
-from mlops.layout import Layout, find_root
-from mlops.settings import load_settings
-from mlops.site import Site
 
 app = cyclopts.App(name="mail", help="Preview a mail; deliver what waits in the outbox.")
 
@@ -30,7 +27,7 @@ def preview(stage: Stage = "detected", *, json: bool = False) -> int:
     from mlops.adapters.mail.notify import addressed
     from mlops.adapters.mail.sample import sample
 
-    site = _site()
+    site = open_site()
     folder = site.layout.work / "mail-preview" / stage.replace(" ", "-")
     remove(folder)
     mail = deposit(folder, addressed(site, sample(stage, site.now.timestamp())))
@@ -50,11 +47,9 @@ def deliver(*, now: bool = False, json: bool = False) -> int:
     from mlops.adapters.mail import outbox
     from mlops.adapters.mail.smtp import parse
     from mlops.adapters.sql.engine import database
-    from mlops.log import configure
     from mlops.params.name import project_name
 
-    site = _site()
-    configure(site.settings.log_level)
+    site = open_site()
     url = site.settings.mail_url.get_secret_value()
     if url:
         parse(url)  # here a person waits: a malformed address is an error, not a log line
@@ -70,9 +65,3 @@ def deliver(*, now: bool = False, json: bool = False) -> int:
         for key, tries, why in left:
             print(f"  {key}: {tries} attempts; {why or 'not tried yet'}")
     return EXIT_ERROR if left else EXIT_OK
-
-
-def _site() -> Site:
-    layout = Layout(find_root())
-    settings = load_settings(layout)
-    return Site(layout=layout, settings=settings, now=datetime.now(UTC), work=layout.work / "mail")

@@ -27,9 +27,11 @@ def report(window: str | None = None, *, follow: bool = False) -> None:
     """
     from mlops.adapters.reports import make_named
     from mlops.adapters.sql.engine import database
+    from mlops.cli.here import open_site
     from mlops.params.name import project_name
 
-    site = _site()
+    site = open_site()
+    site.work.mkdir(parents=True, exist_ok=True)
     project = project_name(site.layout.params)
     with database(site) as engine:
         if follow:
@@ -39,20 +41,6 @@ def report(window: str | None = None, *, follow: bool = False) -> None:
             print(site.layout.windows / window / "report.html")
         else:
             print(f"{_all(site, engine, project)} reports made")
-
-
-def _site() -> Site:
-    from mlops.layout import Layout, find_root
-    from mlops.log import configure
-    from mlops.settings import load_settings
-    from mlops.site import Site
-
-    layout = Layout(find_root())
-    settings = load_settings(layout)
-    configure(settings.log_level)
-    work = layout.work / "report"
-    work.mkdir(parents=True, exist_ok=True)
-    return Site(layout=layout, settings=settings, now=datetime.now(UTC), work=work)
 
 
 def _all(site: Site, engine: sa.Engine, project: str) -> int:

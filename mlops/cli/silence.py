@@ -15,24 +15,18 @@ def silence(incident: str, duration: str = "24h") -> int:
         duration: How long: 30m, 24h or 7d.
     """
     import getpass
-    from datetime import UTC, datetime
 
     from mlops.adapters import incidents
-    from mlops.adapters.sql.engine import open_database
-    from mlops.layout import Layout, find_root
+    from mlops.adapters.sql.engine import database
+    from mlops.cli.here import open_site
     from mlops.params.name import project_name
-    from mlops.settings import load_settings
 
-    layout = Layout(find_root())
-    project = project_name(layout.params)
-    until_s = datetime.now(UTC).timestamp() + _seconds(duration)
-    engine = open_database(load_settings(layout).database(layout))
-    try:
-        with engine.begin() as connection:
-            found = incidents.get(connection, project, incident)
-            incidents.silence(connection, project, found.id, until_s=until_s, by=getpass.getuser())
-    finally:
-        engine.dispose()
+    site = open_site()
+    project = project_name(site.layout.params)
+    until_s = site.now.timestamp() + _seconds(duration)
+    with database(site) as engine, engine.begin() as connection:
+        found = incidents.get(connection, project, incident)
+        incidents.silence(connection, project, found.id, until_s=until_s, by=getpass.getuser())
     print(f"silence: no mail about {found.id} ({found.cause}) for {duration}")
     return 0
 

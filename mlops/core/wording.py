@@ -101,7 +101,9 @@ def questions(decision: Decision) -> tuple[tuple[str, str], ...]:
 
 def summary(decision: Decision) -> str:
     """Return one line for the terminal and the Prefect run."""
-    return f"{decision.verdict.outcome}: {done(decision)}; {decision.verdict.reasons[0]}"
+    outcome = decision.verdict.outcome
+    sign = "" if outcome == "promote" else f"{outcome}: "
+    return f"{sign}{done(decision)}; {decision.verdict.reasons[0]}"
 
 
 def lines(decision: Decision) -> list[str]:
