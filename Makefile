@@ -2,6 +2,8 @@
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test check bench stages lock clean
 BIN := .venv/bin
+COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-header --no-annotate pyproject.toml
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -16,7 +18,9 @@ demo: setup ## Train, serve, shift, alarm, mail, retrain, recover: the whole loo
 	@$(BIN)/mlops demo $(ARGS)
 
 test: setup ## Unit, integration and end-to-end tests, with coverage
-	@$(BIN)/python -m pytest $(ARGS)
+	@rm -f .coverage*
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --cov --cov-report= $(ARGS)
+	@$(BIN)/coverage report
 
 check: setup ## ruff, mypy, import contracts
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
@@ -30,10 +34,8 @@ stages: setup ## Rewrite the code dependencies in dvc.yaml from the import graph
 	@$(BIN)/python -m tests.stages
 
 lock: ## Resolve the dependencies anew into both lock files (needs uv)
-	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
-		pyproject.toml --upgrade -o requirements.lock
-	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
-		pyproject.toml --group dev -c requirements.lock --upgrade -o requirements-dev.lock
+	$(COMPILE) --upgrade -o requirements.lock
+	$(COMPILE) --upgrade -o requirements-dev.lock --group dev -c requirements.lock
 
 clean: ## Remove caches and the demo's folder; never data or models
 	rm -rf .mlops/demo .mypy_cache .ruff_cache .pytest_cache htmlcov

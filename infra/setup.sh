@@ -21,5 +21,5 @@ if [ ! -x .venv/bin/python ]; then
 fi
 echo "setup: installing $lock into .venv/ (half a minute; 6 GB, most of it torch)"
 VIRTUAL_ENV=.venv "$UV" pip sync --quiet --require-hashes "$lock"
-VIRTUAL_ENV=.venv "$UV" pip install --quiet --no-deps -e .
+VIRTUAL_ENV=.venv "$UV" pip install --quiet --no-deps --no-build-isolation -e .
 echo "setup: ready"

@@ -83,7 +83,10 @@ def load(path: Path, view: type[ViewT]) -> ViewT:
     try:
         return view.model_validate(wanted)
     except ValidationError as error:
-        raise _explain(path, lines, error.errors()[0], view) from None
+        found = error.errors()
+        # A misspelt key is named as such, not as the missing one it stands for.
+        first = next((e for e in found if e["type"] == "extra_forbidden"), found[0])
+        raise _explain(path, lines, first, view) from None
 
 
 def _parse(path: Path) -> tuple[dict[str, Any], Lines]:
