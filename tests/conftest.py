@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import subprocess
+import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -70,17 +71,16 @@ def mlflow_site(site: Site, mlflow_template: Path) -> Site:
 
 
 @pytest.fixture(scope="session")
-def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def postgres_url() -> Iterator[str]:
     """Start a real Postgres of its own on a Unix socket; skip where none is installed."""
     server, initdb = shutil.which("postgres"), shutil.which("initdb")
     if server is None or initdb is None:
         pytest.skip("no Postgres server on this machine (postgres and initdb on PATH)")
-    folder = tmp_path_factory.mktemp("pg")
-    user = {"user": "postgres"} if os.geteuid() == 0 else {}
+    # Directly below the temporary folder: a socket's path has at most 107 characters.
+    folder = Path(tempfile.mkdtemp(prefix="pg"))
+    user = {"user": "postgres"} if os.geteuid() == 0 else {}  # it refuses to run as root
     if user:
         shutil.chown(folder, "postgres")
-        for parent in folder.parents[:2]:
-            parent.chmod(0o755)
     data = folder / "data"
     subprocess.run(
         [initdb, "-D", str(data), "-A", "trust", "-U", "mlops"],
@@ -93,3 +93,4 @@ def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     finally:
         process.send_signal(signal.SIGINT)  # a fast shutdown, whatever connections are left
         process.wait(30)
+        shutil.rmtree(folder)

@@ -46,8 +46,10 @@ def changed(decision: Decision) -> str:
 
 
 def real(decision: Decision) -> str:
-    """Say whether the change is real."""
-    return "; ".join(decision.verdict.reasons)
+    """Say whether the change is real: the two weightiest reasons; the checks list them all."""
+    reasons = decision.verdict.reasons
+    more = f"; {len(reasons) - 2} more below" if len(reasons) > 2 else ""
+    return "; ".join(reasons[:2]) + more
 
 
 def done(decision: Decision) -> str:

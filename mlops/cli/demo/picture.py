@@ -73,7 +73,7 @@ def draw(story: Story, path: Path) -> None:
     axes.set_title(story.title, loc="left", fontsize=11.5, fontweight="bold")
     axes.grid(axis="y", color="#e6e8eb", lw=0.8)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(loc="lower left", frameon=False)
+    axes.legend(loc="lower right", frameon=False)
     figure.tight_layout()
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, metadata={"Software": ""})

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _CLEAN_WINDOWS = 8
 _SHIFTED_WINDOWS = 4
 _WAITING_WINDOWS = 14
-_AFTER_WINDOWS = 6
+_AFTER_WINDOWS = 8
 _STEADY_PER_S = 8.0
 _FLOW_S = 240.0
 
@@ -166,10 +166,10 @@ class Story:
         self._follow(found[0])
         self._decision()
         workspace.wait_until(
-            lambda: self._facts.serving() != old, timeout_s=30, what="the new version in service"
+            lambda: self._facts.serving() != old, timeout_s=60, what="the new version in service"
         )
         workspace.wait_until(
-            lambda: self._users.record.version[-1] != old, timeout_s=30, what="its first answer"
+            lambda: self._users.record.version[-1] != old, timeout_s=60, what="its first answer"
         )
         self._mark("promotion")
         self._tell.say(
@@ -192,9 +192,9 @@ class Story:
             self._tell.say("the incident is still open: mlops status says why")
 
     def _bad_candidate(self) -> None:
-        self._tell.chapter("a deliberately worse candidate: one epoch, a tiny learning rate")
+        self._tell.chapter("a deliberately worse candidate: one trial, one epoch")
         text = self._layout.params.read_text()
-        worse = text.replace("learning_rate: [0.0005, 0.01]", "learning_rate: [0.00001, 0.00002]")
+        worse = text.replace("learning_rate: [0.0005, 0.01]", "learning_rate: [0.0005, 0.0006]")
         worse = worse.replace("  epochs: 25", "  epochs: 1").replace("  trials: 6", "  trials: 1")
         self._layout.params.write_text(worse)
         before = self._facts.serving()
