@@ -29,6 +29,7 @@ _STYLE: Any = {
     "font.family": "DejaVu Sans", "svg.hashsalt": "mlops",
 }  # fmt: skip
 _MAX_MISTAKES = 18
+_MAX_LETTERS = 12  # of a class name above a small picture
 
 
 @contextmanager
@@ -158,7 +159,7 @@ def mistakes(
     columns = 6
     lines = max(1, -(-len(shown) // columns))
     with mpl.rc_context(_STYLE):
-        figure = Figure(figsize=(6.6, 0.5 + 1.5 * lines), dpi=110, layout="constrained")
+        figure = Figure(figsize=(6.8, 0.5 + 1.62 * lines), dpi=110, layout="constrained")
         figure.suptitle(f"The surest of {len(wrong)} mistakes", x=0.02, ha="left",
                         fontsize=13, fontweight="bold")  # fmt: skip
         grid = figure.subplots(lines, columns, squeeze=False)
@@ -167,10 +168,10 @@ def mistakes(
         for axes, row in zip(grid.ravel(), shown, strict=False):
             image = images[row][..., 0] if images.shape[3] == 1 else images[row]
             axes.imshow(image, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
-            answer = f"said {classes[guess[row]]}, {100 * confidence[row]:.0f} %"
+            said, true = classes[guess[row]][:_MAX_LETTERS], classes[label[row]][:_MAX_LETTERS]
             axes.set_title(
-                f"{answer}\nis {classes[label[row]]}",
-                fontsize=9, loc="center", fontweight="normal",
+                f"said {said}\n{100 * confidence[row]:.0f} % sure\nis {true}",
+                fontsize=8.5, loc="center", fontweight="normal",
             )  # fmt: skip
         _save(figure, path)
 

@@ -13,6 +13,7 @@ import sqlalchemy as sa
 
 from mlops.adapters import incidents, parts, retrains, windows
 from mlops.adapters.files import read_json
+from mlops.adapters.ledger import Ledger
 from mlops.adapters.mail import outbox
 from mlops.adapters.sql import tables
 from mlops.adapters.sql.engine import open_database
@@ -78,6 +79,7 @@ class Situation:
     """Everything that `mlops status` says."""
 
     project: str
+    champion: str
     service: Service
     running: bool
     parts: tuple[PartSeen, ...]
@@ -108,6 +110,7 @@ def look(
         with engine.connect() as connection:
             return Situation(
                 project=project,
+                champion=Ledger(engine, project).in_service() or "",
                 service=_service(connection, layout, project),
                 running=running,
                 parts=seen,

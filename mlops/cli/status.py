@@ -46,7 +46,12 @@ def status(*, json: bool = False) -> int:
 def wrong(seen: Situation) -> list[str]:
     """Return one line for everything that a person should look at; empty if all is well."""
     found = [f"{i.kind} incident {i.id}: {i.cause}" for i in seen.incidents]
-    if not seen.service.version:
+    if not seen.service.version and seen.champion:
+        found.append(
+            f"version {seen.champion} is the champion, but no server has taken it up; "
+            "start one: mlops up, or mlops serve"
+        )
+    elif not seen.service.version:
         found.append("no model is in service; train one: dvc repro, mlops register, mlops promote")
     if not seen.running:
         found.append("mlops up does not run; start it: mlops up")
