@@ -65,6 +65,7 @@ def _run(reference: Columns, window: Columns, verdict: Verdict) -> Any:  # Evide
         columns=[c.column for c in verdict.columns],
         per_column_method={c.column: c.method for c in verdict.columns},
         per_column_threshold={c.column: c.threshold for c in verdict.columns},
+        drift_share=1 / len(verdict.columns),  # one column is an alarm: the page's headline too
     )
     return Report([preset]).run(new, old)
 

@@ -29,7 +29,8 @@ def headline(decision: Decision) -> str:
     else:
         start = "◆ not compared"
     room = HEADLINE_CHARACTERS - len(start) - len(stamp) - 6
-    reason = " ".join(decision.reason.split())[: max(room, 0)].strip()
+    kind = decision.reason.split(":")[0]  # `drift`, of `drift: contrast`
+    reason = " ".join(kind.split())[: max(room, 0)].strip()
     return f"{start} · {reason} · {stamp}" if reason else f"{start} · {stamp}"
 
 
