@@ -22,13 +22,15 @@ test: setup ## Unit, integration and end-to-end tests, with coverage
 	@$(BIN)/python -m pytest -n 2 --dist loadfile --cov --cov-report= $(ARGS)
 	@$(BIN)/coverage report
 
-check: setup ## ruff, mypy, import contracts
+check: setup ## ruff, mypy, import contracts, sizes and docstrings
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache
+	@$(BIN)/python -m pytest -q tests/test_structure.py
 
 bench: setup ## Kills, races and soaks in full counts, and timings as ratios
 	@$(BIN)/python -m pytest -m bench $(ARGS)
+	@$(BIN)/python benchmarks/serving.py
 
 stages: setup ## Rewrite the code dependencies in dvc.yaml from the import graph
 	@$(BIN)/python -m tests.stages

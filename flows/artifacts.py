@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
+
+from mlops.site import Site
 
 if TYPE_CHECKING:
     from flows.project import Project
@@ -24,16 +27,16 @@ def publish(project: Project, step: str, report: Report) -> None:
     text = report.markdown or f"# {step}\n\n{report.summary}\n"
     create_markdown_artifact(key=_key(project, key), markdown=text, description=report.summary)
     if step == "promote":
-        rows = [{"figure": name, "value": _shown(value)} for name, value in report.facts.items()]
+        rows = _compared(project, str(report.facts.get("decision", "")))
         create_table_artifact(key=_key(project, COMPARISON), table=rows, description=report.summary)
 
 
 def publish_links(project: Project, facts: dict[str, str | int | float | bool | None]) -> None:
     """Publish where to look: MLflow's pages, reports on disk, the scoring server."""
-    from mlops.adapters.ports import read_ports
+    from mlops.adapters.ports import LOOPBACK, read_ports
 
     layout, ports = project.layout, read_ports(project.layout, project.settings)
-    mlflow = project.settings.mlflow_ui_url or f"http://{project.settings.host}:{ports.mlflow}"
+    mlflow = project.settings.mlflow_ui_url or f"http://{LOOPBACK}:{ports.mlflow}"
     model = f"{mlflow}/#/models/{project.name}"
     lines = ["# Links", "", f"- [Model versions in MLflow]({model})"]
     if version := facts.get("version"):
@@ -53,5 +56,11 @@ def _key(project: Project, key: str) -> str:
     return f"{project.name}-{key}"
 
 
-def _shown(value: str | float | bool | None) -> str:  # noqa: FBT001 - a fact's value
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+def _compared(project: Project, decision_id: str) -> list[dict[str, str]]:
+    """Return the metrics of a decision, from the ledger; none where nothing was decided."""
+    from mlops.adapters.history import find_decision
+    from mlops.core.wording import comparison
+
+    site = Site(project.layout, project.settings, datetime.now(UTC), project.layout.work / "flow")
+    decision = find_decision(site, project.name, decision_id)
+    return comparison(decision) if decision else []

@@ -38,19 +38,31 @@ def begin(project: Project, *, reason: str, incident: str | None) -> str:
         return asked.id
 
 
-def finish(project: Project, outcome: str) -> bool:
-    """Record how the retrain in flight ended; False if `announce` or another run did so before.
+def finish(project: Project, retrain: str, outcome: str) -> bool:
+    """Record how a retrain ended; False if `announce` did so before.
 
     Args:
         project: the root.
+        retrain: its id, as `begin` returned it.
         outcome: promote, reject, inconclusive or failed.
     """
     now_s = datetime.now(UTC).timestamp()
     with _transaction(project) as connection:
-        running = retrains.in_flight(connection, project.name)
-        if running is None:
+        return retrains.end(connection, retrain, outcome=outcome, now_s=now_s)
+
+
+def release(project: Project) -> bool:
+    """End as failed what a killed run left running; False if there is nothing.
+
+    Runs of `train` are one at a time, so what runs was the killed one's. A retrain that waits to
+    be started is another's.
+    """
+    now_s = datetime.now(UTC).timestamp()
+    with _transaction(project) as connection:
+        left = retrains.running(connection, project.name)
+        if left is None:
             return False
-        return retrains.end(connection, running.id, outcome=outcome, now_s=now_s)
+        return retrains.end(connection, left.id, outcome="failed", now_s=now_s)
 
 
 @contextmanager

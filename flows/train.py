@@ -8,7 +8,7 @@ from prefect import flow, get_run_logger
 
 from flows.artifacts import publish, publish_links
 from flows.project import open_project
-from flows.retraining import begin, finish
+from flows.retraining import begin, finish, release
 from flows.steps import step_task
 from mlops.log import quieten
 from mlops.run import LOOP, run_step
@@ -25,7 +25,7 @@ Facts = dict[str, str | int | float | bool | None]
 
 def _release(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:  # noqa: ARG001 - Prefect passes them by these names
     """End the record of a run that was killed, so that it does not block the next retrain."""
-    finish(open_project(), "failed")
+    release(open_project())
 
 
 @flow(
@@ -54,20 +54,26 @@ def train(reason: str = "by hand", incident: str | None = None, force: bool = Fa
     logger.info("%s: %s", retrain, reason)
     options = _options(reason, incident)
     outcome, facts = "failed", Facts()
+    step, failure = "reconcile", "it was stopped"
     try:
-        logger.info(run_step("reconcile", project.layout, project.settings).summary)
-        for name in LOOP:
-            report = _run(project, name, force=force, options=options)
+        logger.info(run_step(step, project.layout, project.settings).summary)
+        for step in LOOP:
+            report = _run(project, step, force=force, options=options)
             if report is not None:
                 facts |= report.facts
-                if name == "promote":
+                if step == "promote":
                     outcome = str(report.facts.get("outcome", "failed"))
+        failure = ""
+    except Exception as error:
+        failure = f"step {step}: {error}"
+        raise
     finally:
         # Whoever waits for this retrain hears how it ended, above all when it failed.
         try:
-            _run(project, "announce", force=force, options=options)
+            told = options | ({f"failure={failure}"} if failure else set())
+            _run(project, "announce", force=force, options=told)
         finally:
-            finish(project, outcome)
+            finish(project, retrain, outcome)
             publish_links(project, facts)
     return outcome
 

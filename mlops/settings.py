@@ -60,7 +60,10 @@ class Settings(BaseSettings):
     )
     payloads: Literal["keep", "hash"] = Field(
         default="keep",
-        description="Whether predictions keep their features; hash: no retraining",
+        description=(
+            "Whether predictions keep their features; hash: no retraining, and drift alarms as "
+            "unknown"
+        ),
     )
     poll_s: float = Field(default=2.0, gt=0, description="How often the server polls the registry")
     threads: int = Field(default=0, ge=0, description="Torch threads; 0: the library's choice")

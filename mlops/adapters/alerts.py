@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mlops.adapters import incidents
+from mlops.adapters import incidents, windows
 from mlops.adapters.mail.notify import notify_within
 from mlops.adapters.observe import kept
-from mlops.adapters.ports import read_ports
+from mlops.adapters.ports import LOOPBACK, read_ports
 from mlops.core.alert import Alert
 from mlops.errors import MonitorError
 
@@ -50,7 +50,12 @@ def hand_over(
     for found in reversed(waiting):
         for stage in found.body.to_notify():
             with engine.begin() as connection:
+                # Before the incident is read: `save` writes the whole row, and must not undo what
+                # a monitor wrote meanwhile.
+                windows.serialise(connection)
                 held = incidents.get(connection, project, found.id)
+                if stage not in held.body.to_notify():
+                    continue  # another process was first
                 if not incidents.silenced(connection, project, held.id, now_s=now_s):
                     new += notify_within(site, connection, alert(site, held, stage, reference))
                 body = replace(held.body, notified=(*held.body.notified, stage))
@@ -117,7 +122,7 @@ def _answers(incident: Incident, stage: Stage) -> tuple[str, str]:
     return {
         "promoted": (f"{decided} The incident closes once its windows are quiet.", "No."),
         "refused": (decided, "No, unless it happens again."),
-        "needs you": (decided, "Yes: read the decision, then send labels or run the train flow."),
+        "needs you": (decided, "Yes: see why, then send labels or run the train flow."),
     }[stage]
 
 
@@ -127,7 +132,7 @@ def _links(site: Site, incident: Incident) -> tuple[tuple[str, str], ...]:
         page = site.layout.windows / incident.body.windows[-1] / "report.html"
         found.append(("Evidently report of the newest window", page.absolute().as_uri()))
     port = read_ports(site.layout, site.settings).mlflow
-    ui = site.settings.mlflow_ui_url.rstrip("/") or f"http://{site.settings.host}:{port}"
+    ui = site.settings.mlflow_ui_url.rstrip("/") or f"http://{LOOPBACK}:{port}"
     address = f"{ui}/#/models/{incident.project}/versions/{incident.version}"
     found.append((f"Version {incident.version} in MLflow", address))
     return tuple(found)

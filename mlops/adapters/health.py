@@ -15,7 +15,7 @@ from packaging.requirements import Requirement
 
 from mlops.adapters.mail import smtp
 from mlops.adapters.parts import read_parts
-from mlops.adapters.ports import is_free, read_ports
+from mlops.adapters.ports import is_free, listens_on, read_ports
 from mlops.errors import MlopsError
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def _versions() -> Iterator[Finding]:
 def _ports(layout: Layout, settings: Settings) -> Iterator[Finding]:
     running = read_parts(layout) is not None
     for name, port in asdict(read_ports(layout, settings)).items():
-        free = is_free(port, settings.host)
+        free = is_free(port, listens_on(name, settings))
         if free or running:
             text = f"{port} {'free' if free else 'in use by mlops up'}"
             yield Finding(f"port {name}", "ok", text)
@@ -153,16 +153,16 @@ def _mail(settings: Settings) -> Finding:
 def _payloads(settings: Settings) -> Finding:
     if settings.payloads == "keep":
         return Finding("payloads", "ok", "the prediction log keeps features")
-    text = "MLOPS_PAYLOADS=hash: retraining from production is off"
-    return Finding("payloads", "warn", text, "set MLOPS_PAYLOADS=keep to retrain on production")
+    text = "MLOPS_PAYLOADS=hash: no retraining on production, and drift alarms as unknown"
+    return Finding("payloads", "warn", text, "set MLOPS_PAYLOADS=keep")
 
 
 def _exposure(settings: Settings) -> Finding:
     if settings.host in ("127.0.0.1", "localhost", "::1"):
         return Finding("exposure", "ok", f"{settings.host}: this machine only")
     if settings.token.get_secret_value():
-        text = f"{settings.host}: Prefect and MLflow ask for no password there"
-        return Finding("exposure", "warn", text, "put a proxy with a login before them")
+        text = f"{settings.host}: only the scoring server listens there; the token travels in clear"
+        return Finding("exposure", "warn", text, "put a proxy with TLS before it")
     text = f"MLOPS_HOST={settings.host} without MLOPS_TOKEN: anybody may predict"
     return Finding("exposure", "fail", text, "set MLOPS_TOKEN, or MLOPS_HOST=127.0.0.1")
 

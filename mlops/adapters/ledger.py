@@ -20,11 +20,11 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import sqlalchemy as sa
-from filelock import FileLock, Timeout
 
+from mlops.adapters.sql import lock
 from mlops.adapters.sql.tables import ledger
 from mlops.core.canonical import to_json
-from mlops.errors import Busy, LedgerError
+from mlops.errors import LedgerError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -166,26 +166,9 @@ class Ledger:
         Raises:
             Busy: if somebody else holds it for two minutes.
         """
-        if self._engine.dialect.name == "sqlite":
-            path = f"{self._engine.url.database}.{self._project}.alias.lock"
-            try:
-                with FileLock(path, timeout=_WAIT_S):
-                    yield
-            except Timeout:
-                msg = f"{path}: another process has been moving aliases for {_WAIT_S} s; end it"
-                raise Busy(msg) from None
-            return
-        with self._engine.connect() as guard:
-            key = {"key": _lock_key(self._project, "alias")}
-            guard.execute(sa.text(f"SET lock_timeout = '{_WAIT_S}s'"))
-            guard.execute(sa.text("SELECT pg_advisory_lock(:key)"), key)
-            guard.commit()
-            try:
-                yield
-            finally:
-                guard.execute(sa.text("SELECT pg_advisory_unlock(:key)"), key)
-                guard.execute(sa.text("RESET lock_timeout"))
-                guard.commit()
+        key = _lock_key(self._project, "alias")
+        with lock.exclusive(self._engine, f"{self._project}.alias", key, wait_s=_WAIT_S):
+            yield
 
     @contextmanager
     def _writing(self) -> Iterator[sa.Connection]:

@@ -61,16 +61,16 @@ def observe(
         thresholds: of that version.
         earlier_s: durations of the windows before.
 
+    Returns:
+        What was seen. A window whose log lacks features is broken: what cannot be seen is not
+        healthy, and is judged all the same, so that later windows are.
+
     Raises:
-        MonitorError: if the log holds no features: what cannot be seen is not healthy.
+        MonitorError: if the thresholds are of other columns.
     """
     hidden = sum(row.features is None for row in rows)
     if hidden:
-        msg = (
-            f"window {cut.id}: {hidden} of {len(rows)} predictions have no features in the log, so "
-            "drift is unknown; set MLOPS_PAYLOADS=keep"
-        )
-        raise MonitorError(msg)
+        return _unseen(hidden, len(rows), thresholds, baseline)
     images, probabilities, wrong_size = _arrays(rows, baseline)
     fit = sound(probabilities)
     found = breaks(
@@ -95,6 +95,15 @@ def observe(
         thresholds, statistics(baseline.reference, seen), shifts(baseline.columns, seen), len(seen)
     )
     return Observation(replace(judged, rows=len(rows), breaks=found), seen, images[:_SHOWN])
+
+
+def _unseen(hidden: int, rows: int, thresholds: Thresholds, baseline: Baseline) -> Observation:
+    why = (
+        f"unknown: no features were kept of {hidden} of {rows} predictions, so drift cannot be "
+        "seen; set MLOPS_PAYLOADS=keep"
+    )
+    nothing = np.zeros((0, *baseline.shape), dtype=np.uint8)
+    return Observation(Verdict(rows, (), (why,), thresholds.calibrated), None, nothing)
 
 
 def shifts(reference: Columns, window: Columns) -> NDArray[np.float64]:

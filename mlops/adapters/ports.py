@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from mlops.layout import Layout
     from mlops.settings import Settings
 
+LOOPBACK = "127.0.0.1"
+
 _TRIES = 200
 _CONNECT_S = 0.2
 
@@ -34,6 +36,14 @@ def read_ports(layout: Layout, settings: Settings) -> Ports:
     return Ports(**{name: kept.get(name, port) for name, port in asked.items()})
 
 
+def listens_on(name: str, settings: Settings) -> str:
+    """Return the address that a server of `mlops up` listens on.
+
+    Prefect and MLflow ask nobody for a password: whatever MLOPS_HOST says, they stay on loopback.
+    """
+    return {"serve": settings.host, "metrics": settings.metrics_host}.get(name, LOOPBACK)
+
+
 def choose_ports(layout: Layout, settings: Settings) -> tuple[Ports, tuple[str, ...]]:
     """Keep the ports of last time where they are free, else take the next free ones; write them.
 
@@ -50,7 +60,7 @@ def choose_ports(layout: Layout, settings: Settings) -> tuple[Ports, tuple[str, 
         # A port named in the environment is a wish of today; otherwise last time's stays.
         explicit = asked != 0 and f"{name}_port" in settings.model_fields_set
         wished = asked if explicit or name not in kept else kept[name]
-        port = _free_from(wished, settings.host, set(chosen.values()))
+        port = _free_from(wished, listens_on(name, settings), set(chosen.values()))
         if port != wished and wished:
             moved.append(f"port {wished} ({name}) is taken by another program; using {port}")
         chosen[name] = port
@@ -58,7 +68,7 @@ def choose_ports(layout: Layout, settings: Settings) -> tuple[Ports, tuple[str, 
     return Ports(**chosen), tuple(moved)
 
 
-def is_free(port: int, host: str = "127.0.0.1") -> bool:
+def is_free(port: int, host: str = LOOPBACK) -> bool:
     """Return whether nothing listens on a port and we may."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.settimeout(_CONNECT_S)
@@ -110,4 +120,4 @@ def _kept(layout: Layout) -> dict[str, int]:
 
 def _reachable(host: str) -> str:
     """Return an address that a client can connect to: a wildcard is only for listening."""
-    return "127.0.0.1" if host in ("", "0.0.0.0") else host  # noqa: S104 - compared, not bound
+    return LOOPBACK if host in ("", "0.0.0.0") else host  # noqa: S104 - compared, not bound

@@ -26,21 +26,14 @@ def insert_batch(
 ) -> tuple[int, int]:
     """Insert predictions and labels in one transaction; what is there already stays as it is.
 
+    A label that repeats the newest one, or is older than it, changes nothing: so a spool may be
+    replayed and a client may repeat itself.
+
     Returns:
         How many predictions and how many labels were new.
     """
     with engine.begin() as connection:
         return _insert(connection, project, rows), _label(connection, project, given)
-
-
-def add_labels(engine: sa.Engine, project: str, given: Sequence[Label]) -> int:
-    """Append labels that say something new; return how many did.
-
-    A label that repeats the newest one, or is older than it, changes nothing: so a spool may be
-    replayed and a client may repeat itself.
-    """
-    with engine.begin() as connection:
-        return _label(connection, project, given)
 
 
 def find(engine: sa.Engine, project: str, prediction_id: str) -> Logged | Labelled | None:
@@ -56,24 +49,6 @@ def find(engine: sa.Engine, project: str, prediction_id: str) -> Logged | Labell
         newest = _newest(connection, project, [prediction_id]).get(prediction_id)
     logged = _logged(row)
     return logged if newest is None else Labelled(logged, newest, ())
-
-
-def rows_after(
-    engine: sa.Engine, project: str, version: str, first_seq: int, limit: int
-) -> list[Logged]:
-    """Return at most `limit` predictions of a version from `first_seq` (inclusive) on, in order."""
-    query = (
-        sa.select(predictions)
-        .where(
-            predictions.c.project == project,
-            predictions.c.version == version,
-            predictions.c.seq >= first_seq,
-        )
-        .order_by(predictions.c.seq)
-        .limit(limit)
-    )
-    with engine.connect() as connection:
-        return [_logged(row) for row in connection.execute(query)]
 
 
 def labelled(

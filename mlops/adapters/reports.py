@@ -69,7 +69,7 @@ def make_one(site: Site, engine: sa.Engine, window: Window) -> None:
 
 def _make(site: Site, window: Window) -> None:
     if not window.verdict.columns:
-        msg = f"window {window.id}: hardly a row is sound, so it has no page"
+        msg = f"window {window.id}: hardly a row is sound or known, so it has no page"
         raise MonitorError(msg)
     folder = site.layout.windows / window.id
     rows, _ = kept(folder)

@@ -90,6 +90,13 @@ def in_flight(connection: sa.Connection, project: str) -> Retrain | None:
     return _retrain(connection.execute(query).first())
 
 
+def running(connection: sa.Connection, project: str) -> Retrain | None:
+    """Return the retrain that runs now, never one that only waits; the newest if there are more."""
+    mine = (retrains.c.project == project) & (retrains.c.state == "running")
+    query = sa.select(retrains).where(mine).order_by(retrains.c.requested_s.desc()).limit(1)
+    return _retrain(connection.execute(query).first())
+
+
 def last(connection: sa.Connection, project: str, *, for_incident: bool = False) -> Retrain | None:
     """Return the retrain that was asked for last.
 

@@ -48,6 +48,8 @@ def show(*, origin: bool = False, json: bool = False) -> int:
 
 
 def _rows() -> list[tuple[str, str, str]]:
+    from dotenv import dotenv_values
+
     from mlops.layout import Layout, find_root
     from mlops.params.everything import Everything
     from mlops.params.load import load
@@ -60,10 +62,12 @@ def _rows() -> list[tuple[str, str, str]]:
         for section, values in params.model_dump().items()
         for key, value in values.items()
     ]
-    dotenv = layout.root / ".env"
-    written = dotenv.read_text(encoding="utf-8") if dotenv.is_file() else ""
+    # As pydantic-settings reads them: in any case, the environment over the file.
+    environment = {name.upper() for name in os.environ}
+    read = dotenv_values(layout.root / ".env", encoding="utf-8")
+    written = {name.upper() for name, value in read.items() if value is not None}
     for key in Settings.model_fields:
         name = f"MLOPS_{key.upper()}"
-        source = "environment" if name in os.environ else ".env" if name in written else "default"
+        source = "environment" if name in environment else ".env" if name in written else "default"
         rows.append((name, str(getattr(settings, key)), source))
     return rows

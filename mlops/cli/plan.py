@@ -7,6 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from mlops.adapters.parts import Part
+from mlops.adapters.ports import LOOPBACK
 from mlops.log import QUIET, prefect_environment
 from mlops.params.base import View
 from mlops.params.load import load
@@ -36,7 +37,7 @@ def plan(layout: Layout, settings: Settings, ports: Ports) -> tuple[Part, ...]:
     """
     shared = environment(layout, settings, ports)
     return (
-        *(() if settings.prefect_api_url else (_prefect(settings, ports, shared),)),
+        *(() if settings.prefect_api_url else (_prefect(ports, shared),)),
         *_workers(layout, settings, shared),
         *(() if _elsewhere(settings) else (_mlflow(layout, settings, ports, shared),)),
         _serve(settings, ports, shared, () if _elsewhere(settings) else ("mlflow",)),
@@ -46,13 +47,13 @@ def plan(layout: Layout, settings: Settings, ports: Ports) -> tuple[Part, ...]:
 
 def environment(layout: Layout, settings: Settings, ports: Ports) -> dict[str, str]:
     """Return the variables that every part, and every command beside them, has in common."""
-    api = settings.prefect_api_url or f"{_address(settings, ports.prefect)}/api"
+    api = settings.prefect_api_url or f"{_local(ports.prefect)}/api"
     return {
         **{name: os.environ.get(name, value) for name, value in QUIET.items()},
         **prefect_environment(layout, api),
         "MLOPS_ROOT": str(layout.root),
         "MLOPS_PREFECT_API_URL": api,
-        "MLOPS_MLFLOW_UI_URL": settings.mlflow_ui_url or _address(settings, ports.mlflow),
+        "MLOPS_MLFLOW_UI_URL": settings.mlflow_ui_url or _local(ports.mlflow),
         "MLOPS_SERVE_PORT": str(ports.serve),
         "MLOPS_METRICS_PORT": str(ports.metrics),
         "MLOPS_MLFLOW_PORT": str(ports.mlflow),
@@ -60,16 +61,17 @@ def environment(layout: Layout, settings: Settings, ports: Ports) -> dict[str, s
     }
 
 
-def _prefect(settings: Settings, ports: Ports, shared: dict[str, str]) -> Part:
-    address = _address(settings, ports.prefect)
+def _prefect(ports: Ports, shared: dict[str, str]) -> Part:
+    address = _local(ports.prefect)
     command = (*_PYTHON, "prefect", "server", "start")
     extra = {
-        "PREFECT_SERVER_API_HOST": settings.host,
+        # Never MLOPS_HOST: whoever reaches this server may start what the worker runs.
+        "PREFECT_SERVER_API_HOST": LOOPBACK,
         "PREFECT_SERVER_API_PORT": str(ports.prefect),
         "PREFECT_SERVER_LOGGING_LEVEL": "WARNING",
         # Prefect's defaults let any web page that the user visits talk to the server.
         "PREFECT_SERVER_API_CSRF_PROTECTION_ENABLED": "true",
-        "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": ",".join(_origins(settings, ports.prefect)),
+        "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": ",".join(_origins(ports.prefect)),
         "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
     }
     return Part("prefect", command, shared | extra, f"{address}/api/health", address)
@@ -93,8 +95,7 @@ def _workers(layout: Layout, settings: Settings, shared: dict[str, str]) -> tupl
 
 
 def _mlflow(layout: Layout, settings: Settings, ports: Ports, shared: dict[str, str]) -> Part:
-    address = _address(settings, ports.mlflow)
-    origins = _origins(settings, ports.mlflow)
+    address, origins = _local(ports.mlflow), _origins(ports.mlflow)
     command = (*_PYTHON, "mlflow", "server", "--workers", "1")
     artifacts = settings.mlflow_artifacts or str(layout.mlartifacts)
     extra = {
@@ -102,7 +103,7 @@ def _mlflow(layout: Layout, settings: Settings, ports: Ports, shared: dict[str, 
         "MLFLOW_BACKEND_STORE_URI": settings.tracking(layout),
         "MLFLOW_DEFAULT_ARTIFACT_ROOT": artifacts,
         "MLFLOW_ARTIFACTS_DESTINATION": artifacts,
-        "MLFLOW_HOST": settings.host,
+        "MLFLOW_HOST": LOOPBACK,  # likewise: it has no password, and moves aliases
         "MLFLOW_PORT": str(ports.mlflow),
         "MLFLOW_SERVER_ALLOWED_HOSTS": ",".join(o.removeprefix("http://") for o in origins),
         "MLFLOW_SERVER_CORS_ALLOWED_ORIGINS": ",".join(origins),
@@ -124,11 +125,13 @@ def _elsewhere(settings: Settings) -> bool:
 
 def _address(settings: Settings, port: int) -> str:
     """Return where a person or a probe reaches a port: a wildcard is only for listening."""
-    host = "127.0.0.1" if settings.host in ("", "0.0.0.0", "::") else settings.host  # noqa: S104 - compared, not bound
+    host = LOOPBACK if settings.host in ("", "0.0.0.0", "::") else settings.host  # noqa: S104 - compared, not bound
     return f"http://{host}:{port}"
 
 
-def _origins(settings: Settings, port: int) -> list[str]:
-    return sorted(
-        {_address(settings, port), f"http://127.0.0.1:{port}", f"http://localhost:{port}"}
-    )
+def _local(port: int) -> str:
+    return f"http://{LOOPBACK}:{port}"
+
+
+def _origins(port: int) -> list[str]:
+    return [_local(port), f"http://localhost:{port}"]

@@ -155,4 +155,9 @@ def rollback(*, to: str = "", json: bool = False) -> int:
         to: Version to go back to; the previous champion if left out.
         json: Print the report as JSON.
     """
+    from mlops.errors import UsageError
+
+    if to and not (to.isascii() and to.isdigit() and len(to) < 10):
+        msg = f"--to {to[:40]!r} is no version number; look with: mlops history"
+        raise UsageError(msg)
     return _run("rollback", json=json, options=frozenset({f"to={to}"} if to else ()))

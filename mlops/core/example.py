@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 Side = Literal["train", "validation", "test"]
 
+_RESERVE_SALT = "reserve:1"
+
 
 @dataclass(frozen=True)
 class ImageSchema:
@@ -81,6 +83,9 @@ def side(split_key: str, *, salt: str, validation: float, test: float) -> Side:
     return "validation" if at < test + validation else "train"
 
 
-def reserved(split_key: str, *, salt: str, share: float) -> bool:
-    """Say whether a key is kept out of the base snapshot, as traffic for demo and simulate."""
-    return position(split_key, f"reserve:{salt}") < share
+def reserved(split_key: str, *, share: float) -> bool:
+    """Say whether a key is kept out of the base snapshot, as traffic for demo and simulate.
+
+    The salt is fixed and none of the split's: what is reserved does not depend on the sides.
+    """
+    return position(split_key, _RESERVE_SALT) < share

@@ -8,9 +8,12 @@ that neither was fitted on, and δ the declared margin:
 - `inconclusive` otherwise, saying how many more labels would settle it.
 
 The null hypothesis is the margin's boundary, each bound is one-sided at level alpha, and all
-parts must pass at once, so that the chance of promoting a candidate at the boundary is at most
-alpha (intersection-union: R. L. Berger, J. C. Hsu 1996, Statistical Science 11). For δ = 0
-McNemar's mid-p test (McNemar 1947; Fagerland et al. 2013) must agree with Tango's interval (1998).
+parts must pass at once, so that one look at the rows promotes a candidate at the boundary with
+probability alpha at most, as far as the bounds keep their nominal level (intersection-union: R. L.
+Berger, J. C. Hsu 1996, Statistical Science 11). Further looks are not paid for: each judgement of
+the same candidate, after new labels or with `--again`, and each further candidate judged on the
+same rows has its own chance of alpha. For δ = 0 McNemar's mid-p test (McNemar 1947; Fagerland et
+al. 2013) must agree with Tango's interval (1998).
 """
 
 from __future__ import annotations

@@ -100,16 +100,12 @@ def floors(rows: Paired, rules: Rules) -> tuple[tuple[Check, ...], tuple[Metric,
         measure = FLOORS.get(name)
         if measure is None:
             words = f"gate.floors.{name} is no known metric; known: {', '.join(FLOORS)}"
-            checks.append(
-                Check(f"floor {label}", passed=False, value=None, limit=limit, words=words)
-            )
+            checks.append(_below(label, limit, words))
             continue
         value = measure(rows.label, _candidate(rows))
         if math.isnan(value):
             words = f"{label} on base test rows could not be computed: one class stands alone"
-            checks.append(
-                Check(f"floor {label}", passed=False, value=None, limit=limit, words=words)
-            )
+            checks.append(_below(label, limit, words))
             continue
         words = f"{label} on base test rows {value:.3f}; floor {limit:.3f}"
         checks.append(Check(f"floor {label}", value >= limit, value, limit, words))

@@ -129,6 +129,24 @@ def markdown(decision: Decision, plots: tuple[tuple[str, str], ...] = ()) -> str
     return "\n\n".join(part for part in [*parts, _hashes(decision)] if part) + "\n"
 
 
+def comparison(decision: Decision) -> list[dict[str, str]]:
+    """Return champion against candidate as rows of a table, one per metric.
+
+    The interval is of candidate minus champion, each end a one-sided bound; `–` stands for none.
+    """
+    return [
+        {
+            "metric": metric.name,
+            "champion": _figure(metric.champion),
+            "candidate": _figure(metric.candidate),
+            "interval": "–"
+            if metric.lower is None and metric.upper is None
+            else f"{_figure(metric.lower)} to {_figure(metric.upper)}",
+        }
+        for metric in decision.verdict.metrics
+    ]
+
+
 def _metrics(decision: Decision) -> str:
     rows = [_metric_row(metric) for metric in decision.verdict.metrics]
     if not rows:
@@ -141,8 +159,11 @@ def _metrics(decision: Decision) -> str:
 
 def _metric_row(metric: Metric) -> str:
     cells = (metric.candidate, metric.champion, metric.lower, metric.upper)
-    shown = ["–" if cell is None else f"{cell:.4f}".replace("-", "−") for cell in cells]
-    return f"| {metric.name} | {' | '.join(shown)} |"
+    return f"| {metric.name} | {' | '.join(map(_figure, cells))} |"
+
+
+def _figure(value: float | None) -> str:
+    return "–" if value is None else f"{value:.4f}".replace("-", "−")
 
 
 def _checks(decision: Decision) -> str:

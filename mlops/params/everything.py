@@ -7,6 +7,7 @@ from mlops.params.checks import ChecksSection
 from mlops.params.data import DataSection
 from mlops.params.evaluate import EvaluateSection
 from mlops.params.gate import GateSection
+from mlops.params.holdout import HoldoutSection
 from mlops.params.model import ModelSection
 from mlops.params.monitoring import MonitoringSection
 from mlops.params.project import ProjectSection
@@ -23,6 +24,7 @@ class Everything(View):
     data: DataSection
     checks: ChecksSection
     split: SplitSection
+    holdout: HoldoutSection
     model: ModelSection
     tune: TuneSection
     train: TrainSection
@@ -35,13 +37,14 @@ class Everything(View):
 def advice(params: Everything) -> list[str]:
     """Return one line for every pair of values that are each valid and together make no sense."""
     found = []
-    expected = params.trigger.min_new_labels * params.split.test * params.split.recent_share
+    reaching = params.split.test * params.holdout.recent_share
+    expected = params.trigger.min_new_labels * reaching
     if expected < params.gate.min_rows:
         found.append(
             f"trigger.min_new_labels = {params.trigger.min_new_labels}: of so many labels about "
             f"{expected:.0f} reach the gate, which wants gate.min_rows = {params.gate.min_rows}; "
             f"the first retrain would end inconclusive. Raise the former to "
-            f"{params.gate.min_rows / (params.split.test * params.split.recent_share):.0f}"
+            f"{params.gate.min_rows / reaching:.0f}"
         )
     if params.monitoring.min_rows > params.monitoring.window_rows:
         found.append(

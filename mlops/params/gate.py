@@ -7,6 +7,17 @@ from pydantic import Field
 from mlops.params.base import Section
 
 
+class Floors(Section):
+    """Lowest value of each metric of the candidate on its test rows; all three are required."""
+
+    accuracy: float = Field(ge=0.0, le=1.0)
+    """Share of rows predicted right."""
+    balanced_accuracy: float = Field(ge=0.0, le=1.0)
+    """Mean recall of the classes."""
+    roc_auc: float = Field(ge=0.0, le=1.0)
+    """Area under the ROC curve, mean of one class against the rest."""
+
+
 class GateSection(Section):
     """What a candidate must show to replace the champion (step `promote`)."""
 
@@ -26,9 +37,8 @@ class GateSection(Section):
     """Guardrail: how much accuracy the candidate may lose on the base test rows."""
     log_loss_margin: float = Field(gt=0.0)
     """Guardrail: how much the log loss on recent rows may rise, in nats."""
-    floors: dict[str, float]
-    """Guardrail and the bootstrap rule: lowest value of each metric of the candidate on its
-    test rows (`accuracy`, `balanced_accuracy`, `roc_auc`)."""
+    floors: Floors
+    """Guardrail and the bootstrap rule: what the candidate must reach on its test rows."""
     max_latency_ms: float = Field(gt=0.0)
     """Guardrail: most milliseconds for one row in ONNX Runtime, one thread, 95th percentile."""
     min_slice_rows: int = Field(ge=1)

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 MAX_BYTES = 1 << 16  # the template has 4 KiB; a full file of this size is read within a second
 MAX_DEPTH = 8
 SECTIONS = (
-    "project", "data", "checks", "split", "model", "tune", "train", "evaluate", "gate",
-    "monitoring", "trigger",
+    "project", "data", "checks", "split", "holdout", "model", "tune", "train", "evaluate",
+    "gate", "monitoring", "trigger",
 )  # fmt: skip
 """Every top-level key that may stand in the file."""
 

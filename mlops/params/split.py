@@ -8,7 +8,7 @@ from mlops.params.base import Section
 
 
 class SplitSection(Section):
-    """How rows are divided (steps `ingest`, `prepare`)."""
+    """How rows are divided (steps `validate`, `prepare`)."""
 
     validation: float = Field(gt=0.0, lt=1.0)
     """Share of split keys used for early stopping and tuning."""
@@ -16,14 +16,6 @@ class SplitSection(Section):
     """Share of split keys that no model is ever fitted or tuned on."""
     salt: str = Field(min_length=1)
     """Changing it deals all rows anew: every earlier model then lacks evidence at the gate."""
-    recent_share: float = Field(gt=0.0, lt=1.0)
-    """Share of the production rows, the newest, kept from training so that the gate has
-    labelled rows later than everything the candidate was fitted on."""
-    gap_s: float = Field(ge=0.0)
-    """Seconds between the last trained production row and the first row the gate may use;
-    raise it to the time over which your rows resemble each other."""
-    reference_rows: int = Field(ge=50)
-    """At most so many held-out rows as the reference for drift, the newest first."""
 
     @model_validator(mode="after")
     def _leave_rows_to_train_on(self) -> SplitSection:

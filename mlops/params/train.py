@@ -14,11 +14,7 @@ class TrainSection(Section):
     """Most epochs."""
     patience: int = Field(ge=1)
     """Epochs without a better validation loss after which training stops."""
-    batch_size: int = Field(ge=2)
-    """Rows per optimiser step (also of a trial)."""
     seed: int = Field(ge=0)
     """Seed of weights and order."""
-    augment: bool
-    """Whether training images are shifted, rotated and dimmed a little."""
     parity: float = Field(gt=0.0)
     """Largest difference in probability allowed between the trained and the exported model."""

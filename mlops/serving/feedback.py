@@ -2,8 +2,9 @@
 
 Feedback goes through the same spool as predictions and is answered once it is on disk, so it works
 while the database is away and for predictions that have not reached it yet. `label_source` says
-how the row was chosen for labelling; without it `user` is assumed, because only the caller can
-know that rows were drawn at random, and measured accuracy counts on it.
+how the row was chosen for labelling; without it `user` is assumed. Labels from `user` and `random`
+measure accuracy and reach the gate; those from `active` do not, since their rows were chosen for
+being hard: they only train.
 """
 
 from __future__ import annotations
@@ -91,7 +92,7 @@ async def feedback(app: App, scope: Scope, receive: Receive) -> Reply:
         raise _full()
     try:
         await asyncio.wait_for(asyncio.wrap_future(synced), _SYNC_S)
-    except TimeoutError:
+    except OSError:  # of the log, or that it took too long: a TimeoutError is one too
         raise _full() from None
     return as_json({"accepted": len(labels)})
 
@@ -102,7 +103,7 @@ async def prediction(app: App, identity: str) -> Reply:
     Raises:
         Refused: 404 for an unknown id, 503 while the database is away.
     """
-    if not identity.isascii() or not 0 < len(identity) <= _MAX_ID:
+    if not _possible(identity):
         raise _unknown()
     found = await app.lookup.find(identity)
     if found is None:
@@ -138,11 +139,16 @@ def _label(item: dict[str, Any], classes: Sequence[str], at_s: float) -> Label:
         raise invalid(f"must hold prediction_id, label and perhaps label_source ({LABEL_SOURCES})")
     if not isinstance(identity, str):
         raise invalid("must be text", field="prediction_id")
-    if not identity.isascii() or not 0 < len(identity) <= _MAX_ID or "\0" in identity:
+    if not _possible(identity):
         raise _unknown()
     if source not in LABEL_SOURCES:
         raise invalid(f"must be one of {', '.join(LABEL_SOURCES)}", field="label_source")
     return Label(identity, _index(item["label"], classes), source, at_s)
+
+
+def _possible(identity: str) -> bool:
+    """Say whether an id may be looked up; Postgres takes no text with a NUL."""
+    return identity.isascii() and 0 < len(identity) <= _MAX_ID and "\0" not in identity
 
 
 def _index(label: Any, classes: Sequence[str]) -> int:

@@ -116,23 +116,45 @@ class PredictionLog:
             self._wake.clear()
             self._full.clear()
             while self._queue:
-                self._write(*self._next())
+                self._write(self._next())
             metrics.LOG_QUEUED.set(self._rows)
 
-    def _next(self) -> tuple[list[Prediction | Label], list[Future[None]]]:
-        records: list[Prediction | Label] = []
-        waiting: list[Future[None]] = []
-        while self._queue and len(records) < _SEGMENT_RECORDS:
-            item = self._queue.popleft()
-            if isinstance(item, _Given):
-                records += item.labels
-                waiting.append(item.synced)
-            else:
-                records += _cut(item, keep=self._keep)
-        return records, waiting
+    def _next(self) -> list[Answered | _Given]:
+        items: list[Answered | _Given] = []
+        rows = 0
+        while self._queue and rows < _SEGMENT_RECORDS:
+            items.append(self._queue.popleft())
+            rows += _rows(items[-1])
+        return items
 
-    def _write(self, records: list[Prediction | Label], waiting: list[Future[None]]) -> None:
-        """Write one segment, trying again until the disk takes it or the process stops."""
+    def _write(self, items: list[Answered | _Given]) -> None:
+        """Write one segment; whatever goes wrong with it is counted, and the next one follows."""
+        rows = sum(_rows(item) for item in items)
+        problem: Exception | None = None
+        try:
+            self._store(self._records(items))
+        except Exception as error:  # noqa: BLE001 - without this thread nothing is logged again
+            metrics.LOG_DROPPED.inc(rows)
+            structlog.get_logger().exception("segment lost", folder=str(self._folder), rows=rows)
+            problem = error
+        for item in items:
+            if isinstance(item, _Given):
+                _settle(item.synced, problem)
+        with self._guard:
+            self._rows -= rows
+
+    def _records(self, items: list[Answered | _Given]) -> list[Prediction | Label]:
+        records: list[Prediction | Label] = []
+        for item in items:
+            records += item.labels if isinstance(item, _Given) else _cut(item, keep=self._keep)
+        return records
+
+    def _store(self, records: list[Prediction | Label]) -> None:
+        """Write records, trying again until the disk takes them.
+
+        Raises:
+            OSError: if the process stops before it does.
+        """
         while True:
             try:
                 spool.write(self._folder, records)
@@ -141,14 +163,23 @@ class PredictionLog:
                 structlog.get_logger().error("spool", folder=str(self._folder), why=str(error))
                 metrics.LOG_QUEUED.set(self._rows)
                 if self._stop.wait(_RETRY_S):
-                    metrics.LOG_DROPPED.inc(len(records))
-                    break
+                    raise
                 continue
-            for future in waiting:
-                future.set_result(None)
-            break
-        with self._guard:
-            self._rows -= len(records)
+            return
+
+
+def _rows(item: Answered | _Given) -> int:
+    return len(item.labels) if isinstance(item, _Given) else len(item.ids)
+
+
+def _settle(synced: Future[None], problem: Exception | None) -> None:
+    """Answer who waits for a sync; a future cancelled by a caller's timeout takes no answer."""
+    if not synced.set_running_or_notify_cancel():
+        return
+    if problem is None:
+        synced.set_result(None)
+    else:
+        synced.set_exception(OSError(f"not stored: {problem}"))
 
 
 def _cut(answered: Answered, *, keep: bool) -> list[Prediction]:

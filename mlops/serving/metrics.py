@@ -24,7 +24,9 @@ LOAD_FAILURES = Counter("mlops_model_load_failures", "Pointers that a worker cou
 LOG_QUEUED = Gauge(
     "mlops_log_queued_rows", "Rows not yet in the spool", multiprocess_mode="livesum"
 )
-LOG_DROPPED = Counter("mlops_log_dropped_rows", "Rows lost because the queue was full")
+LOG_DROPPED = Counter(
+    "mlops_log_dropped_rows", "Rows lost: the queue was full, or a write failed for good"
+)
 SPOOL_ERRORS = Counter("mlops_spool_errors", "Failed writes of spool segments")
 SPOOL_SEGMENTS = Gauge(
     "mlops_spool_segments", "Segments waiting for the database", multiprocess_mode="livemostrecent"

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import TYPE_CHECKING, Literal
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from mlops.adapters import incidents, retrains, windows
 from mlops.adapters.alerts import hand_over
+from mlops.adapters.history import last_decision
 from mlops.adapters.sql.engine import database
-from mlops.core.canonical import from_json
-from mlops.core.decision import Decision
 from mlops.core.wording import done, real
 from mlops.errors import UsageError
 from mlops.params.base import View
@@ -20,13 +19,28 @@ if TYPE_CHECKING:
     import sqlalchemy as sa
 
     from mlops.adapters.retrains import Retrain
+    from mlops.core.alert import Stage
+    from mlops.core.decision import Decision
     from mlops.site import Site
 
-_STAGES: dict[str, Literal["promoted", "refused", "needs you"]] = {
+_STAGES: dict[str, Stage] = {
     "promote": "promoted",
     "reject": "refused",
     "inconclusive": "needs you",
 }
+
+
+_MOST = 300  # characters of a failure in a mail
+
+
+@dataclass(frozen=True)
+class _News:
+    """What an incident's thread is to hear: at which stage, in a clause and in sentences."""
+
+    incident: str | None
+    stage: Stage
+    words: str
+    answer: str
 
 
 class AnnounceParams(View):
@@ -36,64 +50,72 @@ class AnnounceParams(View):
 
 
 def announce(params: AnnounceParams, site: Site) -> Report:
-    """Record the newest decision as the outcome of the retrain in flight, and mail its incident.
+    """Record how the retrain in flight ended, by decision or by failure, and mail its incident.
 
-    Run again, it changes nothing: a retrain ends once, a stage is mailed once.
+    The option `failure=WORDS` says that the run failed and why. Run again, it changes nothing: a
+    retrain ends once, a stage is mailed once.
     """
     name, now_s = params.project.name, site.now.timestamp()
-    decision = _newest(site)
-    if decision is None:
+    decision, failure = last_decision(site, name), site.option("failure")
+    if decision is None and not failure:
         return Report("nothing was decided yet")
     with database(site) as engine:
         with engine.begin() as connection:
             windows.serialise(connection)
             ended = _end(connection, name, decision, now_s)
-            incident = decision.incident or (ended.incident if ended else None)
-            told = bool(incident) and _tell(connection, name, str(incident), decision, now_s)
+            said = [_decided(decision, ended)] if decision else []
+            said += [_failed(ended, failure)] if ended and ended.outcome == "failed" else []
+            told = [_tell(connection, name, news, now_s) for news in said]
         mails = hand_over(site, engine, name)
+    summary = said[-1].words if said else "no retrain is in flight"
     return Report(
-        summary=done(decision) + ("" if told else "; nobody new to tell"),
+        summary=summary + ("" if any(told) else "; nobody new to tell"),
         facts={
-            "decision": decision.id, "outcome": decision.verdict.outcome, "incident": incident,
+            "decision": decision.id if decision else None,
+            "outcome": decision.verdict.outcome if decision else None,
+            "incident": said[-1].incident if said else None,
             "retrain": ended.id if ended else None, "mails": mails,
         },
     )  # fmt: skip
 
 
-def _newest(site: Site) -> Decision | None:
-    files = site.layout.decisions.glob("*/decision.json")
-    found = [from_json(Decision, path.read_text(encoding="utf-8")) for path in files]
-    return max(found, key=lambda decision: decision.at_s, default=None)
-
-
 def _end(
-    connection: sa.Connection, project: str, decision: Decision, now_s: float
+    connection: sa.Connection, project: str, decision: Decision | None, now_s: float
 ) -> Retrain | None:
-    """End the retrain in flight, if the decision or this very run is its end."""
+    """End the retrain in flight, if the decision or this very run is its end; return it, ended."""
     flying = retrains.in_flight(connection, project)
     if flying is None:
         return None
-    newer = decision.at_s >= flying.requested_s
+    newer = decision is not None and decision.at_s >= flying.requested_s
     if not newer and flying.state != "running":
         return None  # it waits in a queue: this run was another one
-    # A run that came to no decision of its own, because its candidate was decided before.
-    outcome = decision.verdict.outcome if newer else "failed"
+    # Failed, too, is a run that came to no decision of its own.
+    outcome = decision.verdict.outcome if decision and newer else "failed"
     retrains.end(connection, flying.id, outcome=outcome, now_s=now_s)
-    return flying if newer else None
+    return replace(flying, state="ended", ended_s=now_s, outcome=outcome)
 
 
-def _tell(
-    connection: sa.Connection, project: str, incident: str, decision: Decision, now_s: float
-) -> bool:
-    """Note the mail of a decision as due; False if the incident is unknown or was told."""
+def _decided(decision: Decision, ended: Retrain | None) -> _News:
+    its = ended.incident if ended and ended.outcome != "failed" else None
+    words = done(decision)
+    answer = f"{words[:1].upper()}{words[1:]}. {real(decision)}."
+    return _News(decision.incident or its, _STAGES[decision.verdict.outcome], words, answer)
+
+
+def _failed(ended: Retrain, failure: str) -> _News:
+    why = failure or "it came to no decision of its own: its candidate was decided before"
+    words = f"retrain {ended.id} failed: {' '.join(why.split()).rstrip('.')[:_MOST]}"
+    return _News(ended.incident, "needs you", words, f"{words[:1].upper()}{words[1:]}.")
+
+
+def _tell(connection: sa.Connection, project: str, news: _News, now_s: float) -> bool:
+    """Note a mail as due; False if there is no such incident or it was told."""
     try:
-        held = incidents.get(connection, project, incident)
+        held = incidents.get(connection, project, news.incident or "")
     except UsageError:
         return False
-    stage = _STAGES[decision.verdict.outcome]
-    if stage in held.body.due:
+    if news.stage in held.body.due:
         return False
-    answer = f"{done(decision)[:1].upper()}{done(decision)[1:]}. {real(decision)}."
-    body = replace(held.body, answer=answer, due=(*held.body.due, stage))
+    body = replace(held.body, answer=news.answer, due=(*held.body.due, news.stage))
     incidents.save(connection, replace(held, body=body, updated_s=now_s))
     return True

@@ -17,7 +17,6 @@ from mlops.core.grouping import near_duplicate_keys, split_keys
 from mlops.errors import DataError
 from mlops.params.base import View
 from mlops.params.data import DataSection
-from mlops.params.split import SplitSection
 from mlops.site import Report, Site
 
 if TYPE_CHECKING:
@@ -28,12 +27,24 @@ if TYPE_CHECKING:
 _log = structlog.get_logger()
 _US = 1_000_000
 
+# `collect` writes a shard that it claimed anew when it is missing: deleting alone mends nothing.
+_OTHER_SOURCE = (
+    "set data.source back, or move them away and give the new source another project.name"
+)
+_DAMAGED = (
+    "restore its shard from a copy, or delete it and run: mlops collect, which writes it anew "
+    "from the prediction log while that holds its features"
+)
+_ODD_LABEL = (
+    "send the right one by POST /feedback and run: mlops collect (the newest label wins); or, if "
+    f"these rows belong to another source: {_OTHER_SOURCE}"
+)
+
 
 class IngestParams(View):
     """What `ingest` may see."""
 
     data: DataSection
-    split: SplitSection
 
 
 @dataclass(frozen=True)
@@ -48,9 +59,9 @@ class _Merged:
 def ingest(params: IngestParams, site: Site) -> Report:
     """Write the snapshot: `schema.json`, `ingest.json` and Parquet shards.
 
-    Base examples whose key is reserved are left out. An example that comes twice is kept once,
-    base rows first; the newest label wins: a later production shard's over an earlier one's,
-    and over the source's.
+    Base examples whose key is reserved are left out. An example that comes twice is kept once, as
+    it first came, so that its side and its time stay; the newest label wins: a later production
+    shard's over an earlier one's, and over the source's.
 
     Raises:
         ParamsError: if the source is unknown.
@@ -87,11 +98,7 @@ def _base_table(examples: base.Examples, params: IngestParams) -> tuple[pa.Table
     groups = near_duplicate_keys(examples.images)
     keys = split_keys(examples.entities, groups)
     share = params.data.reserve
-    kept = [
-        row
-        for row, key in enumerate(keys)
-        if not reserved(key, salt=params.split.salt, share=share)
-    ]
+    kept = [row for row, key in enumerate(keys) if not reserved(key, share=share)]
     if not kept:
         msg = f"params.yaml: data.reserve = {share} leaves none of {len(keys)} rows; lower it"
         raise DataError(msg)
@@ -122,16 +129,18 @@ def _production_table(folder: Path, schema: ImageSchema) -> pa.Table:
     try:
         images = snapshot.images(table, schema)
     except DataError as error:
-        msg = f"{folder}: {error}; these rows belong to another source: move them away"
+        msg = f"{folder}: {error}; these rows belong to another source: {_OTHER_SOURCE}"
         raise DataError(msg) from None
     ids, labels = table.column("example_id").to_pylist(), table.column("label").to_pylist()
-    for name, actual, label in zip(ids, example_ids(images), labels, strict=True):
+    for name, actual in zip(ids, example_ids(images), strict=True):
         if name != actual:
             msg = f"{folder}: example {name} is damaged: its bytes hash to {actual}; "
-            raise DataError(msg + "restore the shard or delete it")
-        if label is not None and not 0 <= label < len(schema.classes):
+            raise DataError(msg + _DAMAGED)
+    newest = {name: label for name, label in zip(ids, labels, strict=True) if label is not None}
+    for name, label in newest.items():
+        if not 0 <= label < len(schema.classes):
             msg = f"{folder}: example {name} has the label {label}; labels are 0 to "
-            raise DataError(msg + f"{len(schema.classes) - 1}; correct or delete its shard")
+            raise DataError(msg + f"{len(schema.classes) - 1}; {_ODD_LABEL}")
     return table
 
 
@@ -147,8 +156,6 @@ def _merge(base_rows: pa.Table, production: pa.Table) -> _Merged:
             continue
         before = labels[label_of[name]]
         newer = row >= base_rows.num_rows
-        if newer and row_of[name] >= base_rows.num_rows and label is not None:
-            row_of[name] = row
         if label is not None and (newer or before is None):
             label_of[name] = row
         elif label is not None and label != before:

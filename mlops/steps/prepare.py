@@ -14,6 +14,7 @@ from mlops.core.grouping import split_keys
 from mlops.core.partition import SplitRows, partition
 from mlops.errors import DataError
 from mlops.params.base import View
+from mlops.params.holdout import HoldoutSection
 from mlops.params.split import SplitSection
 from mlops.site import Report, Site
 
@@ -29,6 +30,7 @@ class PrepareParams(View):
     """What `prepare` may see."""
 
     split: SplitSection
+    holdout: HoldoutSection
 
 
 def prepare(params: PrepareParams, site: Site) -> Report:
@@ -44,8 +46,8 @@ def prepare(params: PrepareParams, site: Site) -> Report:
             side=sides, labelled=rows.label >= 0, production=rows.production,
             observed_s=rows.observed_s, key=rows.key, active=rows.label_source == "active",
         ),
-        recent_share=params.split.recent_share, gap_s=params.split.gap_s,
-        reference_rows=params.split.reference_rows,
+        recent_share=params.holdout.recent_share, gap_s=params.holdout.gap_s,
+        reference_rows=params.holdout.reference_rows,
     )  # fmt: skip
     parts = {name: rows.take(getattr(dealt, name)) for name in _PARTS}
     for name in _NEEDED:

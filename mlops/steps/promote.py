@@ -25,8 +25,8 @@ from mlops.core.gate import judge
 from mlops.errors import EXIT_REFUSED, RegistryError, StepError
 from mlops.params.base import View
 from mlops.params.gate import GateSection
+from mlops.params.holdout import HoldoutSection
 from mlops.params.project import ProjectSection
-from mlops.params.split import SplitSection
 from mlops.site import Report
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class PromoteParams(View):
 
     project: ProjectSection
     gate: GateSection
-    split: SplitSection
+    holdout: HoldoutSection
 
 
 def promote(params: PromoteParams, site: Site) -> Report:
@@ -146,8 +146,8 @@ def _entrant(
 
 def _rules(params: PromoteParams) -> Rules:
     gate = params.gate.model_dump(exclude={"recent_days", "floors"})
-    floors = tuple(sorted(params.gate.floors.items()))
-    return Rules(**gate, floors=floors, gap_s=params.split.gap_s)
+    floors = tuple(sorted(params.gate.floors.model_dump().items()))
+    return Rules(**gate, floors=floors, gap_s=params.holdout.gap_s)
 
 
 def _key(ledger: Ledger, site: Site, *parts: str) -> str:

@@ -25,6 +25,7 @@ from mlops.errors import UnverifiedModel
 from mlops.params.base import View
 from mlops.params.data import DataSection
 from mlops.params.evaluate import EvaluateSection
+from mlops.params.holdout import HoldoutSection
 from mlops.params.model import ModelSection
 from mlops.params.monitoring import MonitoringSection
 from mlops.params.project import ProjectSection
@@ -49,6 +50,7 @@ class RegisterParams(View):
     monitoring: MonitoringSection
     data: DataSection
     split: SplitSection
+    holdout: HoldoutSection
     model: ModelSection
     tune: TuneSection
     train: TrainSection

@@ -49,8 +49,8 @@ def train(params: TrainParams, site: Site) -> Report:
     model = _model(params, site, best)
     section = params.train
     plan = lightning.Plan(
-        best, section.epochs, section.patience, section.batch_size, section.seed,
-        section.augment, site.settings.threads,
+        best, section.epochs, section.patience, params.model.batch_size, section.seed,
+        params.model.augment, site.settings.threads,
     )  # fmt: skip
     validation = _examples(layout.prepared / "validation.npz")
     fitted = lightning.fit(

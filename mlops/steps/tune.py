@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from mlops.params.base import View
 from mlops.params.model import ModelSection
-from mlops.params.train import TrainSection
 from mlops.params.tune import TuneSection
 from mlops.site import Report, Site
 
@@ -24,7 +23,6 @@ class TuneParams(View):
 
     model: ModelSection
     tune: TuneSection
-    train: TrainSection
 
 
 def tune(params: TuneParams, site: Site) -> Report:
@@ -104,25 +102,25 @@ class _Trainer:
         from mlops.core import learning, networks
 
         del number  # every trial has the same seed: they differ by their hyper-parameters only
-        tuned, trained = self._params.tune, self._params.train
+        tuned, shared = self._params.tune, self._params.model
         torch.manual_seed(tuned.seed)
         network = networks.build(
-            self._params.model.network, self._schema,
+            shared.network, self._schema,
             width_factor=chosen.width_factor, dropout=chosen.dropout,
         )  # fmt: skip
         model = networks.with_preprocessing(network, self._split["mean"], self._split["std"])
         model.to(self._device)
         images, labels = self._train
-        steps = tuned.epochs * learning.batch_count(len(labels), trained.batch_size)
+        steps = tuned.epochs * learning.batch_count(len(labels), shared.batch_size)
         optimizer = learning.optimiser(model, chosen)
         scheduler = learning.schedule(optimizer, steps)
         loss = float("nan")
         for epoch in range(tuned.epochs):
             order = learning.epoch_order(len(labels), tuned.seed, epoch)
-            batches = learning.batches(images, labels, order, trained.batch_size)
+            batches = learning.batches(images, labels, order, shared.batch_size)
             learning.train_epoch(
                 model, optimizer, scheduler, batches,
-                seed=(tuned.seed, epoch), augment=trained.augment,
+                seed=(tuned.seed, epoch), augment=shared.augment,
             )  # fmt: skip
             loss = learning.score(model, *self._validation).loss
             if tell(epoch + 1, loss) and epoch + 1 < tuned.epochs:

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from mlops.adapters.ledger import Ledger, Row
 from mlops.adapters.sql.engine import open_database
 from mlops.adapters.sql.tables import ledger as table
-from mlops.errors import LedgerError
+from mlops.errors import Busy, LedgerError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -182,3 +182,13 @@ def test_the_right_to_move_aliases_is_exclusive_and_dies_with_its_process(
         holder.wait(10)
         assert holder.stdout is not None
         holder.stdout.close()
+
+
+def test_a_right_held_too_long_is_busy_and_comes_free_again(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mlops.adapters.ledger._WAIT_S", 1)
+    with ledger.exclusive(), pytest.raises(Busy, match="another process"), ledger.exclusive():
+        pytest.fail("two hold it")
+    with ledger.exclusive():
+        assert ledger.append(move("a", None, "1")).number == 1

@@ -8,7 +8,7 @@ import pytest
 import sqlalchemy as sa
 
 from mlops.adapters import measured, windows
-from mlops.adapters.predictions import add_labels, insert_batch
+from mlops.adapters.predictions import insert_batch
 from mlops.adapters.sql.engine import open_database
 from mlops.core.alarm import ColumnVerdict, Verdict
 from mlops.core.prediction import Label, Prediction
@@ -141,8 +141,8 @@ def test_labels_that_come_late_fill_windows_in_backwards(
     given = [Label(name, int(n < 15), "random", 100.0 + n) for n, name in enumerate(ids[:20])]
     hard = [Label(name, 0, "active", 200.0) for name in ids[20:]]
     corrected = [Label(ids[19], 1, "random", 300.0)]
-    add_labels(engine, "digits", given + hard)
-    add_labels(engine, "digits", corrected)
+    insert_batch(engine, "digits", (), given + hard)
+    insert_batch(engine, "digits", (), corrected)
     with engine.connect() as connection:
         recent = windows.latest(connection, "digits", 9)
         assert measured.new_labels(connection, "digits", since_seq=0, since_s=0.0) == 40

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -8,6 +9,8 @@ import pytest
 
 from mlops.cli import main as cli
 from mlops.cli import step as step_verbs
+from mlops.params.everything import Everything
+from mlops.params.load import load
 from mlops.run import STEPS
 from tests.project import environment
 
@@ -114,6 +117,59 @@ def test_init_renames_the_clone_and_keeps_comments(root: Path) -> None:
     assert "  name: my-model" in text
     assert "# registered model" in text
     assert "source: fashion_mnist" in text
-    refused = mlops(root, "init", "My Model")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["My Model"], "init: name = 'My Model': String should match pattern"),
+        (["x  # c"], "init: name = 'x  # c'"),
+        (["x", "--source", "../y"], "init: source = '../y'"),
+    ],
+)
+def test_init_refuses_what_no_section_takes_and_writes_nothing(
+    root: Path, words: list[str], said: str
+) -> None:
+    before = (root / "params.yaml").read_text()
+    refused = mlops(root, "init", *words)
     assert refused.returncode == 2
-    assert (root / "params.yaml").read_text() == text
+    assert said in refused.stderr
+    assert len(refused.stderr.strip().splitlines()) == 1
+    assert (root / "params.yaml").read_text() == before
+
+
+def test_init_quotes_what_yaml_would_read_otherwise_and_can_be_repeated(root: Path) -> None:
+    for name, path in (("true", "my data # 1"), ("null", "3")):
+        done = mlops(root, "init", name, "--path", path)
+        assert done.returncode == 0, done.stderr
+        assert f"this clone is now {name};" in done.stdout
+        params = load(root / "params.yaml", Everything)
+        assert (params.project.name, params.data.path) == (name, path)
+
+
+def test_init_names_params_yaml_when_another_line_is_wrong(root: Path) -> None:
+    path = root / "params.yaml"
+    path.write_text(path.read_text().replace("trials: 6", "trials: six"))
+    refused = mlops(root, "init", "mine")
+    assert refused.returncode == 2
+    assert "params.yaml:" in refused.stderr
+    assert "tune.trials = 'six'" in refused.stderr
+    assert ".tmp" not in refused.stderr
+
+
+def test_the_origin_of_a_setting_is_the_line_that_sets_it(root: Path) -> None:
+    (root / ".env").write_text("# MLOPS_HOST=0.0.0.0\nMLOPS_MAIL_TO=MLOPS_TOKEN\nmlops_poll_s=3\n")
+    done = mlops(root, "config", "show", "--json")
+    assert done.returncode == 0, done.stderr
+    origins = {one["key"]: one["origin"] for one in json.loads(done.stdout)}
+    assert {origins[f"MLOPS_{key}"] for key in ("HOST", "TOKEN")} == {"default"}
+    assert {origins[f"MLOPS_{key}"] for key in ("MAIL_TO", "POLL_S")} == {".env"}
+
+
+@pytest.mark.parametrize("to", ["../x", "latest", "-1"])
+def test_a_rollback_to_no_version_is_refused_before_anything_is_made(root: Path, to: str) -> None:
+    before = sorted(root.rglob("*"))
+    refused = mlops(root, "rollback", f"--to={to}")
+    assert refused.returncode == 2
+    assert f"--to {to!r} is no version number" in refused.stderr
+    assert sorted(root.rglob("*")) == before

@@ -74,6 +74,19 @@ def test_only_this_machines_pages_may_talk_to_the_servers(site: Site) -> None:
     assert hosts == "127.0.0.1:4002,localhost:4002"
 
 
+@pytest.mark.parametrize("host", ["0.0.0.0", "10.1.2.3"])  # noqa: S104 - the case
+def test_what_asks_for_no_password_stays_on_loopback(site: Site, host: str) -> None:
+    parts = _plan(site, host=host, token=SecretStr("t"))
+    assert parts["prefect"].environment["PREFECT_SERVER_API_HOST"] == "127.0.0.1"
+    assert parts["mlflow"].environment["MLFLOW_HOST"] == "127.0.0.1"
+    assert parts["prefect"].url == "http://127.0.0.1:4001"
+    assert parts["mlflow"].url == "http://127.0.0.1:4002"
+    assert parts["worker"].environment["PREFECT_API_URL"] == "http://127.0.0.1:4001/api"
+    assert parts["worker"].environment["MLOPS_MLFLOW_UI_URL"] == "http://127.0.0.1:4002"
+    reached = "127.0.0.1" if host == "0.0.0.0" else host  # noqa: S104 - compared, not bound
+    assert parts["serve"].url == f"http://{reached}:4003"
+
+
 def test_heartbeat_is_what_the_automation_counts_on(site: Site) -> None:
     from flows.automations import HEARTBEAT_S
 

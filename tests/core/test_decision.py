@@ -78,6 +78,18 @@ def test_a_number_that_is_none_is_never_written() -> None:
         to_json(replace(DECISION, at_s=float("nan")))
 
 
+def test_the_comparison_has_a_row_per_metric() -> None:
+    alone = Metric("base roc auc", 0.99)
+    worse = Metric("base accuracy", 0.9, 0.91, -0.02, 0.01)
+    decision = with_outcome("promote", metrics=(*VERDICT.metrics, worse, alone))
+    assert [tuple(row.values()) for row in wording.comparison(decision)] == [
+        ("recent accuracy", "0.8800", "0.9000", "0.0010 to 0.0400"),
+        ("base accuracy", "0.9100", "0.9000", "−0.0200 to 0.0100"),
+        ("base roc auc", "–", "0.9900", "–"),
+    ]
+    assert list(wording.comparison(decision)[0]) == ["metric", "champion", "candidate", "interval"]
+
+
 @pytest.mark.parametrize(
     ("decision", "headline"),
     [

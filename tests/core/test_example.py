@@ -43,11 +43,11 @@ def test_growing_validation_moves_no_row_into_or_out_of_test(
     assert sides == {"test"} or "test" not in sides
 
 
-@given(keys, salts, st.floats(0.0, 1.0), st.floats(0.0, 1.0))
-def test_a_larger_reserve_holds_the_smaller_one(key: str, salt: str, a: float, b: float) -> None:
+@given(keys, st.floats(0.0, 1.0), st.floats(0.0, 1.0))
+def test_a_larger_reserve_holds_the_smaller_one(key: str, a: float, b: float) -> None:
     low, high = sorted((a, b))
-    if reserved(key, salt=salt, share=low):
-        assert reserved(key, salt=salt, share=high)
+    if reserved(key, share=low):
+        assert reserved(key, share=high)
 
 
 @given(keys)
@@ -57,7 +57,7 @@ def test_a_key_hash_fits_64_bits(key: str) -> None:
 
 def test_the_shares_are_met_and_the_reserve_is_independent_of_the_split() -> None:
     names = [f"row-{n}" for n in range(4000)]
-    held = [n for n in names if reserved(n, salt="1", share=0.35)]
+    held = [n for n in names if reserved(n, share=0.35)]
     assert len(held) / len(names) == pytest.approx(0.35, abs=0.03)
     sides = Counter(side(n, salt="1", validation=0.15, test=0.25) for n in held)
     assert sides["test"] / len(held) == pytest.approx(0.25, abs=0.04)

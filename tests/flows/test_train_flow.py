@@ -86,6 +86,7 @@ def test_one_task_per_step_then_everything_is_cached(cheap: Path, prefect_api: s
     assert calls == ["reconcile", *ORDER, "reconcile", *(n for n in ORDER if n not in STAGES)]
     assert [r.state for r in _retrains(cheap)] == ["ended", "ended"]
     assert [r.outcome for r in _retrains(cheap)] == ["promote", "promote"]
+    assert (cheap / "failure.txt").read_text() == ""
 
     _settled(_run(reason="forced", force=True), len(ORDER))
     assert (cheap / "calls.txt").read_text().split()[len(calls) :] == ["reconcile", *ORDER]
@@ -124,6 +125,7 @@ def test_a_failed_step_stops_the_loop_and_is_announced(cheap: Path, prefect_api:
     assert tasks[-1].state_name == "Completed"
     with pytest.raises(StepError, match="prepare: told to fail"):
         flow_run.state.result()
+    assert (cheap / "failure.txt").read_text() == "step prepare: prepare: told to fail"
     assert [(r.state, r.outcome) for r in _retrains(cheap)] == [("ended", "failed")]
 
 
@@ -153,6 +155,23 @@ def test_artifacts_stand_under_their_keys(cheap: Path, prefect_api: str) -> None
     }  # fmt: skip
     assert "# validate" in str(keys["digits-data-checks"].data)
     assert "/models/digits/versions/1" in str(keys["digits-links"].data)
+
+
+def test_what_only_waits_is_not_ended_with_a_killed_run(cheap: Path) -> None:
+    from flows.project import open_project
+    from flows.retraining import begin, finish
+    from flows.train import train
+
+    project = open_project()
+    first = begin(project, reason="first", incident=None)
+    _ask(cheap, "digits-7")
+    for hook in [*(train.on_crashed_hooks or []), *(train.on_cancellation_hooks or [])]:
+        hook(train, None, None)  # type: ignore[arg-type, call-arg, unused-ignore]
+    assert {r.id: r.state for r in _retrains(cheap)} == {
+        first: "ended", "digits-retrain-2": "requested",
+    }  # fmt: skip
+    assert not finish(project, first, "promote")
+    assert [r.outcome for r in _retrains(cheap)] == ["failed", None]
 
 
 def test_a_killed_run_frees_the_next(cheap: Path, prefect_api: str) -> None:

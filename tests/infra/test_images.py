@@ -53,6 +53,29 @@ def test_the_targets_that_compose_builds_run_without_rights() -> None:
             assert service["cap_drop"] == ["ALL"]
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("DVC_SITE_CACHE_DIR", "/tmp/dvc"),  # noqa: S108 - the container's own
+        ("USER", "mlops"),
+        ("LOGNAME", "mlops"),
+    ],
+)
+def test_dvc_runs_on_a_read_only_root_as_a_user_without_a_name(name: str, value: str) -> None:
+    base = DOCKERFILE.split(" AS base\n")[1].split("\nFROM ")[0]
+    assert re.search(rf"^\s+{name}={re.escape(value)} \\$", base, re.MULTILINE)
+    for service in SERVICES.values():
+        if "build" in service:
+            assert service["tmpfs"] == ["/tmp"]  # noqa: S108 - likewise
+
+
+def test_what_builds_the_project_is_pinned_with_hashes() -> None:
+    assert "--build-constraints requirements-dev.lock --editable ." in DOCKERFILE
+    lock = (REPOSITORY / "requirements-dev.lock").read_text()
+    for name in ("hatchling", "editables"):
+        assert re.search(rf"^{name}==\S+ \\\n\s+--hash=sha256:", lock, re.MULTILINE)
+
+
 @pytest.mark.parametrize(("name", "value"), QUIET.items())
 def test_the_images_are_as_quiet_as_the_command(name: str, value: str) -> None:
     assert re.search(rf"^\s+{name}={re.escape(value)}( \\)?$", DOCKERFILE, re.MULTILINE)

@@ -10,6 +10,7 @@ from mlops.params.base import View
 from mlops.params.data import DataSection
 from mlops.params.gate import GateSection
 from mlops.params.load import MAX_BYTES, load
+from mlops.params.model import ModelSection
 from mlops.params.monitoring import MonitoringSection
 from mlops.params.project import ProjectSection
 from mlops.params.split import SplitSection
@@ -27,6 +28,7 @@ class _View(View):
     project: ProjectSection
     data: DataSection
     split: SplitSection
+    model: ModelSection
     tune: TuneSection
     train: TrainSection
     gate: GateSection
@@ -64,13 +66,17 @@ CASES = [
     ("trials: 6", "trials: !!int x", "trials:", "tune.trials = 'x' is text, not a number"),
     ("trials: 6", "trials: " + "9" * 5000, "trials:", "tune.trials = '999"),
     ("trials: 6", "trials: -6", "trials:", "tune.trials = -6: write a value that is greater"),
-    ("augment: false", "augment: no", "augment:", "train.augment = 'no': write true or false"),
+    ("augment: false", "augment: no", "augment:", "model.augment = 'no': write true or false"),
     ("reserve: 0.35", "reserve: .nan", "reserve:", "= nan: write a value that is a finite"),
     ("reserve: 0.35", "reserve: -.inf", "reserve:", "data.reserve = -inf: write a value that is"),
     ("reserve: 0.35", "reserve: -0.35", "reserve:", "= -0.35: write a value that is greater"),
     ("  reserve", "  resrve", "reserve:", "resrve is not a known key (did you mean reserve?)"),
     ("  reserve", "  [a]", "data:", "data has a list or section for a key; write text"),
     ("trigger:", "triger:", "trigger:", "triger is not a section (did you mean trigger?); known: "),
+    (", roc_auc: 0.9}", "}", "floors:", "gate.floors.roc_auc is missing; add it"),
+    ("roc_auc: 0.9}", "f2: 0.9}", "floors:", "gate.floors.f2 is not a known key"),
+    ("roc_auc: 0.9}", "roc_auc: 90.0}", "floors:", "= 90.0: write a value that is less than"),
+    ("floors: {", "floors: [1] #", "floors:", "= [1]: write its keys below it, indented"),
     ("  test: 0.25\n", "", "split:", "split.test is missing; add it"),
     ("source: digits", "source: &x digits\n  path: *x\n ", "path:", "data.path is an alias; write"),
     ("source: digits", "source: !!python/name:os.x x", "source:", "the tag !!python/name:os.x;"),

@@ -24,7 +24,7 @@ from mlops.serving.ids import Minter, load_key
 from mlops.serving.log import Answered, PredictionLog
 from mlops.serving.writer import Writer
 from tests.serving.conftest import PROJECT
-from tests.serving.tiny import CLASSES, images
+from tests.serving.tiny import CLASSES, images, logged_ids
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -48,24 +48,27 @@ def test_every_reply_is_logged_as_it_was_given(serve: Callable[..., Running]) ->
     replies = httpx.post(server.url + "/predict", json=body).json()["predictions"]
     assert server.write_log() == 3
     engine = open_database(server.config.database_url)
-    logged = predictions.rows_after(engine, PROJECT, "1", 0, 10)
-    assert [row.prediction.id for row in logged] == [row["prediction_id"] for row in replies]
-    for row, image, reply in zip(logged, rows, replies, strict=True):
+    ids = logged_ids(engine, PROJECT)
+    assert ids == [row["prediction_id"] for row in replies]
+    for name, entity, image, reply in zip(ids, ["a", None, "c"], rows, replies, strict=True):
+        row = predictions.find(engine, PROJECT, name)
+        assert isinstance(row, Logged)
+        assert row.prediction.entity == entity
         assert row.prediction.features == image.tobytes()
         assert row.prediction.example_id == example_id(image.tobytes(), image.shape)
         assert row.scores.tolist() == list(reply["probabilities"].values())
         assert 0 < row.prediction.latency_s < 5
-    assert [row.prediction.entity for row in logged] == ["a", None, "c"]
-    [second] = predictions.rows_after(engine, PROJECT, "1", logged[1].seq, 1)
-    assert second.seq == logged[1].seq
-    assert predictions.rows_after(engine, PROJECT, "2", 0, 10) == []
+    assert logged_ids(engine, PROJECT, "2") == []
 
 
 def test_hashed_payloads_leave_no_features(serve: Callable[..., Running]) -> None:
     server = serve(keep_payloads=False)
     httpx.post(server.url + "/predict", json={"image": images(1)[0].tolist()})
     server.write_log()
-    [row] = predictions.rows_after(open_database(server.config.database_url), PROJECT, "1", 0, 9)
+    engine = open_database(server.config.database_url)
+    [name] = logged_ids(engine, PROJECT)
+    row = predictions.find(engine, PROJECT, name)
+    assert isinstance(row, Logged)
     assert row.prediction.features is None
     assert len(row.prediction.example_id) == 32
 
@@ -109,7 +112,8 @@ def test_a_spool_may_be_replayed(tmp_path: Path) -> None:
     labels = [Label("id0001", 1, "random", 5.0), Label("id0001", 2, "random", 6.0)]
     assert predictions.insert_batch(engine, PROJECT, rows, labels) == (3, 2)
     assert predictions.insert_batch(engine, PROJECT, rows, labels) == (0, 0)
-    assert predictions.add_labels(engine, PROJECT, [Label("id0001", 0, "user", 5.5)]) == 0
+    late = [Label("id0001", 0, "user", 5.5)]
+    assert predictions.insert_batch(engine, PROJECT, (), late) == (0, 0)
     found = predictions.find(engine, PROJECT, "id0001")
     assert isinstance(found, Labelled)
     assert found.label.label == 2
@@ -218,6 +222,46 @@ def test_the_log_waits_for_the_disk(tmp_path: Path) -> None:
     assert len(spool.waiting(folder)) == 1
 
 
+def test_feedback_goes_on_after_an_outage_longer_than_its_wait(
+    serve: Callable[..., Running], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mlops.serving import feedback
+
+    monkeypatch.setattr(feedback, "_SYNC_S", 0.1)
+    server = serve()
+    asked = {"image": images(1)[0].tolist()}
+    name = httpx.post(server.url + "/predict", json=asked).json()["prediction_id"]
+    assert server.write_log() == 1
+    away = server.spool.rename(server.spool.with_name("away"))
+    server.spool.write_text("not a folder")
+    given = {"prediction_id": name, "label": 1}
+    assert httpx.post(server.url + "/feedback", json=given).status_code == 503
+    server.spool.unlink()
+    away.rename(server.spool)
+    time.sleep(0.7)  # the log tries again every half second
+    again = {"prediction_id": name, "label": 2}
+    assert httpx.post(server.url + "/feedback", json=again).json() == {"accepted": 1}
+    assert server.write_log() == 2
+
+
+def test_a_segment_that_cannot_be_written_is_lost_alone_and_counted(tmp_path: Path) -> None:
+    from mlops.serving.metrics import LOG_DROPPED
+
+    before = LOG_DROPPED._value.get()
+    log = PredictionLog(tmp_path / "spool", Limits(queued_rows=2, flush_s=0.01), keep_payloads=True)
+    synced = log.label([Label("i1", object(), "user", 1.0)])  # type: ignore[arg-type]
+    assert synced is not None
+    with pytest.raises(OSError, match="not stored"):
+        synced.result(5)
+    assert LOG_DROPPED._value.get() - before == 1
+    given = log.label([Label("i2", 1, "user", 1.0), Label("i3", 1, "user", 1.0)])
+    assert given is not None, "its room in the queue was not given back"
+    given.result(5)
+    log.close()
+    [path] = spool.waiting(tmp_path / "spool")
+    assert [row.prediction_id for row in spool.read(path).labels] == ["i2", "i3"]
+
+
 _VICTIM = """
 import sys, time
 from pathlib import Path
@@ -245,8 +289,7 @@ def test_a_killed_worker_loses_at_most_what_was_not_synced(tmp_path: Path) -> No
     victim.wait()
     url = f"sqlite:///{tmp_path / 'a.db'}"
     written = Writer(folder, PROJECT, url).drain()
-    found = predictions.rows_after(open_database(url), PROJECT, "1", 0, 10**6)
-    assert [row.prediction.id for row in found] == [f"v{n:08}" for n in range(written)]
+    assert logged_ids(open_database(url), PROJECT) == [f"v{n:08}" for n in range(written)]
     assert answered - 256 <= written <= answered + 1
 
 

@@ -17,6 +17,7 @@ from tests.serving.tiny import CLASSES, SHAPE, images
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from tests.serving.conftest import Running
 
@@ -212,6 +213,14 @@ def test_bad_input_is_refused_without_an_echo(
     assert "Traceback" not in answer.text
     assert len(answer.text) < 600
     assert client.get("/health").status_code == 200
+
+
+def test_an_impossible_id_is_not_looked_up(serve: Callable[..., Running], tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("a file where a folder must be")
+    server = serve(database_url=f"sqlite:///{tmp_path / 'file' / 'mlops.db'}")
+    for name in ("%00", "a%00b", "%C3%A9", "a" * 65):
+        answer = httpx.get(f"{server.url}/predictions/{name}")
+        assert (answer.status_code, answer.json()["error"]["code"]) == (404, "unknown_prediction")
 
 
 def test_a_chunked_body_over_the_limit_is_refused(client: httpx.Client) -> None:

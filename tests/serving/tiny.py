@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import onnx
+import sqlalchemy as sa
 from onnx import TensorProto, helper, numpy_helper
 
 from mlops.adapters import files, seal
 from mlops.adapters.onnx_session import Session
+from mlops.adapters.sql.tables import predictions
 from mlops.serving.model import Pointer, write_pointer
 
 if TYPE_CHECKING:
@@ -19,6 +21,14 @@ if TYPE_CHECKING:
 
 SHAPE = (4, 4, 1)
 CLASSES = ("zero", "one", "two")
+
+
+def logged_ids(engine: sa.Engine, project: str, version: str = "1") -> list[str]:
+    """Return the ids of a version's predictions, in the log's order."""
+    mine = (predictions.c.project == project) & (predictions.c.version == version)
+    query = sa.select(predictions.c.id).where(mine).order_by(predictions.c.seq)
+    with engine.connect() as connection:
+        return list(connection.execute(query).scalars())
 
 
 def write_model(path: Path, seed: int, shape: tuple[int, int, int] = SHAPE) -> None:

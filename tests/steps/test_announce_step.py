@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -7,9 +8,10 @@ import sqlalchemy as sa
 
 from mlops.adapters import files, incidents, retrains
 from mlops.adapters.incidents import Findings, Incident
-from mlops.adapters.sql.engine import open_database
+from mlops.adapters.ledger import Ledger, Row
+from mlops.adapters.sql.engine import database, open_database
 from mlops.adapters.sql.tables import outbox
-from mlops.core.canonical import to_json
+from mlops.core.canonical import from_json, to_json
 from mlops.core.decision import Decision, Evidence, Outcome, Verdict, Version
 from mlops.params.load import load
 from mlops.steps.announce import AnnounceParams, announce
@@ -42,7 +44,10 @@ def decide(site: Site, outcome: Outcome, *, at_s: float = 200.0, incident: str =
         incident=incident, candidate=Version("2", "d2", "r2"), champion=Version("1", "d1", "r1"),
         data_digest="x", params_digest="y", commit="", verdict=verdict,
     )  # fmt: skip
-    files.write_text(site.layout.decisions / made.id / "decision.json", to_json(made))
+    row = Row("decided", made.id, at_s, "test", "1", made.in_service, to_json(made))
+    with database(site) as engine:
+        Ledger(engine, "digits").append(row)
+    files.write_text(site.layout.decisions / made.id / "decision.json", row.body)
 
 
 def run(site: Site) -> Report:
@@ -96,6 +101,49 @@ def test_without_a_decision_there_is_nothing_to_announce(site: Site, engine: sa.
     assert outcome(engine) is None
 
 
+def test_a_decision_that_never_reached_the_ledger_is_none(site: Site, engine: sa.Engine) -> None:
+    decide(site, "promote", incident="")
+    [entry] = Ledger(engine, "digits").entries()
+    lost = replace(from_json(Decision, entry.body), id="lost", at_s=900.0, incident=HELD.id)
+    files.write_text(site.layout.decisions / "lost" / "decision.json", to_json(lost))
+    assert run(site).facts["decision"] == "d200"
+    assert mails(engine) == []
+
+
+@pytest.mark.parametrize("earlier", [True, False])
+def test_a_failed_retrain_asks_for_a_person_once(
+    site: Site,
+    engine: sa.Engine,
+    earlier: bool,  # noqa: FBT001 - a table
+) -> None:
+    if earlier:
+        decide(site, "promote", at_s=50.0, incident="")
+    name = request(engine)
+    failed = replace(site, options=frozenset({"failure=step train: no\nmemory = none."}))
+    report = run(failed)
+    assert report.facts["retrain"] == name
+    assert report.summary == f"retrain {name} failed: step train: no memory = none"
+    assert outcome(engine) == "failed"
+    assert mails(engine) == [f"{HELD.id}:needs you"]
+    with engine.connect() as connection:
+        told = incidents.get(connection, "digits", HELD.id)
+    assert told.body.answer == f"Retrain {name} failed: step train: no memory = none."
+    run(failed)
+    assert mails(engine) == [f"{HELD.id}:needs you"]
+
+
+def test_a_failure_of_a_retrain_that_nobody_asked_for_tells_nobody(
+    site: Site, engine: sa.Engine
+) -> None:
+    with engine.begin() as connection:
+        made = retrains.request(connection, "digits", reason="me", incident=None, now_s=100.0)
+        retrains.start(connection, made.id)
+    report = run(replace(site, options=frozenset({"failure=step train: no"})))
+    assert "nobody new to tell" in report.summary
+    assert outcome(engine) == "failed"
+    assert mails(engine) == []
+
+
 @pytest.mark.parametrize(("start", "expected"), [(True, "failed"), (False, None)])
 def test_an_older_decision_is_not_the_retrains(
     site: Site,
@@ -107,7 +155,7 @@ def test_an_older_decision_is_not_the_retrains(
     decide(site, "promote", at_s=50.0, incident="")
     run(site)
     assert outcome(engine) == expected
-    assert mails(engine) == []
+    assert mails(engine) == ([f"{HELD.id}:needs you"] if start else [])
 
 
 def test_a_decision_without_an_incident_tells_nobody(site: Site, engine: sa.Engine) -> None:

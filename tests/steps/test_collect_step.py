@@ -51,7 +51,7 @@ def _log(engine: sa.Engine, *numbers: int, keep: bool = True, size: int = 16) ->
 
 def _label(engine: sa.Engine, *given: tuple[int, int, float], source: Any = "random") -> None:
     labels = [Label(f"p{n:03}", label, source, at_s) for n, label, at_s in given]
-    predictions.add_labels(engine, "digits", labels)
+    predictions.insert_batch(engine, "digits", (), labels)
 
 
 def _shards(site: Site) -> list[str]:

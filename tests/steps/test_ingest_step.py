@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import sys
+from datetime import timedelta
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -13,20 +14,15 @@ from mlops.adapters.sources.base import Examples
 from mlops.core.example import ImageSchema, reserved
 from mlops.errors import DataError
 from mlops.params.data import DataSection
-from mlops.params.split import SplitSection
 from mlops.steps.ingest import IngestParams, ingest
 from tests.examples import SCHEMA, pictures, production_rows, row, write_rows_as_shard
 
 if TYPE_CHECKING:
     from mlops.site import Site
 
-SPLIT = SplitSection(
-    validation=0.15, test=0.25, salt="1", recent_share=0.3, gap_s=1.0, reference_rows=2000
-)
-
 
 def _params(**changes: Any) -> IngestParams:
-    return IngestParams(data=DataSection(source="digits", **changes), split=SPLIT)
+    return IngestParams(data=DataSection(source="digits", **changes))
 
 
 @pytest.fixture
@@ -55,7 +51,7 @@ def test_the_digits_become_a_snapshot_without_their_reserve(site: Site) -> None:
     rows = _rows(site)
     kept = {str(one["entity"]) for one in rows}
     assert len(rows) == report.facts["rows"] == 1797 - int(str(report.facts["reserved"]))
-    assert not any(reserved(entity, salt="1", share=0.35) for entity in kept)
+    assert not any(reserved(entity, share=0.35) for entity in kept)
     assert {one["origin"] for one in rows} == {"base"}
     assert {one["label_source"] for one in rows} == {"source"}
     schema = ImageSchema(tuple("0123456789"), 8, 8, 1)
@@ -91,6 +87,29 @@ def test_the_newest_label_wins_and_each_example_stands_once(
     assert (corrected["label"], corrected["label_source"]) == (2, "user")
     assert (corrected["origin"], corrected["entity"]) == ("base", "e4")
     assert [rows[one["example_id"]]["label"] for one in first[:3]] == [1, 0, 0]
+
+
+def test_an_image_that_comes_again_keeps_its_side_and_its_time(
+    site: Site, source: dict[str, Any]
+) -> None:
+    [first] = production_rows(1, label=0, entity="one")
+    at = first["observed_at"] + timedelta(days=3)
+    again = {**first, "label": 2, "label_source": "user", "entity": "two", "observed_at": at}
+    write_rows_as_shard(site.layout.production / "a.parquet", [first])
+    write_rows_as_shard(site.layout.production / "b.parquet", [again])
+    ingest(_params(), site)
+    kept = _rows(site)[-1]
+    assert (kept["entity"], kept["observed_at"]) == ("one", first["observed_at"])
+    assert (kept["label"], kept["label_source"]) == (2, "user")
+
+
+def test_a_later_label_mends_one_that_no_class_has(site: Site, source: dict[str, Any]) -> None:
+    write_rows_as_shard(site.layout.production / "a.parquet", production_rows(1, label=3))
+    with pytest.raises(DataError, match=r"has the label 3; .* by POST /feedback"):
+        ingest(_params(), site)
+    write_rows_as_shard(site.layout.production / "b.parquet", production_rows(1, label=1))
+    ingest(_params(), site)
+    assert _rows(site)[-1]["label"] == 1
 
 
 def test_a_row_that_came_without_a_label_forgets_none(site: Site, source: dict[str, Any]) -> None:

@@ -10,7 +10,7 @@ import pytest
 import sqlalchemy as sa
 
 from mlops.adapters import incidents, registry, retrains, windows
-from mlops.adapters.predictions import add_labels, insert_batch
+from mlops.adapters.predictions import insert_batch
 from mlops.adapters.sql.engine import open_database
 from mlops.adapters.sql.tables import outbox
 from mlops.adapters.thresholds import thresholds_for, write_thresholds
@@ -95,7 +95,7 @@ class World:
             right = n < accuracy * len(rows)
             label = said if right else (said + 1) % CLASSES
             given.append(Label(row.id, label, "random", self.clock_s))
-        add_labels(self.engine, "digits", given)
+        insert_batch(self.engine, "digits", (), given)
 
     def run(self, *options: str, minutes: float = 0.0) -> Report:
         """Run the monitor at the world's time."""
@@ -252,8 +252,15 @@ def test_what_cannot_be_seen_is_an_error_not_health(world: World) -> None:
     rows = [replace(row, id=f"h{row.id}", features=None) for row in world.predict(1)]
     assert world.run().facts["windows"] == 1
     insert_batch(world.engine, "digits", rows)
-    with pytest.raises(MonitorError, match="MLOPS_PAYLOADS=keep"):
-        world.run()
+    report = world.run()
+    assert [event.name for event in report.events] == ["quality.broken"]
+    assert "unknown: no features were kept of 50 of 50" in world.incident().cause
+    assert "MLOPS_PAYLOADS=keep" in world.incident().cause
+    assert world.mails() == ["needs you"]
+    world.predict(2)  # kept again: the windows after it are judged, and close the incident
+    assert world.run().facts["windows"] == 2
+    assert world.incident().state == "resolved"
+    world.predict(1)
     (world.site.layout.serving / "digits" / "1" / "reference.npz").unlink()
     with pytest.raises(MonitorError, match="no usable reference"):
         world.run()

@@ -9,6 +9,7 @@ from mlops.adapters.files import digest_path, read_json, write_json
 from mlops.adapters.snapshot import read_rows
 from mlops.core.example import key_hash, side
 from mlops.errors import DataError
+from mlops.params.holdout import HoldoutSection
 from mlops.params.split import SplitSection
 from mlops.steps.prepare import PrepareParams, prepare
 from tests.examples import START, base_rows, production_rows, write_snapshot
@@ -16,10 +17,8 @@ from tests.examples import START, base_rows, production_rows, write_snapshot
 if TYPE_CHECKING:
     from mlops.site import Site
 
-SPLIT = SplitSection(
-    validation=0.2, test=0.3, salt="1", recent_share=0.4, gap_s=120.0, reference_rows=50
-)
-PARAMS = PrepareParams(split=SPLIT)
+HOLDOUT = HoldoutSection(recent_share=0.4, gap_s=120.0, reference_rows=50)
+PARAMS = PrepareParams(split=SplitSection(validation=0.2, test=0.3, salt="1"), holdout=HOLDOUT)
 
 
 def _write(site: Site, rows: list[dict[str, Any]]) -> None:
@@ -86,7 +85,7 @@ def test_the_newest_production_rows_are_kept_from_training(site: Site) -> None:
         assert parts[name].production.any()
     recent = parts["recent"]
     assert len(recent) > 0
-    assert recent.observed_s.min() >= cutoff_s + SPLIT.gap_s
+    assert recent.observed_s.min() >= cutoff_s + HOLDOUT.gap_s
     assert recent.production.all()
     assert set(recent.label_source) == {"random"}
     assert not np.isin(parts["reference"].key, np.load(site.layout.prepared / "seen.npy")).any()

@@ -335,23 +335,53 @@ def agree(site: Site) -> None:
             assert move.to_version == champion
 
 
-@pytest.mark.parametrize(
-    "point",
-    [
-        ("create_run", 1, "after"),
-        ("log_artifact", 2, "after"),
-        ("create_logged_model", 1, "after"),
-        ("log_model_artifacts", 1, "after"),
-        ("finalize_logged_model", 1, "after"),
-        ("create_registered_model", 1, "after"),
-        ("create_model_version", 1, "after"),
-        ("append", 1, "before"),
-        ("append", 1, "after"),
-    ],
-)
+REGISTERING: list[Point] = [
+    ("create_run", 1, "after"),
+    ("log_artifact", 2, "after"),
+    ("create_logged_model", 1, "after"),
+    ("log_model_artifacts", 1, "after"),
+    ("finalize_logged_model", 1, "after"),
+    ("create_registered_model", 1, "after"),
+    ("create_model_version", 1, "after"),
+    ("append", 1, "before"),
+    ("append", 1, "after"),
+]
+PROMOTING: list[Point] = [
+    ("swap_folder", 2, "after"),  # the decision's folder; the first was the model's
+    ("append", 1, "after"),
+    ("set_registered_model_alias", 1, "after"),
+    ("set_registered_model_alias", 2, "after"),
+    ("append", 2, "after"),
+    ("update_model_version", 1, "before"),
+]
+REPEATS = 10
+"""How often `make bench` kills at each point."""
+RACES = 50
+"""How often `make bench` lets two promoters race."""
+
+
+def both_sides(points: list[Point]) -> list[Point]:
+    """Return every point before and after its call."""
+    return sorted({(name, n, when) for name, n, _ in points for when in ("before", "after")})
+
+
+@pytest.mark.parametrize("point", REGISTERING)
 def test_a_kill_while_registering_leaves_nothing_to_double(
     loop: Site, monkeypatch: pytest.MonkeyPatch, point: Point
 ) -> None:
+    die_registering(loop, monkeypatch, point)
+
+
+@pytest.mark.bench
+@pytest.mark.parametrize("point", both_sides(REGISTERING))
+@pytest.mark.parametrize("turn", range(REPEATS))
+def test_a_kill_while_registering_in_full_count(
+    loop: Site, monkeypatch: pytest.MonkeyPatch, point: Point, turn: int
+) -> None:
+    die_registering(loop, monkeypatch, point)
+
+
+def die_registering(loop: Site, monkeypatch: pytest.MonkeyPatch, point: Point) -> None:
     with monkeypatch.context() as patch:
         kill_at(patch, loop, point)
         with pytest.raises(Killed):
@@ -367,20 +397,23 @@ def test_a_kill_while_registering_leaves_nothing_to_double(
     assert kinds(loop) == ["registered"]
 
 
-@pytest.mark.parametrize(
-    "point",
-    [
-        ("swap_folder", 2, "after"),  # the decision's folder; the first was the model's
-        ("append", 1, "after"),
-        ("set_registered_model_alias", 1, "after"),
-        ("set_registered_model_alias", 2, "after"),
-        ("append", 2, "after"),
-        ("update_model_version", 1, "before"),
-    ],
-)
+@pytest.mark.parametrize("point", PROMOTING)
 def test_a_kill_while_promoting_loses_and_doubles_no_decision(
     loop: Site, monkeypatch: pytest.MonkeyPatch, point: Point
 ) -> None:
+    die_promoting(loop, monkeypatch, point)
+
+
+@pytest.mark.bench
+@pytest.mark.parametrize("point", both_sides(PROMOTING))
+@pytest.mark.parametrize("turn", range(REPEATS))
+def test_a_kill_while_promoting_in_full_count(
+    loop: Site, monkeypatch: pytest.MonkeyPatch, point: Point, turn: int
+) -> None:
+    die_promoting(loop, monkeypatch, point)
+
+
+def die_promoting(loop: Site, monkeypatch: pytest.MonkeyPatch, point: Point) -> None:
     enter(loop)
     judge(loop)
     retrain(loop)
@@ -426,6 +459,16 @@ except LedgerError as error:
 
 
 def test_of_two_promoters_in_two_processes_one_wins(loop: Site) -> None:
+    race(loop)
+
+
+@pytest.mark.bench
+@pytest.mark.parametrize("turn", range(RACES))
+def test_of_two_promoters_one_wins_in_full_count(loop: Site, turn: int) -> None:
+    race(loop)
+
+
+def race(loop: Site) -> None:
     enter(loop)
     judge(loop)
     digests = []

@@ -20,9 +20,7 @@ PARAMS = ValidateParams(
         min_rows=50, min_class_share=0.1, max_duplicate_share=0.1, max_conflict_share=0.02,
         max_unlabelled_share=0.1, max_constant_share=0.1,
     ),
-    split=SplitSection(
-        validation=0.2, test=0.3, salt="1", recent_share=0.3, gap_s=1.0, reference_rows=2000
-    ),
+    split=SplitSection(validation=0.2, test=0.3, salt="1"),
 )  # fmt: skip
 
 

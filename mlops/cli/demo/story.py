@@ -12,6 +12,7 @@ from mlops.cli.demo.facts import Facts
 from mlops.cli.demo.narrator import Narrator
 from mlops.cli.demo.orchestrator import Orchestrator, Run
 from mlops.cli.demo.world import SEVERITY, SHIFT, World
+from mlops.errors import StepError
 from mlops.layout import Layout, find_root
 from mlops.params.everything import Everything
 from mlops.params.load import load
@@ -86,7 +87,7 @@ class Story:
         self._mlflow_url = f"http://127.0.0.1:{chosen['mlflow']}"
         self._serve_url = f"http://127.0.0.1:{chosen['serve']}"
         self._orchestrator = Orchestrator(f"{self._prefect_url}/api", name)
-        self._world = World(self._params.data, self._params.split, self._layout.root, seed=1)
+        self._world = World(self._params.data, self._layout.root, seed=1)
         self._users = Users(self._serve_url, self._world)
 
         def deployed() -> bool:
@@ -193,14 +194,16 @@ class Story:
 
     def _bad_candidate(self) -> None:
         self._tell.chapter("a deliberately worse candidate: one trial, one epoch")
-        text = self._layout.params.read_text()
-        worse = text.replace("learning_rate: [0.0005, 0.01]", "learning_rate: [0.0005, 0.0006]")
-        worse = worse.replace("  epochs: 25", "  epochs: 1").replace("  trials: 6", "  trials: 1")
-        self._layout.params.write_text(worse)
+        self._layout.params.write_text(workspace.weakened(self._layout.params.read_text()))
         before = self._facts.serving()
         self._follow(self._orchestrator.start("train", reason="a worse candidate"))
         self._decision()
-        self._tell.say(f"version {self._facts.serving()} stays in service (it was {before})")
+        retrain, after = self._facts.retrain(), self._facts.serving()
+        if after != before or (retrain is not None and retrain.outcome == "promote"):
+            raise StepError(
+                f"the worse candidate replaced version {before}; see the decision above"
+            )
+        self._tell.say(f"version {after} stays in service (it was {before})")
 
     def _end(self) -> None:
         self._draw()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -21,6 +22,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _STOP_S = 40.0
+_WEAK = (
+    ("tune", "trials", "1"),
+    ("tune", "learning_rate", "[0.0005, 0.0006]"),
+    ("train", "epochs", "1"),
+)
 _PARTS = (
     "mlops",
     "flows",
@@ -55,6 +61,23 @@ def build(root: Path) -> Layout:
     ):
         subprocess.run(["git", *words], cwd=folder, check=True, capture_output=True)  # noqa: S607
     return Layout(folder)
+
+
+def weakened(params: str) -> str:
+    """Return the text of `params.yaml` changed so that it trains a deliberately worse model.
+
+    Raises:
+        StepError: naming the key that is not there as `key: value` on a line of its section.
+    """
+    for section, key, value in _WEAK:
+        # The rest of a section is every line that is empty, indented or a comment.
+        place = rf"^({section}:.*\n(?:[ \t#].*\n|\n)*?[ \t]+{key}:)[ \t]*[^#\n]*?([ \t]*(?:#.*)?)$"
+        params, found = re.subn(place, rf"\1 {value}\2", params, count=1, flags=re.MULTILINE)
+        if not found:
+            raise StepError(
+                f"params.yaml: {section}.{key} not found; write it on a line of its own"
+            )
+    return params
 
 
 def _tracked(root: Path) -> list[str]:

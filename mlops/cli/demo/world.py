@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
     from mlops.core.corruption import CorruptionName
     from mlops.params.data import DataSection
-    from mlops.params.split import SplitSection
 
 SHIFT: tuple[CorruptionName, ...] = ("blur", "noise", "contrast", "rotation")
 """What becomes of the images: every one meets one of these."""
@@ -44,13 +43,11 @@ class Batch:
 class World:
     """Draws traffic from the reserved groups of a source: rows that are in no snapshot."""
 
-    def __init__(self, data: DataSection, split: SplitSection, root: Path, seed: int) -> None:
+    def __init__(self, data: DataSection, root: Path, seed: int) -> None:
         """Read the source and keep its reserved rows only."""
         everything = load_source(data, root)
         keys = [entity or f"row-{i}" for i, entity in enumerate(everything.entities)]
-        kept = [
-            i for i, key in enumerate(keys) if reserved(key, salt=split.salt, share=data.reserve)
-        ]
+        kept = [i for i, key in enumerate(keys) if reserved(key, share=data.reserve)]
         self.images = everything.images[kept]
         self.labels = everything.labels[kept]
         self.entities = [keys[i] for i in kept]

@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+import threading
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from mlops.adapters import alerts, incidents, windows
+from mlops.adapters.incidents import Findings, Incident
+from mlops.adapters.sql.engine import open_database
+
+if TYPE_CHECKING:
+    import pytest
+
+    from mlops.core.alert import Alert
+    from mlops.site import Site
+
+HELD = Incident(
+    id="drift-digits-1-4", project="digits", kind="drift", cause="brightness", version="1",
+    state="open", opened_s=10.0, updated_s=10.0, resolved_s=None,
+    body=Findings(windows=("digits-1-4",), due=("detected",)),
+)  # fmt: skip
+
+
+def test_what_a_monitor_writes_while_a_mail_is_composed_is_not_lost(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = open_database(site.settings.database(site.layout))
+    with engine.begin() as connection:
+        incidents.open_once(connection, HELD)
+    compose = alerts.alert
+
+    def write() -> None:
+        with engine.begin() as connection:
+            windows.serialise(connection)
+            held = incidents.get(connection, "digits", HELD.id)
+            body = replace(held.body, windows=(*held.body.windows, "digits-1-5"))
+            incidents.save(connection, replace(held, body=body))
+
+    monitor = threading.Thread(target=write)
+
+    def slow(site: Site, incident: Incident, *rest: object) -> Alert:
+        monitor.start()
+        monitor.join(0.5)
+        return compose(site, incident, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(alerts, "alert", slow)
+    assert alerts.hand_over(site, engine, "digits") == 1
+    monitor.join()
+    with engine.connect() as connection:
+        held = incidents.get(connection, "digits", HELD.id)
+    assert held.body.windows == ("digits-1-4", "digits-1-5")
+    assert held.body.notified == ("detected",)
+    monkeypatch.setattr(alerts, "alert", compose)
+    assert alerts.hand_over(site, engine, "digits") == 0
+    engine.dispose()
