@@ -63,7 +63,7 @@ class Lookup:
                 if self._engine is None:
                     self._engine = open_database(self._url)
             return find(self._engine, self._project, identity)
-        except (Unavailable, sa.exc.SQLAlchemyError):
+        except (Unavailable, OSError, sa.exc.SQLAlchemyError):
             raise Refused(
                 503, "database_away", "the prediction log does not answer", retry_s=5,
                 remedy="try again later",

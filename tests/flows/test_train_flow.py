@@ -174,6 +174,27 @@ def test_what_only_waits_is_not_ended_with_a_killed_run(cheap: Path) -> None:
     assert [r.outcome for r in _retrains(cheap)] == ["failed", None]
 
 
+def test_champion_and_candidate_are_compared_as_the_ledger_has_it(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from flows.artifacts import _compared
+    from flows.project import open_project
+    from mlops.adapters.ledger import Ledger, Row
+    from mlops.core.canonical import to_json
+    from tests.core.test_decision import DECISION
+
+    monkeypatch.setenv("MLOPS_ROOT", str(root))
+    engine = open_database(f"sqlite:///{Layout(root).database}")
+    row = Row("decided", DECISION.id, DECISION.at_s, "me", "1", "2", to_json(DECISION))
+    Ledger(engine, "digits").append(row)
+    engine.dispose()
+    assert _compared(open_project(), DECISION.id) == [
+        {"metric": "recent accuracy", "champion": "0.8800", "candidate": "0.9000",
+         "interval": "0.0010 to 0.0400"},
+    ]  # fmt: skip
+    assert _compared(open_project(), "") == []
+
+
 def test_a_killed_run_frees_the_next(cheap: Path, prefect_api: str) -> None:
     from flows.project import open_project
     from flows.retraining import begin

@@ -193,7 +193,7 @@ class Story:
             self._tell.say("the incident is still open: mlops status says why")
 
     def _bad_candidate(self) -> None:
-        self._tell.chapter("a deliberately worse candidate: one trial, one epoch")
+        self._tell.chapter("a deliberately worse candidate: one epoch")
         self._layout.params.write_text(workspace.weakened(self._layout.params.read_text()))
         before = self._facts.serving()
         self._follow(self._orchestrator.start("train", reason="a worse candidate"))

@@ -22,11 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _STOP_S = 40.0
-_WEAK = (
-    ("tune", "trials", "1"),
-    ("tune", "learning_rate", "[0.0005, 0.0006]"),
-    ("train", "epochs", "1"),
-)
+_WEAK = (("train", "epochs", "1"),)
 _PARTS = (
     "mlops",
     "flows",
