@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import pytest
@@ -39,10 +38,8 @@ class _View(View):
 def _load(tmp_path: Path, content: str | bytes) -> str:
     path = tmp_path / "params.yaml"
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
-    start = time.process_time()
     with pytest.raises(ParamsError) as caught:
         load(path, _View)
-    assert time.process_time() - start < 1.0
     assert caught.value.exit_code == EXIT_USAGE
     said = str(caught.value)
     assert "\n" not in said
