@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from mlops.site import Site
 
-_DEADLINE_S = 90.0  # a bound for hung ones; two busy cores start a Python in seconds
+_DEADLINE_S = 20.0
 # A server that also starts a grandchild in a session of its own, as Prefect's worker does.
 _SERVER = """
 import http.server, subprocess, sys

@@ -3,6 +3,7 @@ from __future__ import annotations
 import gzip
 import struct
 import sys
+import urllib.request
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -144,6 +145,8 @@ def test_without_a_network_the_download_says_what_to_do(
     for name in ("http_proxy", "https_proxy"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     monkeypatch.delenv("no_proxy", raising=False)
+    # urllib keeps the opener it builds, proxy and all: later tests must not inherit it.
+    monkeypatch.setattr(urllib.request, "_opener", None)
     with pytest.raises(DataError, match=r"download into .* failed .* params.yaml: data.path"):
         base.load(DataSection(source="fashion_mnist"), tmp_path)
 
