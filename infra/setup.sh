@@ -19,7 +19,8 @@ if [ ! -x .venv/bin/python ]; then
     rm -rf .venv
     "$UV" venv --quiet --no-python-downloads --python '>=3.11,<3.14' .venv
 fi
-echo "setup: installing $lock into .venv/ (half a minute; 6 GB, most of it torch)"
-VIRTUAL_ENV=.venv "$UV" pip sync --quiet --require-hashes "$lock"
+echo "setup: installing $lock into .venv/ (a minute or two; 6 GB, most of it torch)"
+# Compiled once, here: where the environment forbids writing bytecode, each process would compile anew.
+VIRTUAL_ENV=.venv "$UV" pip sync --quiet --compile-bytecode --require-hashes "$lock"
 VIRTUAL_ENV=.venv "$UV" pip install --quiet --no-deps --no-build-isolation -e .
 echo "setup: ready"
