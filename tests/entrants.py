@@ -12,11 +12,14 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+import sqlalchemy as sa
 from onnx import TensorProto, helper, numpy_helper
 
 from mlops.adapters.files import write_bytes, write_json
 from mlops.adapters.onnx_session import Session
 from mlops.adapters.snapshot import Rows, write_rows
+from mlops.adapters.sql.engine import database
+from mlops.adapters.sql.tables import labels, predictions
 from mlops.core.example import example_ids
 
 if TYPE_CHECKING:
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
 CLASSES = ("zero", "one", "two")
 SHAPE = (4, 4, 1)
 SCHEMA = {"kind": "image", "classes": list(CLASSES), "height": 4, "width": 4, "channels": 1}
+SPLIT = {"salt": "1", "validation": 0.15, "test": 0.25}
 _DAY_S = 86_400.0
 
 
@@ -113,12 +117,31 @@ def world(site: Site, *, recent: int = 150, hard: float = 0.3) -> World:
     )
 
 
+def log(site: Site, recent: Rows, project: str = "digits") -> None:
+    """Put rows into the prediction log, each with its label: the cohort that they stand for."""
+    with database(site) as engine, engine.begin() as connection:
+        for place in range(len(recent)):
+            name, at_s = f"{recent.example_id[place]}-{place}", float(recent.observed_s[place])
+            held = sa.select(predictions.c.seq).where(predictions.c.id == name)
+            if not np.isfinite(at_s) or connection.execute(held).first() is not None:
+                continue
+            connection.execute(predictions.insert().values(
+                project=project, id=name, at_s=at_s, version="1", latency_s=0.001,
+                example_id=str(recent.example_id[place]), probabilities=b"",
+            ))  # fmt: skip
+            connection.execute(labels.insert().values(
+                project=project, prediction_id=name, label=int(recent.label[place]),
+                label_source=str(recent.label_source[place]), at_s=at_s,
+            ))  # fmt: skip
+
+
 def prepare(site: Site, given: World) -> None:
-    """Write what the step `prepare` leaves."""
+    """Write what the step `prepare` leaves, and the prediction log behind its recent rows."""
+    log(site, given.recent)
     folder = site.layout.prepared
     write_rows(folder / "test.npz", given.test)
     write_rows(folder / "recent.npz", given.recent)
-    write_json(folder / "split.json", {"schema": SCHEMA, "salt": "1"})
+    write_json(folder / "split.json", {"schema": SCHEMA, "split": SPLIT})
 
 
 def train(site: Site, given: World, weights_DK: NDArray[np.float32]) -> None:
@@ -127,7 +150,8 @@ def train(site: Site, given: World, weights_DK: NDArray[np.float32]) -> None:
     write_onnx(candidate / "model.onnx", weights_DK)
     write_bytes(candidate / "weights.safetensors", weights_DK.tobytes())
     write_json(
-        candidate / "model.json", {"schema": SCHEMA, "trained_until_s": given.trained_until_s}
+        candidate / "model.json",
+        {"schema": SCHEMA, "split": SPLIT, "trained_until_s": given.trained_until_s},
     )
     (candidate / "history.csv").write_text("epoch,loss\n0,1.0\n1,0.5\n")
     with (candidate / "seen.npy").open("wb") as stream:
@@ -152,6 +176,8 @@ def set_params(site: Site, **gate: object) -> None:
     tree = yaml.safe_load(site.layout.params.read_text())
     tree["monitoring"].update(replicates=200, window_rows=30, min_rows=30, per_windows=10)
     tree["gate"].update(resamples=500, **gate)
+    tree["gate"]["ceilings"]["ece"] = 0.3  # a linear softmax is never sure
+    tree["labels"].update(delay_minutes=0.0)
     site.layout.params.write_text(yaml.safe_dump(tree))
 
 

@@ -1,9 +1,8 @@
-"""Champion and candidate on the same rows: what the gate is given, and the file to replay it."""
+"""Champion, candidate and anchor on the same rows: what the gate is given."""
 
 from __future__ import annotations
 
 import hashlib
-import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -12,7 +11,11 @@ import numpy as np
 from mlops.adapters import files
 from mlops.adapters.onnx_session import Session
 from mlops.adapters.snapshot import Rows, read_rows
-from mlops.core.exam import Exam, Memory, Paired
+from mlops.adapters.trial import try_in_server
+from mlops.core.columns import columns
+from mlops.core.corruption import NAMES, corrupt_mix
+from mlops.core.exam import Anchor, Exam, Memory, Paired, Trial
+from mlops.core.example import sampled
 from mlops.errors import DataError
 
 if TYPE_CHECKING:
@@ -20,23 +23,13 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from mlops.core.exam import Look
+    from mlops.params.labels import LabelsSection
     from mlops.site import Site
 
 _DAY_S = 86_400.0
-_WARM_RUNS, _TIMED_RUNS = 20, 200
-
-
-@dataclass(frozen=True)
-class Contest:
-    """Two models and the rows that they are compared on.
-
-    Attributes:
-        exam: what the gate looks at.
-        data_digest: over ids, labels, keys and times of the rows.
-    """
-
-    exam: Exam
-    data_digest: str
+_CORRUPTED_ROWS, _SEVERITY = 300, 3
+_OF_PREDICTIONS = ("confidence", "entropy")  # columns that depend on a model
 
 
 @dataclass(frozen=True)
@@ -44,21 +37,54 @@ class Entrant:
     """A model as it enters.
 
     Attributes:
-        who: `candidate` or `champion`.
+        who: `candidate`, `champion` or `anchor`.
+        version: its number in the registry.
+        digest: of its manifest, as the ledger holds it.
         folder: its verified files; nothing if they could not be had.
         fault: why not.
     """
 
     who: str
+    version: str
+    digest: str
     folder: Path | None
     fault: str = ""
 
 
-def rows_of(site: Site, recent_days: float) -> tuple[Rows, Rows]:
+@dataclass(frozen=True)
+class Entered:
+    """Who enters.
+
+    Attributes:
+        candidate: the version to be judged.
+        champion: the one in service, if any.
+        anchor: the fixed one, where it is neither and a margin lets losses add up.
+    """
+
+    candidate: Entrant
+    champion: Entrant | None
+    anchor: Entrant | None
+
+
+@dataclass(frozen=True)
+class Contest:
+    """Models and the rows that they are compared on.
+
+    Attributes:
+        exam: what the gate looks at; its cohort is still to be counted.
+        data_digest: over ids, labels, keys and times of the rows.
+    """
+
+    exam: Exam
+    data_digest: str
+
+
+def rows_of(site: Site, recent_days: float, section: LabelsSection) -> tuple[Rows, Rows]:
     """Return the recent labelled production rows and the base rows, both of the test side.
 
-    Rows whose labels were chosen by active learning train only; a row from the future or older
-    than `recent_days` is not recent.
+    Only matured rows of the random sample judge: rows that active learning chose, or that nobody
+    was to label, train only; of a time whose labels may still come, those that came first would
+    mislead. A row older than `recent_days` is not recent.
 
     Raises:
         DataError: if the prepared files are missing or damaged.
@@ -67,8 +93,12 @@ def rows_of(site: Site, recent_days: float) -> tuple[Rows, Rows]:
     base = read_rows(site.layout.prepared / "test.npz")
     now_s = site.now.timestamp()
     with np.errstate(invalid="ignore"):
-        timely = (recent.observed_s >= now_s - recent_days * _DAY_S) & (recent.observed_s <= now_s)
+        timely = recent.observed_s >= now_s - recent_days * _DAY_S
+        timely &= recent.observed_s <= now_s - 60.0 * section.delay_minutes
     chosen = timely & (recent.label >= 0) & recent.production & (recent.label_source != "active")
+    chosen &= np.array(
+        [sampled(str(i), share=section.sample) for i in recent.example_id], dtype=bool
+    )
     return recent.take(chosen), base.take((base.label >= 0) & ~base.production)
 
 
@@ -82,70 +112,121 @@ def data_digest(*parts: Rows) -> str:
     return seal.hexdigest()
 
 
-def hold(
-    site: Site, recent: Rows, base: Rows, candidate: Entrant, champion: Entrant | None
-) -> Contest:
-    """Score both models on both sets of rows; what cannot be had becomes a fault, not a guess."""
-    stated: object = files.read_json(site.layout.prepared / "split.json").get("schema")
-    classes = _classes(site.layout.prepared / "split.json", stated)
-    first = _enter(candidate, stated, recent, base)
-    second = None if champion is None else _enter(champion, stated, recent, base)
-    rival = second or _Scored()
+def hold(site: Site, rows: tuple[Rows, Rows], entered: Entered, looks: tuple[Look, ...]) -> Contest:
+    """Score every model on the same rows; what cannot be had becomes a fault, not a guess.
+
+    Args:
+        site: where the prepared rows lie.
+        rows: recent and base rows, as `rows_of` gave them.
+        entered: the models.
+        looks: earlier verdicts on recent rows.
+    """
+    recent, base = rows
+    split: dict[str, object] = files.read_json(site.layout.prepared / "split.json")
+    corrupted = _corrupted(base)
+    parts = (recent.image, base.image, corrupted.image)
+    first = _enter(entered.candidate, split, parts)
+    second = None if entered.champion is None else _enter(entered.champion, split, parts)
+    third = None if entered.anchor is None else _enter(entered.anchor, split, parts[:1])
+    trial, trial_faults = _try(entered.candidate)
+    everyone = [e for e in (first, second, third) if e is not None]
+    names, pairs = _pair((recent, base, corrupted), first, second, third)
     exam = Exam(
-        classes=classes,
-        recent=Paired(recent.label, first.recent, rival.recent, recent.key, recent.observed_s),
-        base=Paired(base.label, first.base, rival.base, base.key, base.observed_s),
+        classes=_classes(site.layout.prepared / "split.json", split.get("schema")),
+        recent=pairs[0], base=pairs[1], corrupted=pairs[2],
         candidate=first.memory,
         champion=second.memory if second else None,
-        latency_ms=first.latency_ms,
-        faults=(*first.faults, *(second.faults if second else ())),
-    )
+        anchor=Anchor(entered.anchor.version, third.memory) if entered.anchor and third else None,
+        trial=trial,
+        looks=looks,
+        columns=names,
+        faults=(*(f for e in everyone for f in e.faults), *trial_faults),
+    )  # fmt: skip
     return Contest(exam, data_digest(recent, base))
 
 
 @dataclass(frozen=True)
 class _Scored:
-    """What one model said, as far as it could be asked."""
+    """What one model said, as far as it could be asked: one array per part of the rows."""
 
     memory: Memory = field(default_factory=lambda: Memory(None, None))
-    recent: NDArray[np.float32] | None = None
-    base: NDArray[np.float32] | None = None
-    latency_ms: float | None = None
+    said: tuple[NDArray[np.float32] | None, ...] = (None, None, None)
     faults: tuple[str, ...] = ()
 
 
-def _enter(entrant: Entrant, schema: object, recent: Rows, base: Rows) -> _Scored:
+def _pair(
+    parts: tuple[Rows, ...], candidate: _Scored, champion: _Scored | None, anchor: _Scored | None
+) -> tuple[tuple[str, ...], list[Paired]]:
+    names: tuple[str, ...] = ()
+    pairs = []
+    for place, rows in enumerate(parts):
+        looks = columns(rows.image, np.full((len(rows), 2), 0.5, dtype=np.float32))
+        kept = [i for i, name in enumerate(looks.names) if name not in _OF_PREDICTIONS]
+        names = tuple(looks.names[i] for i in kept)
+        pairs.append(
+            Paired(
+                rows.label,
+                candidate.said[place],
+                champion.said[place] if champion else None,
+                rows.key,
+                rows.observed_s,
+                anchor.said[0] if anchor and place == 0 else None,
+                looks.values[:, kept],
+            )
+        )
+    return names, pairs
+
+
+def _enter(entrant: Entrant, split: dict[str, object], parts: tuple[np.ndarray, ...]) -> _Scored:
     if entrant.folder is None:
         return _Scored(faults=(entrant.fault or f"the {entrant.who} could not be loaded",))
     try:
-        memory = _memory(entrant.folder, schema)
+        memory = _memory(entrant, entrant.folder, split)
         session = Session(entrant.folder / "model.onnx")
-        on_recent, on_base = (session.probabilities(rows.image) for rows in (recent, base))
+        said = tuple(session.probabilities(images) for images in parts)
     except DataError as error:
         return _Scored(faults=(f"the {entrant.who}: {error}",))
-    return _Scored(memory, on_recent, on_base, _latency_ms(session, base.image))
+    return _Scored(memory, said)
+
+
+def _try(candidate: Entrant) -> tuple[Trial | None, tuple[str, ...]]:
+    if candidate.folder is None:
+        return None, ()
+    try:
+        return try_in_server(candidate.folder, candidate.digest), ()
+    except DataError as error:
+        return None, (str(error),)
+
+
+def _corrupted(base: Rows) -> Rows:
+    """Return some base rows after a fixed mix of every corruption, the same for every model."""
+    chosen = base.take(np.argsort(base.key, kind="stable")[:_CORRUPTED_ROWS])
+    images = corrupt_mix(chosen.image, NAMES, _SEVERITY, np.random.default_rng(0))
+    return Rows(**{**vars(chosen), "image": images})
 
 
 def write_scores(path: Path, exam: Exam) -> None:
     """Write everything that the gate looked at as one `.npz`, so that a verdict can be replayed."""
     arrays: dict[str, NDArray[np.generic]] = {"classes": np.array(exam.classes)}
-    keys = np.concatenate([exam.recent.key, exam.base.key])
     for name, rows in (("recent", exam.recent), ("base", exam.base)):
         for part, value in vars(rows).items():
             if value is not None:
                 arrays[f"{name}_{part}"] = value
-    for who, memory in (("candidate", exam.candidate), ("champion", exam.champion)):
-        if memory is not None and memory.seen is not None:
-            arrays[f"{who}_seen"] = np.intersect1d(memory.seen, keys)  # all that matters here
     with files.replacing(path) as temporary, temporary.open("wb") as stream:
         np.savez_compressed(stream, allow_pickle=False, **arrays)
 
 
-def _memory(folder: Path, schema: object) -> Memory:
-    """Read what a model was fitted on, and hold its schema against that of the rows."""
+def _memory(entrant: Entrant, folder: Path, split: dict[str, object]) -> Memory:
+    """Read what a model was fitted on, and hold its schema and split against those of the rows."""
     described = files.read_json(folder / "model.json")
-    if described.get("schema") != schema:
+    if described.get("schema") != split.get("schema"):
         raise DataError("was made for other classes or another shape than the prepared rows")
+    if entrant.who == "candidate" and described.get("split") != split.get("split"):
+        msg = (
+            f"was split by {described.get('split')}, the prepared rows by {split.get('split')}: "
+            "what it was trained on cannot be told from what judges it; run: dvc repro"
+        )
+        raise DataError(msg)
     until = described.get("trained_until_s")
     if until is not None and (isinstance(until, bool) or not isinstance(until, int | float)):
         raise DataError("model.json: trained_until_s is no number")
@@ -167,16 +248,3 @@ def _classes(path: Path, schema: object) -> tuple[str, ...]:
         msg = f"{path}: schema.classes must name two classes or more; run: mlops prepare"
         raise DataError(msg)
     return tuple(str(name) for name in classes)
-
-
-def _latency_ms(session: Session, images: NDArray[np.uint8]) -> float | None:
-    """Return the 95th percentile of one row in milliseconds."""
-    if len(images) == 0:
-        return None
-    taken = []
-    for run in range(_WARM_RUNS + _TIMED_RUNS):
-        row = images[run % len(images)][None]
-        start = time.perf_counter()
-        session.probabilities(row)
-        taken.append(time.perf_counter() - start)
-    return float(np.quantile(taken[_WARM_RUNS:], 0.95) * 1000)

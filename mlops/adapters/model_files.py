@@ -82,7 +82,7 @@ def read_split(prepared: Path) -> tuple[ImageSchema, dict[str, Any]]:
     try:
         s = content["schema"]
         schema = ImageSchema(tuple(s["classes"]), s["height"], s["width"], s["channels"])
-        _ = content["mean"], content["std"], content["trained_until_s"]
+        _ = content["mean"], content["std"], content["trained_until_s"], content["split"]
     except (KeyError, TypeError) as error:
         raise DataError(f"{path}: {error} is missing; run: mlops prepare") from None
     return schema, content

@@ -64,6 +64,12 @@ class Evidence:
         discordance: share of recent rows on which exactly one model is right.
         design_effect: dependent rows that are worth one independent row.
         method: how the bounds were made.
+        look: the how-manieth verdict on overlapping recent rows this is, from 1.
+        level: one-sided level of the bounds on recent rows: what this look may spend of alpha.
+        recent_since_s: time of the oldest recent row that was looked at; nothing if none was.
+        recent_until_s: time of the newest; a promotion retires all rows up to it.
+        coverage: share of the cohort's predictions that have labels.
+        anchor: the fixed version that losses add up against, where it is not the champion.
     """
 
     recent_rows: int
@@ -79,6 +85,12 @@ class Evidence:
     discordance: float | None = None
     design_effect: float | None = None
     method: str = ""
+    look: int = 1
+    level: float = 0.0
+    recent_since_s: float | None = None
+    recent_until_s: float | None = None
+    coverage: float | None = None
+    anchor: str | None = None
 
 
 @dataclass(frozen=True)

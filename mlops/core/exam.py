@@ -1,9 +1,9 @@
-"""What the gate is given: two models' answers on the same rows, and proof that neither saw them."""
+"""What the gate is given: models' answers on the same rows, and proof that none saw them."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,47 +11,12 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-_SUM_TOLERANCE = 1e-3  # float32 softmax, and quantised ones
-
-
-@dataclass(frozen=True)
-class Rules:
-    """The gate's parameters, as `params.yaml` names them (see `mlops.params.gate`).
-
-    Attributes:
-        margin: δ on accuracy.
-        alpha: level of every test and bound, one-sided.
-        power: at which missing labels are counted.
-        effect: gain in accuracy worth finding.
-        min_rows: fewest recent rows.
-        base_margin: accuracy that may be lost on base rows.
-        log_loss_margin: nats by which the log loss on recent rows may rise.
-        floors: lowest value of each metric of `mlops.core.guardrails.FLOORS`.
-        max_latency_ms: 95th percentile of one row.
-        min_slice_rows: fewest rows of a class that is assessed for harm.
-        resamples: of the bootstrap.
-        seed: of the bootstrap.
-        gap_s: seconds between the last trained row and the first that counts.
-    """
-
-    margin: float
-    alpha: float
-    power: float
-    effect: float
-    min_rows: int
-    base_margin: float
-    log_loss_margin: float
-    floors: tuple[tuple[str, float], ...]
-    max_latency_ms: float
-    min_slice_rows: int
-    resamples: int
-    seed: int
-    gap_s: float
+    from mlops.core.rules import Rules
 
 
 @dataclass(frozen=True)
 class Paired:
-    """Labelled rows with both models' probabilities.
+    """Labelled rows with the models' probabilities.
 
     Attributes:
         label: int64 (N,).
@@ -59,6 +24,8 @@ class Paired:
         champion: float32 (N, K); nothing if there is none or it could not be scored.
         key: uint64 (N,): hash of the split key.
         observed_s: float64 (N,): seconds since 1970; NaN where unknown.
+        anchor: float32 (N, K); nothing if there is none beside the champion.
+        columns: float64 (N, C): properties of the rows, in the order of `Exam.columns`.
     """
 
     label: NDArray[np.int64]
@@ -66,16 +33,13 @@ class Paired:
     champion: NDArray[np.float32] | None
     key: NDArray[np.uint64]
     observed_s: NDArray[np.float64]
+    anchor: NDArray[np.float32] | None = None
+    columns: NDArray[np.float64] | None = None
 
     def take(self, mask_N: NDArray[np.bool_]) -> Paired:
         """Return the rows that a mask selects."""
-        return Paired(
-            self.label[mask_N],
-            None if self.candidate is None else self.candidate[mask_N],
-            None if self.champion is None else self.champion[mask_N],
-            self.key[mask_N],
-            self.observed_s[mask_N],
-        )
+        chosen = {n: None if v is None else v[mask_N] for n, v in vars(self).items()}
+        return replace(self, **chosen)
 
 
 @dataclass(frozen=True)
@@ -92,6 +56,66 @@ class Memory:
 
 
 @dataclass(frozen=True)
+class Anchor:
+    """The fixed version that losses add up against.
+
+    Attributes:
+        version: its number in the registry.
+        memory: what it was fitted on.
+    """
+
+    version: str
+    memory: Memory
+
+
+@dataclass(frozen=True)
+class Cohort:
+    """The predictions that the recent rows stand for: those whose labels should be here by now.
+
+    Attributes:
+        predictions: distinct examples predicted in the time and chosen at random for labelling.
+        labelled: those of them that have a label.
+        until_s: labels of later predictions may still come; such rows do not count.
+    """
+
+    predictions: int
+    labelled: int
+    until_s: float
+
+
+@dataclass(frozen=True)
+class Look:
+    """An earlier verdict's recent rows, as the ledger holds them.
+
+    Attributes:
+        since_s: time of the oldest row that counted.
+        until_s: time of the newest.
+        promoted: whether it promoted: then its rows are spent and never judge again.
+    """
+
+    since_s: float
+    until_s: float
+    promoted: bool
+
+
+@dataclass(frozen=True)
+class Trial:
+    """The candidate in the real server, in a fresh process.
+
+    Attributes:
+        latency_ms: 95th percentile of one request of one row.
+        memory_mb: resident memory of the process after the requests.
+        size_mb: size of the version's files.
+        worst_difference: largest difference to the recorded golden probabilities.
+    """
+
+    latency_ms: float
+    memory_mb: float
+    size_mb: float
+    worst_difference: float
+
+
+@dataclass(frozen=True)
 class Exam:
     """Everything that the gate looks at.
 
@@ -101,7 +125,12 @@ class Exam:
         base: base rows of the test side.
         candidate: what the candidate has seen.
         champion: what the champion has seen; nothing if none is in service.
-        latency_ms: the candidate's 95th percentile for one row; nothing if not measured.
+        trial: the candidate in the real server; nothing if it was not tried.
+        corrupted: base rows after a fixed mix of corruptions; nothing if not made.
+        anchor: the fixed version; nothing if there is none beside the champion.
+        cohort: what the recent rows stand for; nothing if it could not be counted.
+        looks: earlier verdicts on recent rows.
+        columns: names of the rows' columns.
         faults: evidence that could not be had, each in a sentence that names the remedy.
     """
 
@@ -110,74 +139,58 @@ class Exam:
     base: Paired
     candidate: Memory
     champion: Memory | None
-    latency_ms: float | None
+    trial: Trial | None
+    corrupted: Paired | None = None
+    anchor: Anchor | None = None
+    cohort: Cohort | None = None
+    looks: tuple[Look, ...] = ()
+    columns: tuple[str, ...] = ()
     faults: tuple[str, ...] = ()
 
-
-def find_faults(exam: Exam, rules: Rules) -> tuple[str, ...]:
-    """Return what is missing or damaged, one sentence each; any of it refuses the candidate."""
-    found = list(exam.faults)
-    memories = {"candidate": exam.candidate, "champion": exam.champion}
-    for who, memory in memories.items():
-        if memory is not None and memory.seen is None:
-            found.append(f"what the {who} was trained on is not recorded")
-        if memory is not None and not math.isfinite(memory.trained_until_s or 0.0):
-            found.append(f"the time until which the {who} was trained is no number")
-    for name, rows in (("recent", exam.recent), ("base", exam.base)):
-        found += _rows_faults(name, rows, len(exam.classes), paired=exam.champion is not None)
-    if len(exam.base.label) == 0:
-        found.append("there are no base test rows")
-    if exam.latency_ms is None or not math.isfinite(exam.latency_ms):
-        found.append("the candidate's latency was not measured")
-    if not all(math.isfinite(limit) for _, limit in rules.floors):
-        found.append("a floor is no number")
-    return tuple(found)
+    @property
+    def memories(self) -> tuple[Memory, ...]:
+        """What each model that is compared was fitted on."""
+        anchor = self.anchor.memory if self.anchor else None
+        return tuple(m for m in (self.candidate, self.champion, anchor) if m is not None)
 
 
-def _rows_faults(name: str, rows: Paired, classes: int, *, paired: bool) -> list[str]:
-    shapes = {rows.label.shape, rows.key.shape, rows.observed_s.shape}
-    if shapes != {(len(rows.label),)}:
-        return [f"the {name} rows' labels, keys and times differ in number"]
-    if len(rows.label) and not 0 <= rows.label.min() <= rows.label.max() < classes:
-        return [f"a label of the {name} rows is outside the {classes} classes"]
-    found = []
-    for who, scores in (("candidate", rows.candidate), ("champion", rows.champion)):
-        if who == "champion" and not paired:
-            continue
-        what = _scores_fault(scores, (len(rows.label), classes))
-        if what:
-            found.append(f"the {who}'s probabilities on the {name} rows {what}")
-    return found
-
-
-def _scores_fault(scores: NDArray[np.float32] | None, shape: tuple[int, int]) -> str:
-    if scores is None:
-        return "are missing"
-    if scores.shape != shape:
-        return f"have the shape {scores.shape}, not {shape}"
-    if not np.isfinite(scores).all():
-        return "hold NaN or infinity"
-    if (scores < 0).any() or (np.abs(scores.sum(1) - 1.0) > _SUM_TOLERANCE).any():
-        return "are no probabilities: they are negative or do not add up to 1"
-    return ""
+def since_s(memories: tuple[Memory, ...], looks: tuple[Look, ...], gap_s: float) -> float:
+    """Return the time that a recent row must be later than: trained rows, the gap, spent rows."""
+    times = [m.trained_until_s + gap_s for m in memories if m.trained_until_s is not None]
+    spent = [look.until_s for look in looks if look.promoted]
+    return max([*times, *spent], default=-math.inf)
 
 
 def counting(exam: Exam, rules: Rules) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Return which recent and which base rows count, as two masks.
 
-    A row counts if neither model has seen its key; a recent one must also be later than
-    everything that either was fitted on, by more than the gap.
+    A row counts if no model has seen its key. A recent one must also be later than everything
+    that any was fitted on, by more than the gap; not spent by a promotion; and matured: old
+    enough that its cohort's labels should be here.
     """
-    memories = [m for m in (exam.candidate, exam.champion) if m is not None]
-    recent, base = _unseen(exam.recent.key, memories), _unseen(exam.base.key, memories)
-    times = [m.trained_until_s for m in memories if m.trained_until_s is not None]
-    after_s = max(times) + rules.gap_s if times else -math.inf
-    with np.errstate(invalid="ignore"):
-        later = exam.recent.observed_s > after_s  # NaN is not later than anything
-    return recent & later, base
+    recent, base = (unseen(rows.key, exam.memories) for rows in (exam.recent, exam.base))
+    until_s = exam.cohort.until_s if exam.cohort else math.inf
+    after_s = since_s(exam.memories, exam.looks, rules.gap_s)
+    with np.errstate(invalid="ignore"):  # NaN is neither later nor earlier than anything
+        timely = (exam.recent.observed_s > after_s) & (exam.recent.observed_s <= until_s)
+    return recent & timely, base
 
 
-def _unseen(key_N: NDArray[np.uint64], memories: list[Memory]) -> NDArray[np.bool_]:
+def look_number(observed_s: NDArray[np.float64], looks: tuple[Look, ...]) -> int:
+    """Return the how-manieth verdict this is on overlapping rows, counting from 1.
+
+    Args:
+        observed_s: float64 (N,): times of the rows that count.
+        looks: earlier verdicts.
+    """
+    overlapping = [
+        bool(((observed_s >= look.since_s) & (observed_s <= look.until_s)).any()) for look in looks
+    ]
+    return 1 + sum(overlapping)
+
+
+def unseen(key_N: NDArray[np.uint64], memories: tuple[Memory, ...]) -> NDArray[np.bool_]:
+    """Say of each key, uint64 (N,), whether no model was fitted on a row with it; bool (N,)."""
     mask = np.ones(len(key_N), dtype=bool)
     for memory in memories:
         if memory.seen is not None:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 Side = Literal["train", "validation", "test"]
 
 _RESERVE_SALT = "reserve:1"
+_LABELS_SALT = "labels:1"
 
 
 @dataclass(frozen=True)
@@ -89,3 +90,11 @@ def reserved(split_key: str, *, share: float) -> bool:
     The salt is fixed and none of the split's: what is reserved does not depend on the sides.
     """
     return position(split_key, _RESERVE_SALT) < share
+
+
+def sampled(identity: str, *, share: float) -> bool:
+    """Say whether an example belongs to the random sample that is to be labelled.
+
+    By hash of its id: at random, by nobody's choice, and anyone can check it.
+    """
+    return position(identity, _LABELS_SALT) < share

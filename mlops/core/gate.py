@@ -1,31 +1,43 @@
 """The gate: whether a candidate may replace the champion. Pure: frozen in, frozen out.
 
 With Δ = accuracy of the candidate minus that of the champion, on recent labelled production rows
-that neither was fitted on, and δ the declared margin:
+that no model compared was fitted on, δ the declared margin and α the level of this look:
 
 - `reject` if evidence is missing, if harm is shown, or if the upper bound of Δ is at most -δ;
 - `promote` if the lower bound of Δ exceeds -δ and every guardrail passes;
 - `inconclusive` otherwise, saying how many more labels would settle it.
 
-The null hypothesis is the margin's boundary, each bound is one-sided at level alpha, and all
-parts must pass at once, so that one look at the rows promotes a candidate at the boundary with
-probability alpha at most, as far as the bounds keep their nominal level (intersection-union: R. L.
-Berger, J. C. Hsu 1996, Statistical Science 11). Further looks are not paid for: each judgement of
-the same candidate, after new labels or with `--again`, and each further candidate judged on the
-same rows has its own chance of alpha. For δ = 0 McNemar's mid-p test (McNemar 1947; Fagerland et
-al. 2013) must agree with Tango's interval (1998).
+The null hypothesis is the margin's boundary, each bound is one-sided, and all parts must pass at
+once, so that one look promotes a candidate at the boundary with probability α at most, as far as
+the bounds keep their nominal level (intersection-union: R. L. Berger, J. C. Hsu 1996, Statistical
+Science 11). Looks are paid for: the i-th verdict on overlapping recent rows has α / (i (i+1)),
+whichever candidate it judges, and a promotion retires the rows that it looked at (`mlops.core.
+rules.level`). Guardrails on the base rows, which no promotion retires, have the full α each: alone
+they promote nothing. For δ = 0 McNemar's mid-p test (McNemar 1947; Fagerland et al. 2013) must
+agree with Tango's interval (1998).
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from mlops.core import guardrails
+from mlops.core import limits
+from mlops.core.bounds import dependent
 from mlops.core.decision import Check, Evidence, Metric, Outcome, Verdict
-from mlops.core.exam import Exam, Paired, Rules, counting, find_faults
-from mlops.core.guardrails import points, right
-from mlops.core.paired import accuracy_bounds, count, labels_needed, mcnemar_p, one_per_key
+from mlops.core.exam import counting, look_number, unseen
+from mlops.core.faults import find_faults
+from mlops.core.harm import slice_harm
+from mlops.core.noninferiority import NAMED, non_inferior
+from mlops.core.primary import drift_from_anchor, primary
+from mlops.core.rules import level
+
+if TYPE_CHECKING:
+    from mlops.core.exam import Exam, Paired
+    from mlops.core.rules import Rules
+
+    Findings = tuple[tuple[Check, ...], tuple[Metric, ...]]
 
 
 def judge(exam: Exam, rules: Rules) -> Verdict:
@@ -35,92 +47,117 @@ def judge(exam: Exam, rules: Rules) -> Verdict:
         return _refuse(exam, faults)
     recent_N, base_N = counting(exam, rules)
     recent, base = exam.recent.take(recent_N), exam.base.take(base_N)
-    evidence = Evidence(
-        recent_rows=len(recent.label),
-        recent_excluded=int((~recent_N).sum()),
-        base_rows=len(base.label),
-        base_excluded=int((~base_N).sum()),
-    )
+    recent = replace(recent, key=dependent(recent.key, recent.observed_s, rules.block_s))
+    evidence = _evidence(exam, rules, recent, base)
     if len(base.label) == 0:
-        return _refuse(exam, ("every base test row was seen in training by one of the two",))
+        return _refuse(exam, ("every base test row was seen in training by one of the models",))
     if exam.champion is None:
         return _first(exam, base, evidence, rules)
     return _compare(exam, recent, base, evidence, rules)
 
 
+def _evidence(exam: Exam, rules: Rules, recent: Paired, base: Paired) -> Evidence:
+    look = look_number(recent.observed_s, exam.looks)
+    cohort = exam.cohort
+    return Evidence(
+        recent_rows=len(recent.label),
+        recent_excluded=len(exam.recent.label) - len(recent.label),
+        base_rows=len(base.label),
+        base_excluded=len(exam.base.label) - len(base.label),
+        look=look,
+        level=level(rules.alpha, look),
+        coverage=cohort.labelled / cohort.predictions if cohort and cohort.predictions else None,
+        anchor=exam.anchor.version if exam.anchor else None,
+    )
+
+
 def _first(exam: Exam, base: Paired, evidence: Evidence, rules: Rules) -> Verdict:
-    """Judge a first model, with no champion to beat: floors, constant predictor, latency."""
-    checks, metrics = guardrails.floors(base, rules)
-    all_checks = (*checks, *_alone(exam, base, rules))
-    return _conclude(all_checks, metrics, evidence, missing=0)
-
-
-def _alone(exam: Exam, base: Paired, rules: Rules) -> tuple[Check, ...]:
-    latency_ms = exam.latency_ms if exam.latency_ms is not None else math.inf
-    return guardrails.constant("base", base), guardrails.latency(latency_ms, rules)
+    """Judge a first model, with no champion to beat: floors, constant predictor, ceilings."""
+    checks, metrics = limits.floors(base, rules)
+    fair = limits.fairness(exam, base, rules)
+    all_checks = (*checks, limits.constant("base", base), *limits.ceilings(exam, base, rules))
+    return _conclude((*all_checks, *fair), metrics, evidence, missing=0)
 
 
 def _compare(exam: Exam, recent: Paired, base: Paired, evidence: Evidence, rules: Rules) -> Verdict:
-    base_check, base_metric = guardrails.base_accuracy(base, rules)
-    floor_checks, floor_metrics = guardrails.floors(base, rules)
-    checks = [base_check, *floor_checks, *_alone(exam, base, rules)]
-    metrics: list[Metric] = [*base_metric, *floor_metrics]
+    on_base = _on_base(exam, base, rules)
     if len(recent.label) < rules.min_rows:
         missing = rules.min_rows - len(recent.label)
-        return _conclude((_too_few(evidence, rules), *checks), tuple(metrics), evidence, missing)
-    primary, metric, evidence, missing = _primary(recent, evidence, rules)
-    loss_check, loss_metric = guardrails.recent_log_loss(recent, rules)
-    checks = [
-        primary, loss_check, guardrails.constant("recent", recent),
-        guardrails.class_harm(recent, exam.classes, rules), *checks,
-    ]  # fmt: skip
-    return _conclude(tuple(checks), (metric, *loss_metric, *metrics), evidence, missing)
+        checks = (_too_few(evidence, rules), *on_base[0])
+        return _conclude(checks, on_base[1], evidence, missing)
+    main, metric, evidence, missing = primary(recent, evidence, rules)
+    covered, unlabelled = _coverage(exam, rules)
+    missing = 0 if main.passed else missing  # what is shown needs no more rows
+    others = _on_recent(exam, recent, rules, evidence.level)
+    checks = (main, covered, *others[0], *on_base[0])
+    return _conclude(checks, (metric, *others[1], *on_base[1]), evidence, max(missing, unlabelled))
 
 
-def _primary(
-    recent: Paired, evidence: Evidence, rules: Rules
-) -> tuple[Check, Metric, Evidence, int]:
-    """Judge the primary metric, accuracy on recent rows, against the margin."""
-    if recent.candidate is None or recent.champion is None:
-        raise ValueError("recent rows are not scored; look for faults first")
-    candidate_N = right(recent.label, recent.candidate)
-    champion_N = right(recent.label, recent.champion)
-    difference_N = candidate_N - champion_N
-    bounds = accuracy_bounds(
-        difference_N, recent.key, alpha=rules.alpha, resamples=rules.resamples, seed=rules.seed
-    )
-    pairs, single = count(difference_N), count(one_per_key(difference_N, recent.key))
-    p_value = mcnemar_p(single.gained, single.lost) if rules.margin == 0.0 else None
-    shown = bounds.lower > -rules.margin and (p_value is None or p_value <= rules.alpha)
-    passed = True if shown else (False if bounds.upper <= -rules.margin else None)
-    limit = -rules.margin
-    rule = "it must be above 0" if limit == 0.0 else f"it must stay above {points(limit)}"
+def _on_recent(exam: Exam, recent: Paired, rules: Rules, alpha: float) -> Findings:
+    """Everything but the primary metric that recent rows decide."""
+    anchor_checks, anchor_metrics = drift_from_anchor(exam, recent, rules, alpha)
+    checks, metrics = [*anchor_checks], [*anchor_metrics]
+    for name, margin in rules.non_inferiority:
+        if name in NAMED and NAMED[name].part == "recent":
+            check, figures = non_inferior(name, margin, recent, rules, alpha)
+            checks.append(check)
+            metrics += figures
+    checks += [limits.constant("recent", recent), *limits.recent_floor(recent, rules)]
+    checks += [*slice_harm(exam, recent, rules), *limits.fairness(exam, recent, rules)]
+    return tuple(checks), tuple(metrics)
+
+
+def _on_base(exam: Exam, base: Paired, rules: Rules) -> Findings:
+    """Guardrails on base rows, plain and corrupted, and the candidate's absolute limits."""
+    checks: list[Check] = []
+    metrics: list[Metric] = []
+    corrupted = exam.corrupted
+    if corrupted is not None:
+        corrupted = corrupted.take(unseen(corrupted.key, exam.memories))
+    rows = {"base": base, "corrupted": corrupted}
+    for name, margin in rules.non_inferiority:
+        if name not in NAMED:
+            words = f"gate.non_inferiority.{name} is no known metric; known: {', '.join(NAMED)}"
+            checks.append(Check(name, passed=False, value=None, limit=margin, words=words))
+        elif NAMED[name].part in rows:
+            on = rows[NAMED[name].part]
+            if on is None or len(on.label) == 0:
+                words = f"gate.non_inferiority.{name}: its rows were not scored"
+                checks.append(Check(name, passed=False, value=None, limit=margin, words=words))
+                continue
+            check, figures = non_inferior(name, margin, on, rules, rules.alpha)
+            checks.append(check)
+            metrics += figures
+    floor_checks, floor_metrics = limits.floors(base, rules)
+    checks += [*floor_checks, limits.constant("base", base), *limits.ceilings(exam, base, rules)]
+    return tuple(checks), (*metrics, *floor_metrics)
+
+
+def _coverage(exam: Exam, rules: Rules) -> tuple[Check, int]:
+    """Ask whether the rows stand for their cohort: labels that came for some only may mislead.
+
+    Returns:
+        The check, and how many labels the cohort lacks.
+    """
+    cohort, limit = exam.cohort, rules.min_coverage
+    if cohort is None or cohort.predictions == 0:
+        words = "the predictions that the recent rows stand for could not be counted"
+        return Check("coverage", None, None, limit, words), 0
+    value = min(cohort.labelled / cohort.predictions, 1.0)
     words = (
-        f"accuracy on {len(recent.label)} recent rows: {points(bounds.estimate)}, "
-        f"{points(bounds.lower)} to {points(bounds.upper)} at {100 * rules.alpha:g} % each side; "
-        f"{rule}"
+        f"labels have come for {cohort.labelled} of the {cohort.predictions} predictions chosen "
+        f"at random that should have theirs by now ({100 * value:.1f} %); "
+        f"{100 * limit:.0f} % asked for"
     )
-    evidence = replace(
-        evidence, gained=pairs.gained, lost=pairs.lost, difference=bounds.estimate,
-        lower=bounds.lower, upper=bounds.upper, p_value=p_value, discordance=pairs.discordance,
-        design_effect=bounds.design_effect, method=bounds.method,
-    )  # fmt: skip
-    needed = labels_needed(
-        pairs.discordance, alpha=rules.alpha, power=rules.power, effect=rules.effect,
-        margin=rules.margin,
-    )  # fmt: skip
-    missing = max(math.ceil(needed * bounds.design_effect) - len(recent.label), 0)
-    metric = Metric(
-        "recent accuracy", float(candidate_N.mean()), float(champion_N.mean()),
-        bounds.lower, bounds.upper,
-    )  # fmt: skip
-    return Check("recent accuracy", passed, bounds.lower, limit, words), metric, evidence, missing
+    lacking = max(math.ceil(limit * cohort.predictions) - cohort.labelled, 0)
+    return Check("coverage", True if value >= limit else None, value, limit, words), lacking
 
 
 def _too_few(evidence: Evidence, rules: Rules) -> Check:
     left_out = (
-        f" ({evidence.recent_excluded} more were left out: a model has seen them, or they are "
-        "not later than its training)"
+        f" ({evidence.recent_excluded} more were left out: a model has seen them, they are not "
+        "later than its training, an earlier promotion has spent them, or labels of their time "
+        "may still come)"
         if evidence.recent_excluded
         else ""
     )

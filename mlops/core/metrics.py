@@ -93,13 +93,19 @@ def constant_log_loss(labels: Labels, classes: int) -> float:
     return float(-(present * np.log(present)).sum())
 
 
+def row_brier(labels: Labels, probabilities: Floats) -> NDArray[np.float64]:
+    """Return the squared error of each row, summed over classes, float64 (N,), from 0 to 2."""
+    truth = np.eye(probabilities.shape[1])[labels]
+    errors: NDArray[np.float64] = ((probabilities.astype(np.float64) - truth) ** 2).sum(axis=1)
+    return errors
+
+
 def brier(labels: Labels, probabilities: Floats) -> float:
-    """Return the Brier score in its original form, the sum over classes, from 0 to 2.
+    """Return the Brier score in its original form, the mean of `row_brier`.
 
     Source: G. W. Brier, Verification of forecasts expressed in terms of probability (1950).
     """
-    truth = np.eye(probabilities.shape[1])[labels]
-    return float(((probabilities.astype(np.float64) - truth) ** 2).sum(axis=1).mean())
+    return float(row_brier(labels, probabilities).mean())
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from mlops.core.guardrails import points
+from mlops.core.amounts import points
 
 if TYPE_CHECKING:
     from mlops.core.decision import Check, Decision, Metric

@@ -8,6 +8,7 @@ from mlops.params.data import DataSection
 from mlops.params.evaluate import EvaluateSection
 from mlops.params.gate import GateSection
 from mlops.params.holdout import HoldoutSection
+from mlops.params.labels import LabelsSection
 from mlops.params.model import ModelSection
 from mlops.params.monitoring import MonitoringSection
 from mlops.params.project import ProjectSection
@@ -29,6 +30,7 @@ class Everything(View):
     tune: TuneSection
     train: TrainSection
     evaluate: EvaluateSection
+    labels: LabelsSection
     gate: GateSection
     monitoring: MonitoringSection
     trigger: TriggerSection
@@ -37,7 +39,7 @@ class Everything(View):
 def advice(params: Everything) -> list[str]:
     """Return one line for every pair of values that are each valid and together make no sense."""
     found = []
-    reaching = params.split.test * params.holdout.recent_share
+    reaching = params.split.test * params.holdout.recent_share * params.labels.sample
     expected = params.trigger.min_new_labels * reaching
     if expected < params.gate.min_rows:
         found.append(

@@ -8,14 +8,50 @@ from mlops.params.base import Section
 
 
 class Floors(Section):
-    """Lowest value of each metric of the candidate on its test rows; all three are required."""
+    """Lowest value of each metric of the candidate; all are required."""
 
     accuracy: float = Field(ge=0.0, le=1.0)
-    """Share of rows predicted right."""
+    """Share of base test rows predicted right."""
     balanced_accuracy: float = Field(ge=0.0, le=1.0)
-    """Mean recall of the classes."""
+    """Mean recall of the classes on base test rows."""
     roc_auc: float = Field(ge=0.0, le=1.0)
-    """Area under the ROC curve, mean of one class against the rest."""
+    """Area under the ROC curve on base test rows, mean of one class against the rest."""
+    recent_roc_auc: float = Field(ge=0.0, le=1.0)
+    """The same on recent rows: after a collapse a constant (0.5) can beat the champion."""
+
+
+class Ceilings(Section):
+    """Highest value of each measure of the candidate; all are required."""
+
+    latency_ms: float = Field(gt=0.0)
+    """Milliseconds for one request of one row in the real server, 95th percentile."""
+    memory_mb: float = Field(gt=0.0)
+    """Resident memory of a serving worker that has answered the golden requests."""
+    size_mb: float = Field(gt=0.0)
+    """Size of the version's files."""
+    ece: float = Field(gt=0.0, le=1.0)
+    """Expected calibration error on base test rows."""
+    group_gap: float = Field(gt=0.0, le=1.0)
+    """Difference in accuracy between the groups of a protected column."""
+
+
+class NonInferiority(Section):
+    """How much of each metric the candidate may lose, each at its own alpha; null: not judged."""
+
+    base_accuracy: float | None = Field(gt=0.0, lt=1.0)
+    """Accuracy on base test rows."""
+    robustness: float | None = Field(gt=0.0, lt=1.0)
+    """Accuracy on base test rows after a fixed mix of corruptions at severity 3."""
+    log_loss: float | None = Field(gt=0.0)
+    """Log loss on recent rows, in nats."""
+    brier: float | None = Field(gt=0.0, le=2.0)
+    """Brier score on recent rows, from 0 to 2."""
+    balanced_accuracy: float | None = Field(gt=0.0, lt=1.0)
+    """Balanced accuracy on recent rows."""
+    f1_macro: float | None = Field(gt=0.0, lt=1.0)
+    """Macro F1 on recent rows."""
+    roc_auc: float | None = Field(gt=0.0, lt=1.0)
+    """ROC-AUC on recent rows."""
 
 
 class GateSection(Section):
@@ -24,7 +60,8 @@ class GateSection(Section):
     margin: float = Field(ge=0.0, lt=1.0)
     """Declared margin δ on accuracy: 0 asks for superiority, above 0 for non-inferiority."""
     alpha: float = Field(gt=0.0, lt=0.5)
-    """Probability of promoting a candidate that is not better than the margin allows."""
+    """Probability of promoting a candidate that is not better than the margin allows, over all
+    verdicts on the same recent rows."""
     power: float = Field(gt=0.5, lt=1.0)
     """Power at which `inconclusive` says how many more labels would settle it."""
     effect: float = Field(gt=0.0, lt=1.0)
@@ -33,16 +70,25 @@ class GateSection(Section):
     """Fewest recent labelled production rows of the test side."""
     recent_days: float = Field(gt=0.0)
     """How old a production row may be to count as recent."""
-    base_margin: float = Field(gt=0.0, lt=1.0)
-    """Guardrail: how much accuracy the candidate may lose on the base test rows."""
-    log_loss_margin: float = Field(gt=0.0)
-    """Guardrail: how much the log loss on recent rows may rise, in nats."""
+    block_minutes: float = Field(ge=0.0)
+    """Rows within so many minutes depend on each other; 0 if only rows of one entity do."""
+    anchor_margin: float = Field(gt=0.0, lt=1.0)
+    """Accuracy that all promotions together may lose against the last version that was shown to
+    be better than the one before it; asked only where a margin above 0 lets losses add up."""
+    non_inferiority: NonInferiority
+    """Guardrails: what the candidate may lose."""
     floors: Floors
-    """Guardrail and the bootstrap rule: what the candidate must reach on its test rows."""
-    max_latency_ms: float = Field(gt=0.0)
-    """Guardrail: most milliseconds for one row in ONNX Runtime, one thread, 95th percentile."""
+    """Guardrails, and the rule for a first model: what the candidate must reach."""
+    ceilings: Ceilings
+    """Guardrails: what the candidate must not exceed."""
+    slices: tuple[str, ...] = Field(strict=False)
+    """Columns of the images whose thirds are slices, beside the classes."""
+    protected: tuple[str, ...] = Field(strict=False)
+    """`class`, or columns, whose groups' accuracy must not differ by more than the ceiling."""
+    required_slices: tuple[str, ...] = Field(strict=False)
+    """Slices without which there is no promotion, such as `class 3` or `brightness low`."""
     min_slice_rows: int = Field(ge=1)
-    """Classes with fewer paired rows are not assessed for harm."""
+    """Slices with fewer recent rows are not assessed for harm."""
     resamples: int = Field(ge=500)
     """Bootstrap resamples."""
     seed: int = Field(ge=0)

@@ -62,7 +62,7 @@ def prepare(params: PrepareParams, site: Site) -> Report:
     mean, std = _normalisation(parts["train"].image)
     write_json(folder / "split.json", {
         "schema": read_json(site.layout.snapshot / "schema.json"),
-        "salt": params.split.salt, "mean": mean, "std": std,
+        "split": params.split.model_dump(), "mean": mean, "std": std,
         "trained_until_s": dealt.trained_until_s, "cutoff_s": dealt.cutoff_s, "counts": counts,
     })  # fmt: skip
     summary = ", ".join(f"{count} {name}" for name, count in counts.items())

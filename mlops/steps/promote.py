@@ -5,43 +5,30 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING
 
-from mlops.adapters import files, publish
-from mlops.adapters.contest import Contest, Entrant, hold, rows_of, write_scores
+from mlops.adapters import files, judgement, publish
+from mlops.adapters.contest import Contest, write_scores
 from mlops.adapters.ledger import Ledger
 from mlops.adapters.reconcile import reconcile_held
 from mlops.adapters.record import Judged, record, standing
-from mlops.adapters.registry import (
-    Registration,
-    candidate_digest,
-    fetch,
-    registered_as,
-    registration,
-)
+from mlops.adapters.registry import Registration, candidate_digest, registered_as
 from mlops.adapters.sql.engine import database
 from mlops.core import wording
 from mlops.core.canonical import from_json, to_json
 from mlops.core.decision import Decision, Version
-from mlops.core.exam import Rules
 from mlops.core.gate import judge
-from mlops.errors import EXIT_REFUSED, RegistryError, StepError
-from mlops.params.base import View
-from mlops.params.gate import GateSection
-from mlops.params.holdout import HoldoutSection
-from mlops.params.project import ProjectSection
+from mlops.errors import EXIT_REFUSED, StepError
 from mlops.site import Report
 
 if TYPE_CHECKING:
+    import sqlalchemy as sa
+
     from mlops.site import Site
 
 _PLOTS = (("Confusion", "plots/confusion.png"), ("Calibration", "plots/calibration.png"))
 
 
-class PromoteParams(View):
-    """What `promote` sees: the name, the gate's rule, and the gap after training."""
-
-    project: ProjectSection
-    gate: GateSection
-    holdout: HoldoutSection
+class PromoteParams(judgement.Sections):
+    """What `promote` sees: the sections that a verdict depends on."""
 
 
 def promote(params: PromoteParams, site: Site) -> Report:
@@ -72,7 +59,7 @@ def promote(params: PromoteParams, site: Site) -> Report:
         if champion == held[0]:
             summary = f"already decided: version {champion} is the champion"
             return Report(summary, {"version": champion, "decided": False})
-        decision, key, contest = _decide(params, site, ledger, champion, held)
+        decision, key, contest = _decide(params, site, engine, champion, held)
         if ledger.find("decided", key) is not None:
             return _report(site, decision, fresh=False)
         judged = Judged(decision, key, lambda made: _keep(params, site, made, contest))
@@ -83,65 +70,38 @@ def promote(params: PromoteParams, site: Site) -> Report:
 def _decide(
     params: PromoteParams,
     site: Site,
-    ledger: Ledger,
+    engine: sa.Engine,
     champion: str | None,
     held: tuple[str, Registration],
 ) -> tuple[Decision, str, Contest]:
-    """Score both, judge, and word the decision; nothing is recorded yet."""
-    project, (version, known) = params.project.name, held
-    recent, base = rows_of(site, params.gate.recent_days)
-    candidate, _ = _entrant(site, project, "candidate", version)
-    rival, rival_known = None, None
-    if champion is not None:
-        rival, rival_known = _entrant(site, project, "champion", champion)
-    contest = hold(site, recent, base, candidate, rival)
-    rules = _rules(params)
+    """Score, judge, and word the decision; nothing is recorded yet."""
+    version, known = held
+    ledger = Ledger(engine, params.project.name)
+    case = judgement.assemble(site, engine, params, version, champion)
+    rival, contest, rules = case.champion, case.contest, case.rules
     params_digest = hashlib.sha256(to_json(rules).encode()).hexdigest()
     key = _key(
-        ledger, site, known.digest, rival_known.digest if rival_known else str(champion),
-        contest.data_digest, params_digest,
+        ledger, site, known.digest, (rival.digest or rival.version) if rival else "None",
+        contest.data_digest, params_digest, "covered" if case.covered else "not covered",
     )  # fmt: skip
     entry = ledger.find("decided", key)
     if entry is not None:
         return from_json(Decision, entry.body), key, contest
     decision = Decision(
         id=key[:12],
-        project=project,
+        project=params.project.name,
         at_s=site.now.timestamp(),
         actor=site.option("actor", "mlops promote"),
         reason=known.reason,
         incident=known.incident,
         candidate=Version(version, known.digest, known.run_id),
-        champion=_champion(champion, rival_known),
+        champion=rival,
         data_digest=contest.data_digest,
         params_digest=params_digest,
         commit=known.commit,
         verdict=judge(contest.exam, rules),
     )
     return decision, key, contest
-
-
-def _champion(version: str | None, known: Registration | None) -> Version | None:
-    if version is None:
-        return None
-    return Version(version, known.digest, known.run_id) if known else Version(version, "", "")
-
-
-def _entrant(
-    site: Site, project: str, who: str, version: str
-) -> tuple[Entrant, Registration | None]:
-    """Fetch a version's verified files from the registry; a refusal is a fault, not a stop."""
-    try:
-        known = registration(site, project, version)
-        return Entrant(who, fetch(site, project, version, fresh=True)), known
-    except RegistryError as error:
-        return Entrant(who, None, f"the {who}'s files: {error}"), None
-
-
-def _rules(params: PromoteParams) -> Rules:
-    gate = params.gate.model_dump(exclude={"recent_days", "floors"})
-    floors = tuple(sorted(params.gate.floors.model_dump().items()))
-    return Rules(**gate, floors=floors, gap_s=params.holdout.gap_s)
 
 
 def _key(ledger: Ledger, site: Site, *parts: str) -> str:
@@ -167,7 +127,6 @@ def _keep(params: PromoteParams, site: Site, decision: Decision, contest: Contes
         "params": params.model_dump(mode="json"),
         "now_s": site.now.timestamp(),
         "data": decision.data_digest,
-        "latency_ms": exam.latency_ms,
         "faults": list(exam.faults),
         "trained_until_s": {
             "candidate": exam.candidate.trained_until_s,

@@ -57,7 +57,7 @@ def train(params: TrainParams, site: Site) -> Report:
         model, _examples(layout.prepared / "train.npz"), validation, plan, site.work / "checkpoints"
     )
     card = {
-        "schema": split["schema"], "network": params.model.network,
+        "schema": split["schema"], "split": split["split"], "network": params.model.network,
         "hyperparameters": asdict(best), "mean": split["mean"], "std": split["std"],
         "trained_until_s": split["trained_until_s"], "epochs": fitted.best_epoch,
         "validation_loss": fitted.validation_loss, "runtime": "onnx",

@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from mlops.core.exam import Exam, Memory, Paired, Rules
+from mlops.core.exam import Anchor, Cohort, Exam, Look, Memory, Paired, Trial
 from mlops.core.gate import judge
+from mlops.core.rules import Limits, Rules, level
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,12 +19,24 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 RULES = Rules(
-    margin=0.0, alpha=0.05, power=0.8, effect=0.03, min_rows=60, base_margin=0.05,
-    log_loss_margin=0.1, floors=(("accuracy", 0.7), ("balanced_accuracy", 0.65), ("roc_auc", 0.8)),
-    max_latency_ms=50.0, min_slice_rows=20, resamples=500, seed=7, gap_s=1.0,
+    margin=0.0, alpha=0.05, power=0.8, effect=0.03, min_rows=60, min_coverage=0.9,
+    anchor_margin=0.05, non_inferiority=(("base_accuracy", 0.05), ("log_loss", 0.1)),
+    floors=(("accuracy", 0.7), ("balanced_accuracy", 0.65), ("recent_roc_auc", 0.6),
+            ("roc_auc", 0.8)),
+    ceilings=(("ece", 0.2), ("group_gap", 0.2), ("latency_ms", 50.0), ("memory_mb", 500.0),
+              ("size_mb", 50.0)),
+    slices=(), protected=(), required_slices=(), min_slice_rows=20, resamples=500, seed=7,
+    gap_s=1.0, block_s=0.0,
 )  # fmt: skip
+
+
+def _only(*margins: tuple[str, float]) -> Rules:
+    return replace(RULES, non_inferiority=margins)
+
+
 CLASSES = ("a", "b", "c")
 TRAINED_S, NOW_S = 1000.0, 5000.0
+TRIAL = Trial(latency_ms=1.0, memory_mb=80.0, size_mb=2.0, worst_difference=1e-7)
 MEMORY = Memory(np.arange(10, dtype=np.uint64), TRAINED_S)
 
 
@@ -57,7 +70,8 @@ def exam(candidate: float = 0.95, champion: float = 0.7, n: int = 300, seed: int
         base=paired(400, 0.93, 0.92, seed + 1, 100_000),
         candidate=MEMORY,
         champion=MEMORY,
-        latency_ms=1.0,
+        trial=TRIAL,
+        cohort=Cohort(1000, 950, NOW_S),
     )
 
 
@@ -81,7 +95,8 @@ def test_a_clearly_worse_candidate_is_rejected() -> None:
 def test_an_equal_candidate_is_inconclusive_and_says_how_many_labels_are_missing() -> None:
     verdict = judge(exam(candidate=0.8, champion=0.8, n=100), RULES)
     assert verdict.outcome == "inconclusive"
-    z = stats.norm.isf(0.05) + stats.norm.ppf(0.8)
+    # At the level that the next look at these rows has: 0.05 / (2 · 3).
+    z = stats.norm.isf(0.05 / 6) + stats.norm.ppf(0.8)
     assert verdict.evidence.discordance is not None
     needed = np.ceil(z**2 * verdict.evidence.discordance / 0.03**2)
     assert verdict.missing_labels == int(needed) - 100
@@ -164,6 +179,10 @@ def _narrower(rows: Paired) -> NDArray[np.float32]:
     return rows.candidate[:, :2]
 
 
+def _tried(given_exam: Exam, **changed: float) -> Exam:
+    return replace(given_exam, trial=replace(TRIAL, **changed))
+
+
 POISON: dict[str, tuple[Callable[[Exam], Exam], str]] = {
     "constant predictor": (lambda e: _both(e, _constant), "accuracy"),
     "swapped classes": (lambda e: _both(e, _swapped), "accuracy"),
@@ -175,9 +194,12 @@ POISON: dict[str, tuple[Callable[[Exam], Exam], str]] = {
     "no proof": (lambda e: replace(e, candidate=Memory(None, None)), "not recorded"),
     "no proof of champion": (lambda e: replace(e, champion=Memory(None, None)), "not recorded"),
     "NaN time": (lambda e: replace(e, candidate=Memory(MEMORY.seen, float("nan"))), "no number"),
-    "no latency": (lambda e: replace(e, latency_ms=None), "latency"),
-    "NaN latency": (lambda e: replace(e, latency_ms=float("nan")), "latency"),
-    "slow": (lambda e: replace(e, latency_ms=51.0), "one row takes"),
+    "not tried": (lambda e: replace(e, trial=None), "not tried in the real server"),
+    "NaN latency": (lambda e: _tried(e, latency_ms=float("nan")), "latency"),
+    "slow": (lambda e: _tried(e, latency_ms=51.0), "one request of one row takes"),
+    "fat": (lambda e: _tried(e, memory_mb=501.0), "worker holds"),
+    "large": (lambda e: _tried(e, size_mb=51.0), "files have"),
+    "other answers when served": (lambda e: _tried(e, worst_difference=0.1), "differ by 0.1"),
     "a named fault": (lambda e: replace(e, faults=("the manifest is gone",)), "manifest"),
     "labels outside": (
         lambda e: _recent(e, lambda r: replace(r, label=r.label + 1)), "outside the 3 classes",
@@ -213,7 +235,13 @@ def test_a_sound_first_model_needs_floors_a_constant_and_latency_only() -> None:
     first = replace(exam(), champion=None)
     verdict = judge(first, RULES)
     assert verdict.outcome == "promote"
-    assert {c.name for c in verdict.checks} >= {"floor accuracy", "base constant", "latency"}
+    assert {c.name for c in verdict.checks} >= {
+        "floor accuracy",
+        "base constant",
+        "latency",
+        "memory",
+        "size",
+    }
     high = replace(RULES, floors=(("accuracy", 0.99),))
     assert judge(first, high).outcome == "reject"
     unknown = replace(RULES, floors=(("f2", 0.1),))
@@ -235,11 +263,11 @@ def test_harm_to_one_class_blocks_and_small_classes_are_named() -> None:
     few = label != 1
     few[np.flatnonzero(label == 1)[:5]] = True
     rows = replace(given_exam.recent, candidate=harmed).take(few)
-    verdict = judge(replace(given_exam, recent=rows), replace(RULES, log_loss_margin=9.0))
-    check = next(c for c in verdict.checks if c.name == "classes")
+    verdict = judge(replace(given_exam, recent=rows), _only(("log_loss", 9.0)))
+    check = next(c for c in verdict.checks if c.name == "slices")
     assert check.passed is False
     assert "class c" in check.words
-    assert "too few rows to assess: b" in check.words
+    assert "too few rows to assess: class b" in check.words
     assert verdict.outcome == "reject"
 
 
@@ -268,7 +296,8 @@ def test_identical_models_are_never_promoted_under_superiority(
 def test_the_order_of_rows_changes_no_outcome(seed: int) -> None:
     given_exam, rng = exam(seed=3), np.random.default_rng(seed)
     order = rng.permutation(len(given_exam.recent.label))
-    rows = Paired(**{n: v[order] for n, v in vars(given_exam.recent).items()})
+    recent = vars(given_exam.recent).items()
+    rows = Paired(**{n: None if v is None else v[order] for n, v in recent})
     shuffled = replace(given_exam, recent=rows)
     first, second = judge(given_exam, RULES), judge(shuffled, RULES)
     assert (first.outcome, first.evidence) == (second.outcome, second.evidence)
@@ -276,7 +305,155 @@ def test_the_order_of_rows_changes_no_outcome(seed: int) -> None:
 
 def test_simulated_equal_candidates_are_promoted_no_more_often_than_alpha() -> None:
     trials, promoted = 300, 0
-    lenient = replace(RULES, floors=(), base_margin=0.9, log_loss_margin=9.0)
+    lenient = replace(_only(("base_accuracy", 0.9), ("log_loss", 9.0)), floors=())
     for seed in range(trials):
         promoted += judge(exam(0.8, 0.8, n=80, seed=10 * seed), lenient).outcome == "promote"
     assert promoted <= stats.binom.isf(0.001, trials, RULES.alpha)
+
+
+def test_a_guardrail_on_each_named_metric_holds_and_says_its_worst() -> None:
+    names: Limits = (
+        ("balanced_accuracy", 0.2), ("base_accuracy", 0.05), ("brier", 0.1), ("f1_macro", 0.2),
+        ("log_loss", 0.1), ("robustness", 0.1), ("roc_auc", 0.2),
+    )  # fmt: skip
+    given_exam = replace(exam(), corrupted=paired(200, 0.8, 0.7, 5, 200_000))
+    verdict = judge(given_exam, _only(*names))
+    assert verdict.outcome == "promote"
+    found = {m.name: m for m in verdict.metrics}
+    for name in ("recent brier score", "corrupted accuracy", "recent roc-auc", "recent macro f1"):
+        assert found[name].lower is not None
+    tight = judge(given_exam, _only(("robustness", 0.01)))
+    assert tight.outcome in ("promote", "inconclusive")
+    worse = replace(given_exam, corrupted=paired(300, 0.4, 0.9, 5, 200_000))
+    assert judge(worse, _only(*names)).outcome == "reject"
+
+
+def test_rows_that_a_guardrail_needs_and_lacks_and_unknown_metrics_refuse() -> None:
+    assert "were not scored" in judge(exam(), _only(("robustness", 0.1))).reasons[0]
+    assert "no known metric" in judge(exam(), _only(("f7", 0.1))).reasons[0]
+    unknown = replace(RULES, ceilings=(("colour", 1.0),))
+    assert "no known measure" in judge(exam(), unknown).reasons[0]
+
+
+def test_each_further_look_at_the_same_rows_has_less_to_spend() -> None:
+    assert sum(level(0.05, i) for i in range(1, 10_000)) < 0.05
+    looks = (Look(NOW_S - 10, NOW_S, promoted=False), Look(0.0, TRAINED_S, promoted=False))
+    fresh, again = judge(exam(), RULES), judge(replace(exam(), looks=looks), RULES)
+    assert (fresh.evidence.look, fresh.evidence.level) == (1, 0.025)
+    assert again.evidence.look == 2  # the other look was at older rows
+    assert again.evidence.level == pytest.approx(0.05 / 6)
+    assert again.evidence.lower is not None
+    assert fresh.evidence.lower is not None
+    assert again.evidence.lower < fresh.evidence.lower
+    assert "look 2" in again.checks[0].words
+
+
+def test_a_promotion_spends_the_rows_that_it_looked_at() -> None:
+    times = np.linspace(NOW_S - 100, NOW_S, 300)
+    given_exam = _recent(exam(), lambda r: replace(r, observed_s=times))
+    spent = replace(given_exam, looks=(Look(NOW_S - 200, NOW_S - 20, promoted=True),))
+    verdict = judge(spent, RULES)
+    assert verdict.evidence.recent_rows == int((times > NOW_S - 20).sum())
+    assert (verdict.evidence.look, verdict.evidence.recent_until_s) == (1, NOW_S)
+
+
+@pytest.mark.parametrize(
+    ("cohort", "outcome", "missing"),
+    [
+        (Cohort(1000, 900, NOW_S), "promote", 0),
+        (Cohort(1000, 899, NOW_S), "inconclusive", 1),
+        (Cohort(0, 0, NOW_S), "inconclusive", 0),
+        (None, "inconclusive", 0),
+    ],
+)
+def test_rows_of_a_cohort_that_is_hardly_labelled_settle_nothing(
+    cohort: Cohort | None, outcome: str, missing: int
+) -> None:
+    verdict = judge(replace(exam(), cohort=cohort), RULES)
+    assert (verdict.outcome, verdict.missing_labels) == (outcome, missing)
+
+
+def test_rows_whose_labels_may_still_come_do_not_count() -> None:
+    verdict = judge(replace(exam(), cohort=Cohort(1000, 1000, NOW_S - 1)), RULES)
+    assert (verdict.outcome, verdict.evidence.recent_rows) == ("inconclusive", 0)
+
+
+def test_small_losses_do_not_add_up_beyond_the_anchors_margin() -> None:
+    rules = replace(_only(("log_loss", 9.0)), margin=0.1, min_slice_rows=900)
+    given_exam = exam(candidate=0.85, champion=0.86, n=900)
+    rng = np.random.default_rng(5)
+    best = replace(given_exam.recent, anchor=answers(given_exam.recent.label, 0.99, rng))
+    anchored = replace(given_exam, recent=best, anchor=Anchor("1", MEMORY))
+    assert judge(given_exam, rules).outcome == "promote"
+    verdict = judge(anchored, rules)
+    assert verdict.outcome == "reject"
+    assert "version 1, the anchor" in verdict.reasons[0]
+    unproven = replace(anchored, anchor=Anchor("1", Memory(None, None)))
+    assert "anchor was trained on is not recorded" in judge(unproven, rules).reasons[0]
+
+
+def _columns(rows: Paired, seed: int) -> Paired:
+    return replace(rows, columns=np.random.default_rng(seed).random((len(rows.label), 2)))
+
+
+def with_columns(given_exam: Exam) -> Exam:
+    return replace(
+        given_exam, columns=("brightness", "contrast"), recent=_columns(given_exam.recent, 3),
+        base=_columns(given_exam.base, 4),
+    )  # fmt: skip
+
+
+def test_harm_to_the_dark_images_is_found_declared_or_not() -> None:
+    given_exam = with_columns(exam(candidate=1.0, champion=0.8, n=900))
+    columns, scores = given_exam.recent.columns, given_exam.recent.candidate
+    assert columns is not None
+    assert scores is not None
+    dark = columns[:, 0] < 0.3
+    wrong = np.roll(np.eye(3, dtype=np.float32)[given_exam.recent.label], 1, axis=1)
+    harmed = np.where(dark[:, None], wrong * 0.6 + 0.4 / 3, scores).astype(np.float32)
+    rows = replace(given_exam.recent, candidate=harmed)
+    for slices, words in ((("brightness",), "brightness low"), ((), "brightness ≤ 0.3")):
+        verdict = judge(replace(given_exam, recent=rows), replace(RULES, slices=slices))
+        check = next(c for c in verdict.checks if c.name == "slices")
+        assert (check.passed, verdict.outcome) == (False, "reject")
+        assert words in check.words, check.words
+
+
+def test_a_required_slice_must_be_known_and_large_enough() -> None:
+    given_exam = with_columns(exam())
+    known = replace(RULES, slices=("contrast",), required_slices=("contrast high", "class a"))
+    assert judge(given_exam, known).outcome == "promote"
+    few = replace(known, min_slice_rows=105)
+    verdict = judge(given_exam, few)
+    assert verdict.outcome == "inconclusive"
+    assert any("is required and has fewer" in reason for reason in verdict.reasons)
+    odd = replace(RULES, required_slices=("class z",))
+    assert "no slice of these rows" in judge(given_exam, odd).reasons[0]
+
+
+def test_groups_of_a_protected_column_must_not_drift_apart() -> None:
+    given_exam = with_columns(exam(candidate=0.95, champion=0.5, n=600))
+    fair = replace(RULES, protected=("brightness", "class"))
+    assert judge(given_exam, fair).outcome == "promote"
+    columns, scores = given_exam.recent.columns, given_exam.recent.candidate
+    assert columns is not None
+    assert scores is not None
+    dark = (columns[:, 0] < 0.33) & (np.random.default_rng(1).random(600) < 0.4)
+    unfair = scores.copy()
+    unfair[dark] = np.roll(scores[dark], 1, axis=1)
+    rows = replace(given_exam.recent, candidate=unfair)
+    verdict = judge(replace(given_exam, recent=rows), fair)
+    assert verdict.outcome == "reject"
+    assert any("brightness low" in reason and "a gap of" in reason for reason in verdict.reasons)
+    odd = replace(RULES, protected=("colour",))
+    assert "no column of these rows" in judge(given_exam, odd).reasons[0]
+
+
+def test_rows_close_in_time_count_as_one() -> None:
+    times = np.repeat(np.arange(30.0), 10) * 60.0 + NOW_S
+    given_exam = _recent(exam(), lambda r: replace(r, observed_s=times))
+    given_exam = replace(given_exam, cohort=Cohort(1000, 1000, NOW_S + 10_000))
+    alone, blocks = (judge(given_exam, replace(RULES, block_s=s)) for s in (0.0, 60.0))
+    assert blocks.evidence.p_value is None
+    assert "over keys" in blocks.evidence.method
+    assert alone.evidence.method == "Tango's score interval"

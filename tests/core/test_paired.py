@@ -9,15 +9,9 @@ from hypothesis import strategies as st
 from scipy import optimize, stats
 
 from mlops.core.paired import (
-    Counts,
-    accuracy_bounds,
-    count,
-    design_effect,
     holm,
     labels_needed,
     mcnemar_p,
-    mean_bounds,
-    one_per_key,
 )
 from mlops.core.tango import cautious_tango, tango, tango_score
 
@@ -135,53 +129,3 @@ def test_labels_needed_follows_the_formula_and_shrinks_with_the_effect() -> None
     assert labels_needed(0.2, effect=0.05, **held) == int(np.ceil(z**2 * 0.2 / 0.05**2))
     assert labels_needed(0.2, effect=0.1, **held) < labels_needed(0.2, effect=0.05, **held)
     assert labels_needed(0.0, effect=0.1, **held) == 0
-
-
-def test_copied_rows_count_once() -> None:
-    rng = np.random.default_rng(3)
-    single = rng.choice([-1, 0, 1], 80, p=[0.05, 0.75, 0.2]).astype(np.int64)
-    key = np.arange(80, dtype=np.uint64)
-    fivefold, keys = np.repeat(single, 5), np.repeat(key, 5)
-    assert design_effect(fivefold.astype(float), keys) == pytest.approx(5.0, rel=0.05)
-    assert count(one_per_key(fivefold, keys)) == count(single)
-    alone = accuracy_bounds(single, key, alpha=ALPHA, resamples=500, seed=1)
-    copied = accuracy_bounds(fivefold, keys, alpha=ALPHA, resamples=500, seed=1)
-    assert copied.lower == pytest.approx(alone.lower, abs=0.02)
-    assert copied.upper == pytest.approx(alone.upper, abs=0.02)
-    assert count(single) == Counts(80, int((single > 0).sum()), int((single < 0).sum()))
-
-
-def test_copies_of_equal_answers_prove_no_more_than_the_originals() -> None:
-    none = np.zeros(400, dtype=np.int64)
-    keys = np.repeat(np.arange(4, dtype=np.uint64), 100)
-    bounds = accuracy_bounds(none, keys, alpha=ALPHA, resamples=500, seed=1)
-    assert bounds.lower < -0.3
-
-
-def test_one_key_bounds_nothing() -> None:
-    bounds = mean_bounds(np.ones(9), np.zeros(9, np.uint64), alpha=0.05, resamples=500, seed=1)
-    assert (bounds.lower, bounds.upper) == (-np.inf, np.inf)
-
-
-def test_the_bounds_of_a_mean_cover_it_as_often_as_they_say() -> None:
-    rng, missed = np.random.default_rng(11), 0
-    keys = np.repeat(np.arange(60, dtype=np.uint64), 2)
-    for seed in range(150):
-        values = np.repeat(rng.exponential(1.0, 60), 2) + rng.normal(0.0, 0.1, 120)
-        bounds = mean_bounds(values, keys, alpha=0.1, resamples=500, seed=seed)
-        missed += not bounds.lower <= 1.0 <= bounds.upper
-    assert missed <= stats.binom.isf(0.001, 150, 0.2)
-
-
-def test_dependent_rows_do_not_promote_more_often_than_alpha() -> None:
-    rng, promoted, trials = np.random.default_rng(5), 0, 200
-    keys = np.repeat(np.arange(50, dtype=np.uint64), 3)
-    for seed in range(trials):
-        shared = rng.choice([-1, 0, 1], 50, p=[0.13, 0.74, 0.13])
-        own = rng.choice([-1, 0, 1], (50, 3), p=[0.05, 0.9, 0.05])
-        difference = np.where(rng.random((50, 3)) < 0.8, shared[:, None], own).ravel()
-        bounds = accuracy_bounds(
-            difference.astype(np.int64), keys, alpha=ALPHA, resamples=500, seed=seed
-        )
-        promoted += bounds.lower > 0.0
-    assert promoted <= stats.binom.isf(0.001, trials, ALPHA)

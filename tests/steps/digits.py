@@ -50,6 +50,7 @@ def write_prepared(folder: Path, *, recent: int = 60) -> None:
     pixels = train.image / 255.0
     write_json(folder / "split.json", {
         "schema": {"kind": "image", "classes": CLASSES, "height": 8, "width": 8, "channels": 1},
-        "salt": "1", "mean": [float(pixels.mean())], "std": [float(pixels.std())],
+        "split": {"salt": "1", "validation": 0.15, "test": 0.25},
+        "mean": [float(pixels.mean())], "std": [float(pixels.std())],
         "trained_until_s": None, "cutoff_s": None, "counts": {},
     })  # fmt: skip

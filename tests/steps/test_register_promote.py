@@ -17,6 +17,7 @@ from mlops.adapters.onnx_session import Session
 from mlops.adapters.sql.engine import database
 from mlops.core.canonical import from_json
 from mlops.core.decision import Decision
+from mlops.core.example import sampled
 from mlops.errors import (
     EXIT_REFUSED,
     DataError,
@@ -26,6 +27,7 @@ from mlops.errors import (
     UnverifiedModel,
     UsageError,
 )
+from mlops.params.labels import LabelsSection
 from mlops.params.load import load
 from mlops.steps.promote import PromoteParams, promote
 from mlops.steps.register import RegisterParams, register
@@ -205,10 +207,16 @@ def test_rows_that_are_old_future_or_actively_chosen_are_not_recent(loop: Site) 
     recent.label_source[30:40] = "active"
     recent.label[40:50] = -1
     entrants.prepare(loop, replace(entrants.world(loop), recent=recent))
-    chosen, base = contest.rows_of(loop, 30.0)
+    soon = LabelsSection(sample=1.0, delay_minutes=0.0, min_coverage=0.9)
+    chosen, base = contest.rows_of(loop, 30.0, soon)
     assert (len(chosen), len(base)) == (100, 150)
     later = replace(loop, now=loop.now + timedelta(days=40))
-    assert len(contest.rows_of(later, 30.0)[0]) == 0
+    assert len(contest.rows_of(later, 30.0, soon)[0]) == 0
+    half, _ = contest.rows_of(loop, 30.0, soon.model_copy(update={"sample": 0.5}))
+    assert 30 <= len(half) <= 70
+    assert set(half.example_id) == {i for i in chosen.example_id if sampled(i, share=0.5)}
+    slow, _ = contest.rows_of(loop, 30.0, soon.model_copy(update={"delay_minutes": 720.0}))
+    assert set(slow.observed_s) == {t for t in chosen.observed_s if t <= now_s - 720 * 60}
     assert contest.data_digest(chosen, base) != contest.data_digest(base, chosen)
 
 
@@ -438,6 +446,7 @@ from pathlib import Path
 
 from mlops.errors import LedgerError
 from mlops.layout import Layout
+from mlops.params.labels import LabelsSection
 from mlops.params.load import load
 from mlops.settings import Settings
 from mlops.site import Site
@@ -507,7 +516,7 @@ def test_a_decision_on_a_champion_that_a_person_replaced_meanwhile_is_not_record
         registry.set_alias(loop, PROJECT, "champion", "2")
         return original(*args)
 
-    monkeypatch.setattr("mlops.steps.promote.hold", moved)
+    monkeypatch.setattr("mlops.adapters.judgement.hold", moved)
     with pytest.raises(LedgerError, match="version 2 came into service"):
         judge(loop)
     assert registry.champion(loop, PROJECT) == "2"

@@ -1,0 +1,154 @@
+"""What a verdict needs: who enters, on which rows, after which earlier looks, by which rules."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from mlops.adapters.cohort import count_cohort
+from mlops.adapters.contest import Contest, Entered, Entrant, hold, rows_of
+from mlops.adapters.ledger import Ledger
+from mlops.adapters.registry import fetch, registration
+from mlops.core.canonical import from_json
+from mlops.core.decision import Decision, Version
+from mlops.core.exam import Look, since_s
+from mlops.core.rules import Rules
+from mlops.errors import RegistryError
+from mlops.params.base import View
+from mlops.params.gate import GateSection
+from mlops.params.holdout import HoldoutSection
+from mlops.params.labels import LabelsSection
+from mlops.params.project import ProjectSection
+
+if TYPE_CHECKING:
+    import sqlalchemy as sa
+
+    from mlops.site import Site
+
+_DAY_S = 86_400.0
+
+
+class Sections(View):
+    """The sections of `params.yaml` that a verdict depends on."""
+
+    project: ProjectSection
+    labels: LabelsSection
+    gate: GateSection
+    holdout: HoldoutSection
+
+
+@dataclass(frozen=True)
+class Case:
+    """All that a verdict is derived from.
+
+    Attributes:
+        contest: the models' answers, with proof.
+        rules: what is asked of them.
+        champion: the version in service as it was compared; nothing if none is.
+        covered: whether the cohort has labels enough; part of the decision's identity, so that
+            a verdict that waited for labels is made anew once they are here.
+    """
+
+    contest: Contest
+    rules: Rules
+    champion: Version | None
+    covered: bool
+
+
+def assemble(
+    site: Site,
+    engine: sa.Engine,
+    params: Sections,
+    candidate: str,
+    champion: str | None,
+) -> Case:
+    """Fetch and score the versions, and count what their rows stand for.
+
+    Args:
+        site: where to fetch from, and the prepared rows.
+        engine: the project's database: earlier verdicts, and the predictions.
+        params: rules.
+        candidate: version to be judged.
+        champion: version in service, if any.
+
+    Raises:
+        DataError: if prepared rows are missing.
+        Unavailable: if MLflow or the database does not answer.
+    """
+    project, rules = params.project.name, rules_of(params)
+    made = [
+        from_json(Decision, e.body)
+        for e in Ledger(engine, project).entries()
+        if e.kind == "decided"
+    ]
+    first, _ = _entrant(site, project, "candidate", candidate)
+    second, rival = (None, None) if champion is None else _entrant(
+        site, project, "champion", champion
+    )  # fmt: skip
+    anchor = anchor_of(made) if rules.margin > 0.0 and champion is not None else None
+    third = None
+    if anchor not in (None, candidate, champion):
+        third, _ = _entrant(site, project, "anchor", str(anchor))
+    rows = rows_of(site, params.gate.recent_days, params.labels)
+    contest = hold(site, rows, Entered(first, second, third), looks_of(made))
+    now_s = site.now.timestamp()
+    after_s = since_s(contest.exam.memories, contest.exam.looks, rules.gap_s)
+    cohort = count_cohort(
+        engine, project, params.labels,
+        since_s=max(after_s, now_s - params.gate.recent_days * _DAY_S), now_s=now_s,
+    )  # fmt: skip
+    contest = replace(contest, exam=replace(contest.exam, cohort=cohort))
+    covered = cohort.labelled >= rules.min_coverage * cohort.predictions > 0
+    return Case(contest, rules, rival, covered)
+
+
+def rules_of(params: Sections) -> Rules:
+    """Return the gate's rules as `params.yaml` declares them."""
+    gate, asked = params.gate, params.gate.non_inferiority.model_dump()
+    nested = {"recent_days", "block_minutes", "floors", "ceilings", "non_inferiority"}
+    return Rules(
+        **gate.model_dump(exclude=nested),
+        floors=tuple(sorted(gate.floors.model_dump().items())),
+        ceilings=tuple(sorted(gate.ceilings.model_dump().items())),
+        non_inferiority=tuple(sorted((n, v) for n, v in asked.items() if v is not None)),
+        min_coverage=params.labels.min_coverage,
+        gap_s=params.holdout.gap_s,
+        block_s=60.0 * gate.block_minutes,
+    )
+
+
+def looks_of(made: list[Decision]) -> tuple[Look, ...]:
+    """Return the times of the recent rows that earlier decisions looked at."""
+    seen = [(d.verdict.evidence, d.verdict.outcome == "promote") for d in made]
+    return tuple(
+        Look(e.recent_since_s, e.recent_until_s, promoted)
+        for e, promoted in seen
+        if e.recent_since_s is not None and e.recent_until_s is not None
+    )
+
+
+def anchor_of(made: list[Decision]) -> str | None:
+    """Return the last version that was shown better than the one before it, or the first one.
+
+    A promotion within a margin does not move the anchor: that is what keeps losses from adding up.
+    """
+    proven = [
+        d.candidate.version
+        for d in made
+        if d.verdict.outcome == "promote"
+        and (d.champion is None or (d.verdict.evidence.lower or 0.0) > 0.0)
+    ]
+    return proven[-1] if proven else None
+
+
+def _entrant(site: Site, project: str, who: str, version: str) -> tuple[Entrant, Version]:
+    """Fetch a version's verified files from the registry; a refusal is a fault, not a stop."""
+    try:
+        known = registration(site, project, version)
+        folder = fetch(site, project, version, fresh=True)
+    except RegistryError as error:
+        fault = f"the {who}'s files: {error}"
+        return Entrant(who, version, "", None, fault), Version(version, "", "")
+    return Entrant(who, version, known.digest, folder), Version(
+        version, known.digest, known.run_id
+    )  # fmt: skip

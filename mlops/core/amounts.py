@@ -1,0 +1,15 @@
+"""How figures are written in a decision's sentences."""
+
+from __future__ import annotations
+
+
+def points(share: float) -> str:
+    """Write a difference of shares in percentage points, with its sign."""
+    return f"{100 * share:+.1f} pp".replace("-", "−")
+
+
+def figure(value: float, unit: str = "") -> str:
+    """Write a difference with its sign, and its unit if it has one."""
+    if unit == "pp":
+        return points(value)
+    return f"{value:+.3f} {unit}".strip().replace("-", "−")

@@ -1,0 +1,129 @@
+"""Parts of the rows that a candidate harms though the whole may gain.
+
+Every slice asks one question, so that together they pay by Holm: only harm that chance does not
+explain blocks. A slice with too few rows neither passes nor blocks, unless it is required.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mlops.core.decision import Check
+from mlops.core.noninferiority import right, scores
+from mlops.core.paired import count, holm, mcnemar_p, one_per_key
+from mlops.core.slices import terciles
+from mlops.core.weakness import Condition, FoundSlice, find_slices, finding_half
+from mlops.core.weakness import Rules as Search
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from mlops.core.exam import Exam, Paired
+    from mlops.core.rules import Rules
+
+_DEPTH, _MOST_FOUND = 2, 3  # what a person can read, and what Holm can afford
+
+
+@dataclass(frozen=True)
+class Slice:
+    """A named part of the rows.
+
+    Attributes:
+        name: `class 3`, `brightness low`, or a found slice's conditions.
+        mask_N: bool: which rows belong to it.
+        found: whether it was searched for on the other half of the rows.
+    """
+
+    name: str
+    mask_N: NDArray[np.bool_]  # noqa: N815 - shapes in names
+    found: bool = False
+
+
+def slice_harm(exam: Exam, recent: Paired, rules: Rules) -> tuple[Check, ...]:
+    """Look for slices in which the candidate is worse: McNemar's test in each, Holm over all.
+
+    Declared slices are the classes and the thirds of the columns that `gate.slices` names; weak
+    ones are searched for on the rows of even keys and tested on those of odd keys.
+
+    Args:
+        exam: names of classes and columns; its base rows say where a column is cut.
+        recent: the rows that count.
+        rules: levels and least rows.
+    """
+    parts = [*declared(exam, recent, rules), *_found(exam, recent, rules)]
+    large = [p for p in parts if int(p.mask_N.sum()) >= rules.min_slice_rows]
+    small = [p.name for p in parts if int(p.mask_N.sum()) < rules.min_slice_rows]
+    candidate, champion = scores(recent)
+    difference_N = right(recent.label, candidate) - right(recent.label, champion)
+    adjusted = holm([_harm_p(p, difference_N, recent.key) for p in large])
+    harmed = [p.name for p, value in zip(large, adjusted, strict=True) if value <= rules.alpha]
+    rest = f"; too few rows to assess: {', '.join(small)}" if small else ""
+    if harmed:
+        words = f"worse on {', '.join(harmed)} beyond chance (p = {min(adjusted):.4f}){rest}"
+    else:
+        searched = sum(p.found for p in large)
+        found = f" ({searched} of them found by search)" if searched else ""
+        words = f"no slice harmed beyond chance, of {len(large)} assessed{found}{rest}"
+    checks = [Check("slices", not harmed, min(adjusted, default=None), rules.alpha, words)]
+    return (*checks, *_required(rules, {p.name for p in parts}, small))
+
+
+def declared(exam: Exam, rows: Paired, rules: Rules) -> list[Slice]:
+    """Return the classes, and the thirds of the declared columns cut as in the base rows."""
+    out = [Slice(f"class {name}", rows.label == k) for k, name in enumerate(exam.classes)]
+    for name in rules.slices:
+        out += thirds(exam, rows, name)
+    return out
+
+
+def thirds(exam: Exam, rows: Paired, name: str) -> list[Slice]:
+    """Return the low, middle and high rows of a column; nothing if there is no such column."""
+    if rows.columns is None or exam.base.columns is None or name not in exam.columns:
+        return []
+    c = exam.columns.index(name)
+    [cuts] = terciles(exam.base.columns[:, [c]])
+    limits = (-np.inf, *cuts, np.inf)
+    words = ("low", "middle", "high") if len(cuts) == 2 else ("low", "high")
+    return [
+        Slice(f"{name} {word}", FoundSlice((Condition(c, name, low, high),)).mask(rows.columns))
+        for word, low, high in zip(words, limits, limits[1:], strict=False)
+    ]
+
+
+def _found(exam: Exam, recent: Paired, rules: Rules) -> list[Slice]:
+    """Search where the candidate loses on one half of the keys; return it on the other half."""
+    if recent.columns is None or recent.columns.size == 0:
+        return []
+    candidate, champion = scores(recent)
+    difference_N = right(recent.label, candidate) - right(recent.label, champion)
+    found = find_slices(
+        recent.columns, exam.columns, difference_N.astype(np.float64), recent.key,
+        Search(_DEPTH, rules.min_slice_rows, _MOST_FOUND),
+    )  # fmt: skip
+    testing_N = ~finding_half(recent.key)
+    return [Slice(f.name, f.mask(recent.columns) & testing_N, found=True) for f in found]
+
+
+def _harm_p(part: Slice, difference_N: NDArray[np.int64], key_N: NDArray[np.uint64]) -> float:
+    pairs = count(one_per_key(difference_N[part.mask_N], key_N[part.mask_N]))
+    return mcnemar_p(pairs.lost, pairs.gained)
+
+
+def _required(rules: Rules, known: set[str], small: Sequence[str]) -> list[Check]:
+    out = []
+    for name in rules.required_slices:
+        if name not in known:
+            words = f"gate.required_slices names {name!r}, which is no slice of these rows"
+            out.append(Check(f"slice {name}", passed=False, value=None, limit=None, words=words))
+        elif name in small:
+            words = (
+                f"slice {name} is required and has fewer than gate.min_slice_rows = "
+                f"{rules.min_slice_rows} rows: label more of it"
+            )
+            out.append(Check(f"slice {name}", passed=None, value=None, limit=None, words=words))
+    return out

@@ -1,0 +1,157 @@
+"""Absolute limits of a candidate, whatever the champion does: floors, ceilings, a constant."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from mlops.core import metrics
+from mlops.core.decision import Check, Metric
+from mlops.core.harm import Slice, thirds
+from mlops.core.noninferiority import right
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from mlops.core.exam import Exam, Paired, Trial
+    from mlops.core.rules import Rules
+
+FLOORS = {
+    "accuracy": metrics.accuracy,
+    "balanced_accuracy": metrics.balanced_accuracy,
+    "roc_auc": metrics.roc_auc,
+}
+"""What `gate.floors` may name on base rows; `recent_roc_auc` is the one on recent rows."""
+
+_TRIED = {
+    "latency_ms": ("one request of one row takes", "ms (95th percentile)"),
+    "memory_mb": ("the server's worker holds", "MB"),
+    "size_mb": ("the version's files have", "MB"),
+}
+_ECE_BINS = 10
+
+
+def constant(name: str, rows: Paired) -> Check:
+    """Ask whether the candidate beats the best constant predictor on log loss.
+
+    After a collapse a constant can beat the champion: so this does not look at the champion.
+    """
+    scores = _candidate(rows)
+    limit = metrics.constant_log_loss(rows.label, scores.shape[1])
+    value = float(metrics.row_log_loss(rows.label, scores).mean())
+    if limit == 0.0:
+        words = f"all {name} rows have one label: no constant can be told from a model"
+        return Check(f"{name} constant", None, value, limit, words)
+    words = f"log loss on {name} rows {value:.3f}; the best constant predictor has {limit:.3f}"
+    return Check(f"{name} constant", value < limit, value, limit, words)
+
+
+def floors(base: Paired, rules: Rules) -> tuple[tuple[Check, ...], tuple[Metric, ...]]:
+    """Hold the candidate's metrics on the base test rows against absolute floors."""
+    checks, figures = [], []
+    for name, limit in rules.floors:
+        if name == "recent_roc_auc":
+            continue
+        label, measure = name.replace("_", " "), FLOORS.get(name)
+        if measure is None:
+            words = f"gate.floors.{name} is no known metric; known: {', '.join(FLOORS)}"
+            checks.append(_unknown(f"floor {label}", limit, words))
+            continue
+        value = measure(base.label, _candidate(base))
+        checks.append(_floor(label, "base test rows", value, limit))
+        other = None if base.champion is None else measure(base.label, base.champion)
+        if not math.isnan(value) and (name != "accuracy" or other is None):
+            figures.append(Metric(f"base {label}", value, other))
+    return tuple(checks), tuple(figures)
+
+
+def recent_floor(recent: Paired, rules: Rules) -> tuple[Check, ...]:
+    """Hold the ROC-AUC on recent rows against its floor: a constant, however right, has 0.5."""
+    limits = [limit for name, limit in rules.floors if name == "recent_roc_auc"]
+    value = metrics.roc_auc(recent.label, _candidate(recent))
+    return tuple(_floor("roc auc", "recent rows", value, limit) for limit in limits)
+
+
+def ceilings(exam: Exam, base: Paired, rules: Rules) -> tuple[Check, ...]:
+    """Hold latency, memory, size and calibration against their ceilings."""
+    if exam.trial is None:
+        raise ValueError("the candidate was not tried; look for faults first")
+    checks = []
+    for name, limit in rules.ceilings:
+        if name in _TRIED:
+            checks.append(_tried(name, exam.trial, limit))
+        elif name == "ece":
+            value = metrics.calibration(base.label, _candidate(base), _ECE_BINS).ece
+            words = f"calibration error on base test rows {value:.3f}; at most {limit:.3f} allowed"
+            checks.append(Check("calibration", value <= limit, value, limit, words))
+        elif name != "group_gap":
+            known = ", ".join([*_TRIED, "ece", "group_gap"])
+            words = f"gate.ceilings.{name} is no known measure; known: {known}"
+            checks.append(_unknown(f"ceiling {name}", limit, words))
+    return tuple(checks)
+
+
+def fairness(exam: Exam, recent: Paired, rules: Rules) -> tuple[Check, ...]:
+    """Hold the gap of accuracy between the groups of each protected column against its ceiling."""
+    limits = [limit for name, limit in rules.ceilings if name == "group_gap"]
+    hits_N = right(recent.label, _candidate(recent))
+    return tuple(
+        _gap(column, _groups(exam, recent, column), hits_N, rules.min_slice_rows, limit)
+        for column in rules.protected
+        for limit in limits
+    )
+
+
+def _groups(exam: Exam, recent: Paired, column: str) -> list[Slice]:
+    if column == "class":
+        return [Slice(name, recent.label == k) for k, name in enumerate(exam.classes)]
+    return thirds(exam, recent, column)
+
+
+def _gap(
+    column: str, groups: list[Slice], hits_N: NDArray[np.int64], least: int, limit: float
+) -> Check:
+    name = f"fairness {column}"
+    if not groups:
+        words = f"gate.protected names {column!r}, which is no column of these rows"
+        return _unknown(name, limit, words)
+    large = [g for g in groups if int(g.mask_N.sum()) >= least]
+    if len(large) < 2:
+        words = f"{column}: fewer than two groups have {least} rows; no gap can be assessed"
+        return Check(name, None, None, limit, words)
+    shares = {g.name: float(hits_N[g.mask_N].mean()) for g in large}
+    low, high = min(shares, key=shares.__getitem__), max(shares, key=shares.__getitem__)
+    value = shares[high] - shares[low]
+    words = (
+        f"accuracy on {low} {100 * shares[low]:.1f} %, on {high} {100 * shares[high]:.1f} %; "
+        f"a gap of {100 * limit:.0f} points allowed"
+    )
+    return Check(name, value <= limit, value, limit, words)
+
+
+def _tried(name: str, trial: Trial, limit: float) -> Check:
+    value = float(getattr(trial, name))
+    start, unit = _TRIED[name]
+    words = f"{start} {value:.3g} {unit}; at most {limit:g} allowed"
+    return Check(name.rpartition("_")[0], value <= limit, value, limit, words)
+
+
+def _floor(label: str, where: str, value: float, limit: float) -> Check:
+    name = f"floor {'recent ' if where.startswith('recent') else ''}{label}"
+    if math.isnan(value):
+        words = f"{label} on {where} could not be computed: one class stands alone"
+        return _unknown(name, limit, words)
+    words = f"{label} on {where} {value:.3f}; floor {limit:.3f}"
+    return Check(name, value >= limit, value, limit, words)
+
+
+def _unknown(name: str, limit: float, words: str) -> Check:
+    """Return a limit that could not be measured: never a pass."""
+    return Check(name, passed=False, value=None, limit=limit, words=words)
+
+
+def _candidate(rows: Paired) -> NDArray[np.float32]:
+    if rows.candidate is None:
+        raise ValueError("the candidate is not scored; look for faults first")
+    return rows.candidate

@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from mlops.core import metrics
+from mlops.core.bounds import (
+    accuracy_bounds,
+    dependent,
+    design_effect,
+    mean_bounds,
+    statistic_bounds,
+)
+from mlops.core.paired import Counts, count, one_per_key
+
+ALPHA = 0.05
+
+
+def test_copied_rows_count_once() -> None:
+    rng = np.random.default_rng(3)
+    single = rng.choice([-1, 0, 1], 80, p=[0.05, 0.75, 0.2]).astype(np.int64)
+    key = np.arange(80, dtype=np.uint64)
+    fivefold, keys = np.repeat(single, 5), np.repeat(key, 5)
+    assert design_effect(fivefold.astype(float), keys) == pytest.approx(5.0, rel=0.05)
+    assert count(one_per_key(fivefold, keys)) == count(single)
+    alone = accuracy_bounds(single, key, alpha=ALPHA, resamples=500, seed=1)
+    copied = accuracy_bounds(fivefold, keys, alpha=ALPHA, resamples=500, seed=1)
+    assert copied.lower == pytest.approx(alone.lower, abs=0.02)
+    assert copied.upper == pytest.approx(alone.upper, abs=0.02)
+    assert count(single) == Counts(80, int((single > 0).sum()), int((single < 0).sum()))
+
+
+def test_copies_of_equal_answers_prove_no_more_than_the_originals() -> None:
+    none = np.zeros(400, dtype=np.int64)
+    keys = np.repeat(np.arange(4, dtype=np.uint64), 100)
+    bounds = accuracy_bounds(none, keys, alpha=ALPHA, resamples=500, seed=1)
+    assert bounds.lower < -0.3
+
+
+def test_one_key_bounds_nothing() -> None:
+    bounds = mean_bounds(np.ones(9), np.zeros(9, np.uint64), alpha=0.05, resamples=500, seed=1)
+    assert (bounds.lower, bounds.upper) == (-np.inf, np.inf)
+
+
+def test_the_bounds_of_a_mean_cover_it_as_often_as_they_say() -> None:
+    rng, missed = np.random.default_rng(11), 0
+    keys = np.repeat(np.arange(60, dtype=np.uint64), 2)
+    for seed in range(150):
+        values = np.repeat(rng.exponential(1.0, 60), 2) + rng.normal(0.0, 0.1, 120)
+        bounds = mean_bounds(values, keys, alpha=0.1, resamples=500, seed=seed)
+        missed += not bounds.lower <= 1.0 <= bounds.upper
+    assert missed <= stats.binom.isf(0.001, 150, 0.2)
+
+
+def test_dependent_rows_do_not_promote_more_often_than_alpha() -> None:
+    rng, promoted, trials = np.random.default_rng(5), 0, 200
+    keys = np.repeat(np.arange(50, dtype=np.uint64), 3)
+    for seed in range(trials):
+        shared = rng.choice([-1, 0, 1], 50, p=[0.13, 0.74, 0.13])
+        own = rng.choice([-1, 0, 1], (50, 3), p=[0.05, 0.9, 0.05])
+        difference = np.where(rng.random((50, 3)) < 0.8, shared[:, None], own).ravel()
+        bounds = accuracy_bounds(
+            difference.astype(np.int64), keys, alpha=ALPHA, resamples=500, seed=seed
+        )
+        promoted += bounds.lower > 0.0
+    assert promoted <= stats.binom.isf(0.001, trials, ALPHA)
+
+
+def test_rows_of_one_key_or_one_stretch_of_time_hang_together() -> None:
+    key = np.array([7, 8, 7, 9, 10], dtype=np.uint64)
+    at_s = np.array([0.0, 50.0, 130.0, 140.0, 500.0])
+    assert dependent(key, at_s, 0.0) is key
+    unit = dependent(key, at_s, 60.0)
+    # Rows 0 and 1 share a minute, 0 and 2 a key, 2 and 3 a minute; 4 stands alone.
+    assert len(set(unit[:4].tolist())) == 1
+    assert unit[4] != unit[0]
+    assert dependent(key[:0], at_s[:0], 60.0).shape == (0,)
+
+
+def test_bounds_of_a_statistic_that_is_no_mean_cover_the_truth() -> None:
+    inside, trials = 0, 200
+    for seed in range(trials):
+        rng = np.random.default_rng(seed)
+        label = rng.integers(0, 2, 150)
+        right = rng.random((2, 150)) < np.array([[0.9], [0.8]])
+        first, second = (np.eye(2)[np.where(hit, label, 1 - label)] for hit in right)
+
+        def gain(
+            index: np.ndarray, label: np.ndarray = label, a: np.ndarray = first,
+            b: np.ndarray = second,
+        ) -> float:  # fmt: skip
+            one = metrics.balanced_accuracy(label[index], a[index])
+            return one - metrics.balanced_accuracy(label[index], b[index])
+
+        bounds = statistic_bounds(
+            gain, np.arange(150, dtype=np.uint64), alpha=0.1, resamples=500, seed=seed
+        )
+        inside += bounds.lower < 0.1 < bounds.upper
+    assert inside >= stats.binom.ppf(0.001, trials, 0.8)
