@@ -72,7 +72,7 @@ CASES = [
     ("trigger:", "triger:", "trigger:", "triger is not a section (did you mean trigger?); known: "),
     (", recent_roc_auc: 0.6}", "}", "floors:", "gate.floors.recent_roc_auc is missing; add it"),
     ("recent_roc_auc: 0.6}", "f2: 0.9}", "floors:", "gate.floors.f2 is not a known key"),
-    ("recent_roc_auc: 0.6}", "recent_roc_auc: 90.0}", "floors:", "= 90.0: write a value that is less than"),
+    ("recent_roc_auc: 0.6}", "recent_roc_auc: 9.0}", "floors:", "= 9.0: write a value that is"),
     ("floors: {", "floors: [1] #", "floors:", "= [1]: write its keys below it, indented"),
     ("  test: 0.25\n", "", "split:", "split.test is missing; add it"),
     ("source: digits", "source: &x digits\n  path: *x\n ", "path:", "data.path is an alias; write"),

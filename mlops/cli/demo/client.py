@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from bisect import bisect_right
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -45,6 +46,7 @@ class Users:
         self._world = world
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
+        self._told = 0  # predictions whose truth was sent
         self.record = Record()
 
     def ready(self) -> bool:
@@ -84,10 +86,12 @@ class Users:
         record.images.append(batch.images[index])
         return bool(right)
 
-    def feed_back(self, first: int = 0) -> int:
-        """Send the truth about every prediction from number `first` on; return how many."""
-        record = self.record
-        rows = list(zip(record.prediction, record.label, strict=True))[first:]
+    def feed_back(self, older_than_s: float = 0.0) -> int:
+        """Send the truth about every prediction of that age that has none yet; return how many."""
+        record, now_s = self.record, time.time()
+        end = bisect_right(record.at_s, now_s - older_than_s)
+        rows = list(zip(record.prediction[:end], record.label[:end], strict=True))[self._told :]
+        self._told = max(self._told, end)
         for start in range(0, len(rows), 500):
             body = [
                 {"prediction_id": name, "label": self._world.classes[label]}
@@ -96,13 +100,15 @@ class Users:
             self._http.post("/feedback", json=body).raise_for_status()
         return len(rows)
 
-    def keep_sending(self, per_second: float) -> None:
-        """Send requests steadily, in a thread, until `pause`."""
+    def keep_sending(self, per_second: float, *, labelled_after_s: float) -> None:
+        """Send requests steadily, in a thread, until `pause`; labels follow after some seconds."""
         self._stop.clear()
 
         def loop() -> None:
             while not self._stop.wait(1.0 / per_second):
                 self.send(1)
+                if len(self.record.right) % per_second < 1.0:
+                    self.feed_back(labelled_after_s)
 
         self._thread = threading.Thread(target=loop, name="traffic", daemon=True)
         self._thread.start()

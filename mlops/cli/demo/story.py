@@ -26,6 +26,7 @@ _SHIFTED_WINDOWS = 4
 _WAITING_WINDOWS = 14
 _AFTER_WINDOWS = 8
 _STEADY_PER_S = 8.0
+_LABELLED_AFTER_S = 5.0  # well below labels.delay_minutes
 _FLOW_S = 240.0
 
 
@@ -125,8 +126,7 @@ class Story:
             self._tell.say(f"shifted window {k}: {accuracy:.1%} right")
         self._monitor()
         shifted = self._facts.windows()[before:]
-        alarms = [number for number, window in enumerate(shifted, 1) if window.alarm]
-        rule = self._params.monitoring
+        rule, alarms = self._params.monitoring, [n for n, w in enumerate(shifted, 1) if w.alarm]
         opened = alarms[rule.raise_k - 1] if len(alarms) >= rule.raise_k else None
         self._tell.say(f"windows in alarm: {len(alarms)} of {len(shifted)}")
         incident = self._facts.incident("open")
@@ -150,7 +150,7 @@ class Story:
         self._tell.chapter("labels arrive late; the loop decides to retrain by itself")
         self._users.send(self._params.monitoring.window_rows * _WAITING_WINDOWS)
         self._tell.say(f"{self._users.feed_back()} labels sent to /feedback")
-        self._users.keep_sending(_STEADY_PER_S)
+        self._users.keep_sending(_STEADY_PER_S, labelled_after_s=_LABELLED_AFTER_S)
         known = self._runs_of_train()
         self._monitor()
         self._mark("retrain")
@@ -194,6 +194,8 @@ class Story:
 
     def _bad_candidate(self) -> None:
         self._tell.chapter("a deliberately worse candidate: one epoch")
+        # The promotion has spent the rows that it was judged on: this one needs its own.
+        self._tell.say(f"{self._users.feed_back()} labels of the new traffic sent to /feedback")
         self._layout.params.write_text(workspace.weakened(self._layout.params.read_text()))
         before = self._facts.serving()
         self._follow(self._orchestrator.start("train", reason="a worse candidate"))
