@@ -13,8 +13,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from mlops.adapters import files
-from mlops.adapters.pipeline import Stage, read_stage
-from mlops.errors import Busy, ChangedWhileRunning, StepError
+from mlops.adapters.pipeline import Stage, read_stage, read_stages
+from mlops.errors import Busy, ChangedWhileRunning, DataError, StepError
 from mlops.params.load import load
 from mlops.site import Report, Site
 
@@ -98,12 +98,14 @@ def run_step(
     Raises:
         ParamsError: if `params.yaml` is wrong.
         Busy: if another process holds the step for longer than an hour.
+        DataError: if the output of another stage is missing.
         ChangedWhileRunning: if a dependency or parameter changed meanwhile; nothing is written.
         MlopsError: whatever the step itself raises.
     """
     step = find_step(name, layout)
     with _lock(layout, name):
         params = load(layout.params, step.view)
+        _need_inputs(step, layout)
         key = _key(step, params, layout)
         work = layout.work / name / key[:16]
         work.mkdir(parents=True, exist_ok=True)
@@ -159,6 +161,17 @@ def _commit(step: Step, layout: Layout, staged: dict[Path, Path], key: str) -> N
             raise StepError(msg)
     for declared, fresh in staged.items():
         files.swap_folder(fresh, declared)
+
+
+def _need_inputs(step: Step, layout: Layout) -> None:
+    """Refuse to start without what another stage makes, and name the command that makes it."""
+    if step.stage is None:
+        return
+    makers = {out: name for name, s in read_stages(layout.root).items() for out in s.outs}
+    for dep in step.stage.deps:
+        if dep in makers and not (layout.root / dep).exists():
+            msg = f"{step.name}: {dep} is missing; run: mlops {makers[dep]}, or all with: dvc repro"
+            raise DataError(msg)
 
 
 def _outputs(step: Step, layout: Layout) -> list[Path]:

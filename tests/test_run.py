@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import shutil
 import sys
 import time
 import types
@@ -9,11 +10,12 @@ from typing import TYPE_CHECKING, ClassVar
 import pytest
 
 from mlops import run
-from mlops.errors import ChangedWhileRunning, StepError
+from mlops.errors import ChangedWhileRunning, DataError, StepError
 from mlops.params.base import View
 from mlops.params.project import ProjectSection
 from mlops.settings import Settings
 from mlops.site import Report
+from tests.project import REPOSITORY
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -147,3 +149,10 @@ def test_the_second_of_two_waits_and_says_for_whom(
     shown = "".join(capfd.readouterr())
     assert f"process {other.pid}" in shown
     assert "waiting" in shown
+
+
+def test_a_missing_input_names_the_command_that_makes_it(root: Path) -> None:
+    shutil.copy(REPOSITORY / "dvc.yaml", root)
+    with pytest.raises(DataError, match="data/snapshot is missing; run: mlops ingest"):
+        run.run_step("validate", Layout(root), Settings())
+    assert not (root / "reports" / "checks").exists()
