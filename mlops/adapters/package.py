@@ -46,6 +46,10 @@ def package(site: Site, folder: Path, monitoring: MonitoringSection) -> str:
     """
     model = site.layout.candidate / "model.onnx"
     session, golden = Session(model), _golden_images(site)
+    probabilities = session.probabilities(golden)
+    if not np.isfinite(probabilities).all():
+        msg = f"{model}: its answers hold NaN or infinity; the candidate is refused: mlops train"
+        raise DataError(msg)
     files.remove(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
     _save_flavour(model, session, golden[:2], folder)
@@ -55,7 +59,6 @@ def package(site: Site, folder: Path, monitoring: MonitoringSection) -> str:
     ):
         for name in names:
             _copy(source / name, folder / name)
-    probabilities = session.probabilities(golden)
     with files.replacing(folder / "golden.npz") as temporary, temporary.open("wb") as stream:
         np.savez(stream, allow_pickle=False, image=golden, probabilities=probabilities)
     write_thresholds(site, folder, monitoring)
