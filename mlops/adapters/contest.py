@@ -1,4 +1,4 @@
-"""Champion and candidate on the same rows: what the gate is given, and the file to replay it."""
+"""Champion and candidate on the same rows: what the gate is given."""
 
 from __future__ import annotations
 
@@ -124,21 +124,6 @@ def _enter(entrant: Entrant, schema: object, recent: Rows, base: Rows) -> _Score
     except DataError as error:
         return _Scored(faults=(f"the {entrant.who}: {error}",))
     return _Scored(memory, on_recent, on_base, _latency_ms(session, base.image))
-
-
-def write_scores(path: Path, exam: Exam) -> None:
-    """Write everything that the gate looked at as one `.npz`, so that a verdict can be replayed."""
-    arrays: dict[str, NDArray[np.generic]] = {"classes": np.array(exam.classes)}
-    keys = np.concatenate([exam.recent.key, exam.base.key])
-    for name, rows in (("recent", exam.recent), ("base", exam.base)):
-        for part, value in vars(rows).items():
-            if value is not None:
-                arrays[f"{name}_{part}"] = value
-    for who, memory in (("candidate", exam.candidate), ("champion", exam.champion)):
-        if memory is not None and memory.seen is not None:
-            arrays[f"{who}_seen"] = np.intersect1d(memory.seen, keys)  # all that matters here
-    with files.replacing(path) as temporary, temporary.open("wb") as stream:
-        np.savez_compressed(stream, allow_pickle=False, **arrays)
 
 
 def _memory(folder: Path, schema: object) -> Memory:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING
 
-from mlops.adapters import files, publish
-from mlops.adapters.contest import Contest, Entrant, hold, rows_of, write_scores
+from mlops.adapters import decisions, evidence, publish
+from mlops.adapters.contest import Contest, Entrant, hold, rows_of
 from mlops.adapters.ledger import Entry, Ledger, Row
 from mlops.adapters.reconcile import apply, is_pending, reconcile_held
 from mlops.adapters.registry import (
@@ -160,30 +160,6 @@ def _key(ledger: Ledger, site: Site, *parts: str) -> str:
     return key
 
 
-def _keep(params: PromoteParams, site: Site, decision: Decision, contest: Contest) -> None:
-    """Write the decision's folder: `decision.json`, and what a replay needs."""
-    target = site.layout.decisions / decision.id
-    fresh = target.with_name(f".{decision.id}.new")
-    files.remove(fresh)
-    fresh.mkdir(parents=True)
-    files.write_text(fresh / "decision.json", to_json(decision) + "\n")
-    write_scores(fresh / "scores.npz", contest.exam)
-    exam = contest.exam
-    files.write_json(fresh / "lock.json", {
-        "params": params.model_dump(mode="json"),
-        "now_s": site.now.timestamp(),
-        "data": decision.data_digest,
-        "latency_ms": exam.latency_ms,
-        "faults": list(exam.faults),
-        "trained_until_s": {
-            "candidate": exam.candidate.trained_until_s,
-            "champion": exam.champion.trained_until_s if exam.champion else None,
-        },
-        "scores": files.sha256(fresh / "scores.npz"),
-    })  # fmt: skip
-    files.swap_folder(fresh, target)
-
-
 def _record(
     params: PromoteParams, site: Site, ledger: Ledger, judged: tuple[Decision, str, Contest]
 ) -> Decision:
@@ -203,7 +179,7 @@ def _record(
     with ledger.exclusive():
         reconcile_held(site, project, ledger)
         if ledger.find("decided", key) is None and ledger.in_service() == before:
-            _keep(params, site, decision, contest)
+            evidence.keep(site, decision, contest.exam, _rules(params), params)
         entry: Entry = ledger.append(row, champion=before)
         if entry == ledger.last_move() and is_pending(ledger, entry):
             apply(site, project, ledger, entry)
@@ -219,6 +195,7 @@ def _report(site: Site, decision: Decision, *, fresh: bool) -> Report:
         ("mlops.compared", decision.champion.version if decision.champion else "none"),
     )
     publish.describe(site, decision.project, decision.candidate.version, markdown, tags)
+    decisions.share(site, decision)
     refused = decision.verdict.outcome != "promote"
     summary = wording.summary(decision)
     return Report(
