@@ -90,7 +90,7 @@ def restore(root: Path, copy: Path, paths: tuple[str, ...]) -> None:
 
     locked = md5s_of(copy / "dvc.lock")
     with Repo(str(root)) as repo:
-        cache = repo.cache.local.path
+        cache = repo.cache.local_cache_dir
         config = {name: dict(repo.config[name]) for name in ("core", "remote", "cache")}
     config["cache"]["dir"] = cache
     for path in paths:
@@ -104,7 +104,7 @@ def restore(root: Path, copy: Path, paths: tuple[str, ...]) -> None:
                     repo.fetch(targets=[path])
                 repo.checkout(targets=[path], force=True)
         except DvcException as error:
-            msg = f"{words}: {str(error).splitlines()[0]}; bring it back with: dvc pull"
+            msg = f"{words}; bring it back with: dvc pull ({' '.join(str(error).split())[:200]})"
             raise DataError(msg) from None
         _hold(copy / path, md5, Path(cache))
 
