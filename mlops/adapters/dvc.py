@@ -85,28 +85,36 @@ def restore(root: Path, copy: Path, paths: tuple[str, ...]) -> None:
     Raises:
         DataError: if they are neither in the cache nor in the remote, or damaged.
     """
-    from dvc.exceptions import DvcException
     from dvc.repo import Repo
 
     locked = md5s_of(copy / "dvc.lock")
-    with Repo(str(root)) as repo:
-        cache = repo.cache.local_cache_dir
+    with _lost("the project's cache"), Repo(str(root)) as repo:
+        cache = Path(repo.cache.local_cache_dir)
         config = {name: dict(repo.config[name]) for name in ("core", "remote", "cache")}
-    config["cache"]["dir"] = cache
+    config["cache"]["dir"] = str(cache)
     for path in paths:
         md5 = locked.get(path)
         if md5 is None:
             raise DataError(f"dvc.lock of that run names no {path}; it cannot be restored")
-        words = f"{path} of that run (md5 {md5}) is neither in DVC's cache {cache} nor in a remote"
-        try:
-            with chdir(copy), Repo(str(copy), config=config) as repo:
-                if config["core"].get("remote"):
-                    repo.fetch(targets=[path])
-                repo.checkout(targets=[path], force=True)
-        except DvcException as error:
-            msg = f"{words}; bring it back with: dvc pull ({' '.join(str(error).split())[:200]})"
-            raise DataError(msg) from None
-        _hold(copy / path, md5, Path(cache))
+        what = f"{path} of that run (md5 {md5})"
+        with _lost(what), chdir(copy), Repo(str(copy), config=config) as repo:
+            if config["core"].get("remote"):
+                repo.fetch(targets=[path])
+            repo.checkout(targets=[path], force=True)
+        _hold(copy / path, md5, cache)
+
+
+@contextmanager
+def _lost(what: str) -> Iterator[None]:
+    """Say of what DVC cannot bring back that it is lost."""
+    from dvc.exceptions import DvcException
+
+    try:
+        yield
+    except DvcException as error:
+        why = " ".join(str(error).split())[:200]
+        msg = f"{what} is neither in DVC's cache nor in a remote; try: dvc pull ({why})"
+        raise DataError(msg) from None
 
 
 def _hold(folder: Path, md5: str, cache: Path) -> None:

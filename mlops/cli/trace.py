@@ -5,7 +5,9 @@ from __future__ import annotations
 import json as json_lib
 from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -16,7 +18,10 @@ _ABSENT = "not recorded"
 _STAGES = ("data/snapshot", "data/prepared", "models/tuned", "models/candidate")
 
 
-def trace(prediction_id: str, *, json: bool = False, mermaid: str = "") -> int:
+_Target = Annotated[str, Parameter(allow_leading_hyphen=True)]
+
+
+def trace(prediction_id: str, *, json: bool = False, mermaid: _Target = "") -> int:
     """Follow a prediction to its model, run, commit, data, checks and decision.
 
     Args:

@@ -12,7 +12,7 @@ import pytest
 from mlops.adapters import files, predictions
 from mlops.adapters.lineage import trace
 from mlops.adapters.sql.engine import database
-from mlops.cli.trace import chart, links
+from mlops.cli.trace import links
 from mlops.cli.trace import trace as verb
 from mlops.core.prediction import Label, Prediction
 from mlops.errors import DataError
@@ -144,22 +144,3 @@ def test_the_move_is_the_last_one_before_the_prediction(site: Site) -> None:
 def test_an_unknown_prediction_is_one_clear_line(site: Site) -> None:
     with pytest.raises(DataError, match="'nope': not in the log of digits; the server's reply"):
         verb("nope")
-
-
-def test_the_picture_draws_every_link_and_nothing_in_it_acts(
-    site: Site, capsys: pytest.CaptureFixture[str]
-) -> None:
-    judged.enter(site, entrants.block_weights(), 'reason=a"]-->x["<b>#')
-    judged.judge(site)
-    predict(site, "p-1", "1")
-    drawn = chart(trace(site, PROJECT, "p-1"))
-    assert drawn.startswith("flowchart LR\n")
-    assert drawn.count('["') == drawn.count('"]') == 11
-    assert "a#quot;]--#gt;x[#quot;#lt;b#gt;#35;" in drawn
-    assert drawn.count(":::absent") == 2  # neither tuned nor candidate is in that dvc.lock
-    target = site.layout.root / "trace.mmd"
-    assert verb("p-1", mermaid=str(target)) == 0
-    assert target.read_text() == drawn
-    assert "prediction" in capsys.readouterr().out
-    assert verb("p-1", mermaid="-") == 0
-    assert capsys.readouterr().out == drawn

@@ -11,8 +11,7 @@ import pytest
 from mlops.adapters import dvc, files
 from mlops.adapters.decisions import find
 from mlops.adapters.model_files import write_best
-from mlops.adapters.rebuild import Figure, Rebuilt, rebuild
-from mlops.cli.replay import rebuilt_lines
+from mlops.adapters.rebuild import rebuild
 from mlops.cli.replay import replay as verb
 from mlops.core.learning import Hyperparameters
 from mlops.errors import DataError, StepError
@@ -127,21 +126,3 @@ def test_what_can_no_longer_be_had_is_said_with_the_remedy(whole: Site) -> None:
     subprocess.run(["git", "init", "-q"], cwd=copy, check=True)
     dvc.restore(whole.layout.root, copy, ("data/prepared",))
     assert (copy / "data" / "prepared" / "train.npz").read_bytes() == content
-
-
-@pytest.mark.parametrize(
-    ("recorded", "rebuilt", "allowed", "wrong"),
-    [
-        (0.9, 0.904, 0.005, 0), (0.9, 0.906, 0.005, 1), (None, 0.9, 0.005, 1),
-        (0.9, None, 0.005, 1), (3.0, 9.0, None, 0),
-    ],
-)  # fmt: skip
-def test_a_figure_is_within_its_tolerance_or_named(
-    recorded: float | None, rebuilt: float | None, allowed: float | None, wrong: int
-) -> None:
-    figure = Figure("x", recorded, rebuilt, allowed)
-    found = Rebuilt("2", "c0ffee", 0.005, (figure,))
-    assert found.within is (wrong == 0)
-    said = list(rebuilt_lines(found))
-    assert said[0].startswith("not reproduced: " if wrong else "reproduced: ")
-    assert f"recorded {recorded}, rebuilt {rebuilt}" in said[1]

@@ -15,7 +15,7 @@ from mlops.cli.replay import lines
 from mlops.cli.replay import replay as verb
 from mlops.core.canonical import to_json
 from mlops.core.gate import judge as gate
-from mlops.errors import DataError, LedgerError, UsageError
+from mlops.errors import DataError, LedgerError
 from tests import entrants, judged
 
 if TYPE_CHECKING:
@@ -161,9 +161,3 @@ def test_evidence_that_is_nowhere_or_another_tries_is_no_evidence(site: Site) ->
     files.remove(site.layout.mlartifacts)
     with pytest.raises(DataError, match="on the host that decided, run: mlops promote"):
         judge_again(site, PROJECT, made.id)
-
-
-@pytest.mark.parametrize("tolerance", [-0.1, float("nan")])
-def test_a_tolerance_is_a_number(tolerance: float) -> None:
-    with pytest.raises(UsageError, match="0 or above"):
-        verb("x", tolerance=tolerance)
