@@ -12,7 +12,7 @@ from mlops.adapters import files, run_files
 from mlops.adapters.evidence import DECISION, LOCK, SCORES
 from mlops.adapters.ledger import Ledger
 from mlops.adapters.sql.engine import database
-from mlops.core.canonical import from_json, to_json
+from mlops.core.canonical import from_json
 from mlops.core.decision import Decision
 from mlops.errors import DataError, LedgerError
 
@@ -96,6 +96,9 @@ def _place(decision: Decision) -> str:
 
 def _is_of(folder: Path, decision: Decision) -> bool:
     """Say whether a folder is that of the decision in the ledger, not of a try that was killed."""
-    written = folder / DECISION
-    complete = all((folder / name).is_file() for name in _NAMES)
-    return complete and written.read_text(encoding="utf-8") == to_json(decision) + "\n"
+    if not all((folder / name).is_file() for name in _NAMES):
+        return False
+    try:
+        return from_json(Decision, (folder / DECISION).read_bytes()) == decision
+    except DataError:
+        return False  # of another time or damaged: not the ledger's

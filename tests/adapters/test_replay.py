@@ -157,6 +157,8 @@ def test_evidence_that_is_nowhere_or_another_tries_is_no_evidence(site: Site) ->
     written = folder(site, made.id) / DECISION
     written.write_text(written.read_text().replace('"actor":"mlops promote"', '"actor":"x"'))
     assert judge_again(site, PROJECT, made.id).identical  # from MLflow
+    written.write_text("{}")
+    assert judge_again(site, PROJECT, made.id).identical
     files.remove(site.layout.decisions)
     files.remove(site.layout.mlartifacts)
     with pytest.raises(DataError, match="on the host that decided, run: mlops promote"):
