@@ -205,17 +205,6 @@ def _corrupted(base: Rows) -> Rows:
     return Rows(**{**vars(chosen), "image": images})
 
 
-def write_scores(path: Path, exam: Exam) -> None:
-    """Write everything that the gate looked at as one `.npz`, so that a verdict can be replayed."""
-    arrays: dict[str, NDArray[np.generic]] = {"classes": np.array(exam.classes)}
-    for name, rows in (("recent", exam.recent), ("base", exam.base)):
-        for part, value in vars(rows).items():
-            if value is not None:
-                arrays[f"{name}_{part}"] = value
-    with files.replacing(path) as temporary, temporary.open("wb") as stream:
-        np.savez_compressed(stream, allow_pickle=False, **arrays)
-
-
 def _memory(entrant: Entrant, folder: Path, split: dict[str, object]) -> Memory:
     """Read what a model was fitted on, and hold its schema and split against those of the rows."""
     described = files.read_json(folder / "model.json")

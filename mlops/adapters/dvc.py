@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from contextlib import chdir, contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
 from filelock import FileLock
 
 from mlops.adapters import files
-from mlops.errors import Busy, StepError
+from mlops.core.canonical import flat
+from mlops.errors import Busy, DataError, StepError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 
 def is_stale(root: Path, stage: str) -> bool:
@@ -46,16 +49,84 @@ def commit(root: Path, stage: str) -> None:
 
 def locked_md5s(root: Path) -> dict[str, str]:
     """Return path → md5 of every output in `dvc.lock`; empty where nothing has run yet."""
-    path = root / "dvc.lock"
-    if not path.exists():
-        return {}
-    stages = (yaml.safe_load(path.read_text(encoding="utf-8")) or {}).get("stages", {})
+    return md5s_of(root / "dvc.lock")
+
+
+def md5s_of(lock: Path) -> dict[str, str]:
+    """Return path → md5 of every output in a `dvc.lock`; empty where there is none."""
     return {
         out["path"]: out["md5"]
-        for stage in stages.values()
+        for stage in _locked(lock).values()
         for out in stage.get("outs", ())
         if "md5" in out
     }
+
+
+def locked_params(root: Path) -> tuple[tuple[str, str], ...]:
+    """Return `section.key` and JSON value of every parameter that a locked stage ran with."""
+    tables = (stage.get("params", {}) for stage in _locked(root / "dvc.lock").values())
+    return tuple(pair for table in tables for pair in flat(table.get("params.yaml", {})))
+
+
+def _locked(lock: Path) -> dict[str, Any]:
+    if not lock.exists():
+        return {}
+    content: dict[str, Any] = yaml.safe_load(lock.read_text(encoding="utf-8")) or {}
+    return content.get("stages") or {}
+
+
+def restore(root: Path, copy: Path, paths: tuple[str, ...]) -> None:
+    """Put outputs into a copy of the project as the copy's own `dvc.lock` names them.
+
+    They come from the cache of the project at `root`, or else from its remote, and every file is
+    held against its md5: DVC itself trusts a damaged object that is read-only. `root` is only
+    read.
+
+    Raises:
+        DataError: if they are neither in the cache nor in the remote, or damaged.
+    """
+    from dvc.repo import Repo
+
+    locked = md5s_of(copy / "dvc.lock")
+    with _lost("the project's cache"), Repo(str(root)) as repo:
+        cache = Path(repo.cache.local_cache_dir)
+        config = {name: dict(repo.config[name]) for name in ("core", "remote", "cache")}
+    config["cache"]["dir"] = str(cache)
+    for path in paths:
+        md5 = locked.get(path)
+        if md5 is None:
+            raise DataError(f"dvc.lock of that run names no {path}; it cannot be restored")
+        what = f"{path} of that run (md5 {md5})"
+        with _lost(what), chdir(copy), Repo(str(copy), config=config) as repo:
+            if config["core"].get("remote"):
+                repo.fetch(targets=[path])
+            repo.checkout(targets=[path], force=True)
+        _hold(copy / path, md5, cache)
+
+
+@contextmanager
+def _lost(what: str) -> Iterator[None]:
+    """Say of what DVC cannot bring back that it is lost."""
+    from dvc.exceptions import DvcException
+
+    try:
+        yield
+    except DvcException as error:
+        why = " ".join(str(error).split())[:200]
+        msg = f"{what} is neither in DVC's cache nor in a remote; try: dvc pull ({why})"
+        raise DataError(msg) from None
+
+
+def _hold(folder: Path, md5: str, cache: Path) -> None:
+    """Compare a restored folder with the listing that its md5 stands for, file by file."""
+    listing = (cache / "files" / "md5" / md5[:2] / md5[2:]).read_bytes()
+    wanted = {entry["relpath"]: entry["md5"] for entry in json.loads(listing)}
+    whole = hashlib.md5(listing, usedforsecurity=False).hexdigest() == md5.removesuffix(".dir")
+    for name, expected in wanted.items():
+        content = (folder / name).read_bytes()
+        if not whole or hashlib.md5(content, usedforsecurity=False).hexdigest() != expected:
+            msg = f"{folder.name}/{name}: damaged in DVC's cache {cache}; bring it back: dvc pull"
+            raise DataError(msg)
 
 
 @contextmanager

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import subprocess
+import tarfile
 from typing import TYPE_CHECKING
+
+from mlops.errors import StepError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,8 +22,55 @@ def commit(root: Path) -> str:
 
 
 def diff(root: Path) -> str:
-    """Return what is changed and not committed, without binary files; empty where all is."""
-    return _git(root, "diff", "HEAD", "--no-color", "--no-ext-diff")[:_MOST_CHARACTERS]
+    """Return what is changed below `root` and not committed, without binary files; empty if all is.
+
+    Paths are relative to `root`, so that it can be applied to a copy of that folder.
+    """
+    changed = _git(root, "diff", "HEAD", "--relative", "--no-color", "--no-ext-diff")
+    return changed[:_MOST_CHARACTERS]
+
+
+def export(root: Path, commit: str, changes: str, target: Path) -> None:
+    """Write the files of `root` as they were at a commit, with changes on top, into a new folder.
+
+    The folder becomes a repository of its own; that of `root` is only read.
+
+    Args:
+        root: the project's folder.
+        commit: full hash.
+        changes: what `diff` returned then; empty for none.
+        target: made here.
+
+    Raises:
+        StepError: if the commit is not here or the changes do not fit it.
+    """
+    target.mkdir(parents=True)
+    packed = _run(root, "archive", "--format=tar", commit)
+    if packed.returncode != 0:
+        msg = f"commit {commit[:12]} is not in this repository; bring it back with: git fetch"
+        raise StepError(msg)
+    with tarfile.open(fileobj=io.BytesIO(packed.stdout)) as archive:
+        archive.extractall(target, filter="data")
+    _run(target, "init", "-q")
+    if changes:
+        applied = _run(target, "apply", "--whitespace=nowarn", "-", given=changes.encode())
+        if applied.returncode != 0:
+            why = applied.stderr.decode(errors="replace").strip().splitlines()
+            msg = (
+                f"the uncommitted changes of that run do not fit commit {commit[:12]}: "
+                f"{why[0] if why else 'git apply failed'}; they cannot be restored"
+            )
+            raise StepError(msg)
+
+
+def _run(root: Path, *arguments: str, given: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+    command = ["git", "-C", str(root), *arguments]
+    try:
+        return subprocess.run(
+            command, input=given, capture_output=True, timeout=_TIMEOUT_S, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise StepError(f"git does not run: {error}") from None
 
 
 def _git(root: Path, *arguments: str) -> str:

@@ -112,6 +112,14 @@ def last(connection: sa.Connection, project: str, *, for_incident: bool = False)
     return _retrain(connection.execute(query).first())
 
 
+def around(connection: sa.Connection, project: str, *, at_s: float) -> Retrain | None:
+    """Return the retrain that was in flight at a time; the newest if there are more."""
+    mine = (retrains.c.project == project) & (retrains.c.requested_s <= at_s)
+    mine &= retrains.c.ended_s.is_(None) | (retrains.c.ended_s >= at_s)
+    query = sa.select(retrains).where(mine).order_by(retrains.c.requested_s.desc()).limit(1)
+    return _retrain(connection.execute(query).first())
+
+
 def count_30_days(connection: sa.Connection, project: str, *, now_s: float) -> int:
     """Count the retrains asked for in the last thirty days."""
     mine = (retrains.c.project == project) & (retrains.c.requested_s > now_s - _MONTH_S)

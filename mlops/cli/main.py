@@ -32,6 +32,12 @@ _VERBS = {
     "status": ("mlops.cli.status:status", "Say what is in service, since when, why; what is wrong"),
     "doctor": ("mlops.cli.doctor:doctor", "Check versions, ports, disk, locks, mail, GPU"),
     "history": ("mlops.cli.history:history", "List every decision: who, when, why, from, to"),
+    "why": ("mlops.cli.why:why", "Tell how a version came about: what, when, compared, decided"),
+    "trace": ("mlops.cli.trace:trace", "Follow a prediction to its model, run, code, data, checks"),
+    "replay": (
+        "mlops.cli.replay:replay",
+        "Derive a past decision again: identical, or what differs",
+    ),
     "report": ("mlops.cli.report:report", "Make the Evidently report of windows that lack one"),
     "silence": ("mlops.cli.silence:silence", "Hold back the mails of one incident for a while"),
     "mail": ("mlops.cli.mail:app", "Preview a mail; deliver what waits in the outbox"),

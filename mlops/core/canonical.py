@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import types
 from dataclasses import asdict, fields, is_dataclass
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from mlops.errors import DataError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 T = TypeVar("T")
 
@@ -22,6 +25,17 @@ def to_json(value: object) -> str:
     return json.dumps(
         plain, sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=False
     )
+
+
+def flat(tree: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    """Return `section.key` and the JSON text of every value of nested mappings, in their order."""
+    out: list[tuple[str, str]] = []
+    for name, value in tree.items():
+        if isinstance(value, dict):
+            out += flat(value, f"{prefix}{name}.")
+        else:
+            out.append((f"{prefix}{name}", json.dumps(value)))
+    return out
 
 
 def from_json(kind: type[T], text: str | bytes) -> T:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -36,9 +36,10 @@ class Paired:
     anchor: NDArray[np.float32] | None = None
     columns: NDArray[np.float64] | None = None
 
-    def take(self, mask_N: NDArray[np.bool_]) -> Paired:
-        """Return the rows that a mask selects."""
-        chosen = {n: None if v is None else v[mask_N] for n, v in vars(self).items()}
+    def take(self, index: NDArray[np.bool_] | NDArray[np.int64]) -> Paired:
+        """Return the rows that a mask or an index array selects."""
+        given: dict[str, Any] = vars(self)
+        chosen: dict[str, Any] = {n: None if v is None else v[index] for n, v in given.items()}
         return replace(self, **chosen)
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from typing import TYPE_CHECKING
 
-from mlops.adapters import files, judgement, publish
-from mlops.adapters.contest import Contest, write_scores
+from mlops.adapters import decisions, evidence, judgement, publish
 from mlops.adapters.ledger import Ledger
 from mlops.adapters.reconcile import reconcile_held
 from mlops.adapters.record import Judged, record, standing
@@ -22,6 +22,7 @@ from mlops.site import Report
 if TYPE_CHECKING:
     import sqlalchemy as sa
 
+    from mlops.adapters.judgement import Case
     from mlops.site import Site
 
 _PLOTS = (("Confusion", "plots/confusion.png"), ("Calibration", "plots/calibration.png"))
@@ -59,11 +60,12 @@ def promote(params: PromoteParams, site: Site) -> Report:
         if champion == held[0]:
             summary = f"already decided: version {champion} is the champion"
             return Report(summary, {"version": champion, "decided": False})
-        decision, key, contest = _decide(params, site, engine, champion, held)
+        decision, key, case = _decide(params, site, engine, champion, held)
         if ledger.find("decided", key) is not None:
             return _report(site, decision, fresh=False)
-        judged = Judged(decision, key, lambda made: _keep(params, site, made, contest))
-        recorded = record(site, ledger, judged)
+        exam, rules = case.contest.exam, case.rules
+        keep = functools.partial(evidence.keep, site, exam=exam, rules=rules, params=params)
+        recorded = record(site, ledger, Judged(decision, key, keep))
     return _report(site, recorded, fresh=recorded == decision)
 
 
@@ -73,20 +75,20 @@ def _decide(
     engine: sa.Engine,
     champion: str | None,
     held: tuple[str, Registration],
-) -> tuple[Decision, str, Contest]:
+) -> tuple[Decision, str, Case]:
     """Score, judge, and word the decision; nothing is recorded yet."""
     version, known = held
     ledger = Ledger(engine, params.project.name)
     case = judgement.assemble(site, engine, params, version, champion)
-    rival, contest, rules = case.champion, case.contest, case.rules
-    params_digest = hashlib.sha256(to_json(rules).encode()).hexdigest()
+    rival, contest = case.champion, case.contest
+    params_digest = hashlib.sha256(to_json(case.rules).encode()).hexdigest()
     key = _key(
         ledger, site, known.digest, (rival.digest or rival.version) if rival else "None",
         contest.data_digest, params_digest, "covered" if case.covered else "not covered",
     )  # fmt: skip
     entry = ledger.find("decided", key)
     if entry is not None:
-        return from_json(Decision, entry.body), key, contest
+        return from_json(Decision, entry.body), key, case
     decision = Decision(
         id=key[:12],
         project=params.project.name,
@@ -99,9 +101,9 @@ def _decide(
         data_digest=contest.data_digest,
         params_digest=params_digest,
         commit=known.commit,
-        verdict=judge(contest.exam, rules),
+        verdict=judge(contest.exam, case.rules),
     )
-    return decision, key, contest
+    return decision, key, case
 
 
 def _key(ledger: Ledger, site: Site, *parts: str) -> str:
@@ -114,29 +116,6 @@ def _key(ledger: Ledger, site: Site, *parts: str) -> str:
     return key
 
 
-def _keep(params: PromoteParams, site: Site, decision: Decision, contest: Contest) -> None:
-    """Write the decision's folder: `decision.json`, and what a replay needs."""
-    target = site.layout.decisions / decision.id
-    fresh = target.with_name(f".{decision.id}.new")
-    files.remove(fresh)
-    fresh.mkdir(parents=True)
-    files.write_text(fresh / "decision.json", to_json(decision) + "\n")
-    write_scores(fresh / "scores.npz", contest.exam)
-    exam = contest.exam
-    files.write_json(fresh / "lock.json", {
-        "params": params.model_dump(mode="json"),
-        "now_s": site.now.timestamp(),
-        "data": decision.data_digest,
-        "faults": list(exam.faults),
-        "trained_until_s": {
-            "candidate": exam.candidate.trained_until_s,
-            "champion": exam.champion.trained_until_s if exam.champion else None,
-        },
-        "scores": files.sha256(fresh / "scores.npz"),
-    })  # fmt: skip
-    files.swap_folder(fresh, target)
-
-
 def _report(site: Site, decision: Decision, *, fresh: bool) -> Report:
     """Show the decision on the version's page, and return it as the step's report."""
     markdown = wording.markdown(decision, _plots(decision))
@@ -146,6 +125,7 @@ def _report(site: Site, decision: Decision, *, fresh: bool) -> Report:
         ("mlops.compared", decision.champion.version if decision.champion else "none"),
     )
     publish.describe(site, decision.project, decision.candidate.version, markdown, tags)
+    decisions.share(site, decision)
     refused = decision.verdict.outcome != "promote"
     summary = wording.summary(decision)
     return Report(

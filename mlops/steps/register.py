@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import hashlib
-import json
 import math
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +19,7 @@ from mlops.adapters.registry import (
     source_of,
 )
 from mlops.adapters.sql.engine import database
-from mlops.core.canonical import to_json
+from mlops.core.canonical import flat, to_json
 from mlops.errors import UnverifiedModel
 from mlops.params.base import View
 from mlops.params.data import DataSection
@@ -145,28 +144,20 @@ def _record(params: RegisterParams, site: Site) -> Record:
     plots = sorted(layout.evaluation.glob("*.png"))
     tables = sorted(layout.evaluation.glob("*.csv"))
     named = [(layout.params, ""), (layout.root / "dvc.lock", ""), (layout.tuned / "trials.csv", "")]
+    # `trace` reads what the snapshot holds and how it was checked here, for ever.
+    named += [(layout.snapshot / name, "snapshot") for name in ("ingest.json", "schema.json")]
+    named += [(layout.checks / "checks.json", "checks")]
     kept = [(path, folder) for path, folder in named if path.is_file()]
     kept += [(p, "plots") for p in plots] + [(p, "tables") for p in tables]
     best = layout.tuned / "best.json"
     chosen = {"best": files.read_json(best)} if best.is_file() else {}
     difference = git.diff(layout.root)
     return Record(
-        params=tuple(_flat({**params.model_dump(mode="json"), **chosen})),
+        params=tuple(flat({**params.model_dump(mode="json"), **chosen})),
         points=_points(layout.evaluation / "metrics.json", layout.candidate / "history.csv"),
         files=tuple(kept),
         texts=(("uncommitted.diff", difference),) if difference else (),
     )
-
-
-def _flat(tree: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:
-    """Return `section.key` and value as text of nested values."""
-    out: list[tuple[str, str]] = []
-    for name, value in tree.items():
-        if isinstance(value, dict):
-            out += _flat(value, f"{prefix}{name}.")
-        else:
-            out.append((f"{prefix}{name}", json.dumps(value)))
-    return out
 
 
 def _points(metrics: Path, history: Path) -> tuple[Point, ...]:

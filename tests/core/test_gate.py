@@ -296,9 +296,7 @@ def test_identical_models_are_never_promoted_under_superiority(
 def test_the_order_of_rows_changes_no_outcome(seed: int) -> None:
     given_exam, rng = exam(seed=3), np.random.default_rng(seed)
     order = rng.permutation(len(given_exam.recent.label))
-    recent = vars(given_exam.recent).items()
-    rows = Paired(**{n: None if v is None else v[order] for n, v in recent})
-    shuffled = replace(given_exam, recent=rows)
+    shuffled = replace(given_exam, recent=given_exam.recent.take(order))
     first, second = judge(given_exam, RULES), judge(shuffled, RULES)
     assert (first.outcome, first.evidence) == (second.outcome, second.evidence)
 

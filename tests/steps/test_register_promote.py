@@ -14,6 +14,7 @@ import pytest
 from mlops.adapters import contest, files, history, mlflow, reconcile, registry
 from mlops.adapters.ledger import Ledger
 from mlops.adapters.onnx_session import Session
+from mlops.adapters.replay import replay
 from mlops.adapters.sql.engine import database
 from mlops.core.canonical import from_json
 from mlops.core.decision import Decision
@@ -361,6 +362,8 @@ PROMOTING: list[Point] = [
     ("set_registered_model_alias", 2, "after"),
     ("append", 2, "after"),
     ("update_model_version", 1, "before"),
+    ("log_artifact", 1, "before"),  # the decision's evidence, on its way to the run
+    ("log_artifact", 2, "after"),
 ]
 REPEATS = 10
 """How often `make bench` kills at each point."""
@@ -437,6 +440,9 @@ def die_promoting(loop: Site, monkeypatch: pytest.MonkeyPatch, point: Point) -> 
     assert registry.alias(loop, PROJECT, "previous") == "1"
     assert kinds(loop) == ["registered", "decided", "applied"] * 2
     assert len(list(loop.layout.decisions.iterdir())) == 2
+    files.remove(loop.layout.decisions)
+    for moment in history.history(loop, PROJECT):
+        assert not moment.decision or replay(loop, PROJECT, moment.decision).identical
 
 
 _PROMOTER = """

@@ -9,6 +9,7 @@ Nothing gives up: after each failure the row waits longer, at most an hour, for 
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from email.errors import MessageError
 from email.parser import BytesParser
 from email.policy import SMTP
@@ -41,6 +42,21 @@ class _Waiting(NamedTuple):
     seq: int
     attempts: int
     message: bytes
+
+
+@dataclass(frozen=True)
+class Mail:
+    """One mail of a thread.
+
+    Attributes:
+        stage: `detected`, `promoted` …
+        at_s: when it was written, seconds since 1970.
+        sent_s: when a server took it; nothing while it waits.
+    """
+
+    stage: str
+    at_s: float
+    sent_s: float | None
 
 
 def enqueue(
@@ -118,6 +134,18 @@ def waiting(engine: sa.Engine, project: str) -> list[tuple[str, int, str]]:
     )
     with engine.connect() as connection:
         return [(row[0], row[1], row[2]) for row in connection.execute(query)]
+
+
+def thread(connection: sa.Connection, project: str, incident: str) -> tuple[Mail, ...]:
+    """Return the mails of an incident's thread, the oldest first."""
+    start = f"{incident}:"
+    query = (
+        sa.select(outbox.c.key, outbox.c.at_s, outbox.c.sent_s)
+        .where(outbox.c.project == project, outbox.c.key.startswith(start, autoescape=True))
+        .order_by(outbox.c.seq)
+    )
+    rows = connection.execute(query)
+    return tuple(Mail(row.key.removeprefix(start), row.at_s, row.sent_s) for row in rows)
 
 
 def wait_s(attempts: int) -> float:

@@ -1,0 +1,55 @@
+"""The files of an MLflow run: what lies there, put one there, get one."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mlops.adapters import mlflow
+
+if TYPE_CHECKING:
+    from mlops.site import Site
+
+
+def find(site: Site, run_id: str, folder: str = "") -> dict[str, int]:
+    """Return path → bytes of every file of a run directly in a folder; empty for the top.
+
+    Raises:
+        Unavailable: if MLflow does not answer.
+        RegistryError: if it knows no such run.
+    """
+    api = mlflow.client(site)
+    with mlflow.errors():
+        found = api.list_artifacts(run_id, folder or None)
+        return {str(f.path): int(f.file_size or 0) for f in found if not f.is_dir}
+
+
+def put(site: Site, run_id: str, path: Path, folder: str) -> None:
+    """Copy a local file into a folder of a run.
+
+    Raises:
+        Unavailable: if MLflow does not answer.
+        RegistryError: if it refuses.
+    """
+    api = mlflow.client(site)
+    with mlflow.errors():
+        api.log_artifact(run_id, str(path), folder)
+
+
+def get(site: Site, run_id: str, path: str, target: Path) -> Path | None:
+    """Copy a file of a run, by its bare name, into `target`; nothing if the run has no such file.
+
+    Raises:
+        Unavailable: if MLflow does not answer.
+        RegistryError: if it knows no such run.
+    """
+    if path not in find(site, run_id, path.rpartition("/")[0]):
+        return None
+    api = mlflow.client(site)
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    target.mkdir(parents=True, exist_ok=True)
+    with mlflow.errors():
+        copied = Path(api.download_artifacts(run_id, path, str(target)))
+    # Some stores keep the run's folders, some do not.
+    return copied.replace(target / copied.name)

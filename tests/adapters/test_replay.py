@@ -1,0 +1,167 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from mlops.adapters import decisions, files, run_files
+from mlops.adapters.evidence import DECISION, LOCK, SCORES
+from mlops.adapters.ledger import Ledger, Row
+from mlops.adapters.replay import replay as judge_again
+from mlops.adapters.sql.engine import database
+from mlops.cli.replay import lines
+from mlops.cli.replay import replay as verb
+from mlops.core.canonical import to_json
+from mlops.core.gate import judge as gate
+from mlops.errors import DataError, LedgerError
+from tests import entrants, judged
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from mlops.core.decision import Verdict
+    from mlops.core.exam import Exam
+    from mlops.core.rules import Rules
+    from mlops.site import Site
+
+PROJECT = judged.PROJECT
+
+
+@pytest.fixture
+def site(mlflow_site: Site, monkeypatch: pytest.MonkeyPatch) -> Site:
+    """Return a site with a first champion and a second that beat it."""
+    monkeypatch.setenv("MLOPS_ROOT", str(mlflow_site.layout.root))
+    judged.begin(mlflow_site)
+    judged.enter(mlflow_site, entrants.corner_weights())
+    judged.judge(mlflow_site)
+    return mlflow_site
+
+
+def second(site: Site) -> str:
+    judged.enter(site, entrants.block_weights())
+    return str(judged.judge(site).facts["decision"])
+
+
+def folder(site: Site, decision: str) -> Path:
+    return site.layout.decisions / decision
+
+
+def test_a_decision_is_identical_here_and_on_a_host_that_has_only_mlflow(
+    site: Site, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = second(site)
+    assert verb(made) == 0
+    said = capsys.readouterr().out
+    assert said.startswith(f"identical: decision {made} (promote, version 2), judged again on 150")
+    files.remove(site.layout.decisions)
+    assert verb(made[:6], json=True) == 0
+    content = json.loads(capsys.readouterr().out)
+    assert (content["identical"], content["differences"], content["rebuilt"]) == (True, [], None)
+    assert {p.name for p in folder(site, made).iterdir()} == {DECISION, LOCK, SCORES}
+    lock = files.read_json(folder(site, made) / LOCK)
+    assert lock["seeds"] == {"gate.seed": "7"}
+    assert lock["candidate"] == files.read_json(folder(site, made) / DECISION)["candidate"]
+    assert set(lock) >= {"params", "now_s", "md5s", "packages", "commit", "champion", "data_digest"}
+
+
+def test_tampered_scores_are_refused(site: Site) -> None:
+    made = second(site)
+    scores = folder(site, made) / SCORES
+    content = bytearray(scores.read_bytes())
+    content[-100] ^= 1
+    scores.write_bytes(content)
+    with pytest.raises(DataError, match="replay refused"):
+        judge_again(site, PROJECT, made)
+
+
+def test_a_changed_rule_is_a_difference_field_by_field(
+    site: Site, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = second(site)
+    lock = folder(site, made) / LOCK
+    content = json.loads(lock.read_text())
+    assert content["rules"]["fields"]["non_inferiority"][0] == ["base_accuracy", 0.05]
+    content["rules"]["fields"]["non_inferiority"][0][1] = 0.07
+    content["packages"]["numpy"] = "1.0"
+    lock.write_text(json.dumps(content))
+    assert verb(made) == 1
+    said = capsys.readouterr().out
+    assert f"different: decision {made}" in said
+    assert "params_digest: recorded" in said
+    assert ".limit: recorded -0.05, replayed -0.07" in said
+    assert "numpy was 1.0, is " in said
+
+
+def test_a_changed_gate_is_a_difference(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = second(site)
+    assert judge_again(site, PROJECT, made).identical
+
+    def lenient(exam: Exam, rules: Rules) -> Verdict:
+        return replace(gate(exam, rules), outcome="inconclusive", missing_labels=3)
+
+    monkeypatch.setattr("mlops.adapters.replay.judge", lenient)
+    found = judge_again(site, PROJECT, made)
+    assert [(d.field, d.recorded, d.replayed) for d in found.differences] == [
+        ("verdict.outcome", '"promote"', '"inconclusive"'),
+        ("verdict.missing_labels", "0", "3"),
+    ]
+    assert list(lines(found))[-1].startswith("look at: /")
+
+
+def test_an_id_is_found_by_its_beginning_if_that_is_enough(site: Site) -> None:
+    made = second(site)
+    assert decisions.find(site, PROJECT, made[:8]).id == made
+    with pytest.raises(LedgerError, match="not in the ledger of digits; see: mlops history"):
+        decisions.find(site, PROJECT, "zz")
+    with pytest.raises(LedgerError, match="not in the ledger"):
+        decisions.find(site, PROJECT, "")
+    decision = decisions.find(site, PROJECT, made)
+    with database(site) as engine:
+        for name in ("xyz1", "xyz2"):
+            body = to_json(replace(decision, id=name))
+            Ledger(engine, PROJECT).append(Row("decided", name, 1.0, "me", "2", "2", body))
+    with pytest.raises(LedgerError, match=r"xyz: 2 begin so \(xyz1, xyz2\); write more of the id"):
+        decisions.find(site, PROJECT, "xyz")
+
+
+def test_promote_again_repairs_what_a_kill_left_out_of_mlflow(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judged.enter(site, entrants.block_weights())
+    original = run_files.put
+
+    def half(site: Site, run_id: str, path: Path, place: str) -> None:
+        if path.name == LOCK:
+            raise KeyboardInterrupt
+        original(site, run_id, path, place)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(run_files, "put", half)
+        with pytest.raises(KeyboardInterrupt):
+            judged.judge(site)
+    report = judged.judge(site)
+    assert report.facts["decided"] is False
+    made = decisions.find(site, PROJECT, str(report.facts["decision"]))
+    place = f"decision/{made.id}"
+    lying = run_files.find(site, made.candidate.run_id, place)
+    assert {n.rpartition("/")[2] for n in lying} == {DECISION, LOCK, SCORES}
+    monkeypatch.setattr(run_files, "put", half)
+    judged.judge(site)  # nothing is left to put
+    files.remove(site.layout.decisions)
+    judged.judge(site)
+    assert judge_again(site, PROJECT, made.id).identical
+
+
+def test_evidence_that_is_nowhere_or_another_tries_is_no_evidence(site: Site) -> None:
+    made = decisions.find(site, PROJECT, second(site))
+    written = folder(site, made.id) / DECISION
+    written.write_text(written.read_text().replace('"actor":"mlops promote"', '"actor":"x"'))
+    assert judge_again(site, PROJECT, made.id).identical  # from MLflow
+    written.write_text("{}")
+    assert judge_again(site, PROJECT, made.id).identical
+    files.remove(site.layout.decisions)
+    files.remove(site.layout.mlartifacts)
+    with pytest.raises(DataError, match="on the host that decided, run: mlops promote"):
+        judge_again(site, PROJECT, made.id)

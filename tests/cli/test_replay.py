@@ -1,0 +1,33 @@
+from __future__ import annotations
+
+import pytest
+
+from mlops.adapters.rebuild import Figure, Rebuilt
+from mlops.cli.main import main
+from mlops.cli.replay import rebuilt_lines
+
+
+@pytest.mark.parametrize(
+    ("recorded", "rebuilt", "allowed", "wrong"),
+    [
+        (0.9, 0.904, 0.005, 0), (0.9, 0.906, 0.005, 1), (None, 0.9, 0.005, 1),
+        (0.9, None, 0.005, 1), (3.0, 9.0, None, 0),
+    ],
+)  # fmt: skip
+def test_a_figure_is_within_its_tolerance_or_named(
+    recorded: float | None, rebuilt: float | None, allowed: float | None, wrong: int
+) -> None:
+    figure = Figure("x", recorded, rebuilt, allowed)
+    found = Rebuilt("2", "c0ffee", 0.005, (figure,))
+    assert found.within is (wrong == 0)
+    said = list(rebuilt_lines(found))
+    assert said[0].startswith("not reproduced: " if wrong else "reproduced: ")
+    assert f"recorded {recorded}, rebuilt {rebuilt}" in said[1]
+
+
+@pytest.mark.parametrize("tolerance", ["-0.1", "nan"])
+def test_a_tolerance_is_a_number(tolerance: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["replay", "x", f"--tolerance={tolerance}"])
+    assert ended.value.code == 2
+    assert "0 or above" in capsys.readouterr().err
