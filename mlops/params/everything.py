@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from mlops.params.base import View
+from mlops.params.card import CardSection
 from mlops.params.checks import ChecksSection
 from mlops.params.data import DataSection
 from mlops.params.evaluate import EvaluateSection
@@ -34,6 +35,7 @@ class Everything(View):
     gate: GateSection
     monitoring: MonitoringSection
     trigger: TriggerSection
+    card: CardSection
 
 
 def advice(params: Everything) -> list[str]:

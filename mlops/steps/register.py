@@ -8,10 +8,11 @@ import json
 import math
 from typing import TYPE_CHECKING, Any
 
-from mlops.adapters import dvc, files, git, publish, seal
+from mlops.adapters import dvc, files, git, model_card, publish, seal
 from mlops.adapters.ledger import Ledger, Row
+from mlops.adapters.model_card import SNAPSHOT, Stated
 from mlops.adapters.package import package
-from mlops.adapters.publish import Lineage, Point, Record
+from mlops.adapters.publish import Lineage, Pages, Point, Record
 from mlops.adapters.registry import (
     Registration,
     candidate_digest,
@@ -21,8 +22,11 @@ from mlops.adapters.registry import (
 )
 from mlops.adapters.sql.engine import database
 from mlops.core.canonical import to_json
+from mlops.core.card_text import markdown
+from mlops.core.page import front, undecided
 from mlops.errors import UnverifiedModel
 from mlops.params.base import View
+from mlops.params.card import CardSection
 from mlops.params.data import DataSection
 from mlops.params.evaluate import EvaluateSection
 from mlops.params.holdout import HoldoutSection
@@ -37,10 +41,10 @@ from mlops.site import Report
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from mlops.core.card import Card
     from mlops.site import Site
 
 _SEALED = ("model.onnx", "weights.safetensors", "model.json", "seen.npy")
-_SNAPSHOT = "data/snapshot"
 
 
 class RegisterParams(View):
@@ -55,6 +59,7 @@ class RegisterParams(View):
     tune: TuneSection
     train: TrainSection
     evaluate: EvaluateSection
+    card: CardSection
 
 
 def register(params: RegisterParams, site: Site) -> Report:
@@ -95,7 +100,7 @@ def _lineage(site: Site, candidate: str) -> Lineage:
         reason=site.option("reason", "manual"),
         incident=site.option("incident", ""),
         commit=git.commit(site.layout.root),
-        data=dvc.locked_md5s(site.layout.root).get(_SNAPSHOT, ""),
+        data=dvc.locked_md5s(site.layout.root).get(SNAPSHOT, ""),
     )
 
 
@@ -104,15 +109,17 @@ def _publish(params: RegisterParams, site: Site, lineage: Lineage) -> tuple[str,
     project = params.project.name
     found = publish.find_version(site, project, lineage.candidate)
     if found is None:
+        card = model_card.gather(site, Stated(project, params.data.source, params.card))
         run_id, complete = publish.open_run(site, project, lineage)
         if not complete:
-            publish.log_record(site, run_id, _record(params, site), lineage)
+            publish.log_record(site, run_id, _record(params, site, card), lineage)
         model = publish.find_model(site, project, lineage.candidate)
         if model is None:
             folder = site.work / "model"
-            digest = package(site, folder, params.monitoring)
+            digest = package(site, folder, params.monitoring, card)
             model = publish.log_model(site, project, run_id, folder, digest=digest, lineage=lineage)
-        found = publish.create_version(site, project, run_id, model, lineage)
+        pages = Pages(front(card), undecided(lineage.reason, card))
+        found = publish.create_version(site, project, model, lineage, pages)
     digest = _prove(site, found)
     registration = Registration(
         digest=digest, candidate=lineage.candidate, run_id=str(found.run_id),
@@ -140,11 +147,14 @@ def _prove(site: Site, version: Any) -> str:
     return str(stated)
 
 
-def _record(params: RegisterParams, site: Site) -> Record:
+def _record(params: RegisterParams, site: Site, card: Card) -> Record:
     layout = site.layout
     plots = sorted(layout.evaluation.glob("*.png"))
     tables = sorted(layout.evaluation.glob("*.csv"))
-    named = [(layout.params, ""), (layout.root / "dvc.lock", ""), (layout.tuned / "trials.csv", "")]
+    named = [
+        (layout.params, ""), (layout.root / "dvc.lock", ""), (layout.tuned / "trials.csv", ""),
+        (layout.evaluation / "intervals.json", "tables"),
+    ]  # fmt: skip
     kept = [(path, folder) for path, folder in named if path.is_file()]
     kept += [(p, "plots") for p in plots] + [(p, "tables") for p in tables]
     best = layout.tuned / "best.json"
@@ -154,7 +164,10 @@ def _record(params: RegisterParams, site: Site) -> Record:
         params=tuple(_flat({**params.model_dump(mode="json"), **chosen})),
         points=_points(layout.evaluation / "metrics.json", layout.candidate / "history.csv"),
         files=tuple(kept),
-        texts=(("uncommitted.diff", difference),) if difference else (),
+        texts=(
+            (model_card.MARKDOWN, markdown(card)),
+            *((("uncommitted.diff", difference),) if difference else ()),
+        ),
     )
 
 
