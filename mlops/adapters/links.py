@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mlops.adapters.publish import Point
 
 _DATASET = "snapshot"
 _DIGEST_CHARACTERS = 36  # MLflow keeps no more of a dataset's digest
@@ -24,18 +27,17 @@ def link_dataset(api: Any, run_id: str, md5: str) -> None:
     api.log_inputs(run_id, [DatasetInput(snapshot, used)])
 
 
-def link_model(api: Any, run_id: str, model: Any, md5: str) -> None:
-    """Make a logged model the output of its run, with the run's figures and the data behind."""
+def link_model(api: Any, run_id: str, model: Any, md5: str, figures: tuple[Point, ...]) -> None:
+    """Make a logged model the output of its run, with its figures and the data behind them."""
     from mlflow.entities import LoggedModelOutput, Metric
 
     api.log_outputs(run_id, [LoggedModelOutput(model.model_id, step=0)])
     data = (_DATASET, md5[:_DIGEST_CHARACTERS]) if md5 else (None, None)
-    run = api.get_run(run_id)
-    # The same key, time and value: on the run they are the points that stand there already.
+    # The run's own time: logged again after a kill, they are the same points, not new ones.
+    began_ms = api.get_run(run_id).info.start_time
     points = [
-        Metric(m.key, m.value, m.timestamp, m.step, model.model_id, *data, run_id=run_id)
-        for m in run.data._metric_objs  # noqa: SLF001 - the public view leaves their times out
-        if not m.key.startswith("curve/")
+        Metric(p.name, p.value, began_ms, p.step, model.model_id, *data, run_id=run_id)
+        for p in figures
     ]
     api.log_batch(run_id, metrics=points)
 

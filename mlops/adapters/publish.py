@@ -73,7 +73,7 @@ class Record:
 
     Attributes:
         params: names and values, as text.
-        points: metrics and curves.
+        points: curves; the figures of the evaluation are logged with the model.
         files: file to log → folder among the run's artifacts; empty for the top.
         texts: name → text to keep as a file.
     """
@@ -177,9 +177,18 @@ def find_model(site: Site, project: str, candidate: str) -> Any:
 
 
 def log_model(
-    site: Site, project: str, run_id: str, folder: Path, *, digest: str, lineage: Lineage
+    site: Site,
+    project: str,
+    run_id: str,
+    folder: Path,
+    *,
+    digest: str,
+    lineage: Lineage,
+    figures: tuple[Point, ...],
 ) -> Any:
     """Upload a packaged folder as a logged model; it is ready only once all of it is there.
+
+    The figures stand on the model and on its run, and name the data that they were measured on.
 
     Raises:
         Unavailable: if MLflow does not answer.
@@ -189,7 +198,7 @@ def log_model(
         tags = {**lineage.tags(), DIGEST_TAG: digest}
         model = api.create_logged_model(experiment, project, source_run_id=run_id, tags=tags)
         api.log_model_artifacts(model.model_id, str(folder))
-        links.link_model(api, run_id, model, lineage.data)
+        links.link_model(api, run_id, model, lineage.data, figures)
         return api.finalize_logged_model(model.model_id, "READY")
 
 

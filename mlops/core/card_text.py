@@ -24,7 +24,7 @@ def limits(card: Card) -> tuple[str, ...]:
     What people stated comes first; the rest follows from how it was made and measured.
     """
     height, width, channels = card.shape
-    names = ", ".join(plain(name) for name in card.classes[:12])
+    names = ", ".join(plain(name, 30) for name in card.classes[:12])
     more = f" and {len(card.classes) - 12} more" if len(card.classes) > 12 else ""
     found = [plain(text) for text in card.stated_limits]
     found += [
@@ -76,7 +76,7 @@ def score_table(card: Card, gap: str = "") -> str:
 
 def slice_name(found: SliceScore) -> str:
     """Return a slice's property and value, escaped."""
-    return plain(found.name) if found.name == "all" else plain(f"{found.name} {found.value}")
+    return plain(found.name) if found.name == "all" else plain(f"{found.name} {found.value}", 60)
 
 
 def markdown(card: Card) -> str:

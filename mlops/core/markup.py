@@ -15,11 +15,19 @@ _MARKUP = re.compile(r"([\\`*_\[\]|~#!@])")
 # `://` becomes a link and `:name:` a picture in MLflow and Prefect; `drift: contrast` is neither.
 _COLON = re.compile(r":(?=\S)")
 
+_NEARLY = 0.8  # of the most letters in a column
 
-def plain(text: str) -> str:
-    """Return text that no viewer takes for Markdown or HTML, on one line: names come from data."""
-    escaped = _MARKUP.sub(r"\\\1", text.translate(_ENTITIES))
-    return " ".join(_COLON.sub("&#58;", escaped).split())
+
+def plain(text: str, most: int = 500) -> str:
+    """Return text that no viewer takes for Markdown or HTML, on one line: names come from data.
+
+    Args:
+        text: anything.
+        most: letters to keep; a page has no room for more.
+    """
+    line = " ".join(text.split())
+    line = line if len(line) <= most else line[: most - 1] + "…"
+    return _COLON.sub("&#58;", _MARKUP.sub(r"\\\1", line.translate(_ENTITIES)))
 
 
 def code(text: str) -> str:
@@ -33,12 +41,18 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]], gap: str = "") -> 
     Args:
         head: titles of the columns, as Markdown.
         rows: cells as Markdown; none gives an empty text instead of a bare head.
-        gap: stands after every cell but a row's last, where a viewer sets no space of its own.
+        gap: keeps a column off the next one, where a viewer sets no space of its own.
     """
-    lines = [f"| {f'{gap} | '.join(cells)} |" for cells in (head, *rows)]
+    lines = [list(head), *map(list, rows)]
     if len(lines) == 1:
         return ""
-    return "\n".join([lines[0], "|---" * len(head) + "|", *lines[1:]])
+    for column in range(len(head) - 1) if gap else ():
+        # The widest cells set a column's width; by letters they can only be guessed.
+        widest = max(len(line[column]) for line in lines)
+        for line in lines:
+            line[column] += gap if len(line[column]) >= _NEARLY * widest else ""
+    shown = [f"|{'|'.join(line)}|" for line in lines]
+    return "\n".join([shown[0], "|---" * len(head) + "|", *shown[1:]])
 
 
 def bullets(items: Iterable[str]) -> str:

@@ -8,12 +8,18 @@ from typing import TYPE_CHECKING
 from mlops.core import wording
 from mlops.core.card import worst_slices
 from mlops.core.card_text import NOT_STATED, limits, score_table, slice_table
+from mlops.core.fit import Section, fitted
 from mlops.core.markup import bullets, code, figure, moment, plain, table
 
 if TYPE_CHECKING:
-    from mlops.core.card import Card
-    from mlops.core.decision import Decision, Metric
+    from collections.abc import Sequence
 
+    from mlops.core.card import Card
+    from mlops.core.decision import Check, Decision, Metric
+
+PAGE_CHARACTERS = 5000
+"""What MLflow's column of descriptions holds; Postgres refuses more, SQLite does not."""
+_ANSWER = 300  # letters of one answer or check
 _GAP = "&emsp;"  # MLflow's page sets no space between columns
 _VERDICTS = {
     "promote": "✓ promote",
@@ -51,43 +57,42 @@ class Surroundings:
 
 
 def page(decision: Decision, around: Surroundings) -> str:
-    """Return a decided version's page as Markdown, its first line the headline."""
-    return _joined(
-        wording.headline(decision),
-        f"## {_VERDICTS[decision.verdict.outcome]}", _answers(decision),
-        "## Champion against candidate", _against(decision),
+    """Return a decided version's page as Markdown, its first line the headline.
+
+    Where there is no room for everything, what the model card and the run hold too gives way.
+    """
+    title = f"## {_VERDICTS[decision.verdict.outcome]}"
+    lead = "\n\n".join([wording.headline(decision), "---", title, _answers(decision)])
+    sections = (
+        Section("Champion against candidate", (_against(decision),), 9),
         *_measured(around.card),
-        "## What the gate looked at", _checks(decision),
+        Section("What the gate looked at", _checks(decision), 2),
         *_limits(around.card),
-        "## Where it comes from", _origin(decision, around),
-        "## Commands", _commands(decision),
+        Section("Where it comes from", (_origin(decision, around),), 9),
+        Section("Commands", (_commands(decision),), 9),
         *_pictures(around.plots),
-    )  # fmt: skip
+    )
+    return fitted(lead, sections, PAGE_CHARACTERS)
 
 
 def undecided(reason: str, card: Card) -> str:
     """Return the page of a version that was registered and not judged yet."""
     kind = wording.kind(reason)[:10].strip()
-    return _joined(
-        " · ".join(filter(None, ("◇ not judged yet", kind))),
-        "Nothing was decided about this version. To judge it: `mlops promote`.",
-        *_measured(card),
-        *_limits(card),
+    lead = (
+        f"{' · '.join(filter(None, ('◇ not judged yet', kind)))}\n\n"
+        "Nothing was decided about this version. To judge it: `mlops promote`."
     )
-
-
-def _joined(*parts: str) -> str:
-    """Join paragraphs; in MLflow a heading would stick to the table before it but for a rule."""
-    return "\n\n".join(f"---\n\n{p}" if p.startswith("## ") else p for p in parts if p) + "\n"
+    return fitted(lead, (*_measured(card), *_limits(card)), PAGE_CHARACTERS)
 
 
 def front(card: Card) -> str:
     """Return the page of the registered model: what it is for and what its aliases do."""
-    return _joined(
-        plain(card.intended_use) or f"Intended use: {NOT_STATED}",
+    use = plain(card.intended_use) or f"Intended use: {NOT_STATED}"
+    return (
+        f"{use}\n\n"
         "The alias `champion` is the deployment: moving it puts that version in service, and "
         "`mlops rollback` moves it back. `previous` was in service before, `challenger` waits "
-        "for approval. Each version's page says what was decided about it and why.",
+        "for approval. Each version's page says what was decided about it and why.\n"
     )
 
 
@@ -129,7 +134,7 @@ def _difference(metric: Metric) -> float | None:
 
 def _answers(decision: Decision) -> str:
     return "\n\n".join(
-        f"**{question[0].upper()}{question[1:]}?** {plain(answer)}"
+        f"**{question[0].upper()}{question[1:]}?** {plain(answer, _ANSWER)}"
         for question, answer in wording.questions(decision)
     )
 
@@ -144,32 +149,44 @@ def _against(decision: Decision) -> str:
     return table(head, rows, _GAP) or "The models could not be compared."
 
 
-def _checks(decision: Decision) -> str:
-    rows = [(f"{wording.mark(c)} {plain(c.name)}", plain(c.words)) for c in decision.verdict.checks]
+def _checks(decision: Decision) -> tuple[str, ...]:
+    """Return every check; or, shorter, those that did not pass and the names of the rest."""
+    checks = decision.verdict.checks
+    failed = [check for check in checks if not check.passed]
+    passed = ", ".join(plain(check.name) for check in checks if check.passed)
+    brief = "\n\n".join(filter(None, (_check_table(failed), f"✓ {passed}" if passed else "")))
+    return _check_table(checks), brief
+
+
+def _check_table(checks: Sequence[Check]) -> str:
+    rows = [(f"{wording.mark(c)} {plain(c.name)}", plain(c.words, _ANSWER)) for c in checks]
     return table(("check", "found"), rows, _GAP)
 
 
-def _measured(card: Card | None) -> list[str]:
+def _measured(card: Card | None) -> tuple[Section, ...]:
     if card is None:
-        return []
-    worst = slice_table(worst_slices(card), card.confidence, _GAP)
-    return [
-        "## How good it is", score_table(card, _GAP) or "No metric was measured.",
-        "## Worst slices", worst or "No slice has enough rows to be assessed.",
-    ]  # fmt: skip
+        return ()
+    worst = (slice_table(worst_slices(card, n), card.confidence, _GAP) for n in (6, 3))
+    none = "No slice has enough rows to be assessed."
+    return (
+        Section("How good it is", (score_table(card, _GAP), ""), 0),
+        Section("Worst slices", tuple(shown or none for shown in worst), 4),
+    )
 
 
-def _pictures(plots: tuple[Link, ...]) -> list[str]:
+def _pictures(plots: tuple[Link, ...]) -> tuple[Section, ...]:
     """Return pictures under their titles: MLflow strips the text that stands for a picture."""
     shown = [f"**{plain(p.title)}**\n\n![{plain(p.title)}]({p.address})" for p in plots]
-    return ["## Pictures", *shown] if shown else []
+    return (Section("Pictures", tuple("\n\n".join(shown[:n]) for n in (99, 5, 3)), 3),)
 
 
-def _limits(card: Card | None) -> list[str]:
+def _limits(card: Card | None) -> tuple[Section, ...]:
     if card is None:
-        return []
+        return ()
     use = f"Intended use: {plain(card.intended_use) or NOT_STATED}"
-    return ["## Limits", bullets((use, *limits(card)))]
+    found = limits(card)
+    brief = (use, *found[:2], f"{len(found[2:])} more on the model card")
+    return (Section("Limits", (bullets((use, *found)), bullets(brief)), 1),)
 
 
 def _commands(decision: Decision) -> str:

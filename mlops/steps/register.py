@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from mlops.core.card import Card
     from mlops.site import Site
 
+_CURVES = 8  # at most so many columns of the training's history
 _SEALED = ("model.onnx", "weights.safetensors", "model.json", "seen.npy")
 
 
@@ -117,7 +118,10 @@ def _publish(params: RegisterParams, site: Site, lineage: Lineage) -> tuple[str,
         if model is None:
             folder = site.work / "model"
             digest = package(site, folder, params.monitoring, card)
-            model = publish.log_model(site, project, run_id, folder, digest=digest, lineage=lineage)
+            model = publish.log_model(
+                site, project, run_id, folder, digest=digest, lineage=lineage,
+                figures=_figures(site.layout.evaluation / "metrics.json"),
+            )  # fmt: skip
         pages = Pages(front(card), undecided(lineage.reason, card))
         found = publish.create_version(site, project, model, lineage, pages)
     digest = _prove(site, found)
@@ -162,7 +166,7 @@ def _record(params: RegisterParams, site: Site, card: Card) -> Record:
     difference = git.diff(layout.root)
     return Record(
         params=tuple(_flat({**params.model_dump(mode="json"), **chosen})),
-        points=_points(layout.evaluation / "metrics.json", layout.candidate / "history.csv"),
+        points=_curves(layout.candidate / "history.csv"),
         files=tuple(kept),
         texts=(
             (model_card.MARKDOWN, markdown(card)),
@@ -182,18 +186,24 @@ def _flat(tree: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:
     return out
 
 
-def _points(metrics: Path, history: Path) -> tuple[Point, ...]:
-    """Return evaluation metrics and training curves, below MLflow's comfortable number of keys."""
+def _figures(metrics: Path) -> tuple[Point, ...]:
+    """Return the evaluation's metrics, below MLflow's comfortable number of keys."""
     points = [
         Point(name, 0, float(value))
         for name, value in files.read_json(metrics).items()
         if isinstance(value, int | float) and math.isfinite(value)
-    ][: publish.MAX_METRICS - 8]
+    ]
+    return tuple(points[: publish.MAX_METRICS - _CURVES])
+
+
+def _curves(history: Path) -> tuple[Point, ...]:
+    """Return the training curves; none where there is no history."""
+    points: list[Point] = []
     if not history.is_file():
-        return tuple(points)
+        return ()
     with history.open(newline="", encoding="utf-8") as stream:
         for step, row in enumerate(csv.DictReader(stream)):
-            for name, text in list(row.items())[:8]:
+            for name, text in list(row.items())[:_CURVES]:
                 value = _number(text)
                 if name and value is not None and name not in ("epoch", "step"):
                     points.append(Point(f"curve/{name}", step, value))

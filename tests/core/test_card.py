@@ -47,9 +47,9 @@ def test_the_card_says_all_that_a_model_card_must() -> None:
 
 def test_metrics_of_test_and_recent_rows_stand_side_by_side() -> None:
     rows = card_text.score_table(CARD).splitlines()
-    assert rows[0] == "| metric | 200 test rows (95 % interval) | 60 recent rows (95 % interval) |"
-    assert rows[2] == "| accuracy | 0.9700 (0.9500 to 0.9800) | 0.9000 (0.8200 to 0.9500) |"
-    assert rows[3].endswith("| – |")
+    assert rows[0] == "|metric|200 test rows (95 % interval)|60 recent rows (95 % interval)|"
+    assert rows[2] == "|accuracy|0.9700 (0.9500 to 0.9800)|0.9000 (0.8200 to 0.9500)|"
+    assert rows[3].endswith("|–|")
 
 
 def test_the_limits_begin_with_what_people_stated_and_follow_from_what_was_done() -> None:

@@ -39,9 +39,18 @@ def test_code_ends_where_it_is_meant_to(text: str) -> None:
 
 
 def test_a_table_has_a_head_a_rule_and_rows_of_its_width() -> None:
-    lines = markup.table(("a", "b"), [("1", "2"), ("3", "4")], "&emsp;").splitlines()
-    assert lines == ["| a&emsp; | b |", "|---|---|", "| 1&emsp; | 2 |", "| 3&emsp; | 4 |"]
+    lines = markup.table(("a", "b"), [("1", "2"), ("3", "4")]).splitlines()
+    assert lines == ["|a|b|", "|---|---|", "|1|2|", "|3|4|"]
     assert markup.table(("a", "b"), []) == ""
+
+
+def test_only_the_widest_cells_hold_the_next_column_off() -> None:
+    lines = markup.table(("name", "b"), [("x", "2"), ("longest", "4")], "_").splitlines()
+    assert lines == ["|name|b|", "|---|---|", "|x|2|", "|longest_|4|"]
+
+
+def test_long_text_ends_in_an_ellipsis() -> None:
+    assert markup.plain("*" * 9, 3) == r"\*\*…"
 
 
 @pytest.mark.parametrize(

@@ -3,9 +3,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mlops.core import page, wording
-from mlops.core.decision import Metric
+from mlops.core.decision import Check, Metric
 from mlops.core.page import Link, Surroundings
 from tests.core.test_card import CARD
 from tests.core.test_decision import DECISION, VERDICT, with_outcome
@@ -64,7 +66,7 @@ def test_the_comparison_has_a_row_per_metric() -> None:
         "metric", "champion", "candidate", "difference", "interval",
     ]  # fmt: skip
     shown = page.page(decision, Surroundings())
-    assert "| recent accuracy&emsp; | 0.8800&emsp; | 0.9000&emsp; | 0.0200&emsp; |" in shown
+    assert "|recent accuracy&emsp;|0.8800|0.9000|0.0200|" in shown
 
 
 def test_names_from_outside_cannot_act_as_markup() -> None:
@@ -75,6 +77,30 @@ def test_names_from_outside_cannot_act_as_markup() -> None:
     assert "<script>" not in body
     assert "[x](" not in body.replace(r"\[x\](", "")
     assert r"by \*me\*" in body
+
+
+def test_a_page_fits_its_place_and_gives_up_first_what_stands_elsewhere() -> None:
+    checks = tuple(
+        Check(f"check {n}", passed=n != 3, value=None, limit=None, words="x" * 250)
+        for n in range(30)
+    )
+    text = page.page(with_outcome("reject", checks=checks), AROUND)
+    assert len(text) <= page.PAGE_CHARACTERS
+    found = sections(text)
+    assert "How good it is" not in found
+    assert {"Champion against candidate", "Worst slices", "Commands", "Pictures"} <= set(found)
+    assert f"|✗ check 3&emsp;|{'x' * 250}|" in text
+    assert "✓ check 0, check 1, check 2, check 4" in text
+
+
+@given(st.text(), st.text(max_size=9000), st.integers(0, 60))
+def test_no_decision_is_too_long_for_the_page(reason: str, words: str, count: int) -> None:
+    checks = tuple(Check(words, passed=None, value=None, limit=None, words=words)
+                   for _ in range(count))  # fmt: skip
+    decision = replace(with_outcome("reject", checks=checks, reasons=(words,)), reason=reason)
+    text = page.page(decision, AROUND)
+    assert len(text) <= page.PAGE_CHARACTERS
+    assert text.startswith(f"{wording.headline(decision)}\n")
 
 
 def test_a_version_that_is_not_judged_yet_says_how_to_judge_it() -> None:
