@@ -29,7 +29,7 @@ from tests import entrants
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser, Dialog, Page
 
     from mlops.site import Site
 
@@ -145,7 +145,12 @@ def review(site: Site, browser: Browser) -> None:
     with ui(site) as url:
         page = browser.new_page(viewport={"width": 1280, "height": 1000})
         dialogs: list[str] = []
-        page.on("dialog", lambda dialog: (dialogs.append(dialog.message), dialog.dismiss()))
+
+        def note(dialog: Dialog) -> None:
+            dialogs.append(dialog.message)
+            dialog.dismiss()
+
+        page.on("dialog", note)
         page.goto(f"{url}/#/models/{PROJECT}/versions/2")
         _look_at_the_version(site, page, version.run_id)
         page.goto(f"{url}/#/models/{PROJECT}")

@@ -66,7 +66,7 @@ def page(decision: Decision, around: Surroundings) -> str:
     sections = (
         Section("Champion against candidate", (_against(decision),), 9),
         *_measured(around.card),
-        Section("What the gate looked at", _checks(decision), 2),
+        Section("What the gate looked at", _checks(decision), 0),
         *_limits(around.card),
         Section("Where it comes from", (_origin(decision, around),), 9),
         Section("Commands", (_commands(decision),), 9),
@@ -169,7 +169,7 @@ def _measured(card: Card | None) -> tuple[Section, ...]:
     worst = (slice_table(worst_slices(card, n), card.confidence, _GAP) for n in (6, 3))
     none = "No slice has enough rows to be assessed."
     return (
-        Section("How good it is", (score_table(card, _GAP), ""), 0),
+        Section("How good it is", (score_table(card, _GAP), ""), 1),
         Section("Worst slices", tuple(shown or none for shown in worst), 4),
     )
 
@@ -186,7 +186,7 @@ def _limits(card: Card | None) -> tuple[Section, ...]:
     use = f"Intended use: {plain(card.intended_use) or NOT_STATED}"
     found = limits(card)
     brief = (use, *found[:2], f"{len(found[2:])} more on the model card")
-    return (Section("Limits", (bullets((use, *found)), bullets(brief)), 1),)
+    return (Section("Limits", (bullets((use, *found)), bullets(brief)), 2),)
 
 
 def _commands(decision: Decision) -> str:

@@ -55,4 +55,9 @@ def advice(params: Everything) -> list[str]:
             f"monitoring.min_rows = {params.monitoring.min_rows} exceeds window_rows = "
             f"{params.monitoring.window_rows}: no window would ever be judged. Lower the former"
         )
+    if not params.card.intended_use:
+        found.append(
+            'card.intended_use = "": the model card says that no use was stated. Write what the '
+            "model is for, and what it is not for"
+        )
     return found
