@@ -107,10 +107,9 @@ def _rows(site: Site) -> tuple[RowCount, ...]:
 
 
 def _scores(metrics: Any) -> tuple[Score, ...]:
-    return tuple(
-        Score(name, float(found["value"]), float(found["low"]), float(found["high"]))
-        for name, found in metrics.items()
-    )
+    """Return the metrics that have an interval; one that the rows cannot answer has none."""
+    parts = {name: [m[part] for part in ("value", "low", "high")] for name, m in metrics.items()}
+    return tuple(Score(name, *map(float, m)) for name, m in parts.items() if None not in m)
 
 
 def _slice(row: dict[str, str]) -> SliceScore:

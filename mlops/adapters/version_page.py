@@ -19,6 +19,7 @@ PLOTS = "plots"
 _TITLES = {
     "confusion": "What is taken for what",
     "per_class": "Recall by class",
+    "slices": "Where it is weakest",
     "calibration": "Is it as sure as it is right?",
     "mistakes": "Its surest mistakes",
     "robustness": "On degraded pictures",

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 NOT_STATED = "not stated; say it in `params.yaml`: `card`"
 _RECENT = "recent_"
+_MAIN = ("accuracy", "balanced_accuracy", "f1_macro", "roc_auc", "log_loss", "brier", "ece")
 _METRICS = {
     "brier": "Brier score", "ece": "calibration error", "f1_macro": "F1, macro",
     "roc_auc": "ROC AUC",
@@ -56,10 +57,18 @@ def slice_table(slices: tuple[SliceScore, ...], confidence: float, gap: str = ""
     return table(head, [_slice_cells(s) for s in slices], gap)
 
 
-def score_table(card: Card, gap: str = "") -> str:
-    """Return the candidate's metrics with their intervals: a column for test and recent rows."""
+def score_table(card: Card, gap: str = "", *, main: bool = False) -> str:
+    """Return the candidate's metrics with their intervals: a column for test and recent rows.
+
+    Args:
+        card: whose metrics.
+        gap: as of `markup.table`.
+        main: only those that a reviewer looks at first.
+    """
     known = {s.name: s for s in card.scores}
-    names = dict.fromkeys(name.removeprefix(_RECENT) for name in known)
+    names = list(dict.fromkeys(name.removeprefix(_RECENT) for name in known))
+    if main:
+        names = [name for name in _MAIN if name in names]
     rows = [
         (
             _METRICS.get(name, plain(name.replace("_", " "))),

@@ -169,7 +169,7 @@ def _measured(card: Card | None) -> tuple[Section, ...]:
     worst = (slice_table(worst_slices(card, n), card.confidence, _GAP) for n in (6, 3))
     none = "No slice has enough rows to be assessed."
     return (
-        Section("How good it is", (score_table(card, _GAP), ""), 1),
+        Section("How good it is", (score_table(card, _GAP, main=True), ""), 1),
         Section("Worst slices", tuple(shown or none for shown in worst), 4),
     )
 

@@ -93,6 +93,14 @@ def test_what_has_lost_a_key_is_named(trained: Site) -> None:
         gather(trained)
 
 
+def test_a_metric_without_an_interval_is_left_out(trained: Site) -> None:
+    path = trained.layout.evaluation / "intervals.json"
+    content = read_json(path)
+    unknown = {"value": 0.5, "low": None, "high": None, "method": "none"}
+    write_json(path, {**content, "metrics": {"roc_auc": unknown, **content["metrics"]}})  # type: ignore[dict-item]
+    assert [s.name for s in gather(trained).scores] == ["accuracy"]
+
+
 def test_what_was_stated_may_be_empty(trained: Site) -> None:
     words = CardSection(intended_use="", licence="", limits=())
     card = model_card.gather(trained, model_card.Stated("digits", "digits", words))

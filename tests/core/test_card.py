@@ -50,6 +50,9 @@ def test_metrics_of_test_and_recent_rows_stand_side_by_side() -> None:
     assert rows[0] == "|metric|200 test rows (95 % interval)|60 recent rows (95 % interval)|"
     assert rows[2] == "|accuracy|0.9700 (0.9500 to 0.9800)|0.9000 (0.8200 to 0.9500)|"
     assert rows[3].endswith("|–|")
+    odd = replace(CARD, scores=(*CARD.scores, Score("top_2", 1.0, 0.9, 1.0)))
+    assert "|top 2|" in card_text.score_table(odd)
+    assert "|top 2|" not in card_text.score_table(odd, main=True)
 
 
 def test_the_limits_begin_with_what_people_stated_and_follow_from_what_was_done() -> None:
