@@ -20,11 +20,17 @@ LINKS = "links"
 
 
 def publish(project: Project, step: str, report: Report) -> None:
-    """Publish a step's report under its key, if it has one; `promote` also gives the comparison."""
+    """Publish a step's report under its key, if it has one; `promote` also gives the comparison.
+
+    A decision is shown in the very words of its page in MLflow, with MLflow's pictures.
+    """
+    from mlops.core.page import anchored
+
     key = KEYS.get(step)
     if key is None:
         return
     text = report.markdown or f"# {step}\n\n{report.summary}\n"
+    text = anchored(text, _mlflow_url(project))
     create_markdown_artifact(key=_key(project, key), markdown=text, description=report.summary)
     if step == "promote":
         rows = _compared(project, str(report.facts.get("decision", "")))
@@ -33,11 +39,10 @@ def publish(project: Project, step: str, report: Report) -> None:
 
 def publish_links(project: Project, facts: dict[str, str | int | float | bool | None]) -> None:
     """Publish where to look: MLflow's pages, reports on disk, the scoring server."""
-    from mlops.adapters.ports import LOOPBACK, read_ports
+    from mlops.adapters.ports import read_ports
 
     layout, ports = project.layout, read_ports(project.layout, project.settings)
-    mlflow = project.settings.mlflow_ui_url or f"http://{LOOPBACK}:{ports.mlflow}"
-    model = f"{mlflow}/#/models/{project.name}"
+    model = f"{_mlflow_url(project)}/#/models/{project.name}"
     lines = ["# Links", "", f"- [Model versions in MLflow]({model})"]
     if version := facts.get("version"):
         lines.append(f"- [Version {version}]({model}/versions/{version})")
@@ -51,6 +56,14 @@ def publish_links(project: Project, facts: dict[str, str | int | float | bool | 
     create_markdown_artifact(key=_key(project, LINKS), markdown="\n".join(lines) + "\n")
 
 
+def _mlflow_url(project: Project) -> str:
+    """Return where people open MLflow, without a slash at its end."""
+    from mlops.adapters.ports import LOOPBACK, read_ports
+
+    port = read_ports(project.layout, project.settings).mlflow
+    return (project.settings.mlflow_ui_url or f"http://{LOOPBACK}:{port}").rstrip("/")
+
+
 def _key(project: Project, key: str) -> str:
     """Return the artifact's key; clones that share a server must not share a page."""
     return f"{project.name}-{key}"
@@ -59,7 +72,7 @@ def _key(project: Project, key: str) -> str:
 def _compared(project: Project, decision_id: str) -> list[dict[str, str]]:
     """Return the metrics of a decision, from the ledger; none where nothing was decided."""
     from mlops.adapters.history import find_decision
-    from mlops.core.wording import comparison
+    from mlops.core.page import comparison
 
     site = Site(project.layout, project.settings, datetime.now(UTC), project.layout.work / "flow")
     decision = find_decision(site, project.name, decision_id)

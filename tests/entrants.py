@@ -141,7 +141,9 @@ def prepare(site: Site, given: World) -> None:
     folder = site.layout.prepared
     write_rows(folder / "test.npz", given.test)
     write_rows(folder / "recent.npz", given.recent)
-    write_json(folder / "split.json", {"schema": SCHEMA, "split": SPLIT})
+    counts = {"train": len(given.seen), "test": len(given.test), "recent": len(given.recent)}
+    split = {"schema": SCHEMA, "split": SPLIT, "counts": counts, "trained_until_s": None}
+    write_json(folder / "split.json", {**split, "mean": [0.2], "std": [0.3]})
 
 
 def train(site: Site, given: World, weights_DK: NDArray[np.float32]) -> None:
@@ -160,6 +162,16 @@ def train(site: Site, given: World, weights_DK: NDArray[np.float32]) -> None:
     (site.layout.tuned / "trials.csv").write_text("number,value\n0,0.4\n1,0.3\n")
     write_json(evaluation / "metrics.json", {"accuracy": 0.97, "log_loss": 0.1})
     (evaluation / "confusion.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    interval = {"value": 0.97, "low": 0.93, "high": 0.99, "method": "wilson"}
+    write_json(
+        evaluation / "intervals.json", {"confidence": 0.95, "metrics": {"accuracy": interval}}
+    )
+    (evaluation / "slices.csv").write_text(
+        "rows,slice,value,n,status,accuracy,low,high,log_loss\n"
+        "test,all,all,150,assessed,0.97,0.93,0.99,0.1\n"
+        "test,class,one,50,assessed,0.9,0.79,0.96,0.2\n"
+        "test,class,two,7,not assessable,,,,\n"
+    )
     reference = given.test
     scores = Session(candidate / "model.onnx").probabilities(reference.image)
     with (evaluation / "reference.npz").open("wb") as stream:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mlops.adapters import files
+from mlops.adapters import files, model_card
 from mlops.adapters.onnx_session import INPUT, OUTPUT, Session
 from mlops.adapters.seal import write_manifest
 from mlops.adapters.snapshot import read_rows
@@ -19,6 +19,7 @@ from mlops.log import quieten
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from mlops.core.card import Card
     from mlops.params.monitoring import MonitoringSection
     from mlops.site import Site
 
@@ -28,17 +29,19 @@ _FROM_CANDIDATE = ("weights.safetensors", "model.json", "seen.npy")
 _FROM_EVALUATION = ("reference.npz", "metrics.json")
 
 
-def package(site: Site, folder: Path, monitoring: MonitoringSection) -> str:
+def package(site: Site, folder: Path, monitoring: MonitoringSection, card: Card) -> str:
     """Build the folder of a version from the candidate and its evaluation; return its digest.
 
     The ONNX flavour with signature, input example and pinned requirements; beside it weights,
     `model.json`, `seen.npy`, `reference.npz`, `metrics.json`, `thresholds.json`, `golden.npz`
-    (requests with the answers that a server must give) and `manifest.json` over all of them.
+    (requests with the answers that a server must give), the model card, and `manifest.json` over
+    all of them.
 
     Args:
         site: where candidate, evaluation and test rows lie.
         folder: where to build; replaced if there.
         monitoring: for which rules the thresholds are calibrated.
+        card: the model card, which so travels with the model.
 
     Raises:
         DataError: if a file is missing or the model cannot be read.
@@ -62,6 +65,7 @@ def package(site: Site, folder: Path, monitoring: MonitoringSection) -> str:
     with files.replacing(folder / "golden.npz") as temporary, temporary.open("wb") as stream:
         np.savez(stream, allow_pickle=False, image=golden, probabilities=probabilities)
     write_thresholds(site, folder, monitoring)
+    model_card.write(folder, card)
     return write_manifest(folder)
 
 

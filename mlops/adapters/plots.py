@@ -57,7 +57,7 @@ def confusion(path: Path, table: NDArray[np.int64], classes: Sequence[str]) -> N
     """Draw a confusion matrix (K, K) as shares of each row, with its mistakes counted."""
     shares = table / np.maximum(table.sum(axis=1, keepdims=True), 1)
     count = len(classes)
-    size = min(9.0, 2.2 + 0.29 * count)
+    size = min(9.0, max(4.0, 2.2 + 0.29 * count))  # room for the title above few classes
     right, total = int(np.trace(table)), int(table.sum())
     with _axes(path, size + 0.3, size) as axes:
         # The square root lets a mistake of one per cent be seen beside ninety-nine.

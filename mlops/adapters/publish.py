@@ -10,7 +10,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from mlops.adapters import mlflow
+from mlops.adapters import links, mlflow
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 CANDIDATE_TAG = "mlops.candidate"
 DIGEST_TAG = "mlops.digest"
 _LOGGED_TAG = "mlops.logged"
+_VERSION_TAGS = (CANDIDATE_TAG, "mlops.reason", "mlops.incident")
 _BATCH = 90  # MLflow takes 100 parameters and 1,000 metrics in one call
 MAX_METRICS = 39  # MLflow's page slows above 40 keys
 
@@ -72,7 +73,7 @@ class Record:
 
     Attributes:
         params: names and values, as text.
-        points: metrics and curves.
+        points: curves; the figures of the evaluation are logged with the model.
         files: file to log → folder among the run's artifacts; empty for the top.
         texts: name → text to keep as a file.
     """
@@ -81,6 +82,19 @@ class Record:
     points: tuple[Point, ...]
     files: tuple[tuple[Path, str], ...]
     texts: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class Pages:
+    """What MLflow shows of a model and its version before anything was decided.
+
+    Attributes:
+        model: description of the registered model, written when the model is made.
+        version: description of the version.
+    """
+
+    model: str
+    version: str
 
 
 def open_run(site: Site, project: str, lineage: Lineage) -> tuple[str, bool]:
@@ -101,7 +115,7 @@ def open_run(site: Site, project: str, lineage: Lineage) -> tuple[str, bool]:
         }  # fmt: skip
         if lineage.commit:
             tags["mlflow.source.git.commit"] = lineage.commit
-        name = f"{lineage.reason or 'candidate'} {lineage.candidate[:8]}"
+        name = f"{lineage.reason[:40] or 'candidate'} {lineage.candidate[:8]}"
         return str(api.create_run(experiment, tags=tags, run_name=name).info.run_id), False
 
 
@@ -126,7 +140,7 @@ def log_record(site: Site, run_id: str, record: Record, lineage: Lineage) -> Non
             api.log_artifact(run_id, str(path), folder or None)
         for name, text in record.texts:
             api.log_text(run_id, text, name)
-        _log_dataset(api, run_id, lineage)
+        links.link_dataset(api, run_id, lineage.data)
         api.set_tag(run_id, _LOGGED_TAG, "yes")
         api.set_terminated(run_id, "FINISHED")
 
@@ -163,9 +177,18 @@ def find_model(site: Site, project: str, candidate: str) -> Any:
 
 
 def log_model(
-    site: Site, project: str, run_id: str, folder: Path, *, digest: str, lineage: Lineage
+    site: Site,
+    project: str,
+    run_id: str,
+    folder: Path,
+    *,
+    digest: str,
+    lineage: Lineage,
+    figures: tuple[Point, ...],
 ) -> Any:
     """Upload a packaged folder as a logged model; it is ready only once all of it is there.
+
+    The figures stand on the model and on its run, and name the data that they were measured on.
 
     Raises:
         Unavailable: if MLflow does not answer.
@@ -175,11 +198,15 @@ def log_model(
         tags = {**lineage.tags(), DIGEST_TAG: digest}
         model = api.create_logged_model(experiment, project, source_run_id=run_id, tags=tags)
         api.log_model_artifacts(model.model_id, str(folder))
+        links.link_model(api, run_id, model, lineage.data, figures)
         return api.finalize_logged_model(model.model_id, "READY")
 
 
-def create_version(site: Site, project: str, run_id: str, model: Any, lineage: Lineage) -> Any:
-    """Make the model version of a complete logged model.
+def create_version(site: Site, project: str, model: Any, lineage: Lineage, pages: Pages) -> Any:
+    """Make the model version of a complete logged model, with its page until it is judged.
+
+    It has few tags, since MLflow's list of versions gives each a line; the rest of the lineage
+    is on its page, its run and its logged model.
 
     Raises:
         Unavailable: if MLflow does not answer.
@@ -187,11 +214,14 @@ def create_version(site: Site, project: str, run_id: str, model: Any, lineage: L
     api = mlflow.client(site)
     with mlflow.errors():
         if not api.search_registered_models(f"name = '{project}'"):
-            api.create_registered_model(project)
-        tags = {**lineage.tags(), DIGEST_TAG: model.tags[DIGEST_TAG]}
-        return api.create_model_version(
-            project, model.artifact_location, run_id=run_id, tags=tags, model_id=model.model_id
-        )
+            api.create_registered_model(project, description=pages.model)
+        tags = {n: v for n, v in lineage.tags().items() if n in _VERSION_TAGS}
+        made = api.create_model_version(
+            project, model.artifact_location, run_id=model.source_run_id, tags=tags,
+            description=pages.version, model_id=model.model_id,
+        )  # fmt: skip
+        links.link_version(api, model, made)
+        return made
 
 
 def describe(
@@ -207,16 +237,3 @@ def describe(
         api.update_model_version(project, version, description)
         for name, value in tags:
             api.set_model_version_tag(project, version, name, value)
-
-
-def _log_dataset(api: Any, run_id: str, lineage: Lineage) -> None:
-    if not lineage.data:
-        return
-    from mlflow.entities import Dataset, DatasetInput, InputTag
-
-    snapshot = Dataset(
-        name="snapshot", digest=lineage.data[:36], source_type="dvc",
-        source='{"path": "data/snapshot"}',
-    )  # fmt: skip
-    used = [InputTag("mlflow.data.context", "training")]
-    api.log_inputs(run_id, [DatasetInput(snapshot, used)])

@@ -36,8 +36,10 @@ def init(name: str, *, source: str = "", path: str = "", remote: str = "") -> in
     layout = Layout(find_root())
     text = layout.params.read_text(encoding="utf-8")
     text = _set(text, "name", name)
-    if source:
-        text = _set(text, "source", source)
+    if source and (other := _set(text, "source", source)) != text:
+        text = other
+        for stated in ("intended_use", "licence"):  # they were said of the other data
+            text = _set(text, stated, "")
     if path:
         text = _set(text, "path", path)
     written = _write(layout.params, text)

@@ -1,24 +1,24 @@
 """A decision in words: the one place where each sentence about it stands.
 
-The terminal, the Prefect artifact, the MLflow version page and the mail all render these.
+The terminal, the Prefect artifact, the MLflow version page and the mail all render these;
+`mlops.core.page` sets them as Markdown.
 """
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from mlops.core.amounts import points
 
 if TYPE_CHECKING:
-    from mlops.core.decision import Check, Decision, Metric
+    from mlops.core.decision import Check, Decision
 
-HEADLINE_CHARACTERS = 32  # MLflow's table of versions shows no more
+HEADLINE_CHARACTERS = 29  # MLflow's table of versions shows 32, the last three of them dots
 _STAMP = {"promote": "PASS", "reject": "FAIL", "inconclusive": "MORE"}
 
 
 def headline(decision: Decision) -> str:
-    """Return at most 32 characters, sign and number first: `▲ +2.1 pp acc · drift · PASS`."""
+    """Return at most 29 characters, sign and number first: `▲ +2.1 pp acc · drift · PASS`."""
     difference = decision.verdict.evidence.difference
     stamp = _STAMP[decision.verdict.outcome]
     if difference is not None:
@@ -29,9 +29,18 @@ def headline(decision: Decision) -> str:
     else:
         start = "◆ not compared"
     room = HEADLINE_CHARACTERS - len(start) - len(stamp) - 6
-    kind = decision.reason.split(":")[0]  # `drift`, of `drift: contrast`
-    reason = " ".join(kind.split())[: max(room, 0)].strip()
+    reason = kind(decision.reason)[: max(room, 0)].strip()
     return f"{start} · {reason} · {stamp}" if reason else f"{start} · {stamp}"
+
+
+def kind(reason: str) -> str:
+    """Return the kind of a reason: `drift`, of `drift: contrast`.
+
+    MLflow shows a headline both as it stands and as Markdown, so what may act as markup is left
+    out instead of escaped.
+    """
+    first, _, _ = reason.partition(":")
+    return " ".join("".join(c if c.isalnum() or c in "-." else " " for c in first).split())
 
 
 def changed(decision: Decision) -> str:
@@ -112,83 +121,10 @@ def summary(decision: Decision) -> str:
 def lines(decision: Decision) -> list[str]:
     """Return the decision as lines for the terminal."""
     answers = [f"{question + ':':<18}{answer}" for question, answer in questions(decision)]
-    checks = [f"  {_mark(check)} {check.words}" for check in decision.verdict.checks]
+    checks = [f"  {mark(check)} {check.words}" for check in decision.verdict.checks]
     return [f"decision {decision.id}: {decision.verdict.outcome}", *answers, "checks:", *checks]
 
 
-def markdown(decision: Decision, plots: tuple[tuple[str, str], ...] = ()) -> str:
-    """Return the decision as Markdown, its first line the headline.
-
-    Args:
-        decision: what to render.
-        plots: title and address of pictures to show, where the page can reach them.
-    """
-    answers = [f"**{q[0].upper()}{q[1:]}?** {_plain(a)}" for q, a in questions(decision)]
-    parts = [headline(decision), *answers, _metrics(decision), _checks(decision)]
-    parts += [f"![{_plain(title)}]({address})" for title, address in plots]
-    return "\n\n".join(part for part in [*parts, _hashes(decision)] if part) + "\n"
-
-
-def comparison(decision: Decision) -> list[dict[str, str]]:
-    """Return champion against candidate as rows of a table, one per metric.
-
-    The interval is of candidate minus champion, each end a one-sided bound; `–` stands for none.
-    """
-    return [
-        {
-            "metric": metric.name,
-            "champion": _figure(metric.champion),
-            "candidate": _figure(metric.candidate),
-            "interval": "–"
-            if metric.lower is None and metric.upper is None
-            else f"{_figure(metric.lower)} to {_figure(metric.upper)}",
-        }
-        for metric in decision.verdict.metrics
-    ]
-
-
-def _metrics(decision: Decision) -> str:
-    rows = [_metric_row(metric) for metric in decision.verdict.metrics]
-    if not rows:
-        return ""
-    head = (
-        "| metric | candidate | champion | difference at worst | at best |\n|---|--:|--:|--:|--:|"
-    )
-    return "\n".join([head, *rows])
-
-
-def _metric_row(metric: Metric) -> str:
-    cells = (metric.candidate, metric.champion, metric.lower, metric.upper)
-    return f"| {metric.name} | {' | '.join(map(_figure, cells))} |"
-
-
-def _figure(value: float | None) -> str:
-    return "–" if value is None else f"{value:.4f}".replace("-", "−")
-
-
-def _checks(decision: Decision) -> str:
-    rows = [f"| {_mark(c)} | {_plain(c.words)} |" for c in decision.verdict.checks]
-    return "\n".join(["| | check |\n|---|---|", *rows]) if rows else ""
-
-
-def _hashes(decision: Decision) -> str:
-    at = datetime.fromtimestamp(decision.at_s, tz=UTC).strftime("%Y-%m-%d %H:%M UTC")
-    evidence = decision.verdict.evidence
-    excluded = evidence.recent_excluded + evidence.base_excluded
-    return (
-        f"Decision `{decision.id}` by {_plain(decision.actor)}, {at}. Rows: "
-        f"{evidence.recent_rows} recent, {evidence.base_rows} base, {excluded} left out. "
-        f"Model `{decision.candidate.digest[:12]}`, data `{decision.data_digest[:12]}`, "
-        f"gate `{decision.params_digest[:12]}`, commit `{decision.commit[:12] or 'unknown'}`."
-    )
-
-
-def _mark(check: Check) -> str:
+def mark(check: Check) -> str:
+    """Return ✓, ✗ or ? for a check that passed, failed or was not settled."""
     return {True: "✓", False: "✗", None: "?"}[check.passed]
-
-
-def _plain(text: str) -> str:
-    """Keep text from acting as Markdown or HTML: names come from data."""
-    for character in "\\`*_[]<>|":
-        text = text.replace(character, f"\\{character}")
-    return " ".join(text.split())

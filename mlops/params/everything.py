@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from mlops.params.base import View
+from mlops.params.card import CardSection
 from mlops.params.checks import ChecksSection
 from mlops.params.data import DataSection
 from mlops.params.evaluate import EvaluateSection
@@ -34,6 +35,7 @@ class Everything(View):
     gate: GateSection
     monitoring: MonitoringSection
     trigger: TriggerSection
+    card: CardSection
 
 
 def advice(params: Everything) -> list[str]:
@@ -52,5 +54,10 @@ def advice(params: Everything) -> list[str]:
         found.append(
             f"monitoring.min_rows = {params.monitoring.min_rows} exceeds window_rows = "
             f"{params.monitoring.window_rows}: no window would ever be judged. Lower the former"
+        )
+    if not params.card.intended_use:
+        found.append(
+            'card.intended_use = "": the model card says that no use was stated. Write what the '
+            "model is for, and what it is not for"
         )
     return found

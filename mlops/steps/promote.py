@@ -6,7 +6,7 @@ import functools
 import hashlib
 from typing import TYPE_CHECKING
 
-from mlops.adapters import decisions, evidence, judgement, publish
+from mlops.adapters import decisions, evidence, judgement, version_page
 from mlops.adapters.ledger import Ledger
 from mlops.adapters.reconcile import reconcile_held
 from mlops.adapters.record import Judged, record, standing
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
     from mlops.adapters.judgement import Case
     from mlops.site import Site
-
-_PLOTS = (("Confusion", "plots/confusion.png"), ("Calibration", "plots/calibration.png"))
 
 
 class PromoteParams(judgement.Sections):
@@ -118,13 +116,7 @@ def _key(ledger: Ledger, site: Site, *parts: str) -> str:
 
 def _report(site: Site, decision: Decision, *, fresh: bool) -> Report:
     """Show the decision on the version's page, and return it as the step's report."""
-    markdown = wording.markdown(decision, _plots(decision))
-    tags = (
-        ("mlops.decision", decision.id),
-        ("mlops.verdict", decision.verdict.outcome),
-        ("mlops.compared", decision.champion.version if decision.champion else "none"),
-    )
-    publish.describe(site, decision.project, decision.candidate.version, markdown, tags)
+    markdown = version_page.show(site, decision)
     decisions.share(site, decision)
     refused = decision.verdict.outcome != "promote"
     summary = wording.summary(decision)
@@ -142,9 +134,3 @@ def _report(site: Site, decision: Decision, *, fresh: bool) -> Report:
         exit_code=EXIT_REFUSED if refused and "exit-code" in site.options else 0,
         markdown=markdown,
     )
-
-
-def _plots(decision: Decision) -> tuple[tuple[str, str], ...]:
-    """Return addresses that MLflow's own page can show."""
-    run_id = decision.candidate.run_id
-    return tuple((t, f"get-artifact?path={path}&run_id={run_id}") for t, path in _PLOTS)

@@ -7,10 +7,11 @@ import hashlib
 import math
 from typing import TYPE_CHECKING, Any
 
-from mlops.adapters import dvc, files, git, publish, seal
+from mlops.adapters import dvc, files, git, model_card, publish, seal
 from mlops.adapters.ledger import Ledger, Row
+from mlops.adapters.model_card import SNAPSHOT, Stated
 from mlops.adapters.package import package
-from mlops.adapters.publish import Lineage, Point, Record
+from mlops.adapters.publish import Lineage, Pages, Point, Record
 from mlops.adapters.registry import (
     Registration,
     candidate_digest,
@@ -20,8 +21,11 @@ from mlops.adapters.registry import (
 )
 from mlops.adapters.sql.engine import database
 from mlops.core.canonical import flat, to_json
+from mlops.core.card_text import markdown
+from mlops.core.page import front, undecided
 from mlops.errors import UnverifiedModel
 from mlops.params.base import View
+from mlops.params.card import CardSection
 from mlops.params.data import DataSection
 from mlops.params.evaluate import EvaluateSection
 from mlops.params.holdout import HoldoutSection
@@ -36,10 +40,11 @@ from mlops.site import Report
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from mlops.core.card import Card
     from mlops.site import Site
 
+_CURVES = 8  # at most so many columns of the training's history
 _SEALED = ("model.onnx", "weights.safetensors", "model.json", "seen.npy")
-_SNAPSHOT = "data/snapshot"
 
 
 class RegisterParams(View):
@@ -54,6 +59,7 @@ class RegisterParams(View):
     tune: TuneSection
     train: TrainSection
     evaluate: EvaluateSection
+    card: CardSection
 
 
 def register(params: RegisterParams, site: Site) -> Report:
@@ -94,7 +100,7 @@ def _lineage(site: Site, candidate: str) -> Lineage:
         reason=site.option("reason", "manual"),
         incident=site.option("incident", ""),
         commit=git.commit(site.layout.root),
-        data=dvc.locked_md5s(site.layout.root).get(_SNAPSHOT, ""),
+        data=dvc.locked_md5s(site.layout.root).get(SNAPSHOT, ""),
     )
 
 
@@ -103,15 +109,20 @@ def _publish(params: RegisterParams, site: Site, lineage: Lineage) -> tuple[str,
     project = params.project.name
     found = publish.find_version(site, project, lineage.candidate)
     if found is None:
+        card = model_card.gather(site, Stated(project, params.data.source, params.card))
         run_id, complete = publish.open_run(site, project, lineage)
         if not complete:
-            publish.log_record(site, run_id, _record(params, site), lineage)
+            publish.log_record(site, run_id, _record(params, site, card), lineage)
         model = publish.find_model(site, project, lineage.candidate)
         if model is None:
             folder = site.work / "model"
-            digest = package(site, folder, params.monitoring)
-            model = publish.log_model(site, project, run_id, folder, digest=digest, lineage=lineage)
-        found = publish.create_version(site, project, run_id, model, lineage)
+            digest = package(site, folder, params.monitoring, card)
+            model = publish.log_model(
+                site, project, run_id, folder, digest=digest, lineage=lineage,
+                figures=_figures(site.layout.evaluation / "metrics.json"),
+            )  # fmt: skip
+        pages = Pages(front(card), undecided(lineage.reason, card))
+        found = publish.create_version(site, project, model, lineage, pages)
     digest = _prove(site, found)
     registration = Registration(
         digest=digest, candidate=lineage.candidate, run_id=str(found.run_id),
@@ -139,11 +150,16 @@ def _prove(site: Site, version: Any) -> str:
     return str(stated)
 
 
-def _record(params: RegisterParams, site: Site) -> Record:
+def _record(params: RegisterParams, site: Site, card: Card) -> Record:
     layout = site.layout
     plots = sorted(layout.evaluation.glob("*.png"))
     tables = sorted(layout.evaluation.glob("*.csv"))
-    named = [(layout.params, ""), (layout.root / "dvc.lock", ""), (layout.tuned / "trials.csv", "")]
+    named = [
+        (layout.params, ""),
+        (layout.root / "dvc.lock", ""),
+        (layout.tuned / "trials.csv", ""),
+        (layout.evaluation / "intervals.json", "tables"),
+    ]
     # `trace` reads what the snapshot holds and how it was checked here, for ever.
     named += [(layout.snapshot / name, "snapshot") for name in ("ingest.json", "schema.json")]
     named += [(layout.checks / "checks.json", "checks")]
@@ -154,24 +170,33 @@ def _record(params: RegisterParams, site: Site) -> Record:
     difference = git.diff(layout.root)
     return Record(
         params=tuple(flat({**params.model_dump(mode="json"), **chosen})),
-        points=_points(layout.evaluation / "metrics.json", layout.candidate / "history.csv"),
+        points=_curves(layout.candidate / "history.csv"),
         files=tuple(kept),
-        texts=(("uncommitted.diff", difference),) if difference else (),
+        texts=(
+            (model_card.MARKDOWN, markdown(card)),
+            *((("uncommitted.diff", difference),) if difference else ()),
+        ),
     )
 
 
-def _points(metrics: Path, history: Path) -> tuple[Point, ...]:
-    """Return evaluation metrics and training curves, below MLflow's comfortable number of keys."""
+def _figures(metrics: Path) -> tuple[Point, ...]:
+    """Return the evaluation's metrics, below MLflow's comfortable number of keys."""
     points = [
         Point(name, 0, float(value))
         for name, value in files.read_json(metrics).items()
         if isinstance(value, int | float) and math.isfinite(value)
-    ][: publish.MAX_METRICS - 8]
+    ]
+    return tuple(points[: publish.MAX_METRICS - _CURVES])
+
+
+def _curves(history: Path) -> tuple[Point, ...]:
+    """Return the training curves; none where there is no history."""
+    points: list[Point] = []
     if not history.is_file():
-        return tuple(points)
+        return ()
     with history.open(newline="", encoding="utf-8") as stream:
         for step, row in enumerate(csv.DictReader(stream)):
-            for name, text in list(row.items())[:8]:
+            for name, text in list(row.items())[:_CURVES]:
                 value = _number(text)
                 if name and value is not None and name not in ("epoch", "step"):
                     points.append(Point(f"curve/{name}", step, value))

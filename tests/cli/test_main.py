@@ -9,7 +9,7 @@ import pytest
 
 from mlops.cli import main as cli
 from mlops.cli import step as step_verbs
-from mlops.params.everything import Everything
+from mlops.params.everything import Everything, advice
 from mlops.params.load import load
 from mlops.run import STEPS
 from tests.project import environment
@@ -117,6 +117,14 @@ def test_init_renames_the_clone_and_keeps_comments(root: Path) -> None:
     assert "  name: my-model" in text
     assert "# registered model" in text
     assert "source: fashion_mnist" in text
+    params = load(root / "params.yaml", Everything)
+    assert (params.card.intended_use, params.card.licence) == ("", "")
+    assert [line for line in advice(params) if "card.intended_use" in line]
+    (root / "params.yaml").write_text(text.replace('intended_use: ""', "intended_use: Shirts"))
+    assert mlops(root, "init", "again", "--source", "fashion_mnist").returncode == 0
+    params = load(root / "params.yaml", Everything)
+    assert params.card.intended_use == "Shirts"
+    assert advice(params) == []
 
 
 @pytest.mark.parametrize(

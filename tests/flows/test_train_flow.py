@@ -190,7 +190,7 @@ def test_champion_and_candidate_are_compared_as_the_ledger_has_it(
     engine.dispose()
     assert _compared(open_project(), DECISION.id) == [
         {"metric": "recent accuracy", "champion": "0.8800", "candidate": "0.9000",
-         "interval": "0.0010 to 0.0400"},
+         "difference": "0.0200", "interval": "0.0010 to 0.0400"},
     ]  # fmt: skip
     assert _compared(open_project(), "") == []
 

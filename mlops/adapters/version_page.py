@@ -1,0 +1,81 @@
+"""The page of a model version in MLflow: its description and tags, drawn from decision and card."""
+
+from __future__ import annotations
+
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
+
+from mlops.adapters import mlflow, model_card, publish
+from mlops.adapters.registry import fetch
+from mlops.core.page import Link, Surroundings, page
+from mlops.errors import DataError, RegistryError
+
+if TYPE_CHECKING:
+    from mlops.core.card import Card
+    from mlops.core.decision import Decision
+    from mlops.site import Site
+
+PLOTS = "plots"
+_TITLES = {
+    "confusion": "What is taken for what",
+    "per_class": "Recall by class",
+    "slices": "Where it is weakest",
+    "calibration": "Is it as sure as it is right?",
+    "mistakes": "Its surest mistakes",
+    "robustness": "On degraded pictures",
+    "explanations": "Where it looks",
+    "training": "How it was trained",
+}
+"""Plot → title, in the order of the page; plots without a title follow by name."""
+
+
+def show(site: Site, decision: Decision) -> str:
+    """Put a decision on its version's page in MLflow, as often as it changes; return the page.
+
+    Everything comes from the registry, so that any version can be shown again at any time, and
+    the card from files that the manifest vouches for.
+
+    Raises:
+        Unavailable: if MLflow does not answer.
+    """
+    run_id = decision.candidate.run_id
+    around = Surroundings(_card(site, decision), _plots(site, run_id), _links(site, run_id))
+    text = page(decision, around)
+    tags = (("mlops.decision", decision.id), ("mlops.verdict", decision.verdict.outcome))
+    publish.describe(site, decision.project, decision.candidate.version, text, tags)
+    return text
+
+
+def _card(site: Site, decision: Decision) -> Card | None:
+    """Return the version's card; a version that cannot be verified has a page without one."""
+    try:
+        return model_card.read(fetch(site, decision.project, decision.candidate.version))
+    except (RegistryError, DataError):
+        return None  # the gate's checks on the page say what is wrong with its files
+
+
+def _plots(site: Site, run_id: str) -> tuple[Link, ...]:
+    """Return the pictures of the version's run, at addresses that MLflow's own page can show."""
+    api = mlflow.client(site)
+    with mlflow.errors():
+        found = {PurePosixPath(f.path).stem: f.path for f in api.list_artifacts(run_id, PLOTS)
+                 if f.path.endswith(".png")}  # fmt: skip
+    names = [*(n for n in _TITLES if n in found), *sorted(set(found) - set(_TITLES))]
+    return tuple(
+        Link(
+            _TITLES.get(name, name.replace("_", " ").capitalize()),
+            f"get-artifact?path={found[name]}&run_id={run_id}",
+        )
+        for name in names
+    )
+
+
+def _links(site: Site, run_id: str) -> tuple[Link, ...]:
+    api = mlflow.client(site)
+    with mlflow.errors():
+        experiment = api.get_run(run_id).info.experiment_id
+    run = f"#/experiments/{experiment}/runs/{run_id}"
+    return (
+        Link("Model card", f"{run}/artifacts/{model_card.MARKDOWN}"),
+        Link("The run: parameters, metrics, tables, data", run),
+    )

@@ -1,0 +1,102 @@
+"""The model card: what a model is for, what it was made of and measured on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Score:
+    """One metric of the candidate on held-out rows.
+
+    Attributes:
+        name: `accuracy`; of recent rows `recent_accuracy`.
+        value: the estimate.
+        low: lower end of its interval.
+        high: upper end.
+    """
+
+    name: str
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class SliceScore:
+    """Accuracy on the rows that have one value of one property.
+
+    Attributes:
+        rows: `test` or `recent`.
+        name: the property, such as `class`.
+        value: its value.
+        n: rows.
+        accuracy: share right; nothing where the rows were too few to assess.
+        low: lower end of its interval; nothing likewise.
+        high: upper end; nothing likewise.
+    """
+
+    rows: str
+    name: str
+    value: str
+    n: int
+    accuracy: float | None
+    low: float | None
+    high: float | None
+
+
+@dataclass(frozen=True)
+class Card:
+    """Everything that a model card says.
+
+    Attributes:
+        project: registered-model name.
+        intended_use: as people stated it; may be empty.
+        licence: likewise.
+        stated_limits: likewise, one sentence each.
+        source: where the examples come from.
+        snapshot: DVC md5 of the snapshot; empty where unknown.
+        network: class path.
+        classes: names of the labels.
+        shape: height, width and channels of an image.
+        trained_until_s: time of the newest row that it was fitted on, seconds since 1970.
+        rows: split and its number of rows: `train`, `validation`, `test`, `recent`, `reference`.
+        confidence: coverage of every interval.
+        scores: the candidate's metrics.
+        slices: its accuracy by slice.
+        measured: what was measured beyond the metrics: `robustness`, `fairness`, `explanations`.
+    """
+
+    project: str
+    intended_use: str
+    licence: str
+    stated_limits: tuple[str, ...]
+    source: str
+    snapshot: str
+    network: str
+    classes: tuple[str, ...]
+    shape: tuple[int, ...]
+    trained_until_s: float | None
+    rows: tuple[RowCount, ...]
+    confidence: float
+    scores: tuple[Score, ...]
+    slices: tuple[SliceScore, ...]
+    measured: tuple[str, ...]
+
+    def count(self, split: str) -> int:
+        """Return the number of rows of a split; 0 where there are none."""
+        return next((r.n for r in self.rows if r.split == split), 0)
+
+
+@dataclass(frozen=True)
+class RowCount:
+    """How many rows a split has."""
+
+    split: str
+    n: int
+
+
+def worst_slices(card: Card, most: int = 6) -> tuple[SliceScore, ...]:
+    """Return the assessed slices that may be worst: by the lower end of their intervals."""
+    known = [s for s in card.slices if s.low is not None and s.name != "all"]
+    return tuple(sorted(known, key=lambda s: (s.low or 0.0, s.n, s.value))[:most])

@@ -1,0 +1,158 @@
+"""The model card in words: its Markdown, and the parts of it that a version's page shows too."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mlops.core.markup import bullets, code, figure, moment, percent, plain, table
+
+if TYPE_CHECKING:
+    from mlops.core.card import Card, Score, SliceScore
+
+NOT_STATED = "not stated; say it in `params.yaml`: `card`"
+_RECENT = "recent_"
+_MAIN = ("accuracy", "balanced_accuracy", "f1_macro", "roc_auc", "log_loss", "brier", "ece")
+_METRICS = {
+    "brier": "Brier score", "ece": "calibration error", "f1_macro": "F1, macro",
+    "roc_auc": "ROC AUC",
+}  # fmt: skip
+_TABLE_ROWS = 60  # classes and slices beyond are in slices.csv
+
+
+def limits(card: Card) -> tuple[str, ...]:
+    """Return what the model was not tested on and cannot do, as Markdown sentences.
+
+    What people stated comes first; the rest follows from how it was made and measured.
+    """
+    height, width, channels = card.shape
+    names = ", ".join(plain(name, 30) for name in card.classes[:12])
+    more = f" and {len(card.classes) - 12} more" if len(card.classes) > 12 else ""
+    found = [plain(text) for text in card.stated_limits]
+    found += [
+        f"Takes uint8 images of {height} × {width} × {channels} only; tested with nothing else.",
+        f"Knows {len(card.classes)} classes ({names}{more}); any picture is given one of them.",
+        _evidence(card),
+        _reference(card),
+    ]
+    assessed = {(s.name, s.value) for s in card.slices if s.accuracy is not None}
+    unassessed = [s for s in card.slices if (s.name, s.value) not in assessed]
+    if unassessed:
+        listed = ", ".join(f"{slice_name(s)} (n = {s.n})" for s in unassessed[:6])
+        rest = f" and {len(unassessed) - 6} more" if len(unassessed) > 6 else ""
+        found.append(f"Not assessed for want of rows: {listed}{rest}.")
+    found += [
+        f"Not measured: {what}."
+        for name, what in (
+            ("robustness", "accuracy on degraded pictures (robustness)"),
+            ("fairness", "differences between groups of people (fairness): none is declared"),
+        )
+        if name not in card.measured
+    ]
+    return tuple(found)
+
+
+def slice_table(slices: tuple[SliceScore, ...], confidence: float, gap: str = "") -> str:
+    """Return slices as a Markdown table with rows, accuracy and interval."""
+    head = ("slice", "rows", "n", "accuracy", _interval(confidence))
+    return table(head, [_slice_cells(s) for s in slices], gap)
+
+
+def score_table(card: Card, gap: str = "", *, main: bool = False) -> str:
+    """Return the candidate's metrics with their intervals: a column for test and recent rows.
+
+    Args:
+        card: whose metrics.
+        gap: as of `markup.table`.
+        main: only those that a reviewer looks at first.
+    """
+    known = {s.name: s for s in card.scores}
+    names = list(dict.fromkeys(name.removeprefix(_RECENT) for name in known))
+    if main:
+        names = [name for name in _MAIN if name in names]
+    rows = [
+        (
+            _METRICS.get(name, plain(name.replace("_", " "))),
+            *(_score(known.get(p + name)) for p in ("", _RECENT)),
+        )
+        for name in names
+    ]
+    head = [
+        f"{card.count(part)} {part} rows ({_interval(card.confidence)})"
+        for part in ("test", "recent")
+    ]
+    return table(("metric", *head), rows, gap)
+
+
+def slice_name(found: SliceScore) -> str:
+    """Return a slice's property and value, escaped."""
+    return plain(found.name) if found.name == "all" else plain(f"{found.name} {found.value}", 60)
+
+
+def markdown(card: Card) -> str:
+    """Return the whole card as Markdown."""
+    parts = [
+        f"# Model card: {plain(card.project)}",
+        "## Intended use", plain(card.intended_use) or NOT_STATED,
+        "## Data", _data(card),
+        "## Model", _model(card),
+        "## Metrics", score_table(card) or "None was measured.",
+        "## Slices", slice_table(card.slices[:_TABLE_ROWS], card.confidence) or "None.",
+        "## Limits", bullets(limits(card)),
+        "## Licence", plain(card.licence) or NOT_STATED,
+    ]  # fmt: skip
+    return "\n\n".join(parts) + "\n"
+
+
+def _evidence(card: Card) -> str:
+    test, recent = card.count("test"), card.count("recent")
+    words = f"Measured on {test} test rows and {recent} recent labelled production rows"
+    if recent == 0:
+        words += ": nothing is known of how it does in production"
+    return f"{words}; labels are taken for the truth."
+
+
+def _reference(card: Card) -> str:
+    return (
+        f"Drift is measured against {card.count('reference')} held-out rows; what those rows do "
+        "not show cannot be told from drift."
+    )
+
+
+def _data(card: Card) -> str:
+    rows = ", ".join(f"{r.n} {plain(r.split)}" for r in card.rows)
+    until = (
+        "no row has a time"
+        if card.trained_until_s is None
+        else f"fitted on rows up to {moment(card.trained_until_s)}"
+    )
+    snapshot = code(card.snapshot) if card.snapshot else "not tracked"
+    return bullets((
+        f"Source: {plain(card.source)}",
+        f"Snapshot (DVC md5): {snapshot}",
+        f"Rows: {rows}; {until}",
+        f"Classes: {', '.join(plain(name) for name in card.classes)}",
+    ))  # fmt: skip
+
+
+def _model(card: Card) -> str:
+    height, width, channels = card.shape
+    return bullets((
+        f"Network: {code(card.network)}, exported as one ONNX file with its preprocessing inside",
+        f"Input: uint8 images (N, {height}, {width}, {channels})",
+        f"Output: probabilities (N, {len(card.classes)})",
+    ))  # fmt: skip
+
+
+def _score(found: Score | None) -> str:
+    if found is None:
+        return "–"
+    return f"{figure(found.value)} ({figure(found.low)} to {figure(found.high)})"
+
+
+def _interval(confidence: float) -> str:
+    return f"{100 * confidence:g} % interval"
+
+
+def _slice_cells(s: SliceScore) -> tuple[str, ...]:
+    interval = "not assessable" if s.low is None else f"{percent(s.low)} to {percent(s.high)}"
+    return slice_name(s), plain(s.rows), str(s.n), percent(s.accuracy), interval
