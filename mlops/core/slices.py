@@ -1,0 +1,159 @@
+"""Declared slices: parts of the rows by class, by origin, by what the images look like."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mlops.core import metrics
+from mlops.core.intervals import Interval, wilson
+from mlops.core.weakness import Rules as SearchRules
+from mlops.core.weakness import compare, find_slices, finding_half
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from mlops.core.assessment import Rules, Scored
+
+EVERYTHING, FOUND = "all", "found"
+
+
+@dataclass(frozen=True)
+class Part:
+    """Rows with one value of one property.
+
+    Attributes:
+        name: the property: `all`, `class`, `origin`, or an image's column.
+        value: its value; of a column `low`, `middle` or `high`.
+        limits: what that means for a column, such as `≤ 0.21`; empty for others.
+        mask: bool (N,).
+    """
+
+    name: str
+    value: str
+    limits: str
+    mask: NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Slice:
+    """Accuracy of the rows that have one value of one property.
+
+    Attributes:
+        name: the property, or `found` for a slice that was searched for.
+        value: its value; of a found slice its conditions.
+        limits: as in `Part`.
+        n: rows.
+        accuracy: with Wilson's interval; None if there are fewer than `min_slice_rows`.
+        log_loss: in nats; None likewise.
+        adjusted_p: one-sided p-value of `no worse than the other rows`, after Holm over the
+            slices of its kind; None likewise, and for all rows.
+    """
+
+    name: str
+    value: str
+    limits: str
+    n: int
+    accuracy: Interval | None
+    log_loss: float | None
+    adjusted_p: float | None
+
+    @property
+    def status(self) -> str:
+        """`assessed`, or `not assessable` for want of rows."""
+        return "not assessable" if self.accuracy is None else "assessed"
+
+
+def terciles(column_NC: NDArray[np.float64]) -> tuple[tuple[float, ...], ...]:
+    """Return where each column is cut into thirds; fewer cuts where values crowd.
+
+    Two cuts, rounded to three digits so that they can be read; one if both are equal, none if a
+    third would hold no row.
+    """
+    out = []
+    for value_N in column_NC.T:
+        cuts = sorted({float(f"{c:.3g}") for c in np.quantile(value_N, [1 / 3, 2 / 3])})
+        out.append(tuple(c for c in cuts if value_N.min() <= c < value_N.max()))
+    return tuple(out)
+
+
+def parts(
+    rows: Scored,
+    class_names: Sequence[str],
+    column_NC: NDArray[np.float64],
+    names: Sequence[str],
+    cuts: Sequence[Sequence[float]],
+) -> tuple[Part, ...]:
+    """Return all rows, each class, each origin, and the thirds of each column.
+
+    Args:
+        rows: N rows.
+        class_names: names of the labels.
+        column_NC: what the images look like.
+        names: of the C columns.
+        cuts: of `terciles`, of these rows or of others that these are compared with.
+    """
+    everything = np.ones(len(rows.label), dtype=bool)
+    out = [Part(EVERYTHING, "all", "", everything)]
+    out += [Part("class", name, "", rows.label == k) for k, name in enumerate(class_names)]
+    out.append(Part("origin", "base", "", ~rows.production))
+    out.append(Part("origin", "production", "", rows.production))
+    for c, (name, where) in enumerate(zip(names, cuts, strict=True)):
+        limits = (-np.inf, *where, np.inf)
+        words = ("low", "middle", "high") if len(where) == 2 else ("low", "high")
+        for value, above, upto in zip(words, limits, limits[1:], strict=False):
+            if not where:
+                break
+            mask_N = (column_NC[:, c] > above) & (column_NC[:, c] <= upto)
+            out.append(Part(name, value, _limits(above, upto), mask_N))
+    return tuple(out)
+
+
+def _limits(above: float, upto: float) -> str:
+    if above == -np.inf:
+        return f"≤ {upto:g}"
+    return f"> {above:g}" if upto == np.inf else f"{above:g} to {upto:g}"
+
+
+def measure(rows: Scored, declared: Sequence[Part], rules: Rules) -> tuple[Slice, ...]:
+    """Return the accuracy of each part, and whether it is below that of the other rows."""
+    right_N = metrics.predicted(rows.probabilities) == rows.label
+    loss_N = metrics.row_log_loss(rows.label, rows.probabilities)
+    least = max(1, rules.min_slice_rows)
+    asked = [p for p in declared if p.name != EVERYTHING and p.mask.sum() >= least]
+    tested = compare([p.mask for p in asked], right_N.astype(np.float64), rows.key)
+    adjusted = {id(p): t.adjusted for p, t in zip(asked, tested, strict=True)}
+    out = []
+    for part in declared:
+        n = int(part.mask.sum())
+        if n < least:
+            out.append(Slice(part.name, part.value, part.limits, n, None, None, None))
+            continue
+        share = wilson(int(right_N[part.mask].sum()), n, rules.confidence)
+        loss = float(loss_N[part.mask].mean())
+        p = adjusted.get(id(part))
+        out.append(Slice(part.name, part.value, part.limits, n, share, loss, p))
+    return tuple(out)
+
+
+def find(
+    rows: Scored,
+    column_NC: NDArray[np.float64],
+    names: Sequence[str],
+    rules: Rules,
+    search: SearchRules,
+) -> tuple[Slice, ...]:
+    """Search half of the rows for weak slices and measure them on the other half."""
+    right_N = (metrics.predicted(rows.probabilities) == rows.label).astype(np.float64)
+    found = find_slices(column_NC, names, right_N, rows.key, search)
+    half = ~finding_half(rows.key)
+    # One row for each key: only independent rows have Wilson's interval.
+    _, first = np.unique(rows.key[half], return_index=True)
+    testing_N = np.zeros(len(half), dtype=bool)
+    testing_N[np.flatnonzero(half)[first]] = True
+    weak = [Part(FOUND, f.name, "", f.mask(column_NC)[testing_N]) for f in found]
+    return measure(rows.take(testing_N), weak, rules)
