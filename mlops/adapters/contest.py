@@ -12,7 +12,7 @@ from mlops.adapters import files
 from mlops.adapters.onnx_session import Session
 from mlops.adapters.snapshot import Rows, read_rows
 from mlops.adapters.trial import try_in_server
-from mlops.core.columns import columns
+from mlops.core.columns import looks
 from mlops.core.corruption import NAMES, corrupt_mix
 from mlops.core.exam import Anchor, Exam, Memory, Paired, Trial
 from mlops.core.example import sampled
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
 _DAY_S = 86_400.0
 _CORRUPTED_ROWS, _SEVERITY = 300, 3
-_OF_PREDICTIONS = ("confidence", "entropy")  # columns that depend on a model
 
 
 @dataclass(frozen=True)
@@ -112,14 +111,16 @@ def data_digest(*parts: Rows) -> str:
     return seal.hexdigest()
 
 
-def hold(site: Site, rows: tuple[Rows, Rows], entered: Entered, looks: tuple[Look, ...]) -> Contest:
+def hold(
+    site: Site, rows: tuple[Rows, Rows], entered: Entered, earlier: tuple[Look, ...]
+) -> Contest:
     """Score every model on the same rows; what cannot be had becomes a fault, not a guess.
 
     Args:
         site: where the prepared rows lie.
         rows: recent and base rows, as `rows_of` gave them.
         entered: the models.
-        looks: earlier verdicts on recent rows.
+        earlier: verdicts on recent rows.
     """
     recent, base = rows
     split: dict[str, object] = files.read_json(site.layout.prepared / "split.json")
@@ -138,7 +139,7 @@ def hold(site: Site, rows: tuple[Rows, Rows], entered: Entered, looks: tuple[Loo
         champion=second.memory if second else None,
         anchor=Anchor(entered.anchor.version, third.memory) if entered.anchor and third else None,
         trial=trial,
-        looks=looks,
+        looks=earlier,
         columns=names,
         faults=(*(f for e in everyone for f in e.faults), *trial_faults),
     )  # fmt: skip
@@ -160,9 +161,7 @@ def _pair(
     names: tuple[str, ...] = ()
     pairs = []
     for place, rows in enumerate(parts):
-        looks = columns(rows.image, np.full((len(rows), 2), 0.5, dtype=np.float32))
-        kept = [i for i, name in enumerate(looks.names) if name not in _OF_PREDICTIONS]
-        names = tuple(looks.names[i] for i in kept)
+        names, values = looks(rows.image)
         pairs.append(
             Paired(
                 rows.label,
@@ -171,7 +170,7 @@ def _pair(
                 rows.key,
                 rows.observed_s,
                 anchor.said[0] if anchor and place == 0 else None,
-                looks.values[:, kept],
+                values,
             )
         )
     return names, pairs

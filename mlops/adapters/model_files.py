@@ -100,3 +100,34 @@ def write_weights(path: Path, model: Preprocessed) -> None:
 def write_card(path: Path, card: Mapping[str, Any]) -> None:
     """Write `model.json`: what the model is and what it was made from."""
     write_json(path, dict(card))
+
+
+def read_trained(folder: Path) -> Preprocessed:
+    """Rebuild the trained network from `model.json` and `weights.safetensors`.
+
+    Raises:
+        DataError: if a file is missing or damaged, or the weights do not fit the network.
+        ParamsError: if the network's class is no longer there.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load
+
+    from mlops.core import networks
+
+    card: dict[str, Any] = read_json(folder / CARD)
+    path = folder / WEIGHTS
+    try:
+        s, chosen = card["schema"], card["hyperparameters"]
+        schema = ImageSchema(tuple(s["classes"]), s["height"], s["width"], s["channels"])
+        network = networks.build(
+            card["network"], schema, width_factor=chosen["width_factor"], dropout=chosen["dropout"]
+        )
+        model = networks.with_preprocessing(network, card["mean"], card["std"])
+    except (KeyError, TypeError) as error:
+        raise DataError(f"{folder / CARD}: {error} is missing; run: mlops train") from None
+    try:
+        model.load_state_dict(load(path.read_bytes()))
+    except (OSError, SafetensorError, RuntimeError) as error:
+        what = str(error).splitlines()[0][:200]
+        raise DataError(f"{path}: unreadable ({what}); run: mlops train") from None
+    return model

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 INPUT, OUTPUT = "image", "probabilities"
 BATCH_ROWS = 256
 """Rows of one run: bounds memory; more rows are no faster per row on a CPU."""
+LATENCY_RUNS = 200
+"""Single rows that are timed; the first tenth warms up."""
 
 
 class Session:
@@ -78,3 +81,19 @@ class Session:
             rows = np.ascontiguousarray(images_NHWC[part])
             out[part] = self._session.run([OUTPUT], {INPUT: rows})[0]
         return out
+
+
+def latency_ms(session: Session, images_NHWC: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """Return the time for one row, in milliseconds, of many runs after warming up.
+
+    Args:
+        session: with one thread.
+        images_NHWC: uint8, N ≥ 1, taken in turn.
+    """
+    times = []
+    for run in range(LATENCY_RUNS):
+        row = images_NHWC[run % len(images_NHWC)][None]
+        began = time.perf_counter()
+        session.probabilities(row)
+        times.append(time.perf_counter() - began)
+    return np.array(times[LATENCY_RUNS // 10 :]) * 1000.0

@@ -1,4 +1,4 @@
-"""A model's scores on labelled rows with their uncertainty: overall, per class, per slice."""
+"""A model's scores on labelled rows with their uncertainty."""
 
 from __future__ import annotations
 
@@ -8,12 +8,21 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mlops.core import metrics
-from mlops.core.intervals import Interval, bootstrap, wilson
+from mlops.core.intervals import Interval, bootstrap_all, wilson
+from mlops.core.ranking import Ranking
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Mapping
 
     from numpy.typing import NDArray
+
+
+BRIEF = frozenset({
+    "accuracy", "balanced_accuracy", "brier", "constant_log_loss", "ece", "f1_macro", "log_loss",
+    "n", "roc_auc",
+})  # fmt: skip
+"""Figures of other rows than the test rows: MLflow's pages slow down above 40 metrics, so the rest
+stands in tables."""
 
 
 @dataclass(frozen=True)
@@ -39,95 +48,174 @@ class Scored:
 
 @dataclass(frozen=True)
 class Rules:
-    """How to measure: coverage, bootstrap resamples, their seed, bins of the calibration curve."""
+    """How to measure.
+
+    Attributes:
+        confidence: coverage of every interval.
+        resamples: of the bootstrap.
+        seed: of the bootstrap.
+        bins: of the calibration curve.
+        min_slice_rows: fewest rows of a slice that is assessed.
+        top_k: how many of the likeliest classes may hold the label.
+    """
 
     confidence: float
     resamples: int
     seed: int
     bins: int
     min_slice_rows: int
+    top_k: int
 
 
 @dataclass(frozen=True)
-class Slice:
-    """Accuracy of the rows that have one value of one property.
+class Measured:
+    """A metric with its interval.
 
     Attributes:
-        name: the property: `all`, `class` or `origin`.
-        value: its value.
-        n: rows.
-        accuracy: with Wilson's interval; None if there are fewer than `min_slice_rows`.
-        log_loss: in nats; None likewise.
+        name: of the metric.
+        interval: value and limits; both NaN where no interval is claimed.
+        method: how the limits were made, in words.
     """
 
     name: str
-    value: str
-    n: int
-    accuracy: Interval | None
-    log_loss: float | None
-
-    @property
-    def status(self) -> str:
-        """`assessed`, or `not assessable` for want of rows."""
-        return "not assessable" if self.accuracy is None else "assessed"
+    interval: Interval
+    method: str
 
 
-def intervals(rows: Scored, rules: Rules) -> dict[str, tuple[Interval, str]]:
+def measured(rows: Scored, rules: Rules) -> tuple[Measured, ...]:
     """Return every metric with its interval and the name of the method.
 
-    Accuracy has Wilson's interval if all rows stand alone; the rest the bootstrap's, over split
-    keys. A metric that the rows cannot answer is left out.
+    Accuracies have Wilson's interval if all rows stand alone; the rest the bootstrap's, over
+    split keys, all from the same resamples. None is claimed for calibration errors: chance alone
+    makes them larger, and a resample more so. A metric that the rows cannot answer is left out.
     """
     label, p = rows.label, rows.probabilities
-    classes = p.shape[1]
-    guess = metrics.predicted(p)
-    right = guess == label
-    losses = metrics.row_log_loss(label, p)
-    errors = ((p - np.eye(classes)[label]) ** 2).sum(axis=1)
-    auc = metrics.RocAuc(label, p)
-
-    def table(index: NDArray[np.int64]) -> NDArray[np.int64]:
-        return metrics.confusion(label[index], guess[index], classes)
-
-    statistics: dict[str, Callable[[NDArray[np.int64]], float]] = {
-        "accuracy": lambda i: float(right[i].mean()),
-        "balanced_accuracy": lambda i: float(np.nanmean(metrics.per_class(table(i)).recall)),
-        "f1_macro": lambda i: float(np.nanmean(metrics.per_class(table(i)).f1)),
-        "log_loss": lambda i: float(losses[i].mean()),
-        "brier": lambda i: float(errors[i].mean()),
-        "ece": lambda i: metrics.calibration(label[i], p[i], rules.bins).ece,
-        "roc_auc": auc.of,
-    }
     alone = len(np.unique(rows.key)) == len(rows.key)
-    out: dict[str, tuple[Interval, str]] = {}
-    for name, statistic in statistics.items():
-        if name == "accuracy" and alone:
-            out[name] = (wilson(int(right.sum()), len(right), rules.confidence), "wilson")
-            continue
-        # The bias correction of BCa mistakes the upward bias of a calibration error for skewness.
-        bca = name != "ece"
-        found = bootstrap(
-            statistic, len(label), confidence=rules.confidence, resamples=rules.resamples,
-            seed=rules.seed, groups=None if alone else rows.key, bca=bca,
-        )  # fmt: skip
-        if np.isfinite([found.value, found.low, found.high]).all():
-            out[name] = (found, "bootstrap BCa" if bca else "bootstrap percentile")
+    single = metrics.summary(label, p, rules.bins, rules.top_k)
+    statistics = _Statistics(rows, rules)
+    found = bootstrap_all(
+        statistics.of, len(label), confidence=rules.confidence, resamples=rules.resamples,
+        seed=rules.seed, groups=None if alone else rows.key,
+    )  # fmt: skip
+    out = []
+    for name, interval in zip(statistics.names, found, strict=True):
+        kept = Measured(name, interval, "bootstrap BCa")
+        if alone and name in statistics.hits:
+            share = wilson(statistics.hits[name], len(label), rules.confidence)
+            kept = Measured(name, share, "wilson")
+        if np.isfinite([kept.interval.value, kept.interval.low, kept.interval.high]).all():
+            out.append(kept)
+    nan = float("nan")
+    out += [
+        Measured(name, Interval(single[name], nan, nan), "no interval claimed")
+        for name in ("ece", "ece_debiased")
+        if name in single
+    ]
+    return tuple(sorted(out, key=lambda one: one.name))
+
+
+def figures(parts: Mapping[str, Scored], rules: Rules) -> dict[str, float]:
+    """Return the flat metrics of each part of the rows by name.
+
+    Those of `test` have no prefix. Of other parts only `BRIEF` is given.
+
+    Args:
+        parts: name of the part and its rows, at least one each.
+        rules: how to measure.
+    """
+    out: dict[str, float] = {}
+    for part, rows in parts.items():
+        label, p = rows.label, rows.probabilities
+        found = metrics.summary(label, p, rules.bins, rules.top_k)
+        found["constant_log_loss"] = metrics.constant_log_loss(label, p.shape[1])
+        if part == "test":
+            out |= found
+        else:
+            out |= {f"{part}_{name}": value for name, value in found.items() if name in BRIEF}
     return out
 
 
-def slices(rows: Scored, class_names: Sequence[str], rules: Rules) -> tuple[Slice, ...]:
-    """Return accuracy for all rows, for each class and for each origin."""
-    everything = np.ones(len(rows.label), dtype=bool)
-    parts = [("all", "all", everything)]
-    parts += [("class", name, rows.label == k) for k, name in enumerate(class_names)]
-    parts += [("origin", "base", ~rows.production), ("origin", "production", rows.production)]
-    return tuple(_slice(name, value, rows.take(mask), rules) for name, value, mask in parts)
+@dataclass(frozen=True)
+class ClassScores:
+    """Precision, recall and F1 of one class, each with its interval; NaN where unknown."""
+
+    precision: Interval
+    recall: Interval
+    f1: Interval
 
 
-def _slice(name: str, value: str, rows: Scored, rules: Rules) -> Slice:
-    n = len(rows.label)
-    if n < max(1, rules.min_slice_rows):
-        return Slice(name, value, n, None, None)
-    right = int((metrics.predicted(rows.probabilities) == rows.label).sum())
-    loss = metrics.log_loss(rows.label, rows.probabilities)
-    return Slice(name, value, n, wilson(right, n, rules.confidence), loss)
+def by_class(rows: Scored, rules: Rules) -> tuple[ClassScores, ...]:
+    """Return the scores of every class: Wilson's intervals if all rows stand alone, else BCa.
+
+    F1 is 2q / (1 + q), where q is the share of right answers among the rows that are of the class
+    or were taken for it: a proportion like the others. So a class without a mistake has an
+    interval of some width, which no bootstrap can give it.
+    """
+    classes = rows.probabilities.shape[1]
+    cell = rows.label * classes + metrics.predicted(rows.probabilities)
+
+    def table(counts_N: NDArray[np.int64]) -> NDArray[np.int64]:
+        flat = np.bincount(cell, counts_N, minlength=classes * classes)
+        return flat.reshape(classes, classes).astype(np.int64)
+
+    if len(np.unique(rows.key)) == len(rows.key):
+        once = table(np.ones(len(rows.label), dtype=np.int64))
+        return tuple(_class_scores(once, k, rules.confidence) for k in range(classes))
+
+    def scores(counts_N: NDArray[np.int64]) -> NDArray[np.float64]:
+        found = metrics.per_class(table(counts_N))
+        return np.concatenate([found.precision, found.recall, found.f1])
+
+    found = bootstrap_all(
+        scores, len(rows.label), confidence=rules.confidence, resamples=rules.resamples,
+        seed=rules.seed, groups=rows.key,
+    )  # fmt: skip
+    return tuple(ClassScores(*found[k::classes]) for k in range(classes))
+
+
+def _class_scores(table: NDArray[np.int64], k: int, confidence: float) -> ClassScores:
+    hits, named, labelled = int(table[k, k]), int(table[:, k].sum()), int(table[k].sum())
+    either = named + labelled - hits
+    unknown = Interval(float("nan"), float("nan"), float("nan"))
+    precision = wilson(hits, named, confidence) if named else unknown
+    if labelled == 0:
+        return ClassScores(precision, unknown, unknown)
+    q = wilson(hits, either, confidence)
+    f1 = Interval(*(2.0 * share / (1.0 + share) for share in (q.value, q.low, q.high)))
+    return ClassScores(precision, wilson(hits, labelled, confidence), f1)
+
+
+class _Statistics:
+    """Every metric as a function of how often each row counts."""
+
+    def __init__(self, rows: Scored, rules: Rules) -> None:
+        label, p = rows.label, rows.probabilities
+        self._classes = p.shape[1]
+        guess = metrics.predicted(p)
+        self._cell = label * self._classes + guess
+        self._ranking = Ranking(label, p)
+        right = {"accuracy": guess == label}
+        if rules.top_k < self._classes:
+            right[f"top_{rules.top_k}_accuracy"] = metrics.place(label, p) < rules.top_k
+        self.hits = {name: int(mask.sum()) for name, mask in right.items()}
+        self.hits["recall_weighted"] = self.hits["accuracy"]  # the same share by another name
+        means = {
+            **right,
+            "log_loss": metrics.row_log_loss(label, p),
+            "brier": ((p - np.eye(self._classes)[label]) ** 2).sum(axis=1),
+        }
+        self._means = np.column_stack(list(means.values())).astype(np.float64)
+        table = metrics.averages(self._table(np.ones(len(label), dtype=np.int64)))
+        self.names = (*means, "balanced_accuracy", *table, "roc_auc", "pr_auc")
+
+    def _table(self, counts_N: NDArray[np.int64]) -> NDArray[np.float64]:
+        square = self._classes * self._classes
+        flat = np.bincount(self._cell, counts_N, minlength=square)
+        return flat.reshape(self._classes, self._classes).astype(np.float64)
+
+    def of(self, counts_N: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return the metrics of `names`, float64 (M,)."""
+        means = counts_N @ self._means / counts_N.sum()
+        table = metrics.averages(self._table(counts_N))
+        areas = self._ranking.areas(counts_N)
+        return np.array([*means, table["recall_macro"], *table.values(), *areas])

@@ -63,20 +63,33 @@ def columns(images_NHWC: NDArray[np.uint8], probabilities: NDArray[np.float32]) 
         images_NHWC: uint8, (N, H, W, C).
         probabilities: (N, K), finite.
     """
+    names, values = looks(images_NHWC)
+    p = np.asarray(probabilities, dtype=np.float64)
+    entropy = -(p * np.log(np.maximum(p, _TINY))).sum(axis=1)
+    prediction = np.column_stack([p.max(axis=1, initial=0.0), entropy])
+    return Columns(
+        names=(*names, *_PREDICTION),
+        values=np.column_stack([values, prediction]),
+        predicted=p.argmax(axis=1).astype(np.int64),
+        classes=p.shape[1],
+    )
+
+
+def looks(images_NHWC: NDArray[np.uint8]) -> tuple[tuple[str, ...], NDArray[np.float64]]:
+    """Return what images look like, whatever a model says: the first of `columns`, and their names.
+
+    Args:
+        images_NHWC: uint8, (N, H, W, C).
+
+    Returns:
+        The names of D columns, and float64 (N, D).
+    """
     parts = [
         _image_columns(images_NHWC[start : start + _CHUNK_ROWS])
         for start in range(0, max(len(images_NHWC), 1), _CHUNK_ROWS)
     ]
-    p = np.asarray(probabilities, dtype=np.float64)
-    entropy = -(p * np.log(np.maximum(p, _TINY))).sum(axis=1)
-    prediction = np.column_stack([p.max(axis=1, initial=0.0), entropy])
     colour = ("saturation",) if images_NHWC.shape[-1] == 3 else ()
-    return Columns(
-        names=(*_IMAGE, *colour, *_PREDICTION),
-        values=np.column_stack([np.concatenate(parts), prediction]),
-        predicted=p.argmax(axis=1).astype(np.int64),
-        classes=p.shape[1],
-    )
+    return (*_IMAGE, *colour), np.concatenate(parts)
 
 
 def blank(images_NHWC: NDArray[np.uint8]) -> NDArray[np.bool_]:

@@ -35,12 +35,12 @@ class Slice:
 
     Attributes:
         name: `class 3`, `brightness low`, or a found slice's conditions.
-        mask_N: bool: which rows belong to it.
+        mask: bool (N,): which rows belong to it.
         found: whether it was searched for on the other half of the rows.
     """
 
     name: str
-    mask_N: NDArray[np.bool_]  # noqa: N815 - shapes in names
+    mask: NDArray[np.bool_]
     found: bool = False
 
 
@@ -56,8 +56,8 @@ def slice_harm(exam: Exam, recent: Paired, rules: Rules) -> tuple[Check, ...]:
         rules: levels and least rows.
     """
     parts = [*declared(exam, recent, rules), *_found(exam, recent, rules)]
-    large = [p for p in parts if int(p.mask_N.sum()) >= rules.min_slice_rows]
-    small = [p.name for p in parts if int(p.mask_N.sum()) < rules.min_slice_rows]
+    large = [p for p in parts if int(p.mask.sum()) >= rules.min_slice_rows]
+    small = [p.name for p in parts if int(p.mask.sum()) < rules.min_slice_rows]
     candidate, champion = scores(recent)
     difference_N = right(recent.label, candidate) - right(recent.label, champion)
     adjusted = holm([_harm_p(p, difference_N, recent.key) for p in large])
@@ -110,7 +110,7 @@ def _found(exam: Exam, recent: Paired, rules: Rules) -> list[Slice]:
 
 
 def _harm_p(part: Slice, difference_N: NDArray[np.int64], key_N: NDArray[np.uint64]) -> float:
-    pairs = count(one_per_key(difference_N[part.mask_N], key_N[part.mask_N]))
+    pairs = count(one_per_key(difference_N[part.mask], key_N[part.mask]))
     return mcnemar_p(pairs.lost, pairs.gained)
 
 

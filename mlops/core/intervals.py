@@ -1,4 +1,4 @@
-"""Confidence intervals: Wilson's for a proportion, the bootstrap's for everything else."""
+"""Confidence intervals: Wilson's for a proportion, order statistics for a quantile, else BCa."""
 
 from __future__ import annotations
 
@@ -6,14 +6,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.special import ndtr, ndtri
+from scipy.special import bdtr, ndtr, ndtri
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from numpy.typing import NDArray
 
     Statistic = Callable[[NDArray[np.int64]], float]
+    Statistics = Callable[[NDArray[np.int64]], NDArray[np.float64]]
 
 MAX_JACKKNIFE = 1000
 """Above so many rows the jackknife of BCa takes blocks of rows: its acceleration tends to 0."""
@@ -93,25 +94,91 @@ def bootstrap(
     tail = (1.0 - confidence) / 2.0
     levels = np.array([tail, 1.0 - tail])
     if bca and count > 1:
-        levels = _bca_levels(levels, draws, value, statistic, units)
+        left_out = np.array([statistic(rows) for rows in units.without()])
+        levels = _bca_levels(levels, draws, value, left_out)
     low, high = np.quantile(draws, levels)
     return Interval(value, float(low), float(high))
+
+
+def bootstrap_all(
+    statistics: Statistics,
+    n: int,
+    *,
+    confidence: float,
+    resamples: int,
+    seed: int,
+    groups: NDArray[np.uint64] | None = None,
+) -> tuple[Interval, ...]:
+    """Return the BCa intervals of many statistics from the same resamples, as `bootstrap` does.
+
+    Rows are not copied: a resample is given as how often each row counts, so that a mean is one
+    product and a sort need not be repeated.
+
+    Args:
+        statistics: from how often each row counts, int64 (n,), to the values, float64 (M,).
+        n: number of rows.
+        confidence: coverage.
+        resamples: number of bootstrap resamples.
+        seed: seed of the resampling; draws the same rows as `bootstrap` with it.
+        groups: as for `bootstrap`.
+    """
+    units = _Units(n, groups)
+    count = len(units)
+    rng = np.random.default_rng(seed)
+
+    def measure(rows: NDArray[np.int64]) -> NDArray[np.float64]:
+        return statistics(np.bincount(rows, minlength=n))
+
+    values = measure(np.arange(n))
+    drawn = np.array([
+        measure(units.rows(rng.integers(0, count, count))) for _ in range(resamples)
+    ])  # fmt: skip
+    left_out = np.array([measure(rows) for rows in units.without()]) if count > 1 else drawn
+    tail = (1.0 - confidence) / 2.0
+    out = []
+    for column, value in enumerate(values):
+        draws = drawn[:, column]
+        draws = draws[np.isfinite(draws)]
+        if not np.isfinite(value) or len(draws) == 0:
+            out.append(Interval(float(value), float("nan"), float("nan")))
+            continue
+        levels = np.array([tail, 1.0 - tail])
+        if count > 1:
+            levels = _bca_levels(levels, draws, float(value), left_out[:, column])
+        low, high = np.quantile(draws, levels)
+        out.append(Interval(float(value), float(low), float(high)))
+    return tuple(out)
+
+
+def quantile_interval(values: NDArray[np.float64], q: float, confidence: float) -> Interval:
+    """Return the interval of a quantile between two order statistics, free of any distribution.
+
+    NaN where so few values cannot bound it.
+    Source: W. J. Conover, Practical nonparametric statistics (1999), section 3.2.
+    """
+    ordered, tail = np.sort(values), (1.0 - confidence) / 2.0
+    n = len(ordered)
+    # The number of values at or below the quantile is binomial (n, q).
+    at_most = bdtr(np.arange(n + 1), n, q)
+    low = int(np.searchsorted(at_most, tail, side="right"))
+    high = int(np.searchsorted(at_most, 1.0 - tail, side="left")) + 1
+    return Interval(
+        float(np.quantile(ordered, q)),
+        float(ordered[low - 1]) if low >= 1 else float("nan"),
+        float(ordered[high - 1]) if high <= n else float("nan"),
+    )
 
 
 def _bca_levels(
     levels: NDArray[np.float64],
     draws: NDArray[np.float64],
     value: float,
-    statistic: Statistic,
-    units: _Units,
+    left_out: NDArray[np.float64],
 ) -> NDArray[np.float64]:
     below = np.mean(draws < value) + np.mean(draws == value) / 2.0
     # A share of 0 or 1 would send the levels to infinity: count half a draw instead.
     below = np.clip(below, 0.5 / len(draws), 1.0 - 0.5 / len(draws))
     bias = ndtri(below)
-    everything = np.arange(len(units))
-    blocks = np.array_split(everything, min(len(units), MAX_JACKKNIFE))
-    left_out = np.array([statistic(units.rows(np.delete(everything, b))) for b in blocks])
     gaps = left_out.mean() - left_out
     scale = np.sum(gaps**2) ** 1.5
     acceleration = np.sum(gaps**3) / (6.0 * scale) if scale > 0.0 else 0.0
@@ -136,6 +203,12 @@ class _Units:
 
     def __len__(self) -> int:
         return len(self._sizes)
+
+    def without(self) -> Iterator[NDArray[np.int64]]:
+        """Give the row numbers without each unit in turn, or without each block of many units."""
+        everything = np.arange(len(self))
+        for block in np.array_split(everything, min(len(self), MAX_JACKKNIFE)):
+            yield self.rows(np.delete(everything, block))
 
     def rows(self, chosen: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the row numbers of the chosen units, one after the other."""

@@ -9,6 +9,7 @@ from mlops.core import metrics
 from mlops.core.decision import Check, Metric
 from mlops.core.harm import Slice, thirds
 from mlops.core.noninferiority import right
+from mlops.core.reliability import debiased_ece
 
 if TYPE_CHECKING:
     import numpy as np
@@ -82,7 +83,7 @@ def ceilings(exam: Exam, base: Paired, rules: Rules) -> tuple[Check, ...]:
         if name in _TRIED:
             checks.append(_tried(name, exam.trial, limit))
         elif name == "ece":
-            value = metrics.calibration(base.label, _candidate(base), _ECE_BINS).ece
+            value = debiased_ece(base.label, _candidate(base), _ECE_BINS)
             words = f"calibration error on base test rows {value:.3f}; at most {limit:.3f} allowed"
             checks.append(Check("calibration", value <= limit, value, limit, words))
         elif name != "group_gap":
@@ -116,11 +117,11 @@ def _gap(
     if not groups:
         words = f"gate.protected names {column!r}, which is no column of these rows"
         return _unknown(name, limit, words)
-    large = [g for g in groups if int(g.mask_N.sum()) >= least]
+    large = [g for g in groups if int(g.mask.sum()) >= least]
     if len(large) < 2:
         words = f"{column}: fewer than two groups have {least} rows; no gap can be assessed"
         return Check(name, None, None, limit, words)
-    shares = {g.name: float(hits_N[g.mask_N].mean()) for g in large}
+    shares = {g.name: float(hits_N[g.mask].mean()) for g in large}
     low, high = min(shares, key=shares.__getitem__), max(shares, key=shares.__getitem__)
     value = shares[high] - shares[low]
     words = (

@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mlops.core.ranking import Ranking
+from mlops.core.reliability import calibration, debiased_ece
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -66,10 +69,40 @@ def balanced_accuracy(labels: Labels, probabilities: Floats) -> float:
     return float(np.nanmean(per_class(table).recall))
 
 
+def averages(table: NDArray[np.int64] | NDArray[np.float64]) -> dict[str, float]:
+    """Return precision, recall and F1 of a confusion matrix (K, K), each `_macro` and `_weighted`.
+
+    Over the classes that occur among the labels: the plain mean, and the mean weighted by their
+    rows. The precision of a class that was never predicted counts as 0 here: nothing was found.
+    """
+    hits, labelled, named = np.diag(table).astype(np.float64), table.sum(axis=1), table.sum(axis=0)
+    of_class = {
+        "precision": hits / np.maximum(named, 1),
+        "recall": hits / np.maximum(labelled, 1),
+        "f1": 2.0 * hits / np.maximum(labelled + named, 1),
+    }
+    out = {}
+    for name, value in of_class.items():
+        out[f"{name}_macro"] = float(np.nanmean(np.where(labelled > 0, value, np.nan)))
+        out[f"{name}_weighted"] = float((value * labelled).sum() / labelled.sum())
+    return out
+
+
 def f1_macro(labels: Labels, probabilities: Floats) -> float:
     """Return the mean F1 over the classes that occur among the labels."""
     table = confusion(labels, predicted(probabilities), probabilities.shape[1])
-    return float(np.nanmean(per_class(table).f1))
+    return averages(table)["f1_macro"]
+
+
+def place(labels: Labels, probabilities: Floats) -> NDArray[np.int64]:
+    """Return how many classes the model ranks before the label, int64 (N,): 0 if it is right.
+
+    Top-k accuracy is the share of rows below k. Ties go to the lower index, as in `predicted`.
+    """
+    chosen: NDArray[Any] = np.take_along_axis(probabilities, labels[:, None], axis=1)
+    lower = np.arange(probabilities.shape[1]) < labels[:, None]
+    before = np.greater(probabilities, chosen) | (np.equal(probabilities, chosen) & lower)
+    return np.asarray(before.sum(axis=1), dtype=np.int64)
 
 
 def row_log_loss(labels: Labels, probabilities: Floats) -> NDArray[np.float64]:
@@ -108,106 +141,42 @@ def brier(labels: Labels, probabilities: Floats) -> float:
     return float(row_brier(labels, probabilities).mean())
 
 
-@dataclass(frozen=True)
-class Calibration:
-    """Confidence against accuracy, in bins of equal width; each array (B,).
-
-    Attributes:
-        edges: float64 (B + 1,): bin b holds confidences in (edges[b], edges[b + 1]].
-        confidence: mean confidence of the bin; NaN if empty.
-        accuracy: share of right answers in the bin; NaN if empty.
-        rows: number of rows in the bin.
-    """
-
-    edges: NDArray[np.float64]
-    confidence: NDArray[np.float64]
-    accuracy: NDArray[np.float64]
-    rows: NDArray[np.int64]
-
-    @property
-    def ece(self) -> float:
-        """Expected calibration error: mean gap of confidence and accuracy, weighted by rows."""
-        filled = self.rows > 0
-        gap = np.abs(self.confidence[filled] - self.accuracy[filled])
-        return float((gap * self.rows[filled]).sum() / self.rows.sum())
-
-
-def calibration(labels: Labels, probabilities: Floats, bins: int) -> Calibration:
-    """Return how often the top answer is right, by its confidence.
-
-    Source: Guo et al., On calibration of modern neural networks (2017).
-    """
-    confidence = probabilities.max(axis=1).astype(np.float64)
-    right = (predicted(probabilities) == labels).astype(np.float64)
-    edges = np.linspace(0.0, 1.0, bins + 1)
-    index = np.clip(np.searchsorted(edges, confidence, side="left") - 1, 0, bins - 1)
-    rows = np.bincount(index, minlength=bins)
-    return Calibration(
-        edges,
-        _ratio(np.bincount(index, confidence, minlength=bins), rows),
-        _ratio(np.bincount(index, right, minlength=bins), rows),
-        rows.astype(np.int64),
-    )
-
-
-class RocAuc:
-    """Mean one-versus-rest area under the ROC curve, of many resamples of the same rows.
-
-    Each class's area is the normalised Mann-Whitney U statistic, ties counting half (Hanley &
-    McNeil 1982). The scores are sorted once; a resample only changes how often each row counts.
-
-    Args:
-        labels: int64 (N,).
-        probabilities: float (N, K).
-    """
-
-    def __init__(self, labels: Labels, probabilities: Floats) -> None:
-        self._order = np.argsort(probabilities, axis=0, kind="stable")
-        ordered = np.take_along_axis(probabilities, self._order, axis=0)
-        self._positive = labels[self._order] == np.arange(probabilities.shape[1])
-        starts = np.ones(ordered.shape, dtype=bool)
-        starts[1:] = ordered[1:] != ordered[:-1]
-        # Where each run of tied scores begins, per class, in one flat list over all classes.
-        self._runs = np.flatnonzero(starts.T)
-        self._run_class = self._runs // len(labels)
-
-    def of(self, rows: NDArray[np.int64] | None = None) -> float:
-        """Return the mean area over the classes that occur among `rows`, with repetitions.
-
-        NaN if fewer than two classes occur.
-        """
-        n, classes = self._order.shape
-        counts = np.ones(n) if rows is None else np.bincount(rows, minlength=n).astype(np.float64)
-        weights = counts[self._order]
-        ones = np.add.reduceat((weights * self._positive).T.ravel(), self._runs)
-        every = np.add.reduceat(weights.T.ravel(), self._runs)
-        zeros = every - ones
-        total = np.bincount(self._run_class, zeros, minlength=classes)
-        before = np.cumsum(zeros) - zeros - (np.cumsum(total) - total)[self._run_class]
-        u = np.bincount(self._run_class, ones * (before + zeros / 2.0), minlength=classes)
-        positives = np.bincount(self._run_class, ones, minlength=classes)
-        pairs = positives * total
-        known = pairs > 0
-        return float(np.mean(u[known] / pairs[known])) if known.any() else float("nan")
-
-
 def roc_auc(labels: Labels, probabilities: Floats) -> float:
     """Return the mean one-versus-rest area under the ROC curve over the classes that occur."""
-    return RocAuc(labels, probabilities).of()
+    return Ranking(labels, probabilities).roc_auc()
 
 
-def summary(labels: Labels, probabilities: Floats, bins: int) -> dict[str, float]:
-    """Return every metric by name; those that the rows cannot answer are left out."""
+def pr_auc(labels: Labels, probabilities: Floats) -> float:
+    """Return the mean one-versus-rest average precision over the classes that occur."""
+    return Ranking(labels, probabilities).pr_auc()
+
+
+def summary(labels: Labels, probabilities: Floats, bins: int, top_k: int) -> dict[str, float]:
+    """Return every metric by name; those that the rows cannot answer are left out.
+
+    So are macro and weighted recall: they are the balanced accuracy and the accuracy. With
+    `top_k` classes or fewer the top-k accuracy says nothing, and is left out too.
+    """
+    table = confusion(labels, predicted(probabilities), probabilities.shape[1])
+    mean = averages(table)
+    ranking = Ranking(labels, probabilities)
     values = {
         "accuracy": accuracy(labels, probabilities),
-        "balanced_accuracy": balanced_accuracy(labels, probabilities),
+        "balanced_accuracy": mean["recall_macro"],
         "brier": brier(labels, probabilities),
         "ece": calibration(labels, probabilities, bins).ece,
-        "f1_macro": f1_macro(labels, probabilities),
+        "ece_debiased": debiased_ece(labels, probabilities, bins),
+        "f1_macro": mean["f1_macro"],
+        "f1_weighted": mean["f1_weighted"],
         "log_loss": log_loss(labels, probabilities),
-        "roc_auc": roc_auc(labels, probabilities),
+        "pr_auc": ranking.pr_auc(),
+        "precision_macro": mean["precision_macro"],
+        "precision_weighted": mean["precision_weighted"],
+        "roc_auc": ranking.roc_auc(),
         "n": float(len(labels)),
     }
+    if top_k < probabilities.shape[1]:
+        values[f"top_{top_k}_accuracy"] = float((place(labels, probabilities) < top_k).mean())
     return {name: value for name, value in values.items() if np.isfinite(value)}
 
 

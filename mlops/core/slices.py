@@ -9,8 +9,8 @@ import numpy as np
 
 from mlops.core import metrics
 from mlops.core.intervals import Interval, wilson
-from mlops.core.weakness import Condition, FoundSlice, compare, find_slices, finding_half
 from mlops.core.weakness import Rules as SearchRules
+from mlops.core.weakness import compare, find_slices, finding_half
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,13 +30,13 @@ class Part:
         name: the property: `all`, `class`, `origin`, or an image's column.
         value: its value; of a column `low`, `middle` or `high`.
         limits: what that means for a column, such as `≤ 0.21`; empty for others.
-        mask_N: bool.
+        mask: bool (N,).
     """
 
     name: str
     value: str
     limits: str
-    mask_N: NDArray[np.bool_]
+    mask: NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -108,10 +108,15 @@ def parts(
         for value, above, upto in zip(words, limits, limits[1:], strict=False):
             if not where:
                 break
-            third = Condition(c, name, above, upto)
-            mask_N = FoundSlice((third,)).mask(column_NC)
-            out.append(Part(name, value, str(third).replace(f"{name} ", "", 1), mask_N))
+            mask_N = (column_NC[:, c] > above) & (column_NC[:, c] <= upto)
+            out.append(Part(name, value, _limits(above, upto), mask_N))
     return tuple(out)
+
+
+def _limits(above: float, upto: float) -> str:
+    if above == -np.inf:
+        return f"≤ {upto:g}"
+    return f"> {above:g}" if upto == np.inf else f"{above:g} to {upto:g}"
 
 
 def measure(rows: Scored, declared: Sequence[Part], rules: Rules) -> tuple[Slice, ...]:
@@ -119,17 +124,17 @@ def measure(rows: Scored, declared: Sequence[Part], rules: Rules) -> tuple[Slice
     right_N = metrics.predicted(rows.probabilities) == rows.label
     loss_N = metrics.row_log_loss(rows.label, rows.probabilities)
     least = max(1, rules.min_slice_rows)
-    asked = [p for p in declared if p.name != EVERYTHING and p.mask_N.sum() >= least]
-    tested = compare([p.mask_N for p in asked], right_N.astype(np.float64), rows.key)
+    asked = [p for p in declared if p.name != EVERYTHING and p.mask.sum() >= least]
+    tested = compare([p.mask for p in asked], right_N.astype(np.float64), rows.key)
     adjusted = {id(p): t.adjusted for p, t in zip(asked, tested, strict=True)}
     out = []
     for part in declared:
-        n = int(part.mask_N.sum())
+        n = int(part.mask.sum())
         if n < least:
             out.append(Slice(part.name, part.value, part.limits, n, None, None, None))
             continue
-        share = wilson(int(right_N[part.mask_N].sum()), n, rules.confidence)
-        loss = float(loss_N[part.mask_N].mean())
+        share = wilson(int(right_N[part.mask].sum()), n, rules.confidence)
+        loss = float(loss_N[part.mask].mean())
         p = adjusted.get(id(part))
         out.append(Slice(part.name, part.value, part.limits, n, share, loss, p))
     return tuple(out)

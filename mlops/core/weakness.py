@@ -140,7 +140,8 @@ def find_slices(
     found = []
     for box in _leaves(tree.tree_, names):
         inside = box.mask(column_NC)
-        if box.conditions and rules.min_rows <= inside.sum() < len(inside):
+        # What holds for most rows is no slice: its complement would be the better news.
+        if box.conditions and rules.min_rows <= inside.sum() <= len(inside) / 2:
             gap = float(score_N[~inside].mean() - score_N[inside].mean())
             found.append((gap * np.sqrt(inside.sum()), box))
     found.sort(key=lambda item: -item[0])

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import time
-from dataclasses import astuple
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,16 +12,17 @@ from mlops.params.evaluate import EvaluateSection
 from mlops.site import Report, Site
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
 
     from mlops.adapters.onnx_session import Session
     from mlops.adapters.snapshot import Rows
-    from mlops.core.assessment import Rules, Scored
-
-LATENCY_RUNS = 200
-"""Single rows that are timed; the first tenth warms up."""
+    from mlops.core.assessment import Measured, Rules, Scored
+    from mlops.core.robustness import Robustness
+    from mlops.core.slices import Part
+    from mlops.core.temperature import Rescaled
 
 
 class EvaluateParams(View):
@@ -31,56 +31,69 @@ class EvaluateParams(View):
     evaluate: EvaluateSection
 
 
+@dataclass(frozen=True)
+class _Side:
+    """Rows of one kind, what was answered, and what they look like."""
+
+    name: str
+    rows: Rows
+    scored: Scored
+    names: tuple[str, ...]
+    looks: NDArray[np.float64]
+    parts: tuple[Part, ...]
+
+
 def evaluate(params: EvaluateParams, site: Site) -> Report:
     """Read `data/prepared/` and `models/candidate/`, write `reports/evaluation/`.
 
     Raises:
+        ParamsError: if `evaluate.protected` names a column that there is none of.
         DataError: if an input is missing, damaged or does not fit the model.
         StepError: if there are no test rows, or the model answers with something else than
             probabilities.
     """
-    from mlops.adapters import model_files
-    from mlops.adapters.files import write_json
-    from mlops.adapters.onnx_session import Session
+    from mlops.adapters import evaluation, model_files, plots
+    from mlops.adapters.onnx_session import Session, latency_ms
     from mlops.adapters.snapshot import read_rows
-    from mlops.core import assessment
-    from mlops.errors import StepError
+    from mlops.core import temperature
 
     section, prepared = params.evaluate, site.layout.prepared
-    rules = assessment.Rules(
-        section.confidence, section.resamples, section.seed, section.bins, section.min_slice_rows
-    )
+    rules = _rules(section)
     schema, _ = model_files.read_split(prepared)
     model = site.layout.candidate / model_files.MODEL
     session = Session(model)
     folder = site.out(site.layout.evaluation)
     folder.mkdir(parents=True, exist_ok=True)
-    test, recent = read_rows(prepared / "test.npz"), read_rows(prepared / "recent.npz")
-    if len(test) == 0:
-        raise StepError(
-            f"{prepared / 'test.npz'}: no rows; raise split.test and run: mlops prepare"
-        )
-    parts = {"test": (test, _score(session, test)), "recent": (recent, _score(session, recent))}
-    figures = _figures(parts, rules)
+    sides = _sides(session, prepared, schema.classes)
+    test = sides[0]
+    validation = _score(session, read_rows(prepared / "validation.npz"))
+    rescaled = temperature.assess(test.scored, validation, rules)
+    robust = _robustness(section, session, test, folder)
+    found, figures = _measure(sides, rules, rescaled, robust, latency_ms(session, test.rows.image))
     figures["model_bytes"] = float(model.stat().st_size)
-    figures["latency_p95_ms"] = _latency_p95_ms(session, test.image)
-    write_json(folder / "metrics.json", {n: _whole(v) for n, v in figures.items()})
-    scored = {name: part[1] for name, part in parts.items()}
-    _write_uncertainty(folder, scored, schema.classes, rules)
-    _write_tables(folder, scored["test"], schema.classes, section.bins)
-    history = site.layout.candidate / model_files.HISTORY
-    _write_plots(folder, parts["test"], schema.classes, rules, history)
-    _write_arrays(folder, session, parts, read_rows(prepared / "reference.npz"))
-    accuracy = figures["accuracy"]
-    words = f"accuracy {100 * accuracy:.1f} % on {len(test)} test rows"
-    if len(recent):
-        words += f", {100 * figures['recent_accuracy']:.1f} % on {len(recent)} recent rows"
+    evaluation.write_metrics(folder, figures)
+    evaluation.write_intervals(folder, rules.confidence, found)
+    _write_slices(section, sides, rules, folder)
+    _write_test_rows(folder, test, schema.classes, rules, rescaled)
+    _write_explanations(section, site.layout.candidate, folder, test, schema.classes)
+    history = model_files.read_table(site.layout.candidate / model_files.HISTORY)
+    plots.training(folder / "training.png", history)
+    evaluation.write_predictions(folder, [(s.name, s.rows, s.scored.probabilities) for s in sides])
+    reference = read_rows(prepared / "reference.npz")
+    evaluation.write_reference(folder, reference, session.probabilities(reference.image))
+    words = f"accuracy {100 * figures['accuracy']:.1f} % on {len(test.rows)} test rows"
+    if len(sides) > 1:
+        words += f", {100 * figures['recent_accuracy']:.1f} % on {len(sides[1].rows)} recent rows"
     return Report(words, facts=dict(figures))
 
 
-def _whole(value: float) -> float | int:
-    """Return a count as a whole number; a share of exactly 1 stays a share."""
-    return int(value) if value.is_integer() and value > 1 else value
+def _rules(section: EvaluateSection) -> Rules:
+    from mlops.core.assessment import Rules
+
+    return Rules(
+        section.confidence, section.resamples, section.seed, section.bins, section.min_slice_rows,
+        section.top_k,
+    )  # fmt: skip
 
 
 def _score(session: Session, rows: Rows) -> Scored:
@@ -94,112 +107,131 @@ def _score(session: Session, rows: Rows) -> Scored:
     return Scored(rows.label, probabilities, rows.key, rows.production)
 
 
-def _figures(parts: dict[str, tuple[Rows, Scored]], rules: Rules) -> dict[str, float]:
-    """Return the flat figures of `metrics.json`, those of recent rows with their prefix."""
-    from mlops.core import metrics
+def _sides(session: Session, prepared: Path, classes: Sequence[str]) -> tuple[_Side, ...]:
+    """Return the test rows, and the recent ones if there are any, cut into the same slices."""
+    from mlops.adapters.snapshot import read_rows
+    from mlops.core import columns, slices
+    from mlops.errors import StepError
 
-    out: dict[str, float] = {}
-    for name, (rows, scored) in parts.items():
+    sides: list[_Side] = []
+    cuts: tuple[tuple[float, ...], ...] = ()
+    for name in ("test", "recent"):
+        path = prepared / f"{name}.npz"
+        rows = read_rows(path)
         if len(rows) == 0:
+            if name == "test":
+                raise StepError(f"{path}: no rows; raise split.test and run: mlops prepare")
             continue
-        prefix = "" if name == "test" else f"{name}_"
-        p = scored.probabilities
-        found = metrics.summary(scored.label, p, rules.bins)
-        found["constant_log_loss"] = metrics.constant_log_loss(scored.label, p.shape[1])
-        out |= {f"{prefix}{key}": value for key, value in found.items()}
-    return out
+        scored = _score(session, rows)
+        names, looks = columns.looks(rows.image)
+        cuts = cuts or slices.terciles(looks)
+        parts = slices.parts(scored, classes, looks, names, cuts)
+        sides.append(_Side(name, rows, scored, names, looks, parts))
+    return tuple(sides)
 
 
-def _latency_p95_ms(session: Session, images: NDArray[np.uint8]) -> float:
-    """Return the 95th percentile of the time for one row, in milliseconds, one thread."""
-    times = []
-    for run in range(LATENCY_RUNS):
-        row = images[run % len(images)][None]
-        began = time.perf_counter()
-        session.probabilities(row)
-        times.append(time.perf_counter() - began)
-    return float(np.percentile(times[LATENCY_RUNS // 10 :], 95) * 1000.0)
-
-
-def _write_uncertainty(folder: Path, parts: dict[str, Scored], classes: tuple[str, ...],
-                       rules: Rules) -> None:  # fmt: skip
-    """Write `intervals.json` and `slices.csv`."""
-    from mlops.adapters.files import write_json
-    from mlops.adapters.model_files import write_table
+def _measure(
+    sides: tuple[_Side, ...],
+    rules: Rules,
+    rescaled: Rescaled,
+    robust: Robustness | None,
+    times_ms: NDArray[np.float64],
+) -> tuple[list[tuple[str, Measured]], dict[str, float]]:
+    """Return every metric with its interval, and the flat figures of `metrics.json`."""
     from mlops.core import assessment
+    from mlops.core.assessment import Measured
+    from mlops.core.intervals import quantile_interval
 
-    intervals: dict[str, Any] = {}
-    table: list[tuple[Any, ...]] = []
-    for name, rows in parts.items():
-        if len(rows.label) == 0:
-            continue
-        prefix = "" if name == "test" else f"{name}_"
-        for metric, (found, method) in assessment.intervals(rows, rules).items():
-            intervals[prefix + metric] = {**vars(found), "method": method}
-        for s in assessment.slices(rows, classes, rules):
-            limits = astuple(s.accuracy) if s.accuracy else (None, None, None)
-            table.append((name, s.name, s.value, s.n, s.status, *limits, s.log_loss))
-    write_json(folder / "intervals.json", {"confidence": rules.confidence, "metrics": intervals})
-    header = ("rows", "slice", "value", "n", "status", "accuracy", "low", "high", "log_loss")
-    write_table(folder / "slices.csv", header, table)
+    found = [(s.name, one) for s in sides for one in assessment.measured(s.scored, rules)]
+    out = assessment.figures({side.name: side.scored for side in sides}, rules)
+    latency = quantile_interval(times_ms, 0.95, rules.confidence)
+    more = [*rescaled.measured(), Measured("latency_p95_ms", latency, "order statistics")]
+    if robust is not None:
+        more.append(Measured("robustness_accuracy", robust.mean, "bootstrap BCa"))
+    out |= {one.name: one.interval.value for one in more}
+    return [*found, *(("test", one) for one in more)], out
 
 
-def _write_tables(folder: Path, test: Scored, classes: tuple[str, ...], bins: int) -> None:
-    """Write `per_class.csv`, `confusion.csv` and `calibration.csv` of the test rows."""
-    from mlops.adapters.model_files import write_table
-    from mlops.core import metrics
+def _robustness(
+    section: EvaluateSection, session: Session, test: _Side, folder: Path
+) -> Robustness | None:
+    """Run the corruption suite on some of the test rows, and write its tables and plot."""
+    from mlops.adapters import evaluation, plots
+    from mlops.core import robustness
 
-    guess = metrics.predicted(test.probabilities)
-    found = metrics.per_class(metrics.confusion(test.label, guess, len(classes)))
-    columns = (classes, found.precision, found.recall, found.f1, found.support)
-    header = ("class", "precision", "recall", "f1", "n")
-    write_table(folder / "per_class.csv", header, zip(*columns, strict=True))
-    names = np.array(classes)
-    pairs = zip(names[test.label], names[guess], strict=True)
-    write_table(folder / "confusion.csv", ("actual", "predicted"), pairs)
-    curve = metrics.calibration(test.label, test.probabilities, bins)
-    filled = [b for b in zip(curve.confidence, curve.accuracy, curve.rows, strict=True) if b[2] > 0]
-    write_table(folder / "calibration.csv", ("confidence", "accuracy", "n"), filled)
+    if section.robustness_rows == 0:
+        return None
+    some = test.rows.take(robustness.choose(len(test.rows), section.robustness_rows, section.seed))
+    found = robustness.endure(
+        some.image, some.label, some.key, session.probabilities,
+        confidence=section.confidence, resamples=section.resamples, seed=section.seed,
+    )  # fmt: skip
+    evaluation.write_robustness(folder, found)
+    plots.robustness(folder / "robustness.png", found)
+    return found
 
 
-def _write_plots(
-    folder: Path, test: tuple[Rows, Scored], classes: tuple[str, ...], rules: Rules, history: Path
+def _write_slices(
+    section: EvaluateSection, sides: tuple[_Side, ...], rules: Rules, folder: Path
 ) -> None:
-    from mlops.adapters import model_files, plots
-    from mlops.core import assessment, metrics
+    """Write declared slices, weak ones found among the test rows, and protected columns."""
+    from mlops.adapters import evaluation, fairness, plots
+    from mlops.core import slices, weakness
 
-    rows, scored = test
-    label, p = scored.label, scored.probabilities
-    table = metrics.confusion(label, metrics.predicted(p), len(classes))
+    out = [(s.name, one) for s in sides for one in slices.measure(s.scored, s.parts, rules)]
+    test = sides[0]
+    if section.weak_depth:
+        # Twice as many rows as a slice needs: the half that tests it must have enough, too.
+        search = weakness.Rules(section.weak_depth, 2 * section.min_slice_rows, most=5)
+        found = slices.find(test.scored, test.looks, test.names, rules, search)
+        out += [(test.name, one) for one in found]
+    evaluation.write_slices(folder, out)
+    shown = [one for name, one in out if name == test.name]
+    plots.slices(folder / "slices.png", shown, 1.0 - rules.confidence)
+    if section.protected:
+        groups = [
+            (s.name, fairness.compare_groups(s.scored, s.parts, column, rules))
+            for s in sides for column in section.protected
+        ]  # fmt: skip
+        evaluation.write_fairness(folder, groups)
+
+
+def _write_test_rows(
+    folder: Path, test: _Side, classes: tuple[str, ...], rules: Rules, rescaled: Rescaled
+) -> None:
+    """Write tables and plots of the test rows: classes, confusion, calibration, mistakes."""
+    from mlops.adapters import evaluation, plots, sheets
+    from mlops.core import assessment, metrics, reliability
+
+    label, p = test.scored.label, test.scored.probabilities
+    guess = metrics.predicted(p)
+    table = metrics.confusion(label, guess, len(classes))
+    scores = assessment.by_class(test.scored, rules)
+    curve = reliability.calibration(label, p, rules.bins)
+    evaluation.write_classes(folder, classes, scores, table.sum(axis=1))
+    evaluation.write_confusion(folder, np.array(classes), label, guess)
+    evaluation.write_calibration(folder, curve)
+    evaluation.write_temperature(folder, rescaled.before, rescaled.after)
     plots.confusion(folder / "confusion.png", table, classes)
-    plots.calibration(folder / "calibration.png", metrics.calibration(label, p, rules.bins))
-    by_class = [s for s in assessment.slices(scored, classes, rules) if s.name == "class"]
-    plots.per_class(
-        folder / "per_class.png", [s.accuracy for s in by_class], [s.n for s in by_class], classes
-    )
-    plots.training(folder / "training.png", model_files.read_table(history))
-    plots.mistakes(folder / "mistakes.png", rows.image, label, p, classes)
+    plots.calibration(folder / "calibration.png", curve, rescaled.curve, rescaled.temperature.value)
+    plots.per_class(folder / "per_class.png", scores, table.sum(axis=1), classes)
+    sheets.mistakes(folder / "mistakes.png", test.rows.image, label, p, classes)
 
 
-def _write_arrays(
-    folder: Path, session: Session, parts: dict[str, tuple[Rows, Scored]], reference: Rows
+def _write_explanations(
+    section: EvaluateSection, candidate: Path, folder: Path, test: _Side, classes: tuple[str, ...]
 ) -> None:
-    """Write `predictions.npz` (test rows, then recent ones) and `reference.npz`."""
-    from mlops.adapters.files import replacing
+    """Write the sheet of attributions, on the network that the model file was made from."""
+    from mlops.core import showcase
 
-    rows, scored = zip(*parts.values(), strict=True)
-    predictions: dict[str, NDArray[Any]] = {
-        "part": np.repeat(list(parts), [len(r) for r in rows]),
-        "example_id": np.concatenate([r.example_id for r in rows]),
-        "label": np.concatenate([r.label for r in rows]),
-        "key": np.concatenate([r.key for r in rows]),
-        "probabilities": np.concatenate([s.probabilities for s in scored]),
-    }
-    drift = {
-        "image": reference.image, "label": reference.label, "key": reference.key,
-        "probabilities": session.probabilities(reference.image),
-        "observed_s": reference.observed_s, "example_id": reference.example_id,
-    }  # fmt: skip
-    for name, arrays in (("predictions.npz", predictions), ("reference.npz", drift)):
-        with replacing(folder / name) as temporary, temporary.open("wb") as stream:
-            np.savez(stream, allow_pickle=False, **arrays)
+    p = test.scored.probabilities
+    pairs = showcase.pairs(test.scored.label, p, section.explained)
+    if not pairs:
+        return
+    from mlops.adapters import explanations, sheets
+
+    rows = np.array(sorted({row for pair in pairs for row in pair if row != showcase.NOBODY}))
+    images, answers = test.rows.image[rows], p[rows].argmax(axis=1)
+    found = explanations.explain(candidate, images, answers, p[rows])
+    shown = sheets.Explained(rows, images, test.scored.label[rows], p[rows], found)
+    sheets.explanations(folder / "explanations.png", pairs, shown, classes)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from mlops.core.columns import blank, columns
+from mlops.core.columns import blank, columns, looks
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -97,3 +97,14 @@ def test_blank_images_are_found() -> None:
     images[1] = 9
     images[2, 0, 0, 0] = 1
     assert blank(images).tolist() == [True, True, False]
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_what_images_look_like_does_not_depend_on_the_answers(channels: int) -> None:
+    images = strokes(20, channels)
+    names, values = looks(images)
+    everything = columns(images, flat(20))
+    assert everything.names[: len(names)] == names
+    assert np.array_equal(everything.values[:, : len(names)], values)
+    assert ("saturation" in names) == (channels == 3)
+    assert looks(images[:0])[1].shape == (0, len(names))

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from mlops.core.intervals import bootstrap, wilson
+from mlops.core.intervals import bootstrap, bootstrap_all, quantile_interval, wilson
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -92,3 +92,46 @@ def test_unknown_statistics_have_unknown_limits() -> None:
 def test_a_constant_statistic_has_no_width() -> None:
     found = bootstrap(lambda _: 1.0, 5, confidence=0.9, resamples=200, seed=1)
     assert (found.low, found.high) == (1.0, 1.0)
+
+
+@pytest.mark.parametrize("grouped", [False, True])
+def test_many_statistics_at_once_have_the_intervals_of_each_alone(grouped: bool) -> None:  # noqa: FBT001
+    x = np.random.default_rng(5).exponential(size=90)
+    groups = np.repeat(np.arange(30, dtype=np.uint64), 3) if grouped else None
+    both = bootstrap_all(
+        lambda counts: np.array([counts @ x / counts.sum(), counts @ (x > 1.0) / counts.sum()]),
+        90, confidence=0.9, resamples=300, seed=4, groups=groups,
+    )  # fmt: skip
+    for value, found in zip((x, x > 1.0), both, strict=True):
+        alone = bootstrap(
+            lambda rows, v=value: float(v[rows].mean()),  # type: ignore[misc]
+            90, confidence=0.9, resamples=300, seed=4, groups=groups,
+        )  # fmt: skip
+        assert (found.value, found.low, found.high) == pytest.approx(
+            (alone.value, alone.low, alone.high), abs=1e-12
+        )
+
+
+def test_what_is_unknown_among_many_has_no_limits_and_spoils_no_other() -> None:
+    known, unknown = bootstrap_all(
+        lambda counts: np.array([counts[0] / counts.sum(), np.nan]),
+        20, confidence=0.9, resamples=200, seed=1,
+    )  # fmt: skip
+    assert known.low <= known.value <= known.high
+    assert math.isnan(unknown.low)
+    assert math.isnan(unknown.high)
+
+
+@pytest.mark.parametrize(("n", "q"), [(180, 0.95), (40, 0.5), (60, 0.9)])
+def test_a_quantile_is_covered_as_often_as_it_says(n: int, q: float) -> None:
+    rng, truth = np.random.default_rng(1), -math.log(1.0 - q)
+    found = [quantile_interval(rng.exponential(size=n), q, 0.95) for _ in range(1500)]
+    inside = np.mean([f.low <= truth <= f.high for f in found])
+    # Order statistics are discrete: never below, and a little above; 3 standard errors are 0.017.
+    assert 0.95 - 0.017 <= inside <= 0.99
+
+
+def test_too_few_values_do_not_bound_a_high_quantile() -> None:
+    found = quantile_interval(np.arange(10.0), 0.95, 0.95)
+    assert math.isnan(found.high)
+    assert found.low <= found.value

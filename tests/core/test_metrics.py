@@ -30,7 +30,7 @@ SAMPLES = [(0, 400, 10), (1, 60, 3), (2, 1000, 4), (3, 37, 2)]
 def test_metrics_agree_with_scikit_learn(case: tuple[int, int, int]) -> None:
     labels, p = sample(*case)
     guess = p.argmax(axis=1)
-    found = metrics.summary(labels, p, bins=10)
+    found = metrics.summary(labels, p, bins=10, top_k=3)
     binary = case[2] == 2
     expected = {
         "accuracy": sk.accuracy_score(labels, guess),
@@ -39,9 +39,20 @@ def test_metrics_agree_with_scikit_learn(case: tuple[int, int, int]) -> None:
         "log_loss": sk.log_loss(labels, p),
         "roc_auc": sk.roc_auc_score(labels, p[:, 1] if binary else p, multi_class="ovr"),
         "brier": sk.brier_score_loss(labels, p, scale_by_half=False),
+        "pr_auc": np.mean(
+            [sk.average_precision_score(labels == k, p[:, k]) for k in range(case[2])]
+        ),
         "n": len(labels),
     }
-    assert set(found) == {*expected, "ece"}
+    for kind in ("macro", "weighted"):
+        expected[f"precision_{kind}"] = sk.precision_score(labels, guess, average=kind)
+    expected["f1_weighted"] = sk.f1_score(labels, guess, average="weighted")
+    if case[2] > 3:
+        # In a tie theirs takes the class with the higher number, ours the lower: turn them round.
+        every, last = np.arange(case[2]), case[2] - 1
+        top = sk.top_k_accuracy_score(last - labels, p[:, ::-1], k=3, labels=every)
+        expected["top_3_accuracy"] = top
+    assert set(found) == {*expected, "ece", "ece_debiased"}
     for name, value in expected.items():
         assert found[name] == pytest.approx(value, abs=1e-9), name
 
@@ -69,31 +80,30 @@ def test_classes_that_never_occur_are_unknown_not_zero() -> None:
     assert np.isnan(found.recall[2])
     assert np.isnan(found.f1[2])
     assert metrics.balanced_accuracy(labels, p) == 1.0
-    assert metrics.roc_auc(labels, p) == 1.0
+    assert metrics.roc_auc(labels, p) == metrics.pr_auc(labels, p) == 1.0
 
 
 def test_one_class_leaves_the_area_out_of_the_summary() -> None:
     labels = np.zeros(5, dtype=np.int64)
     p = np.tile([0.7, 0.3], (5, 1))
     assert math.isnan(metrics.roc_auc(labels, p))
-    assert "roc_auc" not in metrics.summary(labels, p, bins=5)
+    assert "roc_auc" not in metrics.summary(labels, p, bins=5, top_k=3)
 
 
-def test_area_of_a_resample_equals_the_area_of_the_repeated_rows() -> None:
-    labels, p = sample(4, 200, 5)
-    rows = np.random.default_rng(0).integers(0, 200, 200)
-    direct = sk.roc_auc_score(labels[rows], p[rows], multi_class="ovr")
-    assert metrics.RocAuc(labels, p).of(rows) == pytest.approx(direct, abs=1e-12)
+def test_a_class_never_predicted_has_precision_zero_and_one_that_never_occurs_none() -> None:
+    table = np.array([[3, 0, 1], [2, 0, 0], [0, 0, 0]])
+    found = metrics.averages(table)
+    assert found["precision_macro"] == pytest.approx((3 / 5 + 0) / 2)
+    assert found["precision_weighted"] == pytest.approx((3 / 5 * 4 + 0) / 6)
+    assert found["recall_macro"] == pytest.approx((3 / 4 + 0) / 2)
+    assert found["recall_weighted"] == pytest.approx(3 / 6)
 
 
-def test_calibration_of_a_hand_made_case() -> None:
-    # Two rows at 0.9, one of them right: gap 0.4. Two rows at 0.6, both right: gap 0.4.
-    p = np.array([[0.9, 0.1], [0.9, 0.1], [0.6, 0.4], [0.6, 0.4]])
-    found = metrics.calibration(np.array([0, 1, 0, 0]), p, bins=10)
-    assert found.ece == pytest.approx(0.4)
-    assert found.rows.sum() == 4
-    assert found.accuracy[8] == 0.5
-    assert np.isnan(found.accuracy[0])
+def test_the_place_of_a_label_breaks_ties_as_the_prediction_does() -> None:
+    p = np.array([[0.4, 0.4, 0.2], [0.4, 0.4, 0.2], [0.2, 0.4, 0.4]])
+    labels = np.array([0, 1, 0])
+    assert metrics.place(labels, p).tolist() == [0, 1, 2]
+    assert np.array_equal(metrics.place(labels, p) == 0, metrics.predicted(p) == labels)
 
 
 @pytest.mark.parametrize(

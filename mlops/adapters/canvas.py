@@ -1,0 +1,56 @@
+"""What all pictures have in common: colours, style, and how they become files."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from mlops.adapters.files import replacing
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from matplotlib.axes import Axes
+
+INK, MUTED, GRID = "#1f2933", "#6b7785", "#e4e7eb"
+CANDIDATE = "#0b6e99"
+"""The model under evaluation, in every picture."""
+CHAMPION = "#8a6d3b"
+"""The model in service, in every picture; told from the candidate's by lightness too."""
+WORST = "#d9730d"
+"""What to look at first."""
+STYLE: Any = {
+    "font.size": 11, "axes.titlesize": 13, "axes.titleweight": "bold", "axes.titlelocation": "left",
+    "axes.edgecolor": MUTED, "axes.labelcolor": INK, "text.color": INK, "xtick.color": INK,
+    "ytick.color": INK, "axes.spines.top": False, "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "figure.facecolor": "white", "savefig.facecolor": "white", "legend.frameon": False,
+    "font.family": "DejaVu Sans", "svg.hashsalt": "mlops",
+}  # fmt: skip
+"""For `matplotlib.rc_context`."""
+DPI = 110
+
+
+@contextmanager
+def figure(path: Path, width: float, height: float) -> Iterator[Any]:
+    """Give an empty figure of width × height × 110 pixels and save it, the same every time."""
+    import matplotlib as mpl
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    with mpl.rc_context(STYLE):
+        # No pyplot: it keeps global state, and looks for a display.
+        made = Figure(figsize=(width, height), dpi=DPI, layout="constrained")
+        FigureCanvasAgg(made)
+        yield made
+        with replacing(path) as temporary, temporary.open("wb") as stream:
+            # Without the version of the library, equal pictures are equal bytes.
+            made.savefig(stream, format="png", metadata={"Software": None})
+
+
+@contextmanager
+def axes(path: Path, width: float, height: float) -> Iterator[Axes]:
+    """Give one pair of axes and save it as a PNG."""
+    with figure(path, width, height) as made:
+        yield made.add_subplot()
