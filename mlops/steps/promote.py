@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 from mlops.adapters import files, publish
 from mlops.adapters.contest import Contest, Entrant, hold, rows_of, write_scores
-from mlops.adapters.ledger import Entry, Ledger, Row
-from mlops.adapters.reconcile import apply, is_pending, reconcile_held
+from mlops.adapters.ledger import Ledger
+from mlops.adapters.reconcile import reconcile_held
+from mlops.adapters.record import Judged, record, standing
 from mlops.adapters.registry import (
     Registration,
     candidate_digest,
@@ -65,25 +66,18 @@ def promote(params: PromoteParams, site: Site) -> Report:
         with ledger.exclusive():
             reconcile_held(site, project, ledger)
         champion = ledger.in_service()
-        standing = _standing(ledger, held[0], again="again" in site.options)
-        if standing is not None and standing.verdict.outcome != "inconclusive":
-            return _report(site, standing, fresh=False)
+        known = None if "again" in site.options else standing(ledger, held[0])
+        if known is not None and known.verdict.outcome != "inconclusive":
+            return _report(site, known, fresh=False)
         if champion == held[0]:
             summary = f"already decided: version {champion} is the champion"
             return Report(summary, {"version": champion, "decided": False})
         decision, key, contest = _decide(params, site, ledger, champion, held)
         if ledger.find("decided", key) is not None:
             return _report(site, decision, fresh=False)
-        recorded = _record(params, site, ledger, (decision, key, contest))
+        judged = Judged(decision, key, lambda made: _keep(params, site, made, contest))
+        recorded = record(site, ledger, judged)
     return _report(site, recorded, fresh=recorded == decision)
-
-
-def _standing(ledger: Ledger, version: str, *, again: bool) -> Decision | None:
-    """Return the newest decision about a version, unless it is to be judged again."""
-    if again:
-        return None
-    made = [from_json(Decision, e.body) for e in ledger.entries() if e.kind == "decided"]
-    return next((d for d in reversed(made) if d.candidate.version == version), None)
 
 
 def _decide(
@@ -182,32 +176,6 @@ def _keep(params: PromoteParams, site: Site, decision: Decision, contest: Contes
         "scores": files.sha256(fresh / "scores.npz"),
     })  # fmt: skip
     files.swap_folder(fresh, target)
-
-
-def _record(
-    params: PromoteParams, site: Site, ledger: Ledger, judged: tuple[Decision, str, Contest]
-) -> Decision:
-    """Append the decision if the champion compared is still in service, and move the alias."""
-    decision, key, contest = judged
-    project = decision.project
-    before = decision.champion.version if decision.champion else None
-    row = Row(
-        kind="decided",
-        key=key,
-        at_s=decision.at_s,
-        actor=decision.actor,
-        from_version=before,
-        to_version=decision.in_service,
-        body=to_json(decision),
-    )
-    with ledger.exclusive():
-        reconcile_held(site, project, ledger)
-        if ledger.find("decided", key) is None and ledger.in_service() == before:
-            _keep(params, site, decision, contest)
-        entry: Entry = ledger.append(row, champion=before)
-        if entry == ledger.last_move() and is_pending(ledger, entry):
-            apply(site, project, ledger, entry)
-    return from_json(Decision, entry.body)
 
 
 def _report(site: Site, decision: Decision, *, fresh: bool) -> Report:
