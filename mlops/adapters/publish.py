@@ -194,21 +194,6 @@ def create_version(site: Site, project: str, run_id: str, model: Any, lineage: L
         )
 
 
-def describe(
-    site: Site, project: str, version: str, description: str, tags: tuple[tuple[str, str], ...]
-) -> None:
-    """Put a decision on a version's page: its description, and tags (at most ten in all).
-
-    Raises:
-        Unavailable: if MLflow does not answer.
-    """
-    api = mlflow.client(site)
-    with mlflow.errors():
-        api.update_model_version(project, version, description)
-        for name, value in tags:
-            api.set_model_version_tag(project, version, name, value)
-
-
 def _log_dataset(api: Any, run_id: str, lineage: Lineage) -> None:
     if not lineage.data:
         return

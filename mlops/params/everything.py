@@ -11,6 +11,7 @@ from mlops.params.holdout import HoldoutSection
 from mlops.params.model import ModelSection
 from mlops.params.monitoring import MonitoringSection
 from mlops.params.project import ProjectSection
+from mlops.params.promote import PromoteSection
 from mlops.params.split import SplitSection
 from mlops.params.train import TrainSection
 from mlops.params.trigger import TriggerSection
@@ -30,6 +31,7 @@ class Everything(View):
     train: TrainSection
     evaluate: EvaluateSection
     gate: GateSection
+    promote: PromoteSection
     monitoring: MonitoringSection
     trigger: TriggerSection
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING
 
-from mlops.adapters import files, publish
+from mlops.adapters import answered, files
 from mlops.adapters.contest import Contest, Entrant, hold, rows_of, write_scores
 from mlops.adapters.ledger import Ledger
 from mlops.adapters.reconcile import reconcile_held
-from mlops.adapters.record import Judged, record, standing
+from mlops.adapters.record import Judged, record, recorded, standing
 from mlops.adapters.registry import (
     Registration,
     candidate_digest,
@@ -28,19 +28,19 @@ from mlops.params.base import View
 from mlops.params.gate import GateSection
 from mlops.params.holdout import HoldoutSection
 from mlops.params.project import ProjectSection
+from mlops.params.promote import PromoteSection
 from mlops.site import Report
 
 if TYPE_CHECKING:
     from mlops.site import Site
 
-_PLOTS = (("Confusion", "plots/confusion.png"), ("Calibration", "plots/calibration.png"))
-
 
 class PromoteParams(View):
-    """What `promote` sees: the name, the gate's rule, and the gap after training."""
+    """What `promote` sees: the name, the rule, who has the last word, the gap after training."""
 
     project: ProjectSection
     gate: GateSection
+    promote: PromoteSection
     holdout: HoldoutSection
 
 
@@ -68,16 +68,20 @@ def promote(params: PromoteParams, site: Site) -> Report:
         champion = ledger.in_service()
         known = None if "again" in site.options else standing(ledger, held[0])
         if known is not None and known.verdict.outcome != "inconclusive":
-            return _report(site, known, fresh=False)
+            return _report(site, ledger, known, fresh=False)
         if champion == held[0]:
             summary = f"already decided: version {champion} is the champion"
             return Report(summary, {"version": champion, "decided": False})
         decision, key, contest = _decide(params, site, ledger, champion, held)
-        if ledger.find("decided", key) is not None:
-            return _report(site, decision, fresh=False)
-        judged = Judged(decision, key, lambda made: _keep(params, site, made, contest))
-        recorded = record(site, ledger, judged)
-    return _report(site, recorded, fresh=recorded == decision)
+        known = recorded(ledger, key)
+        if known is not None:
+            return _report(site, ledger, known, fresh=False)
+        judged = Judged(
+            decision, key, params.promote.approval,
+            lambda made: _keep(params, site, made, contest),
+        )  # fmt: skip
+        made, fresh = record(site, ledger, judged)
+        return _report(site, ledger, made, fresh=fresh)
 
 
 def _decide(
@@ -178,15 +182,11 @@ def _keep(params: PromoteParams, site: Site, decision: Decision, contest: Contes
     files.swap_folder(fresh, target)
 
 
-def _report(site: Site, decision: Decision, *, fresh: bool) -> Report:
-    """Show the decision on the version's page, and return it as the step's report."""
-    markdown = wording.markdown(decision, _plots(decision))
-    tags = (
-        ("mlops.decision", decision.id),
-        ("mlops.verdict", decision.verdict.outcome),
-        ("mlops.compared", decision.champion.version if decision.champion else "none"),
-    )
-    publish.describe(site, decision.project, decision.candidate.version, markdown, tags)
+def _report(site: Site, ledger: Ledger, decision: Decision, *, fresh: bool) -> Report:
+    """Show the decision where people look, and return it as the step's report."""
+    markdown = answered.show(site, decision)
+    if decision.approval == "pending":
+        answered.ask(site, ledger.engine, decision)
     refused = decision.verdict.outcome != "promote"
     summary = wording.summary(decision)
     return Report(
@@ -195,6 +195,7 @@ def _report(site: Site, decision: Decision, *, fresh: bool) -> Report:
             "decision": decision.id,
             "decided": fresh,
             "outcome": decision.verdict.outcome,
+            "approval": decision.approval,
             "version": decision.candidate.version,
             "champion": decision.in_service,
             "difference": decision.verdict.evidence.difference,
@@ -203,9 +204,3 @@ def _report(site: Site, decision: Decision, *, fresh: bool) -> Report:
         exit_code=EXIT_REFUSED if refused and "exit-code" in site.options else 0,
         markdown=markdown,
     )
-
-
-def _plots(decision: Decision) -> tuple[tuple[str, str], ...]:
-    """Return addresses that MLflow's own page can show."""
-    run_id = decision.candidate.run_id
-    return tuple((t, f"get-artifact?path={path}&run_id={run_id}") for t, path in _PLOTS)

@@ -65,6 +65,8 @@ def _tune_sqlite(connection: Any, _record: object) -> None:
 
 
 def _migrate(engine: sa.Engine) -> None:
+    if _is_newest(engine):
+        return
     if engine.dialect.name == "sqlite":
         if not engine.url.database:
             _upgrade(engine)
@@ -78,6 +80,21 @@ def _migrate(engine: sa.Engine) -> None:
             _upgrade(engine)
         finally:
             guard.execute(sa.text("SELECT pg_advisory_unlock(:key)"), {"key": _ADVISORY_KEY})
+
+
+def newest_revision() -> str:
+    """Return the newest revision by the names of the migrations: `0002_add_x.py` is `0002`."""
+    found = (_MIGRATIONS / "versions").glob("[0-9][0-9][0-9][0-9]_*.py")
+    return max(path.name[:4] for path in found)
+
+
+def _is_newest(engine: sa.Engine) -> bool:
+    """Say whether there is nothing to migrate, without Alembic: importing it takes 0.2 s."""
+    query = sa.text("SELECT version_num FROM alembic_version")
+    with engine.connect() as connection:
+        if not sa.inspect(connection).has_table("alembic_version"):
+            return False
+        return list(connection.execute(query).scalars()) == [newest_revision()]
 
 
 def _upgrade(engine: sa.Engine) -> None:
