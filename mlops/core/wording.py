@@ -8,8 +8,6 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from mlops.core.guardrails import points
-
 if TYPE_CHECKING:
     from mlops.core.decision import Check, Decision, Metric
 
@@ -20,6 +18,8 @@ _ASKED = {"pending": "REVIEW", "declined": "DECLINED"}
 
 def headline(decision: Decision) -> str:
     """Return at most 32 characters, sign and number first: `▲ +2.1 pp acc · drift · PASS`."""
+    from mlops.core.guardrails import points  # it brings scipy: a rollback must not wait for that
+
     difference = decision.verdict.evidence.difference
     stamp = _ASKED.get(decision.approval, _STAMP[decision.verdict.outcome])
     if difference is not None:
