@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING
 from prefect import flow, get_run_logger
 from prefect.events import emit_event
 
+from flows import approval
 from flows.artifacts import publish
 from flows.project import open_project
 from flows.steps import step_task
+from mlops.errors import MlopsError
 from mlops.log import quieten
+from mlops.run import run_step
 from mlops.site import Report
 
 if TYPE_CHECKING:
@@ -25,6 +28,7 @@ def monitor() -> str:
     """Compare new predictions with the reference; open, update or close incidents."""
     quieten()
     project = open_project()
+    unsettled = _settle(project)
     state = step_task("monitor")(project, False, frozenset(), return_state=True)  # noqa: FBT003 - a task's parameters are positional
     report = state.result()
     if not isinstance(report, Report):
@@ -34,7 +38,20 @@ def monitor() -> str:
         emit(project, event)
         get_run_logger().info("event %s: %s", event.name, event.resource)
     publish(project, "monitor", report)
+    if unsettled is not None:
+        raise unsettled  # windows were judged all the same; the run must not look healthy
     return report.summary
+
+
+def _settle(project: Project) -> MlopsError | None:
+    """Make aliases and ledger agree; return what was in the way, so that monitoring goes on."""
+    try:
+        get_run_logger().info(run_step("reconcile", project.layout, project.settings).summary)
+        approval.release(project)
+    except MlopsError as error:
+        get_run_logger().error("reconcile: %s", error)
+        return error
+    return None
 
 
 def emit(project: Project, event: Event) -> None:

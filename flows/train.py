@@ -6,21 +6,20 @@ from typing import TYPE_CHECKING, Any
 
 from prefect import flow, get_run_logger
 
+from flows import approval
 from flows.artifacts import publish, publish_links
 from flows.project import open_project
 from flows.retraining import begin, finish, release
 from flows.steps import step_task
 from mlops.log import quieten
 from mlops.run import LOOP, run_step
-from mlops.site import Report
+from mlops.site import Facts, Report
 
 if TYPE_CHECKING:
     from prefect import Flow
     from prefect.client.schemas.objects import FlowRun, State
 
     from flows.project import Project
-
-Facts = dict[str, str | int | float | bool | None]
 
 
 def _release(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:  # noqa: ARG001 - Prefect passes them by these names
@@ -47,6 +46,10 @@ def train(reason: str = "by hand", incident: str | None = None, force: bool = Fa
     quieten()
     project = open_project()
     logger = get_run_logger()
+    if approval.was_paused():
+        summary = approval.take(project)
+        logger.info(summary)
+        return summary
     retrain = begin(project, reason=reason, incident=incident)
     if not retrain:
         logger.info("incident %s: its retrain has ended; nothing to do", incident)
@@ -75,13 +78,18 @@ def train(reason: str = "by hand", incident: str | None = None, force: bool = Fa
         finally:
             finish(project, retrain, outcome)
             publish_links(project, facts)
+    if facts.get("approval") == "pending":
+        approval.wait(facts)
+        return "waiting for approval"
     return outcome
 
 
 def _options(reason: str, incident: str | None) -> frozenset[str]:
     """Return what the decision should say of this run: why, and who started it."""
     named = {f"reason={reason}", "actor=flow train"}
-    return frozenset(named | ({f"incident={incident}"} if incident else set()))
+    named |= {f"incident={incident}"} if incident else set()
+    page = approval.page()
+    return frozenset(named | ({f"resume={page}"} if page else set()))
 
 
 def _run(project: Project, name: str, *, force: bool, options: frozenset[str]) -> Report | None:

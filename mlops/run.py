@@ -31,6 +31,7 @@ STEPS = {
     for name in (
         "collect", "ingest", "validate", "prepare", "tune", "train", "evaluate",
         "register", "promote", "announce", "monitor", "reconcile", "rollback",
+        "approve", "reject",
     )
 }  # fmt: skip
 """Every step by name, as text: listing them imports none."""

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from mlops.settings import Settings
 
 
+Facts = dict[str, str | int | float | bool | None]
+
+
 @dataclass(frozen=True)
 class Site:
     """Where and when a step runs.
@@ -58,7 +61,7 @@ class Event:
 
     name: str
     resource: str
-    payload: dict[str, str | int | float | bool | None] = field(default_factory=dict)
+    payload: Facts = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -74,7 +77,7 @@ class Report:
     """
 
     summary: str
-    facts: dict[str, str | int | float | bool | None] = field(default_factory=dict)
+    facts: Facts = field(default_factory=dict)
     exit_code: int = 0
     markdown: str = ""
     events: tuple[Event, ...] = ()

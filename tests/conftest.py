@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -89,8 +90,24 @@ def postgres_url() -> Iterator[str]:
     options = ["-k", str(folder), "-c", "listen_addresses=", "-c", "fsync=off"]
     process = subprocess.Popen([server, "-D", str(data), *options], **user)  # type: ignore[call-overload]
     try:
+        _await_postgres(folder)
         yield f"postgresql+psycopg://mlops@/postgres?host={folder}"
     finally:
         process.send_signal(signal.SIGINT)  # a fast shutdown, whatever connections are left
         process.wait(30)
         shutil.rmtree(folder)
+
+
+def _await_postgres(folder: Path) -> None:
+    """Wait until the server takes connections; its socket is there a moment earlier."""
+    import psycopg
+
+    end_s = time.monotonic() + 60
+    while True:
+        try:
+            psycopg.connect(host=str(folder), user="mlops", dbname="postgres").close()
+        except psycopg.OperationalError:
+            assert time.monotonic() < end_s, "the Postgres server did not start"
+            time.sleep(0.05)
+        else:
+            return

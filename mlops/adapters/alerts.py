@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,7 +12,8 @@ from mlops.adapters.mail.notify import notify_within
 from mlops.adapters.observe import kept
 from mlops.adapters.ports import LOOPBACK, read_ports
 from mlops.core.alert import Alert
-from mlops.errors import MonitorError
+from mlops.core.wording import done, real
+from mlops.errors import MonitorError, UsageError
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from mlops.adapters.incidents import Incident
     from mlops.core.alert import Stage
+    from mlops.core.decision import Decision
     from mlops.site import Site
 
 _TOP = 5
@@ -61,6 +63,43 @@ def hand_over(
                 body = replace(held.body, notified=(*held.body.notified, stage))
                 incidents.save(connection, replace(held, body=body))
     return new
+
+
+@dataclass(frozen=True)
+class News:
+    """What an incident's thread is to hear: at which stage, in a clause and in sentences."""
+
+    incident: str | None
+    stage: Stage | None
+    words: str
+    answer: str
+
+
+def news_of(decision: Decision, incident: str | None) -> News:
+    """Return what an incident's thread hears of a decision.
+
+    While a decision waits for a person it has no stage: the request has a thread of its own, and
+    the incident hears the answer.
+    """
+    words, outcome = done(decision), decision.verdict.outcome
+    stages: dict[str, Stage] = {"promote": "promoted", "reject": "refused"}
+    stage: Stage | None = stages.get(outcome, "needs you")
+    if decision.approval in ("pending", "declined"):
+        stage = "refused" if decision.approval == "declined" else None
+    return News(incident, stage, words, f"{words[:1].upper()}{words[1:]}. {real(decision)}.")
+
+
+def note(connection: sa.Connection, project: str, news: News, now_s: float) -> bool:
+    """Note a mail as due; False if there is no such incident, nothing to tell or it was told."""
+    try:
+        held = incidents.get(connection, project, news.incident or "")
+    except UsageError:
+        return False
+    if news.stage is None or news.stage in held.body.due:
+        return False
+    body = replace(held.body, answer=news.answer, due=(*held.body.due, news.stage))
+    incidents.save(connection, replace(held, body=body, updated_s=now_s))
+    return True
 
 
 def alert(

@@ -5,15 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from mlops.adapters import approval
 from mlops.adapters.ledger import MOVES, Entry, Ledger
 from mlops.adapters.reconcile import Note
 from mlops.adapters.registry import Registration
 from mlops.adapters.sql.engine import database
 from mlops.core import wording
 from mlops.core.canonical import from_json
-from mlops.core.decision import Decision
 
 if TYPE_CHECKING:
+    from mlops.core.decision import Decision
     from mlops.site import Site
 
 
@@ -24,7 +25,7 @@ class Moment:
     Attributes:
         number: of the ledger's row.
         at_s: when, seconds since 1970.
-        kind: `registered`, `decided`, `rollback` or `observed`.
+        kind: `registered`, `decided`, `approved`, `declined`, `rollback` or `observed`.
         actor: who.
         version: the version that it is about; nothing if the alias was removed.
         before: the version in service before.
@@ -57,35 +58,38 @@ def history(site: Site, project: str) -> tuple[Moment, ...]:
         ledger = Ledger(engine, project)
         ledger.verify_chain()
         entries = ledger.entries()
-    shown = [e for e in entries if e.kind in (*MOVES, "registered")]
-    return tuple(_moment(entry) for entry in reversed(shown))
+    shown = [e for e in entries if e.kind in (*MOVES, "registered", "declined")]
+    return tuple(_moment(entries, entry) for entry in reversed(shown))
 
 
 def find_decision(site: Site, project: str, decision_id: str) -> Decision | None:
-    """Return a decision by its id, from the ledger."""
+    """Return a decision by its id, from the ledger, as it stands now."""
     with database(site) as engine:
         entries = Ledger(engine, project).entries()
-    made = (from_json(Decision, e.body) for e in entries if e.kind == "decided")
+    made = (approval.standing(entries, e) for e in entries if e.kind == "decided")
     return next((d for d in made if d.id == decision_id), None)
 
 
 def last_decision(site: Site, project: str) -> Decision | None:
-    """Return the newest decision, from the ledger."""
+    """Return the newest decision, from the ledger, as it stands now."""
     with database(site) as engine:
         entries = Ledger(engine, project).entries()
-    bodies = [e.body for e in entries if e.kind == "decided"]
-    return from_json(Decision, bodies[-1]) if bodies else None
+    decided = [e for e in entries if e.kind == "decided"]
+    return approval.standing(entries, decided[-1]) if decided else None
 
 
-def _moment(entry: Entry) -> Moment:
+def _moment(entries: tuple[Entry, ...], entry: Entry) -> Moment:
     outcome, decision_id, version = "", "", entry.to_version
     if entry.kind == "decided":
-        decision = from_json(Decision, entry.body)
+        decision = approval.standing(entries, entry)
         outcome, decision_id = decision.verdict.outcome, decision.id
         version, why = decision.candidate.version, wording.summary(decision)
     elif entry.kind == "registered":
         known = from_json(Registration, entry.body)
         why = f"registered version {version}, trained for {known.reason}"
+    elif entry.kind in ("approved", "declined"):
+        answer = from_json(approval.Answer, entry.body)
+        decision_id, version, why = answer.decision, answer.version, answer.words
     else:
         why = from_json(Note, entry.body).words
     return Moment(

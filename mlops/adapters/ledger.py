@@ -5,6 +5,8 @@ Kinds of rows, each unique by project, kind and key:
 - `registered`: a version exists and this is its manifest's digest; no alias may point at a
   version without one;
 - `decided`: a verdict, with the version in service before and after; equal for a refusal;
+- `approved`: a person's yes to a decision that waited for one; its key is that row's hash;
+- `declined`: a person's no, likewise; it moves nothing;
 - `rollback`: a person's return to an earlier version;
 - `applied`: the alias has followed; its key is the hash of the row that it follows;
 - `observed`: a person moved the alias in the registry; it stands.
@@ -29,12 +31,13 @@ from mlops.errors import LedgerError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-Kind = Literal["registered", "decided", "rollback", "applied", "observed"]
-MOVES: tuple[Kind, ...] = ("decided", "rollback", "observed")
+Kind = Literal["registered", "decided", "approved", "declined", "rollback", "applied", "observed"]
+MOVES: tuple[Kind, ...] = ("decided", "approved", "rollback", "observed")
 """Kinds that say which version is in service."""
 
 _FIRST = "0" * 64
-_WAIT_S = 120
+WAIT_S = 120
+"""How long whoever moves an alias waits for another, seconds."""
 
 
 @dataclass(frozen=True)
@@ -156,18 +159,26 @@ class Ledger:
             before = entry
         return before.number if before else 0
 
+    @property
+    def engine(self) -> sa.Engine:
+        """The database that it is kept in."""
+        return self._engine
+
     @contextmanager
-    def exclusive(self) -> Iterator[None]:
+    def exclusive(self, *, wait_s: int = WAIT_S) -> Iterator[None]:
         """Hold the project's right to move aliases: from the ledger row to the alias, one by one.
 
         Without it a promoter that was stopped for a minute could move the alias back over a newer
         decision. The lock ends with its process.
 
+        Args:
+            wait_s: how long to wait for another holder, seconds.
+
         Raises:
-            Busy: if somebody else holds it for two minutes.
+            Busy: if somebody else holds it for longer.
         """
         key = _lock_key(self._project, "alias")
-        with lock.exclusive(self._engine, f"{self._project}.alias", key, wait_s=_WAIT_S):
+        with lock.exclusive(self._engine, f"{self._project}.alias", key, wait_s=wait_s):
             yield
 
     @contextmanager

@@ -9,11 +9,13 @@ import functools
 import logging
 import os
 from contextlib import contextmanager
+from http.client import HTTPConnection, HTTPException
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from filelock import FileLock
 
+from mlops.adapters.parts import read_parts
 from mlops.errors import RegistryError, Unavailable
 from mlops.log import quieten
 
@@ -23,11 +25,41 @@ if TYPE_CHECKING:
     from mlops.site import Site
 
 _TIMEOUT_S = 5.0
+_PROBE_S = 1.0
 
 
 def is_remote(site: Site) -> bool:
     """Say whether MLflow is an HTTP server here, not a database."""
     return site.settings.tracking(site.layout).startswith(("http://", "https://"))
+
+
+def server(site: Site) -> str:
+    """Return the address that speaks for MLflow here; empty if only its database is there.
+
+    That is the server that the settings name, else the one that this root's `mlops up` runs, as
+    long as it answers: it serves the same database, and asking it costs milliseconds.
+    """
+    if is_remote(site):
+        return site.settings.tracking(site.layout).rstrip("/")
+    if site.settings.mlflow_uri.get_secret_value():
+        return ""  # a database of which nobody knows whether the server's is the same
+    _, states = read_parts(site.layout) or (0, ())
+    here = next((s for s in states if s.name == "mlflow" and s.state == "up"), None)
+    return here.url if here and _answers(here.url) else ""
+
+
+def _answers(address: str) -> bool:
+    place = urlsplit(address)
+    if place.hostname is None:
+        return False
+    connection = HTTPConnection(place.hostname, place.port, timeout=_PROBE_S)
+    try:
+        connection.request("GET", "/health")
+        return connection.getresponse().read(2) == b"OK"
+    except (OSError, HTTPException):
+        return False  # it is down or starting: the database is asked instead
+    finally:
+        connection.close()
 
 
 def client(site: Site) -> Any:
@@ -122,8 +154,8 @@ def call(
     """Ask MLflow's REST API; nothing if what is asked for does not exist.
 
     Args:
-        site: whose `MLOPS_MLFLOW_URI` is an HTTP address.
-        method: GET, POST or DELETE.
+        site: for which `server` has an address.
+        method: GET, POST, PATCH or DELETE.
         path: below `/api/2.0/mlflow/`.
         content: the query of a GET, else the JSON body.
 
@@ -133,14 +165,20 @@ def call(
     """
     import httpx
 
-    base = site.settings.tracking(site.layout).rstrip("/")
+    base = server(site)
+    if not base:
+        raise Unavailable("MLflow's server has just stopped; run again")
     token = os.environ.get("MLFLOW_TRACKING_TOKEN", "")
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     shape: dict[str, Any] = {"params": content} if method == "GET" else {"json": content}
     address = f"{base}/api/2.0/mlflow/{path}"
     host = urlsplit(base).hostname
+    # Without TLS there are no certificates to load, which takes longer than the call.
+    tls = base.startswith("https://")
     try:
-        reply = httpx.request(method, address, headers=headers, timeout=_TIMEOUT_S, **shape)
+        reply = httpx.request(
+            method, address, headers=headers, timeout=_TIMEOUT_S, verify=tls, **shape
+        )
         body = reply.json()
     except (httpx.HTTPError, ValueError) as error:
         msg = f"MLflow at {host}: {type(error).__name__}; check MLOPS_MLFLOW_URI"
@@ -154,3 +192,18 @@ def call(
         return None
     msg = f"MLflow at {host}: HTTP {reply.status_code} {str(body.get('message'))[:200]}"
     raise RegistryError(msg)
+
+
+def must(site: Site, method: str, path: str, content: Mapping[str, str]) -> Mapping[str, Any]:
+    """Ask MLflow's REST API for what has to exist.
+
+    Raises:
+        Unavailable: as `call`.
+        RegistryError: if it is refused, or there is no such thing.
+    """
+    reply = call(site, method, path, content)
+    if reply is None:
+        what = f"{content.get('name')} version {content.get('version')}"
+        msg = f"{what} is not in MLflow; look with: mlops history"
+        raise RegistryError(msg)
+    return reply

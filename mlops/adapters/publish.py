@@ -222,18 +222,3 @@ def create_version(site: Site, project: str, model: Any, lineage: Lineage, pages
         )  # fmt: skip
         links.link_version(api, model, made)
         return made
-
-
-def describe(
-    site: Site, project: str, version: str, description: str, tags: tuple[tuple[str, str], ...]
-) -> None:
-    """Put a decision on a version's page: its description, and tags (at most ten in all).
-
-    Raises:
-        Unavailable: if MLflow does not answer.
-    """
-    api = mlflow.client(site)
-    with mlflow.errors():
-        api.update_model_version(project, version, description)
-        for name, value in tags:
-            api.set_model_version_tag(project, version, name, value)

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal
 
+from mlops.adapters import approval
 from mlops.adapters.ledger import Ledger, Row
-from mlops.adapters.reconcile import apply, is_pending, reconcile_held
-from mlops.core.canonical import from_json, to_json
-from mlops.core.decision import Decision
+from mlops.adapters.reconcile import apply, challenge, is_pending, reconcile_held
+from mlops.adapters.versions import set_tag
+from mlops.core.canonical import to_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from mlops.core.decision import Decision
     from mlops.site import Site
 
 
@@ -23,26 +25,33 @@ class Judged:
     Attributes:
         decision: what was decided.
         key: the ledger's idempotency key.
+        approval: whether what passed waits for a person.
         keep: writes what a replay needs; called before the row is appended, so that no row
             stands without its evidence.
     """
 
     decision: Decision
     key: str
+    approval: Literal["auto", "required"]
     keep: Callable[[Decision], None]
 
 
-def record(site: Site, ledger: Ledger, judged: Judged) -> Decision:
+def record(site: Site, ledger: Ledger, judged: Judged) -> tuple[Decision, bool]:
     """Append the decision if the champion compared is still in service, and move the alias.
 
+    What waits for a person moves nothing: it becomes `challenger`.
+
     Returns:
-        The decision on record: another one if somebody recorded the same key before.
+        The decision on record, and whether it is this one: somebody may have recorded another
+        under the same key before.
 
     Raises:
         LedgerError: if another version came into service meanwhile; nothing is recorded.
         Unavailable: if MLflow does not answer.
     """
     decision, key = judged.decision, judged.key
+    if judged.approval == "required" and decision.verdict.outcome == "promote":
+        decision = replace(decision, approval="pending")
     before = decision.champion.version if decision.champion else None
     row = Row(
         kind="decided",
@@ -57,13 +66,25 @@ def record(site: Site, ledger: Ledger, judged: Judged) -> Decision:
         reconcile_held(site, decision.project, ledger)
         if ledger.find("decided", key) is None and ledger.in_service() == before:
             judged.keep(decision)
+            if decision.approval == "pending":
+                # Before the row: an answer left from an earlier decision must not meet this one.
+                version = decision.candidate.version
+                set_tag(site, decision.project, version, approval.TAG, "waiting")
         entry = ledger.append(row, champion=before)
         if entry == ledger.last_move() and is_pending(ledger, entry):
             apply(site, decision.project, ledger, entry)
-    return from_json(Decision, entry.body)
+        challenge(site, decision.project, ledger)
+    return approval.standing(ledger.entries(), entry), entry.body == row.body
+
+
+def recorded(ledger: Ledger, key: str) -> Decision | None:
+    """Return the decision on record under a key, as it stands, if there is one."""
+    entry = ledger.find("decided", key)
+    return None if entry is None else approval.standing(ledger.entries(), entry)
 
 
 def standing(ledger: Ledger, version: str) -> Decision | None:
-    """Return the newest decision about a version, if there is one."""
-    made = [from_json(Decision, e.body) for e in ledger.entries() if e.kind == "decided"]
-    return next((d for d in reversed(made) if d.candidate.version == version), None)
+    """Return the newest decision about a version, as it stands, if there is one."""
+    entries = ledger.entries()
+    made = (approval.standing(entries, e) for e in reversed(entries) if e.kind == "decided")
+    return next((d for d in made if d.candidate.version == version), None)

@@ -8,12 +8,15 @@ manifest's digest stands in the ledger.
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
-from mlops.adapters import files, mlflow
+from mlops.adapters import files, mlflow, versions
 from mlops.adapters.ledger import Ledger
 from mlops.adapters.seal import is_verified, refuse_odd_source, verify
 from mlops.adapters.sql.engine import database
@@ -67,7 +70,7 @@ def alias(site: Site, project: str, name: str) -> str | None:
         Unavailable: if MLflow does not answer.
         RegistryError: if it answers with something else.
     """
-    if mlflow.is_remote(site):
+    if mlflow.server(site):
         reply = mlflow.call(site, "GET", _ALIAS, {"name": project, "alias": name})
         return None if reply is None else str(reply["model_version"]["version"])
     if _no_store_yet(site):
@@ -89,7 +92,7 @@ def set_alias(site: Site, project: str, name: str, version: str) -> None:
         Unavailable: if MLflow does not answer.
         RegistryError: if there is no such version.
     """
-    if mlflow.is_remote(site):
+    if mlflow.server(site):
         body = {"name": project, "alias": name, "version": version}
         if mlflow.call(site, "POST", _ALIAS, body) is None:
             msg = f"{project} has no version {version} in MLflow; look with: mlops history"
@@ -181,18 +184,8 @@ def source_of(site: Site, project: str, version: str) -> str | None:
     Raises:
         Unavailable: if MLflow does not answer.
     """
-    if mlflow.is_remote(site):
-        wanted = {"name": project, "version": version}
-        reply = mlflow.call(site, "GET", "model-versions/get", wanted)
-        return None if reply is None else str(reply["model_version"]["source"])
-    api = mlflow.client(site)
-    with mlflow.errors():
-        try:
-            return str(api.get_model_version(project, version).source)
-        except Exception as error:
-            if mlflow.is_absent(error):
-                return None
-            raise
+    seen = versions.look(site, project, version)
+    return None if seen is None else seen.source
 
 
 def _download(site: Site, project: str, version: str, scratch: Path) -> Path:
@@ -210,6 +203,10 @@ def download(site: Site, source: str, scratch: Path) -> Path:
         UnverifiedModel: if the source is not in a store of ours.
     """
     refuse_odd_source(site, source)
+    parts = urlsplit(source)
+    local = Path(url2pathname(parts.path) if parts.scheme == "file" else source)
+    if parts.scheme in ("", "file") and local.is_dir():
+        return shutil.copytree(local, scratch / "model")  # no need of MLflow's client
     with mlflow.errors():
         mlflow.client(site)
         os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")

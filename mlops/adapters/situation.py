@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 import httpx
 import sqlalchemy as sa
 
-from mlops.adapters import incidents, parts, retrains, windows
+from mlops.adapters import approval, incidents, parts, retrains, windows
 from mlops.adapters.files import read_json
-from mlops.adapters.ledger import Ledger
+from mlops.adapters.ledger import MOVES, Ledger
 from mlops.adapters.mail import outbox
 from mlops.adapters.sql import tables
 from mlops.adapters.sql.engine import open_database
@@ -76,10 +76,14 @@ class Alarms:
 
 @dataclass(frozen=True)
 class Situation:
-    """Everything that `mlops status` says."""
+    """Everything that `mlops status` says.
+
+    `champion` is the ledger's; `waiting` the version that waits for a person, empty for none.
+    """
 
     project: str
     champion: str
+    waiting: str
     service: Service
     running: bool
     parts: tuple[PartSeen, ...]
@@ -107,10 +111,13 @@ def look(
     running, seen = _parts(layout)
     engine = open_database(settings.database(layout))
     try:
+        book = Ledger(engine, project)
+        held = approval.waiting(book)
         with engine.connect() as connection:
             return Situation(
                 project=project,
-                champion=Ledger(engine, project).in_service() or "",
+                champion=book.in_service() or "",
+                waiting=held.version if held else "",
                 service=_service(connection, layout, project),
                 running=running,
                 parts=seen,
@@ -133,7 +140,7 @@ def _service(connection: sa.Connection, layout: Layout, project: str) -> Service
         return Service()
     table = tables.ledger
     mine = (table.c.project == project) & (table.c.to_version == version)
-    moved = mine & table.c.kind.in_(("decided", "rollback", "observed"))
+    moved = mine & table.c.kind.in_(MOVES)
     # A refusal leaves the version as it was: it is not why the version came.
     moved &= table.c.from_version.is_distinct_from(table.c.to_version)
     row = connection.execute(
@@ -146,6 +153,11 @@ def _service(connection: sa.Connection, layout: Layout, project: str) -> Service
 
 
 def _reason(kind: str, actor: str, body: str) -> tuple[str, str]:
+    if kind == "approved":
+        from mlops.core.canonical import from_json
+
+        answer = from_json(approval.Answer, body)
+        return answer.decision, f"{answer.words}, by {actor}"
     if kind != "decided":
         return "", f"{kind} by {actor}"
     from mlops.core import wording

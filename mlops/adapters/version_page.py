@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
-from mlops.adapters import mlflow, model_card, publish
+from mlops.adapters import mlflow, model_card, versions
 from mlops.adapters.registry import fetch
 from mlops.core.page import Link, Surroundings, page
 from mlops.errors import DataError, RegistryError
@@ -39,10 +39,10 @@ def show(site: Site, decision: Decision) -> str:
         Unavailable: if MLflow does not answer.
     """
     run_id = decision.candidate.run_id
-    around = Surroundings(_card(site, decision), _plots(site, run_id), _links(site, run_id))
+    around = Surroundings(_card(site, decision), *_of_run(site, run_id))
     text = page(decision, around)
     tags = (("mlops.decision", decision.id), ("mlops.verdict", decision.verdict.outcome))
-    publish.describe(site, decision.project, decision.candidate.version, text, tags)
+    versions.describe(site, decision.project, decision.candidate.version, text, tags)
     return text
 
 
@@ -52,6 +52,16 @@ def _card(site: Site, decision: Decision) -> Card | None:
         return model_card.read(fetch(site, decision.project, decision.candidate.version))
     except (RegistryError, DataError):
         return None  # the gate's checks on the page say what is wrong with its files
+
+
+def _of_run(site: Site, run_id: str) -> tuple[tuple[Link, ...], tuple[Link, ...]]:
+    """Return pictures and links of the version's run; none if a person has deleted it."""
+    try:
+        return _plots(site, run_id), _links(site, run_id)
+    except RegistryError as error:
+        if "not found" not in str(error):
+            raise
+        return (), ()
 
 
 def _plots(site: Site, run_id: str) -> tuple[Link, ...]:

@@ -21,6 +21,8 @@ _STEPS = {
     "evaluate": "Score the exported file: metrics, intervals, slices, plots",
     "register": "Log the candidate to MLflow as a verified model version",
     "promote": "Judge the candidate against the champion and move the alias (--exit-code: 11)",
+    "approve": "Say yes to a version that waits for a person (promote.approval: required)",
+    "reject": "Say no to it; what is in service stays",
     "monitor": "Judge every complete window of predictions (--exit-code: 10 on drift)",
     "announce": "Tell an incident's thread what its retrain came to",
     "reconcile": "Repair aliases after a crash; record moves made in the MLflow UI",

@@ -53,6 +53,11 @@ def wrong(seen: Situation) -> list[str]:
         )
     elif not seen.service.version:
         found.append("no model is in service; train one: dvc repro, mlops register, mlops promote")
+    if seen.waiting:
+        found.append(
+            f"version {seen.waiting} waits for approval: mlops approve {seen.waiting}, "
+            f"or mlops reject {seen.waiting}"
+        )
     if not seen.running:
         found.append("mlops up does not run; start it: mlops up")
     else:

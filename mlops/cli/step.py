@@ -148,16 +148,66 @@ def reconcile(*, json: bool = False) -> int:
     return _run("reconcile", json=json)
 
 
-def rollback(*, to: str = "", json: bool = False) -> int:
+def approve(version: str = "", *, actor: str = "", json: bool = False) -> int:
+    """Put a version that waits for a person in service.
+
+    Args:
+        version: Which; the newest that waits if left out.
+        actor: Who says so; your user name if left out.
+        json: Print the report as JSON.
+    """
+    return _run("approve", json=json, options=_given(version=_number(version), actor=_who(actor)))
+
+
+def reject(version: str = "", *, actor: str = "", json: bool = False) -> int:
+    """Decline a version that waits for a person; what is in service stays.
+
+    Args:
+        version: Which; the newest that waits if left out.
+        actor: Who says so; your user name if left out.
+        json: Print the report as JSON.
+    """
+    return _run("reject", json=json, options=_given(version=_number(version), actor=_who(actor)))
+
+
+def rollback(*, to: str = "", actor: str = "", reason: str = "", json: bool = False) -> int:
     """Put the previous version, or a named one, back in service.
 
     Args:
         to: Version to go back to; the previous champion if left out.
+        actor: Who does so; your user name if left out.
+        reason: Why, for `mlops history`.
         json: Print the report as JSON.
+    """
+    who = actor or f"{_who()} (mlops rollback)"
+    return _run(
+        "rollback", json=json, options=_given(to=_number(to, "--to"), actor=who, reason=reason)
+    )
+
+
+def _given(**options: str) -> frozenset[str]:
+    return frozenset(f"{name}={value}" for name, value in options.items() if value)
+
+
+def _who(actor: str = "") -> str:
+    """Return who acts: as given, else the user of this machine."""
+    import getpass
+
+    try:
+        return " ".join(actor.split()) or getpass.getuser()
+    except (OSError, KeyError):  # a container's user need not have a name
+        return "somebody at a terminal"
+
+
+def _number(version: str, name: str = "version") -> str:
+    """Return a version's number, or nothing.
+
+    Raises:
+        UsageError: if it is none.
     """
     from mlops.errors import UsageError
 
-    if to and not (to.isascii() and to.isdigit() and len(to) < 10):
-        msg = f"--to {to[:40]!r} is no version number; look with: mlops history"
+    if version and not (version.isascii() and version.isdigit() and len(version) < 10):
+        msg = f"{name} {version[:40]!r} is no version number; look with: mlops history"
         raise UsageError(msg)
-    return _run("rollback", json=json, options=frozenset({f"to={to}"} if to else ()))
+    return version

@@ -38,7 +38,7 @@ class Alert:
     Attributes:
         project: registered-model name.
         incident: the incident's id; all its mails are one thread.
-        kind: `drift`, `quality` or `serving`.
+        kind: `drift`, `quality`, `serving`, or `approval` of a version that waits for a person.
         cause: what the incident is deduplicated by, such as the leading column.
         stage: where in its life the incident is.
         severity: 1 (mild) to 5 (severe).
@@ -50,7 +50,7 @@ class Alert:
         act: whether the reader must act, and how.
         columns: the columns that moved most, the strongest first.
         links: label and address: report, run, model version.
-        silence: the command that silences this incident.
+        silence: the command at the foot: it silences the incident, or gives the approval.
         why_you: why the reader got this mail.
         reference: up to six images of the reference, uint8 (N, H, W, C); empty for none.
         current: up to six images of the window, likewise.

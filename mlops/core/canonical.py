@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 T = TypeVar("T")
+ADDED = {"added": True}
+"""Metadata of a field that older records lack: there, and only there, its default is read."""
 
 
 def to_json(value: object) -> str:
@@ -40,6 +42,8 @@ def flat(tree: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
 
 def from_json(kind: type[T], text: str | bytes) -> T:
     """Read a dataclass back; a missing, unknown or mistyped key is an error, never a default.
+
+    Only a field that was `ADDED` later may be missing: records are never rewritten.
 
     Raises:
         DataError: naming the key.
@@ -88,10 +92,11 @@ def _scalar(kind: Any, value: Any, where: str) -> Any:
 
 def _object(kind: Any, value: Any, where: str) -> Any:
     names = {f.name for f in fields(kind)}
+    needed = {f.name for f in fields(kind) if not f.metadata.get("added")}
     given = set(value) if isinstance(value, dict) else set()
-    if given != names:
-        wrong = ", ".join(sorted(given ^ names))
+    if not needed <= given <= names:
+        wrong = ", ".join(sorted((needed - given) | (given - names)))
         msg = f"{where}: keys missing or unknown: {wrong}"
         raise DataError(msg)
     hints = get_type_hints(kind)
-    return kind(**{n: _build(hints[n], value[n], f"{where}.{n}") for n in sorted(names)})
+    return kind(**{n: _build(hints[n], value[n], f"{where}.{n}") for n in sorted(given)})

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
+from mlops.core.canonical import ADDED
+
 Outcome = Literal["promote", "reject", "inconclusive"]
+Approval = Literal["auto", "pending", "approved", "declined"]
 
 
 @dataclass(frozen=True)
@@ -146,6 +149,8 @@ class Decision:
         params_digest: over the gate's parameters.
         commit: git commit of the code; empty where unknown.
         verdict: the gate's answer.
+        approval: `auto`: nobody is asked; `pending`: the verdict waits for a person. The ledger
+            holds one of these two; whoever reads a decision with its answer sees the others.
     """
 
     id: str
@@ -160,10 +165,11 @@ class Decision:
     params_digest: str
     commit: str
     verdict: Verdict
+    approval: Approval = field(default="auto", metadata=ADDED)
 
     @property
     def in_service(self) -> str | None:
         """The version in service once this decision is applied."""
-        if self.verdict.outcome == "promote":
+        if self.verdict.outcome == "promote" and self.approval in ("auto", "approved"):
             return self.candidate.version
         return self.champion.version if self.champion else None

@@ -15,12 +15,13 @@ if TYPE_CHECKING:
 
 HEADLINE_CHARACTERS = 29  # MLflow's table of versions shows 32, the last three of them dots
 _STAMP = {"promote": "PASS", "reject": "FAIL", "inconclusive": "MORE"}
+_ASKED = {"pending": "REVIEW", "declined": "DECLINED"}
 
 
 def headline(decision: Decision) -> str:
     """Return at most 29 characters, sign and number first: `▲ +2.1 pp acc · drift · PASS`."""
     difference = decision.verdict.evidence.difference
-    stamp = _STAMP[decision.verdict.outcome]
+    stamp = _ASKED.get(decision.approval, _STAMP[decision.verdict.outcome])
     if difference is not None:
         arrow = "▲" if difference > 0 else ("▼" if difference < 0 else "◆")
         start = f"{arrow} {points(difference)} acc"
@@ -65,13 +66,18 @@ def real(decision: Decision) -> str:
 def done(decision: Decision) -> str:
     """Say what the system did."""
     candidate, outcome = decision.candidate.version, decision.verdict.outcome
-    if outcome == "promote":
-        return f"promoted version {candidate}: it is the champion"
+    if outcome == "promote" and decision.approval in ("auto", "approved"):
+        asked = ", as a person approved" if decision.approval == "approved" else ""
+        return f"promoted version {candidate}{asked}: it is the champion"
     stays = (
         f"version {decision.champion.version} stays in service"
         if decision.champion
         else "nothing is in service"
     )
+    if decision.approval == "pending":
+        return f"version {candidate} passed and waits for approval; {stays}"
+    if decision.approval == "declined":
+        return f"version {candidate} passed, and a person declined it; {stays}"
     word = "refused" if outcome == "reject" else "did not promote"
     return f"{word} version {candidate}; {stays}"
 
@@ -79,21 +85,27 @@ def done(decision: Decision) -> str:
 def must_do(decision: Decision) -> str:
     """Say what the reader must do."""
     outcome, missing = decision.verdict.outcome, decision.verdict.missing_labels
+    if decision.approval == "pending":
+        version = decision.candidate.version
+        return f"approve it: mlops approve {version}; or decline it: mlops reject {version}"
     if outcome == "promote":
         return "nothing"
     if outcome == "reject":
         return "nothing, or look at the reasons and train again"
     if missing:
         return f"label {missing} more predictions chosen at random; the next run judges again"
-    return (
-        "nothing: the labels held would have shown a gain worth finding; "
-        "new labels are judged by the next run"
-    )
+    shown = any(c.name == "recent accuracy" and c.passed for c in decision.verdict.checks)
+    why = "what is not settled needs more rows" if shown else (
+        "the labels held would have shown a gain worth finding"
+    )  # fmt: skip
+    return f"nothing: {why}; new labels are judged by the next run"
 
 
 def undo(decision: Decision) -> str:
     """Say how to undo it."""
-    if decision.verdict.outcome != "promote":
+    if decision.approval == "pending":
+        return "nothing to undo: nothing moves before a person approves"
+    if decision.verdict.outcome != "promote" or decision.approval == "declined":
         return "nothing to undo; to judge once more: mlops promote --again"
     if decision.champion is None:
         return "no earlier version to return to; remove the alias champion in MLflow"

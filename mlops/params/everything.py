@@ -13,6 +13,7 @@ from mlops.params.labels import LabelsSection
 from mlops.params.model import ModelSection
 from mlops.params.monitoring import MonitoringSection
 from mlops.params.project import ProjectSection
+from mlops.params.promote import PromoteSection
 from mlops.params.split import SplitSection
 from mlops.params.train import TrainSection
 from mlops.params.trigger import TriggerSection
@@ -33,6 +34,7 @@ class Everything(View):
     evaluate: EvaluateSection
     labels: LabelsSection
     gate: GateSection
+    promote: PromoteSection
     monitoring: MonitoringSection
     trigger: TriggerSection
     card: CardSection

@@ -41,10 +41,20 @@ class Registry(Protocol):
         """Return a verified local copy of a version."""
 
 
+class Keeper(Protocol):
+    """Keeps aliases and ledger in agreement; `mlops.serving.agreement.Agreement` is one."""
+
+    def keep(self, champion: str | None, /) -> None:
+        """Look whether they agree, if it is time to."""
+
+
 class Follower:
     """Brings the registry's champion into service."""
 
-    def __init__(self, site: Site, project: str, registry: Registry) -> None:
+    def __init__(
+        self, site: Site, project: str, registry: Registry, keeper: Keeper | None = None
+    ) -> None:
+        self._keeper = keeper
         self._site, self._project, self._registry = site, project, registry
         self._home = site.layout.serving / project
         self._refused: dict[str, float] = {}
@@ -60,6 +70,8 @@ class Follower:
         """
         champion = self._ask()
         self.reached = True
+        if self._keeper is not None:
+            self._keeper.keep(champion)
         metrics.REGISTRY_SEEN.set(now_s)
         current = read_pointer(self._home)
         if champion is None:
@@ -174,6 +186,7 @@ def main() -> int:
     from mlops.layout import Layout, find_root
     from mlops.log import configure, quieten
     from mlops.params.name import project_name
+    from mlops.serving.agreement import Agreement
     from mlops.serving.writer import Writer
     from mlops.settings import load_settings
     from mlops.site import Site
@@ -189,8 +202,9 @@ def main() -> int:
     project = project_name(layout.params)
     writer = Writer(layout.spool, project, settings.database(layout))
     writer.start()
+    follower = Follower(site, project, registry, Agreement(site, project))
     try:
-        return follow(Follower(site, project, registry), settings.poll_s, stop)
+        return follow(follower, settings.poll_s, stop)
     except MlopsError as error:
         print(f"error: {error}", file=sys.stderr)  # noqa: T201 - the last word
         return EXIT_ERROR

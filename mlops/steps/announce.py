@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from mlops.adapters import incidents, retrains, windows
-from mlops.adapters.alerts import hand_over
+from mlops.adapters import alerts, retrains, windows
+from mlops.adapters.alerts import News
 from mlops.adapters.history import last_decision
 from mlops.adapters.sql.engine import database
-from mlops.core.wording import done, real
-from mlops.errors import UsageError
 from mlops.params.base import View
 from mlops.params.project import ProjectSection
 from mlops.site import Report
@@ -19,28 +17,10 @@ if TYPE_CHECKING:
     import sqlalchemy as sa
 
     from mlops.adapters.retrains import Retrain
-    from mlops.core.alert import Stage
     from mlops.core.decision import Decision
     from mlops.site import Site
 
-_STAGES: dict[str, Stage] = {
-    "promote": "promoted",
-    "reject": "refused",
-    "inconclusive": "needs you",
-}
-
-
 _MOST = 300  # characters of a failure in a mail
-
-
-@dataclass(frozen=True)
-class _News:
-    """What an incident's thread is to hear: at which stage, in a clause and in sentences."""
-
-    incident: str | None
-    stage: Stage
-    words: str
-    answer: str
 
 
 class AnnounceParams(View):
@@ -65,8 +45,8 @@ def announce(params: AnnounceParams, site: Site) -> Report:
             ended = _end(connection, name, decision, now_s)
             said = [_decided(decision, ended)] if decision else []
             said += [_failed(ended, failure)] if ended and ended.outcome == "failed" else []
-            told = [_tell(connection, name, news, now_s) for news in said]
-        mails = hand_over(site, engine, name)
+            told = [alerts.note(connection, name, news, now_s) for news in said]
+        mails = alerts.hand_over(site, engine, name)
     summary = said[-1].words if said else "no retrain is in flight"
     return Report(
         summary=summary + ("" if any(told) else "; nobody new to tell"),
@@ -95,27 +75,12 @@ def _end(
     return replace(flying, state="ended", ended_s=now_s, outcome=outcome)
 
 
-def _decided(decision: Decision, ended: Retrain | None) -> _News:
+def _decided(decision: Decision, ended: Retrain | None) -> News:
     its = ended.incident if ended and ended.outcome != "failed" else None
-    words = done(decision)
-    answer = f"{words[:1].upper()}{words[1:]}. {real(decision)}."
-    return _News(decision.incident or its, _STAGES[decision.verdict.outcome], words, answer)
+    return alerts.news_of(decision, decision.incident or its)
 
 
-def _failed(ended: Retrain, failure: str) -> _News:
+def _failed(ended: Retrain, failure: str) -> News:
     why = failure or "it came to no decision of its own: its candidate was decided before"
     words = f"retrain {ended.id} failed: {' '.join(why.split()).rstrip('.')[:_MOST]}"
-    return _News(ended.incident, "needs you", words, f"{words[:1].upper()}{words[1:]}.")
-
-
-def _tell(connection: sa.Connection, project: str, news: _News, now_s: float) -> bool:
-    """Note a mail as due; False if there is no such incident or it was told."""
-    try:
-        held = incidents.get(connection, project, news.incident or "")
-    except UsageError:
-        return False
-    if news.stage in held.body.due:
-        return False
-    body = replace(held.body, answer=news.answer, due=(*held.body.due, news.stage))
-    incidents.save(connection, replace(held, body=body, updated_s=now_s))
-    return True
+    return News(ended.incident, "needs you", words, f"{words[:1].upper()}{words[1:]}.")

@@ -6,10 +6,10 @@ import functools
 import hashlib
 from typing import TYPE_CHECKING
 
-from mlops.adapters import decisions, evidence, judgement, version_page
+from mlops.adapters import answered, decisions, evidence, judgement
 from mlops.adapters.ledger import Ledger
 from mlops.adapters.reconcile import reconcile_held
-from mlops.adapters.record import Judged, record, standing
+from mlops.adapters.record import Judged, record, recorded, standing
 from mlops.adapters.registry import Registration, candidate_digest, registered_as
 from mlops.adapters.sql.engine import database
 from mlops.core import wording
@@ -17,6 +17,7 @@ from mlops.core.canonical import from_json, to_json
 from mlops.core.decision import Decision, Version
 from mlops.core.gate import judge
 from mlops.errors import EXIT_REFUSED, StepError
+from mlops.params.promote import PromoteSection
 from mlops.site import Report
 
 if TYPE_CHECKING:
@@ -27,7 +28,9 @@ if TYPE_CHECKING:
 
 
 class PromoteParams(judgement.Sections):
-    """What `promote` sees: the sections that a verdict depends on."""
+    """What `promote` sees: what a verdict depends on, and who has the last word."""
+
+    promote: PromoteSection
 
 
 def promote(params: PromoteParams, site: Site) -> Report:
@@ -54,17 +57,18 @@ def promote(params: PromoteParams, site: Site) -> Report:
         champion = ledger.in_service()
         known = None if "again" in site.options else standing(ledger, held[0])
         if known is not None and known.verdict.outcome != "inconclusive":
-            return _report(site, known, fresh=False)
+            return _report(site, ledger, known, fresh=False)
         if champion == held[0]:
             summary = f"already decided: version {champion} is the champion"
             return Report(summary, {"version": champion, "decided": False})
         decision, key, case = _decide(params, site, engine, champion, held)
-        if ledger.find("decided", key) is not None:
-            return _report(site, decision, fresh=False)
+        known = recorded(ledger, key)
+        if known is not None:
+            return _report(site, ledger, known, fresh=False)
         exam, rules = case.contest.exam, case.rules
         keep = functools.partial(evidence.keep, site, exam=exam, rules=rules, params=params)
-        recorded = record(site, ledger, Judged(decision, key, keep))
-    return _report(site, recorded, fresh=recorded == decision)
+        made, fresh = record(site, ledger, Judged(decision, key, params.promote.approval, keep))
+        return _report(site, ledger, made, fresh=fresh)
 
 
 def _decide(
@@ -114,10 +118,12 @@ def _key(ledger: Ledger, site: Site, *parts: str) -> str:
     return key
 
 
-def _report(site: Site, decision: Decision, *, fresh: bool) -> Report:
-    """Show the decision on the version's page, and return it as the step's report."""
-    markdown = version_page.show(site, decision)
+def _report(site: Site, ledger: Ledger, decision: Decision, *, fresh: bool) -> Report:
+    """Show the decision where people look, and return it as the step's report."""
+    markdown = answered.show(site, decision)
     decisions.share(site, decision)
+    if decision.approval == "pending":
+        answered.ask(site, ledger.engine, decision)
     refused = decision.verdict.outcome != "promote"
     summary = wording.summary(decision)
     return Report(
@@ -126,6 +132,7 @@ def _report(site: Site, decision: Decision, *, fresh: bool) -> Report:
             "decision": decision.id,
             "decided": fresh,
             "outcome": decision.verdict.outcome,
+            "approval": decision.approval,
             "version": decision.candidate.version,
             "champion": decision.in_service,
             "difference": decision.verdict.evidence.difference,

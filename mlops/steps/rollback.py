@@ -6,7 +6,7 @@ import hashlib
 from typing import TYPE_CHECKING
 
 from mlops.adapters.ledger import MOVES, Ledger, Row
-from mlops.adapters.reconcile import Note, apply, reconcile_held
+from mlops.adapters.reconcile import Note, apply, challenge, reconcile_held
 from mlops.adapters.registry import fetch, source_of
 from mlops.adapters.sql.engine import database
 from mlops.core.canonical import to_json
@@ -66,6 +66,7 @@ def rollback(params: RollbackParams, site: Site) -> Report:
                 body=to_json(Note(site.option("reason") or words)),
             )
             apply(site, project, ledger, ledger.append(row, champion=champion))
+            challenge(site, project, ledger)
     undo = f"; to undo: mlops rollback --to {champion}" if champion else ""
     return Report(f"{words}{undo}", {"champion": target, "previous": champion})
 

@@ -184,11 +184,9 @@ def test_the_right_to_move_aliases_is_exclusive_and_dies_with_its_process(
         holder.stdout.close()
 
 
-def test_a_right_held_too_long_is_busy_and_comes_free_again(
-    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("mlops.adapters.ledger._WAIT_S", 1)
-    with ledger.exclusive(), pytest.raises(Busy, match="another process"), ledger.exclusive():
+def test_a_right_held_too_long_is_busy_and_comes_free_again(ledger: Ledger) -> None:
+    first, second = ledger.exclusive(), ledger.exclusive(wait_s=1)
+    with first, pytest.raises(Busy, match="another process"), second:
         pytest.fail("two hold it")
     with ledger.exclusive():
         assert ledger.append(move("a", None, "1")).number == 1

@@ -34,12 +34,16 @@ def {name}(params, site):
         stream.write("{name}\\n")
     if "{name}" == "announce":
         (site.layout.root / "failure.txt").write_text(site.option("failure"))
+    if "{name}" in ("approve", "reject"):
+        (site.layout.root / "answer.txt").write_text(" ".join(sorted(site.options)))
     if (site.layout.root / "fail-{name}").exists():
         raise StepError("{name}: told to fail")
     for fresh in site.staged.values():
         fresh.mkdir(parents=True)
         (fresh / "out.txt").write_text("{name}")
     facts = {{"outcome": "promote", "version": "1"}} if "{name}" == "promote" else {{}}
+    if facts and (site.layout.root / "required").exists():
+        facts["approval"] = "pending"
     payload = {{"incident": "digits-7", "reason": "drift: pixels", "retrain": "r-1"}}
     events = (Event("retrain.requested", "digits-7", payload),) if "{name}" == "monitor" else ()
     return Report("{name} done", facts, markdown="# {name}", events=events)

@@ -66,7 +66,7 @@ def test_the_statistics_are_those_of_training_pixels_alone(site: Site) -> None:
     assert content["std"] == pytest.approx([pixels.std()], abs=1e-12)
     assert content["cutoff_s"] is None
     assert content["trained_until_s"] is None
-    assert content["split"] == {"salt": "1", "validation": 0.15, "test": 0.25}
+    assert content["split"] == PARAMS.split.model_dump()
     assert content["schema"] == read_json(site.layout.snapshot / "schema.json")
 
 

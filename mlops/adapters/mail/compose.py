@@ -32,6 +32,12 @@ MAX_LINKS = 10
 _TEMPLATES = Path(__file__).parent / "templates"
 _ROOT_STAGE = "detected"  # every thread hangs on this mail, whether or not it was ever sent
 _SHEET = "examples"
+_COMMANDS = {
+    ("approval", "needs you"): "To approve",
+    ("approval", "promoted"): "To undo it",
+    ("approval", "refused"): "To have it judged anew",
+}
+"""What the command at a mail's foot does, where it is not the silencing of an incident."""
 _SCHEMES = frozenset({"http", "https", "file"})  # never javascript: or data:
 
 
@@ -102,6 +108,7 @@ def _render(alert: Alert, *, pictures: bool) -> tuple[str, str]:
         "subject": subject(alert),
         "answers": answers,
         "title": _title(alert),
+        "command": _COMMANDS.get((alert.kind, alert.stage), "To silence this incident"),
         "at": datetime.fromtimestamp(alert.at_s, UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "links": [(label, url, urlsplit(url).scheme in _SCHEMES) for label, url in alert.links],
         "widest": max((_ratio(c.value, c.threshold) for c in alert.columns), default=1.0),
@@ -130,6 +137,9 @@ def _environment() -> Environment:
 
 
 def _title(alert: Alert) -> str:
+    if alert.kind == "approval":
+        title = {"promoted": "was approved and is in service", "refused": "was declined"}
+        return f"{alert.cause.capitalize()} {title.get(alert.stage, 'waits for your approval')}"
     kind = alert.kind.capitalize()
     return {
         "detected": f"{kind} detected: {alert.cause}",

@@ -65,6 +65,8 @@ def _tune_sqlite(connection: Any, _record: object) -> None:
 
 
 def _migrate(engine: sa.Engine) -> None:
+    if _is_newest(engine):
+        return
     if engine.dialect.name == "sqlite":
         if not engine.url.database:
             _upgrade(engine)
@@ -80,17 +82,29 @@ def _migrate(engine: sa.Engine) -> None:
             guard.execute(sa.text("SELECT pg_advisory_unlock(:key)"), {"key": _ADVISORY_KEY})
 
 
+def newest_revision() -> str:
+    """Return the newest revision by the names of the migrations: `0002_add_x.py` is `0002`."""
+    found = (_MIGRATIONS / "versions").glob("[0-9][0-9][0-9][0-9]_*.py")
+    return max(path.name[:4] for path in found)
+
+
+def _is_newest(engine: sa.Engine) -> bool:
+    """Say whether there is nothing to migrate, without Alembic: importing it takes 0.2 s."""
+    query = sa.text("SELECT version_num FROM mlops_revision")
+    with engine.connect() as connection:
+        if not sa.inspect(connection).has_table("mlops_revision"):
+            return False
+        return list(connection.execute(query).scalars()) == [newest_revision()]
+
+
 def _upgrade(engine: sa.Engine) -> None:
+    if _is_newest(engine):
+        return  # another process was first
     from alembic import command
     from alembic.config import Config
-    from alembic.migration import MigrationContext
-    from alembic.script import ScriptDirectory
 
     config = Config()
     config.set_main_option("script_location", str(_MIGRATIONS))
-    head = ScriptDirectory.from_config(config).get_current_head()
     with engine.begin() as connection:
-        if MigrationContext.configure(connection).get_current_revision() == head:
-            return
         config.attributes["connection"] = connection
         command.upgrade(config, "head")

@@ -114,7 +114,7 @@ ledger = sa.Table(
     _project(),
     sa.Column("number", sa.Integer, nullable=False),  # counts from 1 within the project
     sa.Column("at_s", sa.Double, nullable=False),
-    sa.Column("kind", sa.String(20), nullable=False),  # registered | decided | applied | observed
+    sa.Column("kind", sa.String(20), nullable=False),  # see adapters/ledger.py
     sa.Column("key", sa.String(_ID), nullable=False),  # idempotency key
     sa.Column("from_version", sa.String(20)),
     sa.Column("to_version", sa.String(20)),

@@ -1,13 +1,18 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 
+from mlops.adapters.sql import engine as engine_module
 from mlops.adapters.sql.engine import open_database
 from mlops.adapters.sql.tables import ledger, metadata
 from mlops.errors import Unavailable
@@ -69,3 +74,20 @@ def test_an_unreachable_database_is_named_without_its_password() -> None:
     with pytest.raises(Unavailable, match="check MLOPS_DATABASE_URL") as caught:
         open_database("postgresql://user:s3cret@127.0.0.1:1/nothing")
     assert "s3cret" not in str(caught.value)
+
+
+def test_the_newest_revision_by_name_is_alembics_head() -> None:
+    config = Config()
+    config.set_main_option("script_location", str(engine_module._MIGRATIONS))
+    head = ScriptDirectory.from_config(config).get_current_head()
+    assert engine_module.newest_revision() == head
+
+
+def test_a_database_that_is_up_to_date_needs_no_alembic(url: str) -> None:
+    open_database(url).dispose()
+    code = (
+        "import sys; from mlops.adapters.sql.engine import open_database\n"
+        "open_database(sys.argv[1]).dispose()\n"
+        "assert 'alembic' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code, url], check=True)

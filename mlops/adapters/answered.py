@@ -1,0 +1,144 @@
+"""What people see of a decision: the version's page, and the mails that ask for a yes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mlops.adapters import versions
+from mlops.adapters.approval import TAG, standing
+from mlops.core import wording
+
+if TYPE_CHECKING:
+    import sqlalchemy as sa
+
+    from mlops.adapters.approval import Asked
+    from mlops.adapters.ledger import Entry, Ledger
+    from mlops.core.alert import Alert, Stage
+    from mlops.core.decision import Decision
+    from mlops.site import Site
+
+
+def show(site: Site, decision: Decision) -> str:
+    """Put a decision on its version's page, and return the page's text.
+
+    Raises:
+        Unavailable: if MLflow does not answer.
+        RegistryError: if the version was deleted.
+    """
+    from mlops.adapters import version_page
+
+    return version_page.show(site, decision)
+
+
+def ask(site: Site, engine: sa.Engine, decision: Decision) -> bool:
+    """Queue the mail that asks a person to review, once per decision; say whether it was new.
+
+    The option `resume=ADDRESS` names the page of the Prefect run that waits for the answer.
+
+    Raises:
+        UsageError: if MLOPS_MAIL_FROM or MLOPS_MAIL_TO holds no address.
+    """
+    from mlops.adapters.mail.notify import notify_within
+
+    with engine.begin() as connection:
+        return notify_within(site, connection, letter(site, decision))
+
+
+def tell(site: Site, ledger: Ledger, held: Asked, answer: Entry) -> None:
+    """Show a person's answer: on the page and its tag, in the request's thread, in the incident's.
+
+    Raises:
+        Unavailable: if MLflow does not answer.
+        UsageError: if MLOPS_MAIL_FROM or MLOPS_MAIL_TO holds no address.
+    """
+    from mlops.adapters import alerts, windows
+    from mlops.adapters.mail.notify import notify_within
+
+    decision = standing(ledger.entries(), held.entry)
+    show(site, decision)
+    value = "yes" if decision.approval == "approved" else "no"
+    seen = versions.look(site, decision.project, held.version)
+    if seen is not None and not seen.tags.get(TAG, "").lower().startswith(value):
+        versions.set_tag(site, decision.project, held.version, TAG, f"{value} {answer.actor}"[:250])
+    with ledger.engine.begin() as connection:
+        windows.serialise(connection)
+        notify_within(site, connection, letter(site, decision, answer.actor))
+        news = alerts.news_of(decision, decision.incident)
+        alerts.note(connection, decision.project, news, site.now.timestamp())
+    alerts.hand_over(site, ledger.engine, decision.project)
+
+
+def letter(site: Site, decision: Decision, actor: str = "") -> Alert:
+    """Return the mail about a decision that waits, or that a person has answered.
+
+    Args:
+        site: where it runs; `now` dates it.
+        decision: as it stands.
+        actor: who answered.
+    """
+    from mlops.adapters.alerts import NO_IMAGES
+    from mlops.core.alert import Alert
+
+    version, pending = decision.candidate.version, decision.approval == "pending"
+    stages: dict[str, Stage] = {"pending": "needs you", "declined": "refused"}
+    done, must_do = wording.done(decision), wording.must_do(decision)
+    act = f"Yes: {must_do}. {_elsewhere(version)}" if pending else f"No. {_undo(decision)}"
+    asked = "it waits for a person" if pending else f"answered by {actor}"
+    return Alert(
+        project=decision.project, incident=f"approval-{decision.id}", kind="approval",
+        cause=f"version {version}", stage=stages.get(decision.approval, "promoted"),
+        severity=3 if pending else 1, version=version, at_s=site.now.timestamp(),
+        real=f"Yes: version {version} passed every check of the gate. {wording.real(decision)}.",
+        how_bad=_effect(decision),
+        next_step=f"{_capital(done)}. {_capital(wording.changed(decision))}; {asked}.",
+        act=act, columns=(), links=_links(site, decision),
+        silence=_command(decision), reference=NO_IMAGES, current=NO_IMAGES,
+        why_you=f"MLOPS_MAIL_TO names you; promote.approval of {decision.project} is required.",
+    )  # fmt: skip
+
+
+def _capital(words: str) -> str:
+    return words[:1].upper() + words[1:]
+
+
+def _effect(decision: Decision) -> str:
+    metric = next((m for m in decision.verdict.metrics if m.champion is not None), None)
+    if metric is None:
+        return "It is the first model: there is none to compare it with."
+    rows = f"{decision.verdict.evidence.recent_rows} recent rows"
+    return (
+        f"{metric.name.capitalize()} goes from {metric.champion:.1%} to {metric.candidate:.1%}. "
+        f"Measured on the same {rows}, which neither model has seen."
+    ).replace("%", " %")
+
+
+def _elsewhere(version: str) -> str:
+    return (
+        f"In MLflow: write yes (or no), and your name, into the tag {TAG} of version {version}, "
+        "or move the alias champion to it. In Prefect: resume the paused run."
+    )
+
+
+def _undo(decision: Decision) -> str:
+    undo = wording.undo(decision)
+    return f"To undo it: {undo}." if undo.startswith("mlops") else f"{_capital(undo)}."
+
+
+def _command(decision: Decision) -> str:
+    if decision.approval == "pending":
+        return f"mlops approve {decision.candidate.version}"
+    undo = wording.undo(decision)
+    return undo if undo.startswith("mlops") else "mlops promote --again"
+
+
+def _links(site: Site, decision: Decision) -> tuple[tuple[str, str], ...]:
+    from mlops.adapters.ports import LOOPBACK, read_ports
+
+    port = read_ports(site.layout, site.settings).mlflow
+    ui = site.settings.mlflow_ui_url.rstrip("/") or f"http://{LOOPBACK}:{port}"
+    version = decision.candidate.version
+    page = f"{ui}/#/models/{decision.project}/versions/{version}"
+    found = [(f"Version {version} in MLflow: all checks, the comparison and plots", page)]
+    if resume := site.option("resume"):
+        found.append(("The paused run in Prefect", resume))
+    return tuple(found)

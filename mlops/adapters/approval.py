@@ -1,0 +1,219 @@
+"""A person's answer to a decision that waits for one: every way leads to the same ledger row.
+
+`mlops approve`, the tag `mlops.approve` in MLflow, moving the alias `champion` there and resuming
+the paused Prefect run all append `approved`, keyed by the hash of the decision's row, so that a
+decision is answered once. A yes counts only while the champion that was compared is in service.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal
+
+from mlops.adapters.ledger import Entry, Ledger, Row
+from mlops.core.canonical import from_json, to_json
+from mlops.core.decision import Decision
+from mlops.errors import LedgerError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+TAG = "mlops.approve"
+"""Of a model version: `waiting`; a person sets `yes` or `no`, with a name after it if they like."""
+SOMEBODY = "somebody, in MLflow"
+"""Who moved an alias or set a tag: MLflow keeps no record of it."""
+
+Way = Literal["command", "tag", "alias", "flow"]
+_WAYS = {
+    "command": "by mlops approve",
+    "tag": f"by the tag {TAG} in MLflow",
+    "alias": "by moving the alias champion in MLflow",
+    "flow": "by resuming the Prefect run",
+}
+_ASKED = '"approval":"pending"'  # as canonical JSON has it
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Body of the rows `approved` and `declined`.
+
+    Attributes:
+        decision: id of the decision answered.
+        version: the candidate.
+        way: how the person answered.
+        words: all of it in a sentence.
+    """
+
+    decision: str
+    version: str
+    way: Way
+    words: str
+
+
+@dataclass(frozen=True)
+class Said:
+    """How and when a person answered.
+
+    Attributes:
+        way: see `Way`.
+        actor: who.
+        at_s: when, seconds since 1970.
+    """
+
+    way: Way
+    actor: str
+    at_s: float
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A decision that asked for a person.
+
+    Attributes:
+        entry: its row.
+        decision: what was decided, as the ledger holds it.
+    """
+
+    entry: Entry
+    decision: Decision
+
+    @property
+    def version(self) -> str:
+        """The candidate."""
+        return self.decision.candidate.version
+
+    @property
+    def compared(self) -> str | None:
+        """The champion that it was compared with."""
+        return self.decision.champion.version if self.decision.champion else None
+
+
+def standing(entries: Sequence[Entry], decided: Entry) -> Decision:
+    """Return a decision as it stands now: with the answer that a person gave since."""
+    decision = from_json(Decision, decided.body)
+    if decision.approval != "pending":
+        return decision
+    for entry in entries:
+        if entry.key == decided.hash and entry.kind == "approved":
+            return replace(decision, approval="approved")
+        if entry.key == decided.hash and entry.kind == "declined":
+            return replace(decision, approval="declined")
+    return decision
+
+
+def asked(entries: Sequence[Entry]) -> tuple[Asked, ...]:
+    """Return the newest decision of each version, where it asked; the newest first."""
+    return tuple(_newest(entries))
+
+
+def unanswered(entries: Sequence[Entry]) -> tuple[Asked, ...]:
+    """Return the decisions that nobody has answered, the newest first."""
+    answered = {e.key for e in entries if e.kind in ("approved", "declined")}
+    return tuple(a for a in asked(entries) if a.entry.hash not in answered)
+
+
+def waiting(ledger: Ledger) -> Asked | None:
+    """Return the newest decision that a yes would put in service now, if there is one."""
+    entries, serving = ledger.entries(), ledger.in_service()
+    return next((a for a in unanswered(entries) if a.compared == serving), None)
+
+
+def find(ledger: Ledger, version: str) -> Asked:
+    """Return the decision that an answer means: of that version, else the newest that waits.
+
+    Raises:
+        UsageError: if there is none.
+    """
+    entries = ledger.entries()
+    # Without a version, what was answered last comes after all that waits: asked twice, the same.
+    found = asked(entries) if version else (*unanswered(entries), *asked(entries))
+    first = None if version else waiting(ledger)
+    held = first or next((a for a in found if version in ("", a.version)), None)
+    if held is None:
+        what = f"version {version} asked for no approval" if version else "nothing waits for one"
+        msg = f"{what}; look with: mlops history"
+        raise UsageError(msg)
+    return held
+
+
+def approve(ledger: Ledger, held: Asked, said: Said) -> Entry:
+    """Record a yes, once; the caller holds `ledger.exclusive()` and moves the alias after.
+
+    Raises:
+        LedgerError: if it was declined, or the champion compared is no longer in service;
+            nothing is recorded.
+    """
+    standing_yes = ledger.find("approved", held.entry.hash)
+    if standing_yes is not None:
+        return standing_yes
+    no = ledger.find("declined", held.entry.hash)
+    if no is not None:
+        msg = (
+            f"version {held.version} was declined by {no.actor}; "
+            "have it judged anew: mlops promote --again"
+        )
+        raise LedgerError(msg)
+    serving = ledger.in_service()
+    if serving != held.compared:
+        msg = (
+            f"version {held.version} was compared with {_named(held.compared)}, and "
+            f"{_named(serving)} is in service now; have it judged anew: mlops promote --again"
+        )
+        raise LedgerError(msg)
+    return ledger.append(_row("approved", held, said), champion=held.compared)
+
+
+def decline(ledger: Ledger, held: Asked, said: Said) -> Entry:
+    """Record a no, once; nothing moves. The caller holds `ledger.exclusive()`.
+
+    Raises:
+        LedgerError: if it was approved.
+    """
+    yes = ledger.find("approved", held.entry.hash)
+    if yes is not None:
+        msg = (
+            f"version {held.version} was approved by {yes.actor}; "
+            "to put the version before it back in service: mlops rollback"
+        )
+        raise LedgerError(msg)
+    return ledger.append(_row("declined", held, said))
+
+
+def read_tag(value: str | None) -> tuple[bool | None, str]:
+    """Read what a person wrote into the tag: yes, no or nothing yet, and who.
+
+    `yes`, `no`, `yes Ada` and `Yes, Ada Lovelace` are understood; anything else is no answer.
+    """
+    word, _, name = (value or "").replace(",", " ", 1).strip().partition(" ")
+    said = {"yes": True, "true": True, "no": False, "false": False}.get(word.lower())
+    return said, f"{name.strip()}, in MLflow" if name.strip() else SOMEBODY
+
+
+def _newest(entries: Sequence[Entry]) -> Iterator[Asked]:
+    decided = [e for e in entries if e.kind == "decided"]
+    if not any(_ASKED in e.body for e in decided):
+        return  # nobody was ever asked: the bodies need not be read
+    seen: set[str] = set()
+    for entry in reversed(decided):
+        version = str(json.loads(entry.body)["candidate"]["version"])
+        if version not in seen and _ASKED in entry.body:
+            yield Asked(entry, from_json(Decision, entry.body))
+        seen.add(version)
+
+
+def _row(kind: Literal["approved", "declined"], held: Asked, said: Said) -> Row:
+    words = f"{kind} version {held.version} {_WAYS[said.way]}; decision {held.decision.id}"
+    if kind == "declined":
+        words = words.replace("mlops approve", "mlops reject", 1)
+    return Row(
+        kind=kind, key=held.entry.hash, at_s=said.at_s,
+        actor=" ".join(said.actor.split())[:200],
+        from_version=held.compared,
+        to_version=held.version if kind == "approved" else held.compared,
+        body=to_json(Answer(held.decision.id, held.version, said.way, words)),
+    )  # fmt: skip
+
+
+def _named(version: str | None) -> str:
+    return "no version" if version is None else f"version {version}"
