@@ -84,7 +84,7 @@ class Dossier:
     lock: Lock
 
 
-def keep(site: Site, decision: Decision, exam: Exam, rules: Rules, params: BaseModel) -> None:
+def keep(site: Site, decision: Decision, exam: Exam, rules: Rules, params: BaseModel) -> Decision:
     """Write a decision's folder, whole or not at all.
 
     Args:
@@ -93,14 +93,19 @@ def keep(site: Site, decision: Decision, exam: Exam, rules: Rules, params: BaseM
         exam: the very exam that was judged.
         rules: the very rules that it was judged by.
         params: the sections of `params.yaml` that the step saw.
+
+    Returns:
+        The decision with the sha256 of its lockfile, which in turn vouches for the scores.
     """
     target = site.layout.decisions / decision.id
     fresh = target.with_name(f".{decision.id}.new")
     files.remove(fresh)
     fresh.mkdir(parents=True)
     write_evidence(fresh, exam, rules, _lock(site, decision, params))
+    decision = replace(decision, evidence=files.sha256(fresh / LOCK))
     files.write_text(fresh / DECISION, to_json(decision) + "\n")
     files.swap_folder(fresh, target)
+    return decision
 
 
 def write_evidence(folder: Path, exam: Exam, rules: Rules, lock: Lock) -> None:

@@ -26,14 +26,14 @@ class Judged:
         decision: what was decided.
         key: the ledger's idempotency key.
         approval: whether what passed waits for a person.
-        keep: writes what a replay needs; called before the row is appended, so that no row
-            stands without its evidence.
+        keep: writes what a replay needs, and returns the decision that vouches for it; called
+            before the row is appended, so that no row stands without its evidence.
     """
 
     decision: Decision
     key: str
     approval: Literal["auto", "required"]
-    keep: Callable[[Decision], None]
+    keep: Callable[[Decision], Decision]
 
 
 def record(site: Site, ledger: Ledger, judged: Judged) -> tuple[Decision, bool]:
@@ -53,28 +53,32 @@ def record(site: Site, ledger: Ledger, judged: Judged) -> tuple[Decision, bool]:
     if judged.approval == "required" and decision.verdict.outcome == "promote":
         decision = replace(decision, approval="pending")
     before = decision.champion.version if decision.champion else None
-    row = Row(
-        kind="decided",
-        key=key,
-        at_s=decision.at_s,
-        actor=decision.actor,
-        from_version=before,
-        to_version=decision.in_service,
-        body=to_json(decision),
-    )
     with ledger.exclusive():
         reconcile_held(site, decision.project, ledger)
         if ledger.find("decided", key) is None and ledger.in_service() == before:
-            judged.keep(decision)
+            decision = judged.keep(decision)
             if decision.approval == "pending":
                 # Before the row: an answer left from an earlier decision must not meet this one.
                 version = decision.candidate.version
                 set_tag(site, decision.project, version, approval.TAG, "waiting")
+        row = _row(decision, key)
         entry = ledger.append(row, champion=before)
         if entry == ledger.last_move() and is_pending(ledger, entry):
             apply(site, decision.project, ledger, entry)
         challenge(site, decision.project, ledger)
     return approval.standing(ledger.entries(), entry), entry.body == row.body
+
+
+def _row(decision: Decision, key: str) -> Row:
+    return Row(
+        kind="decided",
+        key=key,
+        at_s=decision.at_s,
+        actor=decision.actor,
+        from_version=decision.champion.version if decision.champion else None,
+        to_version=decision.in_service,
+        body=to_json(decision),
+    )
 
 
 def recorded(ledger: Ledger, key: str) -> Decision | None:

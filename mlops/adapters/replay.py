@@ -7,7 +7,7 @@ import json
 from dataclasses import asdict, dataclass, is_dataclass
 from typing import TYPE_CHECKING
 
-from mlops.adapters import evidence, git
+from mlops.adapters import evidence, files, git
 from mlops.adapters.decisions import find, locate
 from mlops.core.canonical import from_json, to_json
 from mlops.core.decision import Verdict
@@ -15,6 +15,7 @@ from mlops.core.gate import judge
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from mlops.adapters.evidence import Dossier, Lock
     from mlops.core.decision import Decision
@@ -77,7 +78,7 @@ def replay(site: Site, project: str, decision_id: str) -> Replay:
     folder = locate(site, decision)
     dossier = evidence.read_evidence(folder)
     verdict = _as_recorded(judge(dossier.exam, dossier.rules))
-    found = [*_identity(decision, dossier), *compare(decision.verdict, verdict, "verdict")]
+    found = [*_identity(decision, dossier, folder), *compare(decision.verdict, verdict, "verdict")]
     return Replay(decision, str(folder), tuple(found), _hints(site, dossier.lock))
 
 
@@ -112,9 +113,11 @@ def _as_recorded(verdict: Verdict) -> Verdict:
         return verdict  # NaN, which no ledger holds: it will differ
 
 
-def _identity(decision: Decision, dossier: Dossier) -> Iterator[Difference]:
+def _identity(decision: Decision, dossier: Dossier, folder: Path) -> Iterator[Difference]:
     """Hold the lock against what the ledger says that it was judged by."""
     lock = dossier.lock
+    if decision.evidence:  # records from before it was kept lack it
+        yield from compare(decision.evidence, files.sha256(folder / evidence.LOCK), "evidence")
     rules = hashlib.sha256(to_json(dossier.rules).encode()).hexdigest()
     for field, recorded, found in (
         ("params_digest", decision.params_digest, rules),

@@ -88,12 +88,12 @@ class Evidence:
     discordance: float | None = None
     design_effect: float | None = None
     method: str = ""
-    look: int = 1
-    level: float = 0.0
-    recent_since_s: float | None = None
-    recent_until_s: float | None = None
-    coverage: float | None = None
-    anchor: str | None = None
+    look: int = field(default=1, metadata=ADDED)
+    level: float = field(default=0.0, metadata=ADDED)
+    recent_since_s: float | None = field(default=None, metadata=ADDED)
+    recent_until_s: float | None = field(default=None, metadata=ADDED)
+    coverage: float | None = field(default=None, metadata=ADDED)
+    anchor: str | None = field(default=None, metadata=ADDED)
 
 
 @dataclass(frozen=True)
@@ -151,6 +151,7 @@ class Decision:
         verdict: the gate's answer.
         approval: `auto`: nobody is asked; `pending`: the verdict waits for a person. The ledger
             holds one of these two; whoever reads a decision with its answer sees the others.
+        evidence: sha256 of the lockfile from which the verdict can be derived again.
     """
 
     id: str
@@ -166,6 +167,7 @@ class Decision:
     commit: str
     verdict: Verdict
     approval: Approval = field(default="auto", metadata=ADDED)
+    evidence: str = field(default="", metadata=ADDED)
 
     @property
     def in_service(self) -> str | None:

@@ -76,6 +76,14 @@ def test_tampered_scores_are_refused(site: Site) -> None:
         judge_again(site, PROJECT, made)
 
 
+def test_a_lockfile_that_the_ledger_does_not_vouch_for_is_a_difference(site: Site) -> None:
+    made = second(site)
+    lock = folder(site, made) / LOCK
+    lock.write_text(lock.read_text() + "\n")  # means the same, and still is not what was kept
+    found = judge_again(site, PROJECT, made)
+    assert [d.field for d in found.differences] == ["evidence"]
+
+
 def test_a_changed_rule_is_a_difference_field_by_field(
     site: Site, capsys: pytest.CaptureFixture[str]
 ) -> None:
