@@ -139,6 +139,7 @@ def prepare(site: Site, given: World) -> None:
     """Write what the step `prepare` leaves, and the prediction log behind its recent rows."""
     log(site, given.recent)
     folder = site.layout.prepared
+    write_rows(folder / "validation.npz", rows(150, hard=0.0, seed=3))
     write_rows(folder / "test.npz", given.test)
     write_rows(folder / "recent.npz", given.recent)
     counts = {"train": len(given.seen), "test": len(given.test), "recent": len(given.recent)}

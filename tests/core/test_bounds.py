@@ -79,7 +79,7 @@ def test_rows_of_one_key_or_one_stretch_of_time_hang_together() -> None:
 
 
 def test_bounds_of_a_statistic_that_is_no_mean_cover_the_truth() -> None:
-    inside, trials = 0, 200
+    inside, trials = 0, 80
     for seed in range(trials):
         rng = np.random.default_rng(seed)
         label = rng.integers(0, 2, 150)
@@ -94,7 +94,7 @@ def test_bounds_of_a_statistic_that_is_no_mean_cover_the_truth() -> None:
             return one - metrics.balanced_accuracy(label[index], b[index])
 
         bounds = statistic_bounds(
-            gain, np.arange(150, dtype=np.uint64), alpha=0.1, resamples=500, seed=seed
+            gain, np.arange(150, dtype=np.uint64), alpha=0.1, resamples=300, seed=seed
         )
         inside += bounds.lower < 0.1 < bounds.upper
     assert inside >= stats.binom.ppf(0.001, trials, 0.8)
