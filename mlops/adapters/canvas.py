@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from mlops.adapters.files import replacing
 
@@ -33,7 +33,9 @@ DPI = 110
 
 
 @contextmanager
-def figure(path: Path, width: float, height: float) -> Iterator[Any]:
+def figure(
+    path: Path, width: float, height: float, layout: Literal["constrained", "none"] = "constrained"
+) -> Iterator[Any]:
     """Give an empty figure of width × height × 110 pixels and save it, the same every time."""
     import matplotlib as mpl
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -41,7 +43,7 @@ def figure(path: Path, width: float, height: float) -> Iterator[Any]:
 
     with mpl.rc_context(STYLE):
         # No pyplot: it keeps global state, and looks for a display.
-        made = Figure(figsize=(width, height), dpi=DPI, layout="constrained")
+        made = Figure(figsize=(width, height), dpi=DPI, layout=layout)
         FigureCanvasAgg(made)
         yield made
         with replacing(path) as temporary, temporary.open("wb") as stream:

@@ -168,6 +168,7 @@ def _intervals(
         axes.set_yticks(at, [dot.label for dot in dots], fontsize=10)
         lowest = min((dot.found.low for dot in dots), default=0.0)
         axes.set(xlim=(max(0.0, lowest - 0.03), 1.005), ylim=(tall.sum(), 0.0), xlabel=unit)
+        axes.locator_params(axis="x", nbins=5)
         axes.xaxis.set_major_formatter(_per_cent)
         axes.grid(axis="x", color=canvas.GRID)
         axes.tick_params(axis="y", length=0)

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 _MAX_MISTAKES = 18
 _MAX_LETTERS = 12  # of a class name above a small picture
+_WIDTH, _HEAD, _LINE, _FOOT, _SIDE = 7.0, 1.1, 1.2, 0.3, 0.78
+"""Of the sheet of explanations, in inches: its width, what is above and below the lines, the
+distance from line to line, and the side of one picture."""
 _METHODS = ("image", "saliency", "integrated\ngradients", "occlusion")
 
 
@@ -91,30 +94,33 @@ def explanations(
         classes: names of the labels.
     """
     spot = {int(row): place for place, row in enumerate(shown.row)}
-    lines = len(pairs)
-    with canvas.figure(path, 7.0, 1.5 + 1.13 * lines) as figure:
-        figure.suptitle("What the answers rest on", x=0.02, ha="left", fontsize=13,
-                        fontweight="bold")  # fmt: skip
-        figure.supxlabel(
-            "integrated gradients and occlusion: orange speaks for the answer, blue against it",
-            fontsize=9, color=canvas.MUTED,
+    height = _HEAD + _LINE * len(pairs) + _FOOT
+    # Places are computed: for so many axes a layout engine takes longer than all the drawing.
+    with canvas.figure(path, _WIDTH, height, layout="none") as figure:
+        figure.text(0.01, 1 - 0.24 / height, "What the answers rest on", fontsize=13,
+                    fontweight="bold")  # fmt: skip
+        figure.text(
+            0.01, 0.1 / height, "integrated gradients and occlusion: orange speaks for the answer, "
+            "blue against it", fontsize=9, color=canvas.MUTED,
         )  # fmt: skip
-        left, right = figure.subfigures(1, 2, wspace=0.04)
-        for block, side, title in ((left, 0, "surest mistakes"), (right, 1, "right answers")):
-            if all(pair[side] == NOBODY for pair in pairs):
-                block.suptitle(f"no {title.split()[-1]}", fontsize=11, x=0.03, ha="left")
-                continue
-            block.suptitle(title, fontsize=11, x=0.03, ha="left")
-            grid = block.subplots(lines, len(_METHODS), squeeze=False)
+        for side, title in enumerate(("surest mistakes", "right answers")):
+            left = 0.08 + side * _WIDTH / 2
+            nobody = all(pair[side] == NOBODY for pair in pairs)
+            words = f"no {title.split()[-1]}" if nobody else title
+            figure.text(left / _WIDTH, 1 - 0.55 / height, words, fontsize=11)
             for line, pair in enumerate(pairs):
                 if pair[side] == NOBODY:
-                    for axes in grid[line]:
-                        axes.axis("off")
                     continue
-                place = spot[pair[side]]
-                _explained(grid[line], shown, place, classes)
-            for axes, method in zip(grid[0], _METHODS, strict=True):
-                axes.set_title(method, fontsize=8.5, loc="center", fontweight="normal")
+                bottom = height - _HEAD - _LINE * line - _SIDE
+                places = [(left + step * (_SIDE + 0.05)) / _WIDTH for step in range(len(_METHODS))]
+                row = [
+                    figure.add_axes((at, bottom / height, _SIDE / _WIDTH, _SIDE / height))
+                    for at in places
+                ]
+                _explained(row, shown, spot[pair[side]], classes)
+                if line == 0:
+                    for axes, method in zip(row, _METHODS, strict=True):
+                        axes.set_title(method, fontsize=8.5, loc="center", fontweight="normal")
 
 
 def _explained(line: Sequence[Axes], shown: Explained, place: int, classes: Sequence[str]) -> None:
