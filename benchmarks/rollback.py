@@ -18,25 +18,21 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import socket
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-import urllib.error
-import urllib.request
 from datetime import UTC, datetime
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from mlops.adapters import registry
-from mlops.adapters.parts import PartState, write_parts
 from mlops.layout import Layout
-from mlops.log import QUIET
 from mlops.settings import Settings
 from mlops.site import Site
+from tests.mlflow_server import mlflow_server
 from tests.promotions import PROJECT, add_version, decide
 
 REPOSITORY = Path(__file__).parent.parent
@@ -45,31 +41,6 @@ _BOUND = 5.0
 _MLOPS = [sys.executable, "-m", "mlops.cli.main"]
 _BASE = [sys.executable, "-c", "import sqlalchemy"]
 _MLFLOW = [sys.executable, "-c", "import mlflow"]
-
-
-def serve(layout: Layout) -> tuple[subprocess.Popen[bytes], str]:
-    """Start MLflow's server as `mlops up` does, and say so in `.mlops/parts.json`."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "mlflow", "server", "--workers", "1", "--port", str(port)]
-    uri = f"sqlite:///{layout.mlflow_db}"
-    server = subprocess.Popen(
-        [*command, "--backend-store-uri", uri, "--default-artifact-root", str(layout.mlartifacts)],
-        env={**os.environ, **QUIET}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
-    address, end_s = f"http://127.0.0.1:{port}", time.monotonic() + 180
-    while time.monotonic() < end_s:
-        try:
-            urllib.request.urlopen(f"{address}/health", timeout=5)  # noqa: S310 - our own
-        except (urllib.error.URLError, OSError):
-            time.sleep(0.2)
-        else:
-            state = PartState("mlflow", address, f"{address}/health", "up", server.pid)
-            write_parts(layout, os.getpid(), [state])
-            return server, address
-    server.kill()
-    raise SystemExit("the MLflow server did not start")
 
 
 def timed(command: list[str], root: Path) -> float:
@@ -92,18 +63,14 @@ def main() -> int:
         site = Site(layout, Settings(), datetime.now(UTC), layout.work / "bench")
         for champion in (None, "1"):
             decide(site, add_version(site), champion, approval="auto")
-        server, _ = serve(layout)
-        try:
-            taken: dict[str, list[float]] = {"rollback": [], "sqlalchemy": [], "mlflow": []}
+        taken: dict[str, list[float]] = {"rollback": [], "sqlalchemy": [], "mlflow": []}
+        with mlflow_server(layout):
             for turn in range(rounds):
                 taken["sqlalchemy"].append(timed(_BASE, root))
                 taken["rollback"].append(timed([*_MLOPS, "rollback"], root))
                 assert registry.champion(site, PROJECT) == ("1", "2")[turn % 2]
                 if turn < 2:
                     taken["mlflow"].append(timed(_MLFLOW, root))
-        finally:
-            server.terminate()
-            server.wait(30)
     median = {name: statistics.median(values) for name, values in taken.items()}
     ratio = median["rollback"] / median["sqlalchemy"]
     print(json.dumps({name: round(value, 3) for name, value in median.items()}))

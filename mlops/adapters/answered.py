@@ -82,7 +82,7 @@ def letter(site: Site, decision: Decision, actor: str = "") -> Alert:
     version, pending = decision.candidate.version, decision.approval == "pending"
     stages: dict[str, Stage] = {"pending": "needs you", "declined": "refused"}
     done, must_do = wording.done(decision), wording.must_do(decision)
-    act = f"Yes: {must_do}. {_elsewhere(version)}" if pending else f"No. {_undo(decision)}"
+    act = f"Yes: {must_do}. {_elsewhere(site, version)}" if pending else f"No. {_undo(decision)}"
     asked = "it waits for a person" if pending else f"answered by {actor}"
     return Alert(
         project=decision.project, incident=f"approval-{decision.id}", kind="approval",
@@ -112,10 +112,11 @@ def _effect(decision: Decision) -> str:
     ).replace("%", " %")
 
 
-def _elsewhere(version: str) -> str:
+def _elsewhere(site: Site, version: str) -> str:
+    prefect = " In Prefect: resume the paused run." if site.option("resume") else ""
     return (
         f"In MLflow: write yes (or no), and your name, into the tag {TAG} of version {version}, "
-        "or move the alias champion to it. In Prefect: resume the paused run."
+        f"or move the alias champion to it.{prefect}"
     )
 
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
@@ -15,7 +15,6 @@ from mlops.errors import DataError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Any
 
 VERDICT = Verdict(
     outcome="promote",
@@ -126,6 +125,39 @@ def test_every_surface_says_the_same_sentences() -> None:
 )
 def test_what_you_must_do_depends_on_the_outcome(decision: Decision, words: str) -> None:
     assert words in wording.must_do(decision)
+
+
+def test_a_record_from_before_there_were_approvals_is_read_as_one_that_asked_nobody() -> None:
+    content = json.loads(to_json(DECISION))
+    assert content.pop("approval") == "auto"
+    assert from_json(Decision, json.dumps(content)) == DECISION
+    content["approval"] = "perhaps"
+    with pytest.raises(DataError, match="approval = 'perhaps'"):
+        from_json(Decision, json.dumps(content))
+
+
+@pytest.mark.parametrize(
+    ("approval", "in_service", "headline", "done", "must_do", "undo"),
+    [
+        ("auto", "2", "PASS", "it is the champion", "nothing", "mlops rollback --to 1"),
+        ("pending", "1", "REVIEW", "waits for approval; version 1 stays", "mlops approve 2",
+         "nothing moves before a person approves"),
+        ("approved", "2", "PASS", "as a person approved: it is the champion", "nothing",
+         "mlops rollback --to 1"),
+        ("declined", "1", "DECLINED", "a person declined it; version 1 stays", "nothing",
+         "mlops promote --again"),
+    ],
+)  # fmt: skip
+def test_what_is_said_while_a_person_is_asked_and_after(
+    approval: Any, in_service: str, headline: str, done: str, must_do: str, undo: str
+) -> None:
+    decision = replace(DECISION, approval=approval)
+    assert decision.in_service == in_service
+    assert wording.headline(decision).endswith(headline)
+    assert len(wording.headline(decision)) <= wording.HEADLINE_CHARACTERS
+    assert done in wording.done(decision)
+    assert must_do in wording.must_do(decision)
+    assert undo in wording.undo(decision)
 
 
 def test_who_is_in_service_afterwards() -> None:
