@@ -155,6 +155,7 @@ def mean_bounds(
         resamples=resamples,
         seed=seed,
         groups=key_N,
+        many=lambda rows: value_N[rows].mean(axis=1),
     )
     spread = ((total_G - estimate * size_G) ** 2).sum() * groups / (groups - 1)
     reach = float(stats.t.isf(alpha, groups - 1)) * math.sqrt(spread) / len(value_N)

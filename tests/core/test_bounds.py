@@ -123,7 +123,7 @@ def test_keys_that_are_lost_whole_but_seldom_are_not_taken_for_independent_rows(
 
 
 def test_dependence_across_the_edge_of_a_block_is_accounted_for() -> None:
-    rng, trials, promoted, rows = np.random.default_rng(3), 300, 0, np.arange(6000)
+    rng, trials, promoted, rows = np.random.default_rng(3), 2000, 0, np.arange(3000)
     for _ in range(trials):
         stretch = (rows + rng.integers(10)) // 10  # ten rows are alike, wherever they begin
         unit = dependent(rows.astype(np.uint64), rows.astype(np.float64), 10.0)

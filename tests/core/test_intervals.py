@@ -58,6 +58,20 @@ def test_bootstrap_covers_as_often_as_it_says() -> None:
     assert 0.80 <= inside / 200 <= 0.98
 
 
+@pytest.mark.parametrize("n", [40, 1300])  # above 1000 the jackknife leaves blocks out
+def test_many_resamples_at_once_give_the_same_interval(n: int) -> None:
+    x = np.random.default_rng(5).exponential(size=n)
+    held = {"n": n, "confidence": 0.9, "resamples": 700, "seed": 3}
+    one = bootstrap(lambda rows: float(x[rows].mean()), **held)
+    many = bootstrap(lambda rows: float(x[rows].mean()), many=lambda r: x[r].mean(axis=1), **held)
+    assert (many.low, many.high) == pytest.approx((one.low, one.high), abs=1e-12)
+    pairs = np.repeat(np.arange(n // 2, dtype=np.uint64), 2)
+    grouped = bootstrap(
+        lambda rows: float(x[rows].mean()), many=lambda _: np.zeros(0), groups=pairs, **held
+    )
+    assert grouped.low < x.mean() < grouped.high
+
+
 def test_groups_are_drawn_whole_and_widen_the_interval() -> None:
     x = np.repeat(np.random.default_rng(1).normal(size=40), 10)
     groups = np.repeat(np.arange(40, dtype=np.uint64), 10)
