@@ -148,15 +148,15 @@ def mean_bounds(
     groups, effect = len(size_G), design_effect(value_N, key_N)
     if groups < 2:
         return Bounds(estimate, -math.inf, math.inf, effect, "one key bounds nothing")
+
+    def mean(chosen: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return the mean of the rows of the chosen keys, int64 (…, G) → float64 (…)."""
+        return np.asarray(total_G[chosen].sum(axis=-1) / size_G[chosen].sum(axis=-1))
+
     drawn = bootstrap(
-        lambda rows: float(value_N[rows].mean()),
-        len(value_N),
-        confidence=1.0 - 2.0 * alpha,
-        resamples=resamples,
-        seed=seed,
-        groups=key_N,
-        many=lambda rows: value_N[rows].mean(axis=1),
-    )
+        lambda chosen: float(mean(chosen)), groups, confidence=1.0 - 2.0 * alpha,
+        resamples=resamples, seed=seed, many=mean,
+    )  # fmt: skip
     spread = ((total_G - estimate * size_G) ** 2).sum() * groups / (groups - 1)
     reach = float(stats.t.isf(alpha, groups - 1)) * math.sqrt(spread) / len(value_N)
     lower, upper = min(drawn.low, estimate - reach), max(drawn.high, estimate + reach)

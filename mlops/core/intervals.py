@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import groupby, islice
 from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.special import ndtr, ndtri
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from numpy.typing import NDArray
 
@@ -117,13 +118,23 @@ def _bca_levels(
     bias = ndtri(below)
     everything = np.arange(len(units))
     blocks = np.array_split(everything, min(len(units), MAX_JACKKNIFE))
-    left_out = np.concatenate([every(np.delete(everything, b)[None]) for b in blocks])
+    left_out = np.concatenate([
+        every(np.array([np.delete(everything, block) for block in part]))
+        for part in _parts(blocks, max(_CHUNK // len(units), 1))
+    ])  # fmt: skip
     gaps = left_out.mean() - left_out
     scale = np.sum(gaps**2) ** 1.5
     acceleration = np.sum(gaps**3) / (6.0 * scale) if scale > 0.0 else 0.0
     z = bias + ndtri(levels)
     adjusted: NDArray[np.float64] = ndtr(bias + z / (1.0 - acceleration * z))
     return np.where(np.isfinite(adjusted), adjusted, levels)
+
+
+def _parts(blocks: list[NDArray[np.int64]], most: int) -> Iterator[tuple[NDArray[np.int64], ...]]:
+    """Yield blocks of equal size together, in order, at most so many at once."""
+    for _, alike in groupby(blocks, key=len):
+        while part := tuple(islice(alike, most)):
+            yield part
 
 
 def _every(statistic: Statistic, many: Many | None, units: _Units) -> Many:
