@@ -222,7 +222,8 @@ def _stretches(observed_s: NDArray[np.float64], block_s: float) -> NDArray[np.in
     most = max(int(blocks / max(2.0, blocks ** (1.0 / 3.0))), 1)
     if most == 1:
         return np.zeros(len(observed_s), dtype=np.int64)
-    return np.minimum(since_s / since_s.max() * most, most - 1).astype(np.int64)
+    number_N = np.minimum(since_s / since_s.max() * most, most - 1)
+    return np.asarray(number_N, dtype=np.int64)
 
 
 def _squares(value_N: NDArray[np.float64], key_N: NDArray[np.uint64]) -> tuple[float, float]:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -61,14 +62,15 @@ def test_bootstrap_covers_as_often_as_it_says() -> None:
 @pytest.mark.parametrize("n", [40, 1300])  # above 1000 the jackknife leaves blocks out
 def test_many_resamples_at_once_give_the_same_interval(n: int) -> None:
     x = np.random.default_rng(5).exponential(size=n)
-    held = {"n": n, "confidence": 0.9, "resamples": 700, "seed": 3}
-    one = bootstrap(lambda rows: float(x[rows].mean()), **held)
-    many = bootstrap(lambda rows: float(x[rows].mean()), many=lambda r: x[r].mean(axis=1), **held)
+
+    def mean(rows: NDArray[np.int64]) -> float:
+        return float(x[rows].mean())
+
+    found = partial(bootstrap, mean, n, confidence=0.9, resamples=700, seed=3)
+    one, many = found(), found(many=lambda rows: x[rows].mean(axis=1))
     assert (many.low, many.high) == pytest.approx((one.low, one.high), abs=1e-12)
     pairs = np.repeat(np.arange(n // 2, dtype=np.uint64), 2)
-    grouped = bootstrap(
-        lambda rows: float(x[rows].mean()), many=lambda _: np.zeros(0), groups=pairs, **held
-    )
+    grouped = found(many=lambda _: np.zeros(0), groups=pairs)  # unused: pairs are drawn whole
     assert grouped.low < x.mean() < grouped.high
 
 
