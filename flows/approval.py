@@ -14,6 +14,7 @@ from prefect.client.schemas.filters import (
 )
 from prefect.client.schemas.objects import StateType
 from prefect.context import FlowRunContext
+from prefect.exceptions import ObjectNotFound
 from prefect.input import RunInput
 from prefect.states import Completed
 from prefect.utilities.urls import url_for
@@ -101,8 +102,10 @@ def release(project: Project) -> int:
     finally:
         engine.dispose()
     with get_client(sync_client=True) as client:
-        name = f"train/{project.name}-train"
-        deployment = client.read_deployment_by_name(name).id
+        try:
+            deployment = client.read_deployment_by_name(f"train/{project.name}-train").id
+        except ObjectNotFound:  # nothing was deployed, so nothing is paused
+            return 0
         paused = client.read_flow_runs(
             flow_run_filter=FlowRunFilter(
                 deployment_id=FlowRunFilterDeploymentId(any_=[deployment]),

@@ -34,7 +34,7 @@ DPI = 110
 
 @contextmanager
 def figure(
-    path: Path, width: float, height: float, layout: Literal["constrained", "none"] = "constrained"
+    path: Path, width: float, height: float, layout: Literal["constrained"] | None = "constrained"
 ) -> Iterator[Any]:
     """Give an empty figure of width × height × 110 pixels and save it, the same every time."""
     import matplotlib as mpl

@@ -96,7 +96,7 @@ def explanations(
     spot = {int(row): place for place, row in enumerate(shown.row)}
     height = _HEAD + _LINE * len(pairs) + _FOOT
     # Places are computed: for so many axes a layout engine takes longer than all the drawing.
-    with canvas.figure(path, _WIDTH, height, layout="none") as figure:
+    with canvas.figure(path, _WIDTH, height, layout=None) as figure:
         figure.text(0.01, 1 - 0.24 / height, "What the answers rest on", fontsize=13,
                     fontweight="bold")  # fmt: skip
         figure.text(

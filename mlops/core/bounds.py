@@ -4,6 +4,7 @@ Sources:
     T. Tango (1998), Statistics in Medicine 17: the interval of paired proportions.
     B. Efron (1987), J. Am. Stat. Assoc. 82: BCa.
     J. N. K. Rao, A. J. Scott (1992), Biometrics 48: counts of dependent rows by design effect.
+    L. Kish (1965), Survey Sampling, ch. 5: the design effect of clusters of unequal size.
     H. R. Künsch (1989), Annals of Statistics 17: blocks of rows that depend on each other in time.
 """
 
@@ -65,8 +66,8 @@ def accuracy_bounds(
     """Bound the difference in accuracy: Tango's interval, wider where rows depend on each other.
 
     Where keys repeat, the wider of two is taken on each side: Tango's on counts divided by the
-    design effect (Rao and Scott 1992), and a bootstrap over keys, which alone has no width when
-    the models never differ.
+    design effect (Rao and Scott 1992; see `tango_over_keys`), and a bootstrap over keys, which
+    alone has no width when the models never differ.
 
     Args:
         difference_N: candidate right minus champion right, int64 (N,).
@@ -79,9 +80,7 @@ def accuracy_bounds(
     if groups == counts.rows:
         lower, upper = cautious_tango(counts.gained, counts.lost, counts.rows, alpha)
         return Bounds(counts.difference, lower, upper, 1.0, "Tango's score interval")
-    effect = design_effect(difference_N.astype(np.float64), key_N)
-    scaled = (counts.gained / effect, counts.lost / effect, counts.rows / effect)
-    lower, upper = cautious_tango(*scaled, alpha)
+    lower, upper, effect = tango_over_keys(difference_N, key_N, alpha)
     drawn = mean_bounds(
         difference_N.astype(np.float64), key_N, alpha=alpha, resamples=resamples, seed=seed
     )
@@ -90,17 +89,41 @@ def accuracy_bounds(
     return Bounds(counts.difference, low, high, effect, words)
 
 
+def tango_over_keys(
+    difference_N: NDArray[np.int64], key_N: NDArray[np.uint64], alpha: float
+) -> tuple[float, float, float]:
+    """Return Tango's bounds on counts divided by the design effect, and that effect.
+
+    Half a key that agrees in all its rows is added to the effect, as `cautious_tango` moves half
+    a row: of keys that are lost or gained whole, few are seen, and rows that differ alone beside
+    them look independent. Without it 300 rows in 30 blocks promote at a margin of 3 points five
+    times as often as alpha, and keys of very unequal size ten times.
+
+    Args:
+        difference_N: candidate right minus champion right, int64 (N,).
+        key_N: uint64 (N,): rows of one key may depend on each other.
+        alpha: level of each bound.
+    """
+    counts, value_N = count(difference_N), difference_N.astype(np.float64)
+    clustered, independent = _squares(value_N, key_N)
+    _, size_G = _clusters(value_N, key_N)
+    whole = float((size_G**2).sum()) / counts.rows  # Kish: the effect if rows of a key are copies
+    cautious = (clustered + whole**2 / 2.0) / (independent + whole / 2.0)
+    effect = max(design_effect(value_N, key_N), cautious)
+    lower, upper = cautious_tango(
+        counts.gained / effect, counts.lost / effect, counts.rows / effect, alpha
+    )
+    return lower, upper, effect
+
+
 def design_effect(value_N: NDArray[np.float64], key_N: NDArray[np.uint64]) -> float:
     """Return the variance of the mean over keys, relative to independent rows; at least 1.
 
     Without any variation it is rows per key: nothing shows that rows of a key are not copies.
     """
-    rows, total_G, size_G = len(value_N), *_clusters(value_N, key_N)
-    groups, mean = len(size_G), float(value_N.mean())
-    independent = float(((value_N - mean) ** 2).sum())
+    groups, (clustered, independent) = len(np.unique(key_N)), _squares(value_N, key_N)
     if independent == 0.0 or groups < 2:
-        return rows / groups
-    clustered = float(((total_G - mean * size_G) ** 2).sum()) * groups / (groups - 1)
+        return len(value_N) / groups
     return max(clustered / independent, 1.0)
 
 
@@ -125,14 +148,15 @@ def mean_bounds(
     groups, effect = len(size_G), design_effect(value_N, key_N)
     if groups < 2:
         return Bounds(estimate, -math.inf, math.inf, effect, "one key bounds nothing")
+
+    def mean(chosen: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return the mean of the rows of the chosen keys, int64 (…, G) → float64 (…)."""
+        return np.asarray(total_G[chosen].sum(axis=-1) / size_G[chosen].sum(axis=-1))
+
     drawn = bootstrap(
-        lambda rows: float(value_N[rows].mean()),
-        len(value_N),
-        confidence=1.0 - 2.0 * alpha,
-        resamples=resamples,
-        seed=seed,
-        groups=key_N,
-    )
+        lambda chosen: float(mean(chosen)), groups, confidence=1.0 - 2.0 * alpha,
+        resamples=resamples, seed=seed, many=mean,
+    )  # fmt: skip
     spread = ((total_G - estimate * size_G) ** 2).sum() * groups / (groups - 1)
     reach = float(stats.t.isf(alpha, groups - 1)) * math.sqrt(spread) / len(value_N)
     lower, upper = min(drawn.low, estimate - reach), max(drawn.high, estimate + reach)
@@ -168,24 +192,46 @@ def dependent(
 ) -> NDArray[np.uint64]:
     """Return one number per set of rows that may depend on each other, uint64 (N,).
 
-    Rows of one key do; where `block_s` is above 0, so do rows of one stretch of that many
-    seconds, and whatever these chain together (blocks of fixed length: Künsch 1989).
+    Rows of one key do; where `block_s` is above 0, so do rows of one stretch of time, and
+    whatever these chain together. A stretch (Künsch 1989) is longer than `block_s`, because what
+    is within that of each other may lie on both sides of an edge: stretches of just `block_s`
+    promote at the boundary twice as often as alpha. There are at least two blocks in one, and
+    their number grows with the cube root of the blocks, so that edges matter ever less.
 
     Args:
         key_N: split keys, uint64 (N,).
         observed_s: float64 (N,): seconds since 1970, finite.
-        block_s: length of a block in seconds; 0 for none.
+        block_s: seconds within which rows depend on each other; 0 for none.
     """
-    if block_s <= 0.0:
+    if block_s <= 0.0 or len(key_N) == 0:
         return key_N
     _, key = np.unique(key_N, return_inverse=True)
-    _, block = np.unique(np.floor(observed_s / block_s), return_inverse=True)
-    keys, blocks = int(key.max(initial=-1)) + 1, int(block.max(initial=-1)) + 1
+    stretch = _stretches(observed_s, block_s)
+    keys, most = int(key.max()) + 1, int(stretch.max()) + 1
     links = sparse.coo_matrix(
-        (np.ones(len(key_N)), (key, keys + block)), shape=(keys + blocks, keys + blocks)
+        (np.ones(len(key_N)), (key, keys + stretch)), shape=(keys + most, keys + most)
     )
     _, part = csgraph.connected_components(links, directed=False)
     return np.asarray(part[key], dtype=np.uint64)
+
+
+def _stretches(observed_s: NDArray[np.float64], block_s: float) -> NDArray[np.int64]:
+    """Number equally long stretches of time of at least two blocks each; one if there are few."""
+    since_s = observed_s - observed_s.min()
+    blocks = float(since_s.max()) / block_s
+    most = max(int(blocks / max(2.0, blocks ** (1.0 / 3.0))), 1)
+    if most == 1:
+        return np.zeros(len(observed_s), dtype=np.int64)
+    number_N = np.minimum(since_s / since_s.max() * most, most - 1)
+    return np.asarray(number_N, dtype=np.int64)
+
+
+def _squares(value_N: NDArray[np.float64], key_N: NDArray[np.uint64]) -> tuple[float, float]:
+    """Return the squares about the mean, summed over keys and over rows as if independent."""
+    (total_G, size_G), mean = _clusters(value_N, key_N), float(value_N.mean())
+    groups = len(size_G)
+    clustered = float(((total_G - mean * size_G) ** 2).sum()) * groups / max(groups - 1, 1)
+    return clustered, float(((value_N - mean) ** 2).sum())
 
 
 def _clusters(

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import stats
 
+from mlops.core.tango import restricted_variance
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -75,10 +77,18 @@ def labels_needed(
 ) -> int:
     """Return the rows that show a true gain of `effect` with the stated power.
 
-    n = (z(1-alpha) + z(power))² · d / (effect + margin)², times the design effect by the caller.
+    n = (z(1-alpha) √v₀ + z(power) √d)² / (effect + margin)², times the design effect by the
+    caller. v₀ is the variance that Tango's test reckons with at the margin's boundary; without a
+    margin it is d, the discordance, and n = (z(1-alpha) + z(power))² · d / effect². With one it
+    is more: d in its place promised a power of 0.8 and had 0.72 at d = 0.05, margin = 0.03.
+
+    Source: the sample size of T. Tango (1998), Statistics in Medicine 17.
     """
-    z = float(stats.norm.isf(alpha) + stats.norm.ppf(power))
-    return math.ceil(z * z * discordance / (effect + margin) ** 2)
+    lost = max(discordance - effect, 0.0) / 2.0
+    null = restricted_variance(discordance - lost, lost, 1.0, -margin)
+    z_alpha, z_power = float(stats.norm.isf(alpha)), float(stats.norm.ppf(power))
+    spread = z_alpha * math.sqrt(max(null, 0.0)) + z_power * math.sqrt(discordance)
+    return math.ceil((spread / (effect + margin)) ** 2)
 
 
 def holm(p_values: Sequence[float]) -> tuple[float, ...]:

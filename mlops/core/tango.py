@@ -11,13 +11,18 @@ import math
 from scipy import optimize, stats
 
 
-def tango_score(gained: float, lost: float, rows: float, difference: float) -> float:
-    """Return Tango's score statistic of `the true difference is difference` (Tango 1998)."""
+def restricted_variance(gained: float, lost: float, rows: float, difference: float) -> float:
+    """Return the variance of one row's difference, fitted as if the true mean were `difference`."""
     a = 2.0 * rows
     b = -gained - lost + (2.0 * rows - gained + lost) * difference
     c = -lost * difference * (1.0 - difference)
     rate = (math.sqrt(max(b * b - 4.0 * a * c, 0.0)) - b) / (2.0 * a)
-    variance = rows * (2.0 * rate + difference * (1.0 - difference))
+    return 2.0 * rate + difference * (1.0 - difference)
+
+
+def tango_score(gained: float, lost: float, rows: float, difference: float) -> float:
+    """Return Tango's score statistic of `the true difference is difference` (Tango 1998)."""
+    variance = rows * restricted_variance(gained, lost, rows, difference)
     distance = gained - lost - rows * difference
     if variance <= 0.0:
         return 0.0 if distance == 0.0 else math.copysign(math.inf, distance)

@@ -11,6 +11,7 @@ from mlops.core.bounds import (
     design_effect,
     mean_bounds,
     statistic_bounds,
+    tango_over_keys,
 )
 from mlops.core.paired import Counts, count, one_per_key
 
@@ -98,3 +99,43 @@ def test_bounds_of_a_statistic_that_is_no_mean_cover_the_truth() -> None:
         )
         inside += bounds.lower < 0.1 < bounds.upper
     assert inside >= stats.binom.ppf(0.001, trials, 0.8)
+
+
+def _promoted(
+    rng: np.random.Generator, key: np.ndarray, unit: np.ndarray, discordance: float, margin: float
+) -> bool:
+    """Draw rows at the margin's boundary that are alike in a unit; ask if they pass."""
+    win, shared = (discordance - margin) / 2.0, [discordance, 1.0 - discordance]
+    sign = np.where(rng.random(len(key)) < win / discordance, 1, -1)
+    whole = rng.choice([1, 0], unit.max() + 1, p=shared)[unit] * sign[unit]
+    own = rng.choice([1, 0], len(key), p=shared) * sign
+    difference = np.where(rng.random(len(key)) < 0.9, whole, own).astype(np.int64)
+    return tango_over_keys(difference, key.astype(np.uint64), ALPHA)[0] > -margin
+
+
+def test_keys_that_are_lost_whole_but_seldom_are_not_taken_for_independent_rows() -> None:
+    rng, trials, promoted = np.random.default_rng(2), 400, 0
+    sizes = np.array([40] * 5 + [4] * 15 + [1] * 40)
+    key = np.repeat(np.arange(len(sizes)), sizes)
+    for _ in range(trials):
+        promoted += _promoted(rng, key, key, discordance=0.05, margin=0.03)
+    assert promoted <= stats.binom.isf(0.001, trials, ALPHA)
+
+
+def test_dependence_across_the_edge_of_a_block_is_accounted_for() -> None:
+    rng, trials, promoted, rows = np.random.default_rng(3), 2000, 0, np.arange(3000)
+    for _ in range(trials):
+        stretch = (rows + rng.integers(10)) // 10  # ten rows are alike, wherever they begin
+        unit = dependent(rows.astype(np.uint64), rows.astype(np.float64), 10.0)
+        promoted += _promoted(rng, unit, stretch, discordance=0.3, margin=0.0)
+    assert promoted <= stats.binom.isf(0.001, trials, ALPHA)
+
+
+def test_few_blocks_bound_nothing_and_many_are_of_equal_length() -> None:
+    at_s = np.arange(1000.0)
+    key = np.arange(1000, dtype=np.uint64)
+    assert len(np.unique(dependent(key[:300], at_s[:300], 100.0))) == 1
+    _, sizes = np.unique(dependent(key, at_s, 10.0), return_counts=True)
+    assert sizes.max() - sizes.min() <= 1
+    assert 10.0 * 2 <= sizes.min() <= 10.0 * 6
+    assert len(np.unique(dependent(key, np.zeros(1000), 10.0))) == 1

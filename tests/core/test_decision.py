@@ -149,7 +149,7 @@ def test_a_record_from_before_there_were_approvals_is_read_as_one_that_asked_nob
     ],
 )  # fmt: skip
 def test_what_is_said_while_a_person_is_asked_and_after(
-    approval: Any, in_service: str, headline: str, done: str, must_do: str, undo: str
+    *, approval: Any, in_service: str, headline: str, done: str, must_do: str, undo: str
 ) -> None:
     decision = replace(DECISION, approval=approval)
     assert decision.in_service == in_service

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -56,6 +57,21 @@ def test_bootstrap_covers_as_often_as_it_says() -> None:
         inside += found.low <= 1.0 <= found.high
     # 0.9 nominal, known to be a little short for skewed samples; 4 standard errors are 0.085.
     assert 0.80 <= inside / 200 <= 0.98
+
+
+@pytest.mark.parametrize("n", [40, 1300])  # above 1000 the jackknife leaves blocks out
+def test_many_resamples_at_once_give_the_same_interval(n: int) -> None:
+    x = np.random.default_rng(5).exponential(size=n)
+
+    def mean(rows: NDArray[np.int64]) -> float:
+        return float(x[rows].mean())
+
+    found = partial(bootstrap, mean, n, confidence=0.9, resamples=700, seed=3)
+    one, many = found(), found(many=lambda rows: x[rows].mean(axis=1))
+    assert (many.low, many.high) == pytest.approx((one.low, one.high), abs=1e-12)
+    pairs = np.repeat(np.arange(n // 2, dtype=np.uint64), 2)
+    grouped = found(many=lambda _: np.zeros(0), groups=pairs)  # unused: pairs are drawn whole
+    assert grouped.low < x.mean() < grouped.high
 
 
 def test_groups_are_drawn_whole_and_widen_the_interval() -> None:

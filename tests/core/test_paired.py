@@ -78,9 +78,12 @@ def test_no_discordant_row_still_leaves_the_interval_a_width() -> None:
     assert (low, high) == pytest.approx((-z2 / (60 + z2), z2 / (60 + z2)), abs=1e-6)
 
 
-def _promotion_rate(rows: int, discordance: float, margin: float) -> float:
-    """Enumerate every table at the margin's boundary and add up where the rule promotes."""
-    win, lose = (discordance - margin) / 2, (discordance + margin) / 2
+def _promotion_rate(
+    rows: int, discordance: float, margin: float, gain: float | None = None
+) -> float:
+    """Enumerate every table, by default at the margin's boundary; add up where one promotes."""
+    true = -margin if gain is None else gain
+    win, lose = (discordance + true) / 2, (discordance - true) / 2
     z, total = float(stats.norm.isf(ALPHA)), 0.0
     most = int(stats.binom.isf(1e-6, rows, discordance)) + 1
     for discordant in range(most + 1):
@@ -129,3 +132,15 @@ def test_labels_needed_follows_the_formula_and_shrinks_with_the_effect() -> None
     assert labels_needed(0.2, effect=0.05, **held) == int(np.ceil(z**2 * 0.2 / 0.05**2))
     assert labels_needed(0.2, effect=0.1, **held) < labels_needed(0.2, effect=0.05, **held)
     assert labels_needed(0.0, effect=0.1, **held) == 0
+
+
+def test_labels_needed_under_a_margin_give_the_power_that_was_asked_for() -> None:
+    discordance, margin = 0.05, 0.03
+    held = {"alpha": ALPHA, "effect": 0.0, "margin": margin}
+    for power in (0.8, 0.9):
+        rows = labels_needed(discordance, power=power, **held)
+        assert _promotion_rate(rows, discordance, margin, gain=0.0) == pytest.approx(
+            power, abs=0.03
+        )
+    # Models that never differed still have to show it on enough rows.
+    assert labels_needed(0.0, power=0.8, **held) > 60
