@@ -113,6 +113,8 @@ def fit(
     # By β = 1/T: the slope of a row's loss, and the curvature of their sum.
     slope = np.bincount(np.unique(key_N, return_inverse=True)[1], mean_N - z_N)
     curvature = float(((p_NK * z_NK**2).sum(axis=1) - mean_N**2).sum())
+    if curvature <= 0.0:  # so sure of every row that no temperature changes its loss
+        return Interval(value, nan, nan)
     half = float(ndtri(0.5 + confidence / 2.0) * np.sqrt((slope**2).sum()) / curvature)
     beta = 1.0 / value
     return Interval(value, 1.0 / (beta + half), 1.0 / (beta - half) if half < beta else nan)

@@ -95,14 +95,15 @@ def test_what_rest_writes_the_client_reads(served: Site) -> None:
         versions.set_tag(served, PROJECT, "99", "mlops.a", "1")
 
 
-def test_an_approval_by_hand_needs_no_mlflow_either(served: Site) -> None:
+def test_an_approval_by_hand_moves_the_alias_and_is_shown(served: Site) -> None:
     champion = registry.champion(served, PROJECT)
     version = add_version(served)
     decide(served, version, champion, approval="required")
     assert registry.alias(served, PROJECT, "challenger") == version
-    said, heavy = call(served, "approve", version, "--actor", "Ada")
+    said, _ = call(served, "approve", version, "--actor", "Ada")
     assert f"version {version} is the champion, approved by Ada" in said
-    assert "mlflow" not in heavy
+    held = mlflow.client(served).get_model_version(PROJECT, version)
+    assert "as a person approved" in held.description
     assert registry.champion(served, PROJECT) == version
     assert registry.alias(served, PROJECT, "challenger") is None
     call(served, "rollback", "--to", str(champion))
