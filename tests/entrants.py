@@ -15,6 +15,7 @@ import numpy as np
 import sqlalchemy as sa
 from onnx import TensorProto, helper, numpy_helper
 
+from mlops.adapters.cohort import SHARD_TIME
 from mlops.adapters.files import write_bytes, write_json
 from mlops.adapters.onnx_session import Session
 from mlops.adapters.snapshot import Rows, write_rows
@@ -132,6 +133,7 @@ def log(site: Site, recent: Rows, project: str = "digits") -> None:
             connection.execute(labels.insert().values(
                 project=project, prediction_id=name, label=int(recent.label[place]),
                 label_source=str(recent.label_source[place]), at_s=at_s,
+                collected_in=f"{site.now.strftime(SHARD_TIME)}-made.parquet",
             ))  # fmt: skip
 
 

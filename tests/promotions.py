@@ -77,7 +77,7 @@ def decide(
         site, version, champion, outcome=outcome, project=project, turn=turn, incident=incident
     )
     with database(site) as engine:
-        judged = Judged(made, key, approval, lambda kept: kept)
+        judged = Judged(made, key, approval, None, lambda kept: kept)
         return record(site, Ledger(engine, project), judged)[0]
 
 

@@ -70,7 +70,7 @@ def test_after_a_flow_run_repro_has_nothing_to_do(project: Path) -> None:
     ("old", "new", "stale"),
     [
         ("  bins: 10", "  bins: 11", {"evaluate"}),
-        ("  patience: 4", "  patience: 5", {"train"}),
+        ("  patience: 10", "  patience: 11", {"train"}),
         ("  batch_size: 64", "  batch_size: 65", {"tune", "train"}),
         ("  trials: 6", "  trials: 7", {"tune"}),
         ("  min_rows: 500", "  min_rows: 501", {"validate"}),

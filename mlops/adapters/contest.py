@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from mlops.core.exam import Look
-    from mlops.params.labels import LabelsSection
     from mlops.site import Site
 
 _DAY_S = 86_400.0
@@ -78,12 +77,18 @@ class Contest:
     data_digest: str
 
 
-def rows_of(site: Site, recent_days: float, section: LabelsSection) -> tuple[Rows, Rows]:
+def rows_of(site: Site, recent_days: float, *, sample: float, until_s: float) -> tuple[Rows, Rows]:
     """Return the recent labelled production rows and the base rows, both of the test side.
 
     Only matured rows of the random sample judge: rows that active learning chose, or that nobody
     was to label, train only; of a time whose labels may still come, those that came first would
     mislead. A row older than `recent_days` is not recent.
+
+    Args:
+        site: where the prepared rows lie.
+        recent_days: how old a recent row may be.
+        sample: share of the examples that are to be labelled.
+        until_s: how young, seconds since 1970: see `mlops.adapters.cohort.matured_until_s`.
 
     Raises:
         DataError: if the prepared files are missing or damaged.
@@ -93,11 +98,9 @@ def rows_of(site: Site, recent_days: float, section: LabelsSection) -> tuple[Row
     now_s = site.now.timestamp()
     with np.errstate(invalid="ignore"):
         timely = recent.observed_s >= now_s - recent_days * _DAY_S
-        timely &= recent.observed_s <= now_s - 60.0 * section.delay_minutes
+        timely &= recent.observed_s <= until_s
     chosen = timely & (recent.label >= 0) & recent.production & (recent.label_source != "active")
-    chosen &= np.array(
-        [sampled(str(i), share=section.sample) for i in recent.example_id], dtype=bool
-    )
+    chosen &= np.array([sampled(str(i), share=sample) for i in recent.example_id], dtype=bool)
     return recent.take(chosen), base.take((base.label >= 0) & ~base.production)
 
 
@@ -224,7 +227,7 @@ def _memory(entrant: Entrant, folder: Path, split: dict[str, object]) -> Memory:
     except (OSError, ValueError, EOFError) as error:
         msg = f"{path.name}: unreadable ({error})"
         raise DataError(msg) from None
-    if seen.dtype != np.uint64 or seen.ndim != 1:
+    if seen.dtype != np.uint64 or seen.ndim != 1 or len(seen) == 0:
         msg = f"{path.name}: holds no keys"
         raise DataError(msg)
     return Memory(seen, None if until is None else float(until))

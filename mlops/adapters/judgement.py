@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from mlops.adapters.cohort import count_cohort
+from mlops.adapters.cohort import count_cohort, matured_until_s
 from mlops.adapters.contest import Contest, Entered, Entrant, hold, rows_of
 from mlops.adapters.ledger import Ledger
+from mlops.adapters.precedents import anchor_of, looks_of
 from mlops.adapters.registry import fetch, registration
-from mlops.core.canonical import from_json
-from mlops.core.decision import Decision, Version
-from mlops.core.exam import Look, since_s
+from mlops.core.decision import Version
+from mlops.core.exam import since_s
 from mlops.core.rules import Rules
 from mlops.errors import RegistryError
 from mlops.params.base import View
@@ -76,26 +76,23 @@ def assemble(
         Unavailable: if MLflow or the database does not answer.
     """
     project, rules = params.project.name, rules_of(params)
-    made = [
-        from_json(Decision, e.body)
-        for e in Ledger(engine, project).entries()
-        if e.kind == "decided"
-    ]
+    entries, now_s = Ledger(engine, project).entries(), site.now.timestamp()
     first, _ = _entrant(site, project, "candidate", candidate)
     second, rival = (None, None) if champion is None else _entrant(
         site, project, "champion", champion
     )  # fmt: skip
-    anchor = anchor_of(made) if rules.margin > 0.0 and champion is not None else None
+    anchor = anchor_of(entries, candidate) if rules.margin > 0.0 and champion is not None else None
     third = None
-    if anchor not in (None, candidate, champion):
+    if anchor not in (None, champion):
         third, _ = _entrant(site, project, "anchor", str(anchor))
-    rows = rows_of(site, params.gate.recent_days, params.labels)
-    contest = hold(site, rows, Entered(first, second, third), looks_of(made))
-    now_s = site.now.timestamp()
+    until_s = matured_until_s(engine, project, params.labels, now_s=now_s)
+    days = params.gate.recent_days
+    rows = rows_of(site, days, sample=params.labels.sample, until_s=until_s)
+    contest = hold(site, rows, Entered(first, second, third), looks_of(entries))
     after_s = since_s(contest.exam.memories, contest.exam.looks, rules.gap_s)
     cohort = count_cohort(
         engine, project, params.labels,
-        since_s=max(after_s, now_s - params.gate.recent_days * _DAY_S), now_s=now_s,
+        since_s=max(after_s, now_s - days * _DAY_S), until_s=until_s,
     )  # fmt: skip
     contest = replace(contest, exam=replace(contest.exam, cohort=cohort))
     covered = cohort.labelled >= rules.min_coverage * cohort.predictions > 0
@@ -115,30 +112,6 @@ def rules_of(params: Sections) -> Rules:
         gap_s=params.holdout.gap_s,
         block_s=60.0 * gate.block_minutes,
     )
-
-
-def looks_of(made: list[Decision]) -> tuple[Look, ...]:
-    """Return the times of the recent rows that earlier decisions looked at."""
-    seen = [(d.verdict.evidence, d.verdict.outcome == "promote") for d in made]
-    return tuple(
-        Look(e.recent_since_s, e.recent_until_s, promoted)
-        for e, promoted in seen
-        if e.recent_since_s is not None and e.recent_until_s is not None
-    )
-
-
-def anchor_of(made: list[Decision]) -> str | None:
-    """Return the last version that was shown better than the one before it, or the first one.
-
-    A promotion within a margin does not move the anchor: that is what keeps losses from adding up.
-    """
-    proven = [
-        d.candidate.version
-        for d in made
-        if d.verdict.outcome == "promote"
-        and (d.champion is None or (d.verdict.evidence.lower or 0.0) > 0.0)
-    ]
-    return proven[-1] if proven else None
 
 
 def _entrant(site: Site, project: str, who: str, version: str) -> tuple[Entrant, Version]:

@@ -7,14 +7,17 @@ from typing import TYPE_CHECKING, Literal
 
 from mlops.adapters import approval
 from mlops.adapters.ledger import Ledger, Row
+from mlops.adapters.precedents import looks_of
 from mlops.adapters.reconcile import apply, challenge, is_pending, reconcile_held
 from mlops.adapters.versions import set_tag
 from mlops.core.canonical import to_json
+from mlops.errors import LedgerError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from mlops.core.decision import Decision
+    from mlops.core.exam import Look
     from mlops.site import Site
 
 
@@ -26,6 +29,7 @@ class Judged:
         decision: what was decided.
         key: the ledger's idempotency key.
         approval: whether what passed waits for a person.
+        looks: the earlier verdicts that this one has paid for; nothing if it judged no rows.
         keep: writes what a replay needs, and returns the decision that vouches for it; called
             before the row is appended, so that no row stands without its evidence.
     """
@@ -33,6 +37,7 @@ class Judged:
     decision: Decision
     key: str
     approval: Literal["auto", "required"]
+    looks: tuple[Look, ...] | None
     keep: Callable[[Decision], Decision]
 
 
@@ -46,7 +51,8 @@ def record(site: Site, ledger: Ledger, judged: Judged) -> tuple[Decision, bool]:
         under the same key before.
 
     Raises:
-        LedgerError: if another version came into service meanwhile; nothing is recorded.
+        LedgerError: if another version came into service meanwhile, or another verdict on the
+            rows was recorded; nothing is.
         Unavailable: if MLflow does not answer.
     """
     decision, key = judged.decision, judged.key
@@ -55,7 +61,13 @@ def record(site: Site, ledger: Ledger, judged: Judged) -> tuple[Decision, bool]:
     before = decision.champion.version if decision.champion else None
     with ledger.exclusive():
         reconcile_held(site, decision.project, ledger)
-        if ledger.find("decided", key) is None and ledger.in_service() == before:
+        new = ledger.find("decided", key) is None and ledger.in_service() == before
+        if new and judged.looks not in (None, looks_of(ledger.entries())):
+            raise LedgerError(
+                "another verdict was recorded while the candidate was judged, and its look is not "
+                "paid for; run again: mlops promote"
+            )
+        if new:
             decision = judged.keep(decision)
             if decision.approval == "pending":
                 # Before the row: an answer left from an earlier decision must not meet this one.

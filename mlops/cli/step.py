@@ -109,15 +109,18 @@ def register(*, json: bool = False) -> int:
     return _run("register", json=json)
 
 
-def promote(*, again: bool = False, exit_code: bool = False, json: bool = False) -> int:
+def promote(
+    *, again: bool = False, first: bool = False, exit_code: bool = False, json: bool = False
+) -> int:
     """Judge the candidate against the champion; on `promote`, move the alias.
 
     Args:
-        again: Judge a version anew that has been decided on these very rows.
+        again: Judge a version anew that has been decided.
+        first: Judge by the rule for a first model, after the champion was taken out of service.
         exit_code: End with 11 if the candidate was not promoted.
         json: Print the report as JSON.
     """
-    return _run("promote", json=json, options=_flags(again=again, exit_code=exit_code))
+    return _run("promote", json=json, options=_flags(again=again, first=first, exit_code=exit_code))
 
 
 def monitor(*, exit_code: bool = False, json: bool = False) -> int:

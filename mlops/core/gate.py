@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from mlops.core import limits
 from mlops.core.bounds import dependent
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from mlops.core.exam import Exam, Paired
     from mlops.core.rules import Rules
 
+    Part = TypeVar("Part", Check, Metric, Evidence)
     Findings = tuple[tuple[Check, ...], tuple[Metric, ...]]
 
 
@@ -176,7 +177,17 @@ def _conclude(
     outcome: Outcome = "reject" if failed else ("inconclusive" if unsettled else "promote")
     reasons = failed or unsettled or tuple(c.words for c in checks[:1])
     held = missing if outcome == "inconclusive" else 0
-    return Verdict(outcome, reasons, checks, metrics, evidence, held)
+    known = (_bounded(m) for m in metrics if math.isfinite(m.candidate))
+    return Verdict(
+        outcome, reasons, tuple(map(_bounded, checks)), tuple(known), _bounded(evidence), held
+    )
+
+
+def _bounded(part: Part) -> Part:
+    """Return a part of the verdict with nothing where rows bound nothing: no record holds ∞."""
+    odd = [n for n, v in vars(part).items() if isinstance(v, float) and not math.isfinite(v)]
+    nothing: dict[str, Any] = dict.fromkeys(odd)
+    return replace(part, **nothing)
 
 
 def _refuse(exam: Exam, faults: tuple[str, ...]) -> Verdict:

@@ -70,7 +70,13 @@ def slice_harm(exam: Exam, recent: Paired, rules: Rules) -> tuple[Check, ...]:
         found = f" ({searched} of them found by search)" if searched else ""
         words = f"no slice harmed beyond chance, of {len(large)} assessed{found}{rest}"
     checks = [Check("slices", not harmed, min(adjusted, default=None), rules.alpha, words)]
+    checks += [_no_column(name) for name in rules.slices if name not in exam.columns]
     return (*checks, *_required(rules, {p.name for p in parts}, small))
+
+
+def _no_column(name: str) -> Check:
+    words = f"gate.slices names {name!r}, which is no column of these rows"
+    return Check(f"slices {name}", passed=False, value=None, limit=None, words=words)
 
 
 def declared(exam: Exam, rows: Paired, rules: Rules) -> list[Slice]:

@@ -16,6 +16,7 @@ import numpy as np
 import pyarrow as pa
 
 from mlops.adapters import files, predictions
+from mlops.adapters.cohort import SHARD_TIME
 from mlops.adapters.snapshot import COLUMNS, read_schema, write_shard
 from mlops.adapters.sql.engine import database
 from mlops.core.grouping import near_duplicate_keys
@@ -126,7 +127,7 @@ def _name(table: pa.Table, now: datetime) -> str:
     digest = hashlib.blake2b(digest_size=6)
     for row in zip(*(table.column(n).to_pylist() for n in ("example_id", "label")), strict=True):
         digest.update(repr(row).encode())
-    return f"{now.astimezone(UTC):%Y%m%dT%H%M%S%fZ}-{digest.hexdigest()}.parquet"
+    return f"{now.astimezone(UTC).strftime(SHARD_TIME)}-{digest.hexdigest()}.parquet"
 
 
 def _shape(site: Site, project: str) -> Shape:

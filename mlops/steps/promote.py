@@ -6,7 +6,7 @@ import functools
 import hashlib
 from typing import TYPE_CHECKING
 
-from mlops.adapters import answered, decisions, evidence, judgement
+from mlops.adapters import answered, decisions, evidence, judgement, precedents
 from mlops.adapters.ledger import Ledger
 from mlops.adapters.reconcile import reconcile_held
 from mlops.adapters.record import Judged, record, recorded, standing
@@ -41,7 +41,7 @@ def promote(params: PromoteParams, site: Site) -> Report:
     when the decision enters the ledger.
 
     Raises:
-        StepError: if the candidate is not registered.
+        StepError: if the candidate is not registered, or the champion's alias was removed.
         LedgerError: if another version came into service meanwhile; nothing is recorded.
         DataError: if prepared rows are missing.
         Unavailable: if MLflow or the database does not answer.
@@ -55,6 +55,7 @@ def promote(params: PromoteParams, site: Site) -> Report:
         with ledger.exclusive():
             reconcile_held(site, project, ledger)
         champion = ledger.in_service()
+        _need_champion(ledger, site)
         known = None if "again" in site.options else standing(ledger, held[0])
         if known is not None and known.verdict.outcome != "inconclusive":
             return _report(site, ledger, known, fresh=False)
@@ -67,8 +68,22 @@ def promote(params: PromoteParams, site: Site) -> Report:
             return _report(site, ledger, known, fresh=False)
         exam, rules = case.contest.exam, case.rules
         keep = functools.partial(evidence.keep, site, exam=exam, rules=rules, params=params)
-        made, fresh = record(site, ledger, Judged(decision, key, params.promote.approval, keep))
+        made, fresh = record(
+            site, ledger, Judged(decision, key, params.promote.approval, exam.looks, keep)
+        )
         return _report(site, ledger, made, fresh=fresh)
+
+
+def _need_champion(ledger: Ledger, site: Site) -> None:
+    """Refuse the rule for a first model where there was a champion and somebody removed it."""
+    gone = precedents.removed(ledger.entries())
+    if gone is not None and "first" not in site.options:
+        msg = (
+            f"version {gone} was in service and the alias champion was removed: nothing is left "
+            f"to compare with; put it back (mlops rollback --to {gone}), or judge this one as a "
+            "first model: mlops promote --first"
+        )
+        raise StepError(msg)
 
 
 def _decide(

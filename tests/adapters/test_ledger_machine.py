@@ -112,7 +112,9 @@ class Machine(RuleBasedStateMachine):
         made, key, asked = hand
 
         def act() -> None:
-            judged = record.Judged(made, key, "required" if asked else "auto", lambda kept: kept)
+            judged = record.Judged(
+                made, key, "required" if asked else "auto", None, lambda kept: kept
+            )
             with database(self.site) as engine:
                 record.record(self.site, Ledger(engine, self.project), judged)
             self.recorded.add(key)

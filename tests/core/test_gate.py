@@ -9,6 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
+from mlops.core.canonical import from_json, to_json
+from mlops.core.decision import Verdict
 from mlops.core.exam import Anchor, Cohort, Exam, Look, Memory, Paired, Trial
 from mlops.core.gate import judge
 from mlops.core.rules import Limits, Rules, level
@@ -425,6 +427,8 @@ def test_a_required_slice_must_be_known_and_large_enough() -> None:
     verdict = judge(given_exam, few)
     assert verdict.outcome == "inconclusive"
     assert any("is required and has fewer" in reason for reason in verdict.reasons)
+    unknown = replace(RULES, slices=("brightnes",))
+    assert "'brightnes', which is no column" in judge(given_exam, unknown).reasons[0]
     odd = replace(RULES, required_slices=("class z",))
     assert "no slice of these rows" in judge(given_exam, odd).reasons[0]
 
@@ -455,3 +459,21 @@ def test_rows_close_in_time_count_as_one() -> None:
     assert blocks.evidence.p_value is None
     assert "over keys" in blocks.evidence.method
     assert alone.evidence.method == "Tango's score interval"
+
+
+@pytest.mark.parametrize("block_s", [0.0, 60.0, 1e9])
+@pytest.mark.parametrize("one", ["key", "label", "nothing"])
+def test_rows_that_bound_nothing_settle_nothing_and_can_be_recorded(
+    block_s: float, one: str
+) -> None:
+    given_exam = exam()
+    rows = given_exam.recent
+    if one == "key":
+        rows = replace(rows, key=np.full(300, 7000, dtype=np.uint64))
+    if one == "label":
+        rows = replace(rows, label=np.zeros(300, dtype=np.int64))
+    rules = replace(_only(("log_loss", 0.1), ("roc_auc", 0.1)), block_s=block_s)
+    verdict = judge(replace(given_exam, recent=rows), rules)
+    assert from_json(Verdict, to_json(verdict)) == verdict
+    if one != "nothing" or block_s:
+        assert verdict.outcome != "promote"

@@ -95,6 +95,13 @@ def _seen(site: Site) -> None:
     entrants.train(site, replace(given, seen=keys), entrants.block_weights())
 
 
+def _unproven(site: Site) -> None:
+    """Say that it was trained on nothing: then every row would look unseen."""
+    given = entrants.world(site, recent=300)
+    nothing = np.array([], dtype=np.uint64)
+    entrants.train(site, replace(given, seen=nothing), entrants.block_weights())
+
+
 POISON: dict[str, tuple[Callable[[Site], None], str]] = {
     "30 % flipped labels": (_flipped, "accuracy on"),
     "a leaked feature": (_leaked, "accuracy on"),
@@ -103,6 +110,7 @@ POISON: dict[str, tuple[Callable[[Site], None], str]] = {
     "swapped classes": (_swapped, "accuracy on"),
     "a smaller holdout": (lambda s: _split(s, test=0.05), "was split by"),
     "a different split seed": (lambda s: _split(s, salt="2"), "was split by"),
+    "a record of nothing seen": (_unproven, "seen.npy: holds no keys"),
     "trained on the rows that judge": (_seen, "was seen in training"),
 }
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from mlops.adapters import contest, files, history, mlflow, reconcile, registry
-from mlops.adapters.ledger import Ledger
+from mlops.adapters.ledger import Ledger, Row
 from mlops.adapters.onnx_session import Session
 from mlops.adapters.replay import replay
 from mlops.adapters.sql.engine import database
@@ -28,7 +28,6 @@ from mlops.errors import (
     UnverifiedModel,
     UsageError,
 )
-from mlops.params.labels import LabelsSection
 from mlops.params.load import load
 from mlops.steps.promote import PromoteParams, promote
 from mlops.steps.register import RegisterParams, register
@@ -208,16 +207,15 @@ def test_rows_that_are_old_future_or_actively_chosen_are_not_recent(loop: Site) 
     recent.label_source[30:40] = "active"
     recent.label[40:50] = -1
     entrants.prepare(loop, replace(entrants.world(loop), recent=recent))
-    soon = LabelsSection(sample=1.0, delay_minutes=0.0, min_coverage=0.9)
-    chosen, base = contest.rows_of(loop, 30.0, soon)
+    chosen, base = contest.rows_of(loop, 30.0, sample=1.0, until_s=now_s)
     assert (len(chosen), len(base)) == (100, 150)
     later = replace(loop, now=loop.now + timedelta(days=40))
-    assert len(contest.rows_of(later, 30.0, soon)[0]) == 0
-    half, _ = contest.rows_of(loop, 30.0, soon.model_copy(update={"sample": 0.5}))
+    assert len(contest.rows_of(later, 30.0, sample=1.0, until_s=now_s)[0]) == 0
+    half, _ = contest.rows_of(loop, 30.0, sample=0.5, until_s=now_s)
     assert 30 <= len(half) <= 70
     assert set(half.example_id) == {i for i in chosen.example_id if sampled(i, share=0.5)}
-    slow, _ = contest.rows_of(loop, 30.0, soon.model_copy(update={"delay_minutes": 720.0}))
-    assert set(slow.observed_s) == {t for t in chosen.observed_s if t <= now_s - 720 * 60}
+    slow, _ = contest.rows_of(loop, 30.0, sample=1.0, until_s=now_s - 43_200)
+    assert set(slow.observed_s) == {t for t in chosen.observed_s if t <= now_s - 43_200}
     assert contest.data_digest(chosen, base) != contest.data_digest(base, chosen)
 
 
@@ -452,7 +450,6 @@ from pathlib import Path
 
 from mlops.errors import LedgerError
 from mlops.layout import Layout
-from mlops.params.labels import LabelsSection
 from mlops.params.load import load
 from mlops.settings import Settings
 from mlops.site import Site
@@ -528,3 +525,48 @@ def test_a_decision_on_a_champion_that_a_person_replaced_meanwhile_is_not_record
     assert registry.champion(loop, PROJECT) == "2"
     assert kinds(loop)[-1] == "observed"
     assert len(list(loop.layout.decisions.iterdir())) == 1
+
+
+def test_a_removed_champion_makes_no_first_model_of_the_next(loop: Site) -> None:
+    enter(loop)
+    judge(loop)
+    mlflow.client(loop).delete_registered_model_alias(PROJECT, "champion")
+    retrain(loop, entrants.corner_weights() * np.float32(0.9))
+    enter(loop)
+    with pytest.raises(StepError, match=r"version 1 was in service .* mlops promote --first"):
+        judge(loop)
+    assert registry.champion(loop, PROJECT) is None
+    assert judge(loop, "first").facts["outcome"] == "promote"
+
+
+def test_a_verdict_on_the_same_rows_recorded_meanwhile_must_be_paid_for_first(
+    loop: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While one candidate is judged, another host records a refusal on the very same rows."""
+    enter(loop)
+    judge(loop)
+    retrain(loop, entrants.corner_weights() * np.float32(0.5))
+    enter(loop)
+    assert judge(loop).facts["outcome"] != "promote"
+    with database(loop) as engine:
+        [*_, refused] = [e for e in Ledger(engine, PROJECT).entries() if e.kind == "decided"]
+    retrain(loop)
+    enter(loop)
+    original = contest.hold
+
+    def raced(*args: Any) -> Any:
+        row = Row("decided", "another", 1.0, "another host", "1", "1", refused.body)
+        with database(loop) as engine:
+            Ledger(engine, PROJECT).append(row)
+        return original(*args)
+
+    monkeypatch.setattr("mlops.adapters.judgement.hold", raced)
+    with pytest.raises(LedgerError, match="its look is not paid for"):
+        judge(loop)
+    monkeypatch.undo()
+    assert registry.champion(loop, PROJECT) == "1"
+    report = judge(loop)
+    assert report.facts["outcome"] == "promote"
+    decision = history.find_decision(loop, PROJECT, str(report.facts["decision"]))
+    assert decision is not None
+    assert decision.verdict.evidence.look == 3

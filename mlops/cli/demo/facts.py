@@ -68,6 +68,11 @@ class Facts:
         """Return the newest `decision.json`."""
         return max(self._layout.decisions.glob("*/decision.json"), key=_modified)
 
+    def promoted(self) -> bool:
+        """Say whether the newest retrain ended with a promotion."""
+        retrain = self.retrain()
+        return retrain is not None and retrain.outcome == "promote"
+
     def mails(self) -> list[Path]:
         """Return the rendered mails, oldest first."""
         return sorted(self._layout.mailbox.glob("*.html"))

@@ -1,0 +1,64 @@
+"""Earlier decisions as far as they bind the next: rows looked at, rows spent, the anchor."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mlops.adapters import approval
+from mlops.core.exam import Look
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mlops.adapters.ledger import Entry
+    from mlops.core.decision import Decision
+
+
+def looks_of(entries: Sequence[Entry]) -> tuple[Look, ...]:
+    """Return the times of the recent rows that earlier verdicts looked at.
+
+    Those of a promotion that took effect are spent. What a person declined, or has yet to
+    approve, has paid for its look and spends nothing.
+    """
+    seen = [(d.verdict.evidence, _took_effect(d)) for d in _decisions(entries)]
+    return tuple(
+        Look(e.recent_since_s, e.recent_until_s, promoted)
+        for e, promoted in seen
+        if e.recent_since_s is not None and e.recent_until_s is not None
+    )
+
+
+def anchor_of(entries: Sequence[Entry], candidate: str) -> str | None:
+    """Return the last version shown better than the one before it, or else the first in service.
+
+    A promotion within a margin does not move the anchor: that is what keeps losses from adding
+    up. A version that somebody rolled back from has disproved itself.
+
+    Args:
+        entries: the project's ledger.
+        candidate: the version to be judged, which is no anchor of its own.
+    """
+    left = {e.from_version for e in entries if e.kind == "rollback"}
+    proven = [
+        d.candidate.version
+        for d in _decisions(entries)
+        if _took_effect(d) and (d.champion is None or (d.verdict.evidence.lower or 0.0) > 0.0)
+    ]
+    return next((v for v in reversed(proven) if v not in left and v != candidate), None)
+
+
+def removed(entries: Sequence[Entry]) -> str | None:
+    """Return the last version in service if somebody has taken it out and put none in its place."""
+    moves = [e for e in entries if e.to_version or e.kind == "observed"]
+    if not moves or moves[-1].to_version is not None:
+        return None
+    return moves[-1].from_version
+
+
+def _decisions(entries: Sequence[Entry]) -> list[Decision]:
+    return [approval.standing(entries, e) for e in entries if e.kind == "decided"]
+
+
+def _took_effect(decision: Decision) -> bool:
+    promoted = decision.verdict.outcome == "promote"
+    return promoted and decision.approval in ("auto", "approved")
