@@ -47,7 +47,8 @@ def answers(rng: np.random.Generator, rows: int, signal: float) -> tuple[Labels,
 
 def truth(model: str) -> dict[str, float]:
     """Return each metric's value on so many rows that nothing is left to chance."""
-    return metrics.summary(*answers(np.random.default_rng(99), _TRUTH_ROWS, MODELS[model]), BINS)
+    drawn = answers(np.random.default_rng(99), _TRUTH_ROWS, MODELS[model])
+    return metrics.summary(*drawn, BINS, TOP_K)
 
 
 def cover(model: str, rows: int, trials: int, first: int, true: dict[str, float]) -> dict[str, int]:

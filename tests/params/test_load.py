@@ -81,7 +81,7 @@ CASES = [
     ("dropout: [", "dropout: !!python/tuple [", "dropout:", "has the tag !!python/tuple; write"),
     ("dropout: [0.0, 0.3]", "dropout: [0.0]", "dropout:", "tune.dropout.1 is missing; add it"),
     ("dropout: [0.0, 0.3]", "dropout: 0.1", "dropout:", "tune.dropout = 0.1: write a list"),
-    ("[0.0005, 0.01]", "[0.1, 0.01]", "learning_rate:", " = [0.1, 0.01]: write [low, high]"),
+    ("[0.0005, 0.005]", "[0.1, 0.01]", "learning_rate:", " = [0.1, 0.01]: write [low, high]"),
     ("validation: 0.15", "validation: 0.9", "validation:", "split.validation + split.test must be"),
     ("raise_k: 2", "raise_k: 5", "raise_k:", "monitoring.raise_k = 5 exceeds raise_n = 3; lower"),
     ('salt: "1"', "salt: 1", "salt:", "split.salt = 1: write text, in quotes"),
@@ -146,7 +146,7 @@ def test_the_template_loads_with_the_values_it_shows(tmp_path: Path) -> None:
     assert view.data.path is None
     assert view.split.salt == "1"
     assert view.trigger.enabled is True
-    assert view.tune.learning_rate == (0.0005, 0.01)
+    assert view.tune.learning_rate == (0.0005, 0.005)
 
 
 def test_a_view_needs_no_section_but_its_own(tmp_path: Path) -> None:
