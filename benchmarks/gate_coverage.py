@@ -1,7 +1,7 @@
 """Part c: the 95 % intervals that `evaluate` reports hold the truth as often as they say.
 
 The bootstrap is `mlops.core.intervals.bootstrap`; only its statistics are written for many
-resamples at once, and compared with `mlops.core.assessment.intervals` on the same draws.
+resamples at once, and compared with `mlops.core.assessment.measured` on the same draws.
 """
 
 from __future__ import annotations
@@ -99,10 +99,10 @@ def _compare(label: Labels, p: Scores, found: dict[str, Interval]) -> None:
     rows = assessment.Scored(
         label, p, np.arange(len(label), dtype=np.uint64), np.zeros(len(label), dtype=bool)
     )
-    rules = assessment.Rules(CONFIDENCE, RESAMPLES, SEED, BINS, 1)
-    theirs = assessment.intervals(rows, rules)
+    rules = assessment.Rules(CONFIDENCE, RESAMPLES, SEED, BINS, 1, top_k=2)
+    theirs = {one.name: one.interval for one in assessment.measured(rows, rules)}
     for name, interval in found.items():
-        other, _ = theirs[name]
+        other = theirs[name]
         limits = [interval.low - other.low, interval.high - other.high]
         assert np.allclose(limits, 0.0, atol=1e-9), f"{name}: not the interval of evaluate"
 
