@@ -147,20 +147,21 @@ def test_a_record_from_before_there_were_approvals_is_read_as_one_that_asked_nob
 
 
 @pytest.mark.parametrize(
-    ("approval", "in_service", "headline", "done", "must_do", "undo"),
+    ("approval", "in_service", "said"),
     [
-        ("auto", "2", "PASS", "it is the champion", "nothing", "mlops rollback --to 1"),
-        ("pending", "1", "REVIEW", "waits for approval; version 1 stays", "mlops approve 2",
-         "nothing moves before a person approves"),
-        ("approved", "2", "PASS", "as a person approved: it is the champion", "nothing",
-         "mlops rollback --to 1"),
-        ("declined", "1", "DECLINED", "a person declined it; version 1 stays", "nothing",
-         "mlops promote --again"),
+        ("auto", "2", ("PASS", "it is the champion", "nothing", "mlops rollback --to 1")),
+        ("pending", "1", ("REVIEW", "waits for approval; version 1 stays", "mlops approve 2",
+                          "nothing moves before a person approves")),
+        ("approved", "2", ("PASS", "as a person approved: it is the champion", "nothing",
+                           "mlops rollback --to 1")),
+        ("declined", "1", ("DECLINED", "a person declined it; version 1 stays", "nothing",
+                           "mlops promote --again")),
     ],
 )  # fmt: skip
 def test_what_is_said_while_a_person_is_asked_and_after(
-    approval: Any, in_service: str, headline: str, done: str, must_do: str, undo: str
+    approval: Any, in_service: str, said: tuple[str, str, str, str]
 ) -> None:
+    headline, done, must_do, undo = said
     decision = replace(DECISION, approval=approval)
     assert decision.in_service == in_service
     assert wording.headline(decision).endswith(headline)
