@@ -13,17 +13,19 @@ import shutil
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     Bundle,
+    MultipleResults,
     RuleBasedStateMachine,
     consumes,
     initialize,
     invariant,
+    multiple,
     rule,
     run_state_machine_as_test,
 )
@@ -31,6 +33,7 @@ from hypothesis.stateful import (
 from mlops.adapters import approval, mlflow, reconcile, record, registry
 from mlops.adapters.ledger import MOVES, Ledger
 from mlops.adapters.sql.engine import database
+from mlops.core.decision import Decision
 from mlops.errors import LedgerError, RegistryError, UsageError
 from mlops.layout import Layout
 from mlops.params.project import ProjectSection
@@ -47,7 +50,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from mlops.core.decision import Decision, Outcome
+    from mlops.core.decision import Outcome
 
 _numbers = itertools.count()
 
@@ -56,8 +59,11 @@ class Killed(BaseException):
     """Ends a step as SIGKILL would: nothing catches it."""
 
 
-_kills = st.none() | st.tuples(st.integers(1, 5), st.sampled_from(["before", "after"]))
+_kills = st.sampled_from([None, *itertools.product((1, 2, 3, 4), ("before", "after"))])
 """Which of a step's writes it dies at, if at any."""
+_outcomes = st.sampled_from(["promote", "promote", "promote", "reject", "inconclusive"])
+Hand = tuple[Decision, str, bool]
+"""A decision, its key, and whether a person is asked."""
 
 
 class Machine(RuleBasedStateMachine):
@@ -69,12 +75,15 @@ class Machine(RuleBasedStateMachine):
     home: ClassVar[Site]
 
     @initialize(target=versions)
-    def start(self) -> str:
+    def start(self) -> MultipleResults[str]:
         self.project = f"m{next(_numbers)}"
         self.name = ProjectSection(name=self.project)
         self.recorded: set[str] = set()
         self.turn, self.minutes = 0, 0
-        return add_version(self.home, self.project)
+        made = [add_version(self.home, self.project) for _ in range(3)]
+        first, key = decision(self.site, made[0], None, project=self.project)
+        self._record((first, key, False), None)
+        return multiple(*made)
 
     # -- the loop ---------------------------------------------------------------------------
     @rule(target=versions)
@@ -87,15 +96,10 @@ class Machine(RuleBasedStateMachine):
         (stored(self.home, version, self.project) / "model.onnx").write_bytes(b"poison")
         return version
 
-    @rule(
-        target=hands,
-        version=versions,
-        outcome=st.sampled_from(["promote", "promote", "promote", "reject", "inconclusive"]),
-        asked=st.booleans(),
-    )
+    @rule(target=hands, version=versions, outcome=_outcomes, asked=st.booleans())
     def judge(
         self, version: str, outcome: Outcome, asked: bool  # noqa: FBT001 - drawn
-    ) -> tuple[Decision, str, bool]:  # fmt: skip
+    ) -> Hand:  # fmt: skip
         self.turn += 1
         if not self._sound(version):
             outcome = "reject"  # what the gate says where the files are not the ledger's
@@ -106,22 +110,19 @@ class Machine(RuleBasedStateMachine):
         return made, key, asked
 
     @rule(hand=consumes(hands), kill=_kills, twice=st.booleans())
-    def record(
-        self, hand: tuple[Decision, str, bool], kill: Any, twice: bool  # noqa: FBT001 - drawn
-    ) -> None:  # fmt: skip
-        made, key, asked = hand
-
-        def act() -> None:
-            judged = record.Judged(
-                made, key, "required" if asked else "auto", None, lambda kept: kept
-            )
-            with database(self.site) as engine:
-                record.record(self.site, Ledger(engine, self.project), judged)
-            self.recorded.add(key)
-
-        self._do(act, kill)
+    def record(self, hand: Hand, kill: Any, twice: bool) -> None:  # noqa: FBT001 - drawn
+        self._record(hand, kill)
         if twice:
-            self._do(act, None)
+            self._record(hand, None)
+
+    @rule(first=versions, second=versions, asked=st.booleans(), kill=_kills)
+    def race(
+        self, first: str, second: str, asked: bool, kill: Any  # noqa: FBT001 - drawn
+    ) -> None:  # fmt: skip
+        """Both have judged against the same champion before either records."""
+        hands: list[Any] = [self.judge(version, "promote", asked) for version in (first, second)]
+        self._record(hands[0], kill)
+        self._record(hands[1], None)
 
     @rule(version=versions, kill=_kills)
     def say_yes(self, version: str, kill: Any) -> None:
@@ -143,28 +144,43 @@ class Machine(RuleBasedStateMachine):
         self._do(lambda: reconcile.reconcile(self.site, self.project), kill)
 
     # -- people, in MLflow ------------------------------------------------------------------
-    @rule(version=versions, alias=st.sampled_from(["champion", "champion", "challenger", "shadow"]))
-    def move_by_hand(self, version: str, alias: str) -> None:
-        with suppress(RegistryError):  # deleted before
-            registry.set_alias(self.site, self.project, alias, version)
+    @rule(
+        version=st.none() | versions,
+        alias=st.sampled_from(["champion", "champion", "challenger", "shadow"]),
+        start=st.booleans(),
+    )
+    def move_by_hand(self, version: str | None, alias: str, start: bool) -> None:  # noqa: FBT001 - drawn
+        if version is None:
+            mlflow.client(self.site).delete_registered_model_alias(self.project, alias)
+        else:
+            with suppress(RegistryError):  # deleted before
+                registry.set_alias(self.site, self.project, alias, version)
+        self._start(start)
 
-    @rule()
-    def remove_by_hand(self) -> None:
-        mlflow.client(self.site).delete_registered_model_alias(self.project, "champion")
-
-    @rule(version=versions, value=st.sampled_from(["yes", "no", "yes Ada", "perhaps"]))
-    def tag_by_hand(self, version: str, value: str) -> None:
+    @rule(
+        version=versions,
+        value=st.sampled_from(["yes", "no", "yes Ada", "perhaps"]),
+        start=st.booleans(),
+    )
+    def tag_by_hand(self, version: str, value: str, start: bool) -> None:  # noqa: FBT001 - drawn
         api = mlflow.client(self.site)
         with suppress(RegistryError), mlflow.errors():
             api.set_model_version_tag(self.project, version, approval.TAG, value)
+        self._start(start)
 
-    @rule(version=versions)
-    def delete_by_hand(self, version: str) -> None:
+    @rule(version=versions, start=st.booleans())
+    def delete_by_hand(self, version: str, start: bool) -> None:  # noqa: FBT001 - drawn
         api = mlflow.client(self.site)
         with suppress(RegistryError), mlflow.errors():
             api.delete_model_version(self.project, version)
+        self._start(start)
 
     # -- what must hold ---------------------------------------------------------------------
+    def teardown(self) -> None:
+        """Whatever happened last, the next start repairs it."""
+        if hasattr(self, "project"):
+            self.agree()
+
     @rule()
     def agree(self) -> None:
         """After the next start everything agrees."""
@@ -172,11 +188,14 @@ class Machine(RuleBasedStateMachine):
         with database(self.site) as engine:
             ledger = Ledger(engine, self.project)
             move, held = ledger.last_move(), approval.waiting(ledger)
+            ours = {a.version for a in approval.asked(ledger.entries())}
             assert registry.champion(self.site, self.project) == ledger.in_service()
             assert move is None or not reconcile.is_pending(ledger, move)
         challenger = registry.alias(self.site, self.project, "challenger")
         if held is not None and registry.source_of(self.site, self.project, held.version):
             assert challenger == held.version
+        else:
+            assert challenger not in ours
         said = reconcile.reconcile(self.site, self.project)
         assert "agree" in said or "cannot be followed" in said
 
@@ -207,6 +226,22 @@ class Machine(RuleBasedStateMachine):
         self.minutes += 1
         return replace(self.home, now=NOW + timedelta(minutes=self.minutes))
 
+    def _record(self, hand: Hand, kill: tuple[int, str] | None) -> None:
+        made, key, asked = hand
+
+        def act() -> None:
+            approval: Literal["auto", "required"] = "required" if asked else "auto"
+            judged = record.Judged(made, key, approval, None, lambda kept: kept)
+            with database(self.site) as engine:
+                record.record(self.site, Ledger(engine, self.project), judged)
+            self.recorded.add(key)
+
+        self._do(act, kill)
+
+    def _start(self, start: bool) -> None:  # noqa: FBT001 - drawn
+        if start:
+            self.agree()
+
     def _serving(self) -> str | None:
         with database(self.home) as engine:
             return Ledger(engine, self.project).in_service()
@@ -222,6 +257,8 @@ class Machine(RuleBasedStateMachine):
         """Run a step of ours; it may be killed, or refuse for a reason that it names."""
         with self._watched(kill), suppress(Killed, LedgerError, RegistryError, UsageError):
             act()
+        if kill is not None and kill[0] % 2:
+            self.agree()
 
     @contextmanager
     def _watched(self, kill: tuple[int, str] | None) -> Iterator[None]:
@@ -270,12 +307,13 @@ def live(home: Site, examples: int, steps: int) -> None:
         settings=settings(
             max_examples=examples, stateful_step_count=steps, deadline=None, database=None,
             suppress_health_check=list(HealthCheck),
+            phases=[Phase.generate],  # a step costs a tenth of a second: shrinking takes minutes
         ),
     )  # fmt: skip
 
 
 def test_ledger_and_aliases_agree_whatever_happens(home: Site) -> None:
-    live(home, examples=6, steps=15)
+    live(home, examples=8, steps=25)
 
 
 @pytest.mark.bench
