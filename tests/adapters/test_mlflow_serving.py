@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import httpx
@@ -74,7 +75,9 @@ def test_mlflows_own_server_answers_as_the_golden_requests_say(promoted: Site) -
     ]  # fmt: skip
     uri = promoted.settings.tracking(promoted.layout)
     environment = {
-        **os.environ, "MLFLOW_TRACKING_URI": uri, "MLFLOW_REGISTRY_URI": uri,
+        # MLflow starts `uvicorn` by name: a shell with the environment active finds it, so here.
+        **os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "MLFLOW_TRACKING_URI": uri, "MLFLOW_REGISTRY_URI": uri,
         "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
     }  # fmt: skip
     with np.load(registry.fetch(promoted, "digits", "1") / "golden.npz") as golden:
