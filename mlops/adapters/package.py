@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from importlib.metadata import version
 from typing import TYPE_CHECKING
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from mlops.site import Site
 
 GOLDEN_ROWS = 32
+_SAME = 1e-5  # one file in one runtime; other batches may round otherwise
 _REQUIREMENTS = ("mlflow", "numpy", "onnx", "onnxruntime")
 _FROM_CANDIDATE = ("weights.safetensors", "model.json", "seen.npy")
 _FROM_EVALUATION = ("reference.npz", "metrics.json")
@@ -44,7 +46,8 @@ def package(site: Site, folder: Path, monitoring: MonitoringSection, card: Card)
         card: the model card, which so travels with the model.
 
     Raises:
-        DataError: if a file is missing or the model cannot be read.
+        DataError: if a file is missing, the model cannot be read, or the evaluation is of
+            another model.
         MonitorError: if no thresholds can be calibrated on the reference.
     """
     model = site.layout.candidate / "model.onnx"
@@ -62,11 +65,27 @@ def package(site: Site, folder: Path, monitoring: MonitoringSection, card: Card)
     ):
         for name in names:
             _copy(source / name, folder / name)
+    _need_own_evaluation(site, session)
     with files.replacing(folder / "golden.npz") as temporary, temporary.open("wb") as stream:
         np.savez(stream, allow_pickle=False, image=golden, probabilities=probabilities)
-    write_thresholds(site, folder, monitoring)
+    write_thresholds(folder, monitoring)
     model_card.write(folder, card)
     return write_manifest(folder)
+
+
+def _need_own_evaluation(site: Site, session: Session) -> None:
+    """Refuse the evaluation of an older candidate: its figures and reference would be sealed in."""
+    path = site.layout.evaluation / "reference.npz"
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            images, recorded = stored["image"], stored["probabilities"]
+    except (OSError, KeyError, ValueError, EOFError, BadZipFile) as error:
+        msg = f"{path}: unreadable ({error}); run: mlops evaluate"
+        raise DataError(msg) from None
+    found = session.probabilities(images)
+    if found.shape != recorded.shape or not np.allclose(found, recorded, rtol=0.0, atol=_SAME):
+        msg = f"{path}: holds the answers of another model than the candidate; run: mlops evaluate"
+        raise DataError(msg)
 
 
 def _save_flavour(model: Path, session: Session, example: np.ndarray, folder: Path) -> None:

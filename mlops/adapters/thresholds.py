@@ -91,13 +91,12 @@ def rules(monitoring: MonitoringSection) -> Rules:
     )  # fmt: skip
 
 
-def write_thresholds(site: Site, folder: Path, monitoring: MonitoringSection) -> Thresholds:
+def write_thresholds(folder: Path, monitoring: MonitoringSection) -> Thresholds:
     """Calibrate on `reference.npz` of a folder and write `thresholds.json` beside it.
 
     Raises:
         MonitorError: if the reference is unusable.
     """
-    del site  # the same call wherever it runs
     return _calibrated(folder, folder / _FILE, monitoring)
 
 

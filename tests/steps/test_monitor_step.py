@@ -139,7 +139,7 @@ def publish(world: World, version: str, reference: NDArray[np.uint8]) -> Path:
     folder.mkdir(parents=True)
     p = classify(reference)
     np.savez(folder / "reference.npz", image=reference, probabilities=p, label=p.argmax(axis=1))
-    write_thresholds(world.site, folder, world.params.monitoring)
+    write_thresholds(folder, world.params.monitoring)
     return folder
 
 

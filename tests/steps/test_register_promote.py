@@ -570,3 +570,10 @@ def test_a_verdict_on_the_same_rows_recorded_meanwhile_must_be_paid_for_first(
     decision = history.find_decision(loop, PROJECT, str(report.facts["decision"]))
     assert decision is not None
     assert decision.verdict.evidence.look == 3
+
+
+def test_the_evaluation_of_another_candidate_is_not_sealed_into_this_one(loop: Site) -> None:
+    entrants.write_onnx(loop.layout.candidate / "model.onnx", entrants.block_weights())
+    with pytest.raises(DataError, match=r"answers of another model .* run: mlops evaluate"):
+        enter(loop)
+    assert kinds(loop) == []
