@@ -9,6 +9,7 @@ from urllib.parse import parse_qs
 
 import numpy as np
 
+from mlops.core.schema import ImageSchema
 from mlops.serving import images, metrics, parse
 from mlops.serving.log import Answered
 from mlops.serving.reply import Refused, Reply, as_json, invalid, malformed
@@ -19,9 +20,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from mlops.core.schema import ImageSchema
     from mlops.serving.app import App
     from mlops.serving.batch import Scored
+    from mlops.serving.model import Model
     from mlops.serving.request import Scope
 
     Receive = Callable[[], Awaitable[dict[str, Any]]]
@@ -40,11 +41,12 @@ async def invocations(app: App, scope: Scope, receive: Receive) -> Reply:
     if kind != "application/json":
         raise _unsupported("application/json")
     model = app.batcher.current()
+    schema = _images(model)
     body = await read_body(scope, receive, app.config.limits)
     started = time.perf_counter()
 
     def read() -> NDArray[np.uint8]:
-        return parse.scoring(parse.parse(body), model.schema, app.config.limits.rows)
+        return parse.scoring(parse.parse(body), schema, app.config.limits.rows)
 
     pixels = read() if len(body) < _INLINE_BYTES else await asyncio.to_thread(read)
     scored, ids = await _score(app, pixels, None, started)
@@ -70,7 +72,7 @@ async def predict(app: App, scope: Scope, receive: Receive) -> Reply:
     model = app.batcher.current()
     body = await read_body(scope, receive, app.config.limits)
     started = time.perf_counter()
-    pixels, entities, single = await read(app, scope, body, model.schema)
+    pixels, entities, single = await read(app, scope, body, _images(model))
     scored, ids = await _score(app, pixels, entities, started)
     rows = _named(scored, ids)
     head: dict[str, Any] = {"model_version": scored.model.version}
@@ -183,6 +185,12 @@ def _asked_entity(scope: Scope) -> str | None:
     except ValueError:
         raise malformed("the query is not valid") from None
     return parse.entity(asked.get("entity", [None])[0])
+
+
+def _images(model: Model) -> ImageSchema:
+    if not isinstance(model.schema, ImageSchema):
+        raise invalid(f"the model takes {model.schema.kind}s, which this server cannot read yet")
+    return model.schema
 
 
 def _unsupported(known: str) -> Refused:
