@@ -42,3 +42,13 @@ REGISTRY_SEEN = Gauge(
     "When the registry last answered",
     multiprocess_mode="livemostrecent",
 )
+REFUSED = Gauge(
+    "mlops_champion_refused",
+    "1 while the alias names a version that is not served",
+    multiprocess_mode="livemostrecent",
+)
+STALENESS = Gauge(
+    "mlops_registry_staleness_seconds",
+    "How long ago the registry last answered",
+    multiprocess_mode="livemostrecent",
+)
