@@ -30,9 +30,12 @@ class Limits:
         rows: of one request.
         pixels: of an uploaded image, before it is decoded.
         body_s: seconds that a body may take to arrive.
-        requests: in progress in one worker; more are turned away with Retry-After.
+        concurrent: requests that one worker parses and scores at a time.
+        requests: that wait for it; more are turned away with Retry-After.
+        deadline_s: from a request's head to its answer; later it is turned away.
         queued_rows: predictions in memory on their way to the spool; more are dropped and counted.
-        flush_s: seconds between two syncs of the spool: what a crash can lose.
+        flush_s: seconds between two syncs of the spool: what a crash can lose. 0: nothing, for
+            every reply then waits for its sync.
         flush_rows: rows that make a sync come earlier.
     """
 
@@ -40,7 +43,9 @@ class Limits:
     rows: int = 1024
     pixels: int = 16_000_000
     body_s: float = 10.0
+    concurrent: int = 64
     requests: int = 1024
+    deadline_s: float = 2.0
     queued_rows: int = 50_000
     flush_s: float = 0.05
     flush_rows: int = 256

@@ -42,3 +42,24 @@ REGISTRY_SEEN = Gauge(
     "When the registry last answered",
     multiprocess_mode="livemostrecent",
 )
+REFUSED = Gauge(
+    "mlops_champion_refused",
+    "1 while the alias names a version that is not served",
+    multiprocess_mode="livemostrecent",
+)
+STALENESS = Gauge(
+    "mlops_registry_staleness_seconds",
+    "How long ago the registry last answered",
+    multiprocess_mode="livemostrecent",
+)
+MODEL_FAILURES = Counter("mlops_model_failures", "Requests that a model could not answer")
+SHED = Counter("mlops_requests_shed", "Requests turned away in overload", ["why"])
+ARM_REQUESTS = Counter(
+    "mlops_arm_requests", "Requests by side, while a canary runs", ["arm", "outcome"]
+)
+ARM_SECONDS = Histogram(
+    "mlops_arm_seconds",
+    "A model's own time for the batch that a request was in, by side, while a canary runs",
+    ["arm"],
+    buckets=(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0),
+)

@@ -145,7 +145,7 @@ async def _score(
     entities: Sequence[str | None] | None,
     started: float,
 ) -> tuple[Scored, list[str]]:
-    scored = await app.batcher.score(pixels)
+    scored = await app.batcher.score(pixels, entities[0] if entities else None)
     ids = app.minter.mint(len(pixels))
     latency_s = time.perf_counter() - started
     app.log.append(Answered(

@@ -106,7 +106,7 @@ class Supervisor:
         environment = self._environment(layout, settings)
         python = [sys.executable, "-m"]
         fd = self._listener.fileno()
-        self._follower = Child([*python, "mlops.serving.follower"], environment)
+        self._follower = Child([*python, "mlops.serving.following"], environment)
         self._workers = [
             Child([*python, "mlops.serving.worker", str(fd)], environment, (fd,))
             for _ in range(workers)
