@@ -9,7 +9,7 @@ import numpy as np
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
-from mlops.adapters.sql.tables import labels, predictions
+from mlops.adapters.sql.tables import SERVED, labels, predictions
 from mlops.core.prediction import Label, Labelled, Logged, Prediction
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def find(engine: sa.Engine, project: str, prediction_id: str) -> Logged | Labell
     with engine.connect() as connection:
         row = connection.execute(
             sa.select(predictions).where(
-                predictions.c.project == project, predictions.c.id == prediction_id
+                predictions.c.project == project, predictions.c.id == prediction_id, SERVED
             )
         ).one_or_none()
         if row is None:
@@ -133,7 +133,7 @@ def _labelled(engine: sa.Engine, project: str, *where: sa.ColumnElement[bool]) -
     query = (
         sa.select(predictions, *given)
         .select_from(_joined())
-        .where(labels.c.project == project, *where)
+        .where(labels.c.project == project, SERVED, *where)
         .order_by(predictions.c.seq, labels.c.at_s, labels.c.seq)
     )
     with engine.connect() as connection:

@@ -4,6 +4,9 @@ A worker has one thread for everything. If it parsed and scored whatever has arr
 looked at its sockets again, a request in excess would learn of it only after all that work. So at
 most `Limits.concurrent` requests are past the gate; what waits costs nothing but its body.
 
+How long a newcomer would wait is told from how fast the ones before it come through: who would
+wait longer than `Limits.wait_s` hears so at once, and not when its time is over.
+
 The gate stands where a body is complete, so that a slow sender holds no place.
 """
 
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
     Receive = Callable[[], Awaitable[dict[str, Any]]]
 
 _RETRY_S = 1
+_SMOOTHING = 0.02  # places come free in bursts, one batch at a time
 
 
 class Admission:
@@ -34,10 +38,15 @@ class Admission:
         self._limits = limits
         self._inside = 0
         self._waiting: deque[tuple[asyncio.Future[None], float]] = deque()
+        self._gap_s = 0.0
+        self._left_s = 0.0
 
     def full(self) -> bool:
-        """Say whether a request that comes now would find no place to wait."""
-        return len(self._waiting) >= self._limits.requests
+        """Say whether a request that comes now would find no place, or wait too long for one."""
+        waiting = len(self._waiting)
+        if waiting >= self._limits.requests:
+            return True
+        return waiting * self._gap_s > self._limits.wait_s
 
     def ticket(self, receive: Receive, due_s: float) -> Ticket:
         """Return a request's way through the gate.
@@ -72,6 +81,9 @@ class Admission:
         """Give the place to whoever has waited longest and is not late yet."""
         self._inside -= 1
         now_s = time.perf_counter()
+        if self._waiting:
+            self._gap_s += _SMOOTHING * (now_s - self._left_s - self._gap_s)
+        self._left_s = now_s
         while self._waiting and self._inside < self._limits.concurrent:
             place, due_s = self._waiting.popleft()
             if place.done():

@@ -6,11 +6,11 @@ look-up beside its own work.
 
 from __future__ import annotations
 
-import hashlib
 import time
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import version as package_version
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -20,8 +20,9 @@ from mlops.serving.admission import Admission, busy
 from mlops.serving.asked import ASKED, Asked, read_head
 from mlops.serving.feedback import Lookup, feedback, prediction
 from mlops.serving.reply import TEXT, Refused, Reply
-from mlops.serving.request import Gone, Scope, authorise
+from mlops.serving.request import Gone, Scope
 from mlops.serving.scoring import invocations, predict
+from mlops.serving.tokens import Guard
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -62,11 +63,16 @@ class App:
     draining: bool = False
     lookup: Lookup = field(init=False)
     admission: Admission = field(init=False)
+    guard: Guard = field(init=False)
 
     def __post_init__(self) -> None:
-        """Hash the token once, and prepare the look-up of predictions."""
+        """Read the tokens, and prepare the look-up of predictions."""
         self.lookup = Lookup(self.config.project, self.config.database_url)
-        self._token_hash = hashlib.sha256(self.config.token.encode()).digest()
+        config = self.config
+        self.guard = Guard(
+            Path(config.tokens) if config.tokens else None, config.token, closed=config.closed,
+            rate=config.rate, share=config.share,
+        )  # fmt: skip
         self.admission = Admission(self.config.limits)
         self._in_progress = 0
 
@@ -83,6 +89,8 @@ class App:
         ticket = self.admission.ticket(receive, asked.due_s)
         self._in_progress += 1
         try:
+            if self.guard.closed and route not in OPEN:
+                self.guard.admit(asked)
             reply = await self._answer(route, scope, ticket if route in GATED else receive)
         except Refused as refused:
             reply = refused.reply()
@@ -96,12 +104,16 @@ class App:
             self._in_progress -= 1
             metrics.IN_PROGRESS.set(self._in_progress)
         _count(route, reply.status).inc()
-        _seconds(route).observe(time.perf_counter() - started)
+        spent_s = time.perf_counter() - started
+        _seconds(route).observe(spent_s)
+        if self.config.access_log:
+            structlog.get_logger().info(
+                "request", id=asked.id, route=route, status=reply.status, token=asked.token,
+                ms=round(spent_s * 1000, 2),
+            )  # fmt: skip
         await _send(send, reply, asked)
 
     async def _answer(self, route: str, scope: Scope, receive: Receive) -> Reply:
-        if self.config.token and route not in OPEN:
-            authorise(scope, self._token_hash)
         post = POSTS.get(route)
         method = scope["method"]
         if post is not None:

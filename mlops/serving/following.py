@@ -63,23 +63,31 @@ def follow(follower: Follower, poll_s: float, bell: Bell, duties: Sequence[Duty]
     Without a registry and without a cached version it gives up after `START_S` seconds. A registry
     that answers "no champion yet" is waited for without end.
     """
-    parent = os.getppid()
     cached = follower.cached()
-    give_up_s = time.monotonic() + START_S
     hung = threading.Timer(START_S + 1.0, _give_up, (follower, cached))
     hung.daemon = True
     hung.start()
+    try:
+        return _follow(follower, poll_s, bell, duties, cached=cached)
+    finally:
+        hung.cancel()
+
+
+def _follow(
+    follower: Follower, poll_s: float, bell: Bell, duties: Sequence[Duty], *, cached: bool
+) -> int:
+    parent = os.getppid()
+    give_up_s = time.monotonic() + START_S
     said = ""
     while not bell.over and os.getppid() == parent:
         said = _poll(follower, said, cached=cached)
         if said and not cached and not follower.reached and time.monotonic() > give_up_s:
-            print(f"error: {said}; no cached version to serve", file=sys.stderr)  # noqa: T201 - the last word
+            _last_word(said)
             return EXIT_NO_MODEL
         for duty in duties:
             _keep(duty)
         follower.tell_staleness()
         bell.wait(poll_s)
-    hung.cancel()
     return 0
 
 
@@ -111,9 +119,12 @@ def _give_up(follower: Follower, cached: bool) -> None:  # noqa: FBT001 - called
     """End a start that hangs in a call: a name that resolves to nothing may take minutes."""
     if cached or follower.reached:
         return
-    why = f"no answer from the registry or the database within {START_S:.0f} s"
-    print(f"error: {why}; no cached version to serve", file=sys.stderr, flush=True)  # noqa: T201 - the last word
+    _last_word(f"no answer from the registry or the database within {START_S:.0f} s")
     os._exit(EXIT_NO_MODEL)
+
+
+def _last_word(why: str) -> None:
+    print(f"error: {why}; no cached version to serve", file=sys.stderr, flush=True)  # noqa: T201
 
 
 def main() -> int:

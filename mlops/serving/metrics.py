@@ -27,6 +27,7 @@ LOG_QUEUED = Gauge(
 LOG_DROPPED = Counter(
     "mlops_log_dropped_rows", "Rows lost: the queue was full, or a write failed for good"
 )
+LOG_SAMPLED_OUT = Counter("mlops_log_sampled_out_rows", "Rows left out by MLOPS_LOG_SAMPLE")
 SPOOL_ERRORS = Counter("mlops_spool_errors", "Failed writes of spool segments")
 SPOOL_SEGMENTS = Gauge(
     "mlops_spool_segments", "Segments waiting for the database", multiprocess_mode="livemostrecent"

@@ -84,8 +84,9 @@ def _answers(model: Model, images: list[Images]) -> list[Outcome]:
         structlog.get_logger().exception("the model failed", version=model.version)
         return [error]
     spent_s = time.perf_counter() - started
-    rows = max(len(scores), 1)
-    model.row_s += _SMOOTHING * (spent_s / rows - model.row_s)
+    row_s = spent_s / max(len(scores), 1)
+    # A moment in which another process had the processor says nothing of the model.
+    model.row_s += _SMOOTHING * (min(row_s, 2.0 * model.row_s) - model.row_s)
     whole = bool(np.isfinite(scores).all())
     outcomes: list[Outcome] = []
     at = 0
