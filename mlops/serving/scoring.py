@@ -148,9 +148,11 @@ async def _score(
     scored = await app.batcher.score(pixels, entities[0] if entities else None)
     ids = app.minter.mint(len(pixels))
     latency_s = time.perf_counter() - started
-    synced = app.log.append(Answered(
+    answered = Answered(
         ids, time.time(), scored.model.version, entities, pixels, scored.probabilities, latency_s
-    ))  # fmt: skip
+    )
+    synced = app.log.append(answered)
+    app.mirror.offer(answered)
     if synced is not None:
         await stored(synced, app.config.limits.deadline_s)
     metrics.PREDICTIONS.inc(len(ids))
