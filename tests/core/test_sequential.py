@@ -11,10 +11,10 @@ from mlops.core.sequential import Tally, compare, limits
 
 
 def _ever_worse(
-    rng: np.random.Generator, p: float, q: float, weight: float, requests: int, alpha: float
+    rng: np.random.Generator, rates: tuple[float, float], weight: float, requests: int, alpha: float
 ) -> int:
     """Return after how many requests a canary was called worse; 0 for never."""
-    looks = 25
+    (p, q), looks = rates, 25
     each = requests // looks
     champion = challenger = Tally(0, 0)
     for look in range(1, looks + 1):
@@ -31,7 +31,7 @@ def test_equal_sides_are_rarely_called_worse_however_often_one_looks(
     p: float, weight: float
 ) -> None:
     rng, runs, alpha = np.random.default_rng(1), 100, 0.1
-    wrong = sum(_ever_worse(rng, p, p, weight, 10_000, alpha) > 0 for _ in range(runs))
+    wrong = sum(_ever_worse(rng, (p, p), weight, 10_000, alpha) > 0 for _ in range(runs))
     assert wrong <= alpha * runs
 
 
@@ -39,7 +39,7 @@ def test_equal_sides_are_rarely_called_worse_however_often_one_looks(
 @pytest.mark.parametrize("p", [0.001, 0.02, 0.3])
 def test_false_rollbacks_keep_to_their_level_in_full_counts(p: float) -> None:
     rng, runs, alpha = np.random.default_rng(2), 4000, 0.05
-    wrong = sum(_ever_worse(rng, p, p, 0.1, 50_000, alpha) > 0 for _ in range(runs))
+    wrong = sum(_ever_worse(rng, (p, p), 0.1, 50_000, alpha) > 0 for _ in range(runs))
     assert wrong <= alpha * runs
 
 
@@ -49,7 +49,7 @@ def test_false_rollbacks_keep_to_their_level_in_full_counts(p: float) -> None:
 )
 def test_a_worse_challenger_is_found(p: float, q: float, weight: float, within: int) -> None:
     rng = np.random.default_rng(3)
-    taken = [_ever_worse(rng, p, q, weight, 20_000, 0.01) for _ in range(5)]
+    taken = [_ever_worse(rng, (p, q), weight, 20_000, 0.01) for _ in range(5)]
     assert min(taken) > 0
     assert max(taken) <= within
 
