@@ -118,6 +118,31 @@ def claimed_shards(engine: sa.Engine, project: str) -> list[str]:
         return sorted(str(name) for name in connection.execute(query).scalars())
 
 
+def prune(engine: sa.Engine, project: str, *, before_s: float) -> int:
+    """Delete predictions made before a time, and their labels; return how many predictions.
+
+    One with a label that no production shard holds yet stays until `mlops collect` has taken it.
+    """
+    theirs = (labels.c.prediction_id == predictions.c.id) & (labels.c.project == project)
+    wanted = sa.exists().where(theirs, labels.c.collected_in.is_(None))
+    old = (
+        sa.select(predictions.c.id)
+        .where(predictions.c.project == project, predictions.c.at_s < before_s)
+        .where(~(wanted & predictions.c.features.is_not(None)))
+        .limit(_CHUNK)
+    )
+    gone = 0
+    while True:  # in small transactions: the log is written meanwhile
+        with engine.begin() as connection:
+            ids = list(connection.execute(old).scalars())
+            if not ids:
+                return gone
+            mine = (labels.c.project == project) & labels.c.prediction_id.in_(ids)
+            connection.execute(sa.delete(labels).where(mine))
+            connection.execute(sa.delete(predictions).where(predictions.c.id.in_(ids)))
+        gone += len(ids)
+
+
 def _joined() -> sa.Join:
     same = sa.and_(
         labels.c.prediction_id == predictions.c.id, labels.c.project == predictions.c.project

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from mlops.serving.ids import Minter
     from mlops.serving.log import PredictionLog
     from mlops.serving.routes import Route
+    from mlops.serving.shadow import Mirror
 
     Receive = Callable[[], Awaitable[dict[str, Any]]]
     Send = Callable[[dict[str, Any]], Awaitable[None]]
@@ -45,6 +46,7 @@ class App:
         batcher: holds the model in service.
         log: takes predictions and labels.
         minter: makes and recognises prediction ids.
+        mirror: shows what was answered to a shadow version, if there is one.
         draining: set at the first sign of the end; `/ping` and `/health` then say 503.
     """
 
@@ -52,6 +54,7 @@ class App:
     batcher: Batcher
     log: PredictionLog
     minter: Minter
+    mirror: Mirror
     draining: bool = False
     lookup: Lookup = field(init=False)
     admission: Admission = field(init=False)

@@ -11,6 +11,7 @@ import signal
 import sys
 import threading
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 import sqlalchemy as sa
@@ -19,10 +20,14 @@ import structlog
 from mlops.errors import EXIT_ERROR, MlopsError
 from mlops.serving import metrics
 from mlops.serving.config import EXIT_NO_MODEL
-from mlops.serving.follower import Follower, first_line
+from mlops.serving.follower import Follower, first_line, prepare
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from mlops.serving.canary import Wishes
+    from mlops.serving.follower import Registry
+    from mlops.site import Site
 
 START_S = 20.0
 """How long the start waits for a registry without a cached version; with imports, below 30 s."""
@@ -127,11 +132,31 @@ def _last_word(why: str) -> None:
     print(f"error: {why}; no cached version to serve", file=sys.stderr, flush=True)  # noqa: T201
 
 
+def duties(site: Site, project: str, registry: Registry, wishes: Wishes) -> tuple[Duty, ...]:
+    """Return what the follower looks after beside the champion; notices come last."""
+    from mlops.serving.alarms import Alarms
+    from mlops.serving.canary import Canary
+    from mlops.serving.follow_shadow import FollowShadow
+    from mlops.serving.notices import Notices
+    from mlops.serving.retention import Retention
+    from mlops.serving.tallies import read_sides
+
+    notices = Notices(site, project)
+    get = partial(prepare, registry, site, project)
+    return (
+        FollowShadow(site, project, registry, prepare=get, notices=notices),
+        Canary(site, project, wishes, prepare=get, notices=notices, read=read_sides),
+        Alarms(site.layout.serving / project, notices),
+        Retention(site, project),
+        notices,
+    )
+
+
 def main() -> int:
     """Follow the aliases of the project in which this process was started."""
     from datetime import UTC, datetime
 
-    from mlops.adapters import registry
+    from mlops.adapters import canary, registry
     from mlops.layout import Layout, find_root
     from mlops.log import configure, quieten
     from mlops.params.name import project_name
@@ -154,7 +179,7 @@ def main() -> int:
     writer.start()
     follower = Follower(site, project, registry, Agreement(site, project))
     try:
-        return follow(follower, settings.poll_s, bell)
+        return follow(follower, settings.poll_s, bell, duties(site, project, registry, canary))
     except MlopsError as error:
         print(f"error: {error}", file=sys.stderr)  # noqa: T201 - the last word
         return EXIT_ERROR

@@ -67,3 +67,23 @@ ARM_SECONDS = Histogram(
     ["arm"],
     buckets=(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0),
 )
+SHADOW_ROWS = Counter(
+    "mlops_shadow_rows", "Rows shown to the shadow version, by what came of it", ["outcome"]
+)
+SHADOW_SECONDS = Histogram(
+    "mlops_shadow_seconds",
+    "The shadow version's own time for a request",
+    buckets=(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0),
+)
+CANARY_SHARE = Gauge(
+    "mlops_canary_share",
+    "Share of the keys that the challenger answers",
+    multiprocess_mode="livemostrecent",
+)
+CANARY_ROLLBACKS = Counter("mlops_canary_rollbacks", "Canaries ended by the sequential test")
+ALARM = Gauge(
+    "mlops_serving_alarm",
+    "1 while a serving alarm is raised",
+    ["alarm"],
+    multiprocess_mode="livemostrecent",
+)

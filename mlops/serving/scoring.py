@@ -95,10 +95,12 @@ async def score(
     scored = await app.batcher.score(rows.array, entities[0] if entities else None, arm)
     ids = app.minter.mint(len(rows.array))
     latency_s = time.perf_counter() - started
-    synced = app.log.append(Answered(
+    answered = Answered(
         ids, time.time(), scored.model.version, entities, rows.values, scored.model.schema,
         scored.probabilities, latency_s,
-    ))  # fmt: skip
+    )  # fmt: skip
+    synced = app.log.append(answered)
+    app.mirror.offer(answered)
     if synced is not None:
         await stored(synced, app.config.limits.deadline_s)
     metrics.PREDICTIONS.inc(len(ids))

@@ -1,7 +1,6 @@
 """One serving worker: `python -m mlops.serving.worker FD`, started by the supervisor.
 
-It watches the pointer, loads and warms a new version beside the old in a thread, and swaps
-between two batches. It imports neither torch nor mlflow nor pandas.
+It imports neither torch nor mlflow nor pandas.
 """
 
 from __future__ import annotations
@@ -21,75 +20,19 @@ from PIL import Image
 
 from mlops.errors import MlopsError
 from mlops.log import configure
-from mlops.serving import metrics
 from mlops.serving.app import App
 from mlops.serving.batch import Batcher
 from mlops.serving.config import DRAIN_S, HUNG_S, ServingConfig, from_environment
 from mlops.serving.ids import Minter, load_key
 from mlops.serving.log import PredictionLog
-from mlops.serving.model import Model, Pointer, load, read_pointer
 from mlops.serving.redaction import Redaction
+from mlops.serving.shadow import Mirror
+from mlops.serving.watcher import Watcher
 
 if TYPE_CHECKING:
     from types import FrameType
 
 _KEEP_ALIVE_S = 75  # longer than the minute after which load balancers drop idle connections
-_RETRY_S = 5.0
-
-
-class Watcher:
-    """Follows the pointer: one `step` loads what it names, if that is new."""
-
-    def __init__(self, config: ServingConfig, batcher: Batcher) -> None:
-        self._config, self._batcher = config, batcher
-        self._seen: tuple[int, int] | None = None
-        self._retry_at_s = 0.0
-
-    def changed(self) -> Pointer | None:
-        """Return the pointer if its file was replaced since the last look."""
-        try:
-            found = (self._config.folder / "current.json").stat()
-        except FileNotFoundError:
-            return None
-        mark = (found.st_ino, found.st_mtime_ns)
-        if mark == self._seen:
-            return None
-        pointer = read_pointer(self._config.folder)
-        self._seen = mark
-        return pointer
-
-    def swap(self, model: Model) -> None:
-        """Put a loaded model in service; call it on the event loop."""
-        self._batcher.model = model
-        metrics.SWAPS.inc()
-        metrics.VERSION.set(float(model.version) if model.version.isdigit() else 0.0)
-
-    def first(self) -> None:
-        """Load what the pointer names before the first request, if it names anything."""
-        try:
-            pointer = self.changed()
-            if pointer is not None:
-                self.swap(load(pointer))
-        except (MlopsError, OSError) as error:
-            self._failed(error)
-
-    async def step(self) -> None:
-        """Look once; on failure the old model keeps serving and the next try waits a little."""
-        loop = asyncio.get_running_loop()
-        if loop.time() < self._retry_at_s:
-            return
-        try:
-            pointer = self.changed()
-            if pointer is not None:
-                self.swap(await asyncio.to_thread(load, pointer))
-        except (MlopsError, OSError) as error:
-            self._failed(error)
-            self._retry_at_s = loop.time() + _RETRY_S
-
-    def _failed(self, error: Exception) -> None:
-        self._seen = None
-        metrics.LOAD_FAILURES.inc()
-        structlog.get_logger().error("version not loaded", why=str(error))
 
 
 class Server(uvicorn.Server):
@@ -169,8 +112,9 @@ def build(config: ServingConfig) -> tuple[App, Watcher]:
         Path(config.spool), config.limits, keep_payloads=config.keep_payloads,
         redaction=Redaction(config.redact, key) if config.redact else None, sample=config.sample,
     )  # fmt: skip
-    app = App(config, batcher, log, Minter(key, config.project))
-    watcher = Watcher(config, batcher)
+    mirror = Mirror(log, config.shadow_sample)
+    app = App(config, batcher, log, Minter(key, config.project), mirror)
+    watcher = Watcher(config, batcher, mirror)
     watcher.first()
     return app, watcher
 
@@ -180,6 +124,7 @@ def serve_on(listener: socket.socket, app: App, watcher: Watcher) -> None:
     try:
         Server(uvicorn_config(app), app, watcher).run(sockets=[listener])
     finally:
+        app.mirror.close()
         app.log.close()
 
 
