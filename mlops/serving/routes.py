@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlops.serving import open_inference
 from mlops.serving.feedback import feedback, prediction
+from mlops.serving.openapi import openapi
 from mlops.serving.reply import TEXT, Refused, Reply
 from mlops.serving.scoring import invocations, predict
 
@@ -67,7 +68,8 @@ class Route:
 async def _health(app: App, _scope: Scope, _receive: Receive) -> Reply:
     """Say 200 when a model is in service and no end is near; MLflow's body is one newline."""
     app.refuse_draining()
-    return Reply(200, b"\n", ((b"x-model-version", app.batcher.current().version.encode()),))
+    version = app.batcher.current().version.encode()
+    return Reply(200, b"\n", ((b"x-model-version", version),), TEXT)
 
 
 async def _version(_app: App, _scope: Scope, _receive: Receive) -> Reply:
@@ -98,6 +100,7 @@ ROUTES = (
     Route("/ping", "GET", _health, open=True),
     Route("/health", "GET", _health, open=True),
     Route("/version", "GET", _version),
+    Route("/openapi.json", "GET", openapi),
     Route("/v2", "GET", open_inference.server),
     Route("/v2/health/live", "GET", open_inference.live, open=True),
     Route("/v2/health/ready", "GET", open_inference.ready, open=True),
