@@ -30,7 +30,9 @@ class Prediction:
             kept.
         probabilities: float32, little-endian bytes, one per class; of a regression the quantiles
             of `mlops.core.schema.QUANTILES`.
-        latency_s: from the whole request's arrival to the model's answer.
+        latency_s: from the whole request's arrival to the model's answer; of a shadow's, the
+            model's own time.
+        shadow_of: the prediction that was served, if this one only looked on; None if served.
     """
 
     id: str
@@ -41,6 +43,7 @@ class Prediction:
     features: bytes | None
     probabilities: bytes
     latency_s: float
+    shadow_of: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     Receive = Callable[[], Awaitable[dict[str, Any]]]
 
-_KEYS = {"prediction_id", "label", "label_source"}
+_KEYS = {"prediction_id", "label", "correction", "label_source"}
 _SYNC_S = 5.0
 _MAX_ID = 64
 _LARGEST = 1.7e308  # a float64; an integer of JSON may be larger
@@ -146,15 +146,19 @@ def _name(classes: Sequence[str], label: float) -> str | float:
 
 def _label(item: dict[str, Any], classes: Sequence[str], at_s: float) -> Label:
     identity, source = item.get("prediction_id"), item.get("label_source", "user")
-    if set(item) - _KEYS or "label" not in item:
-        raise invalid(f"must hold prediction_id, label and perhaps label_source ({LABEL_SOURCES})")
+    if set(item) - _KEYS or ("label" in item) == ("correction" in item):
+        raise invalid(
+            "must hold prediction_id, either label or correction, and perhaps label_source",
+            remedy=f"label_source is one of {', '.join(LABEL_SOURCES)}",
+        )
     if not isinstance(identity, str):
         raise invalid("must be text", field="prediction_id")
     if not _possible(identity):
         raise _unknown()
     if source not in LABEL_SOURCES:
         raise invalid(f"must be one of {', '.join(LABEL_SOURCES)}", field="label_source")
-    value = _index(item["label"], classes) if classes else _number(item["label"])
+    given = item.get("label", item.get("correction"))
+    value = _index(given, classes) if classes else _number(given)
     return Label(identity, value, source, at_s)
 
 

@@ -1,19 +1,19 @@
-"""Read a request: its body under limits, its media type, its token."""
+"""Read a request: its body under limits, its media type."""
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import hmac
 from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl
 
-from mlops.serving.reply import Refused, malformed
+from mlops.serving.reply import Refused, invalid, malformed
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
 
     from mlops.serving.config import Limits
 
+_MAX_PARAMETERS = 8
 Scope = dict[str, Any]
 Receive = "Callable[[], Awaitable[dict[str, Any]]]"
 
@@ -49,19 +49,32 @@ def media_type(scope: Scope) -> str:
     return kind
 
 
-def authorise(scope: Scope, token_hash: bytes) -> None:
-    """Compare the bearer token in constant time.
+def query(scope: Scope, known: Sequence[str]) -> dict[str, str]:
+    """Return the parameters of the query.
+
+    Args:
+        scope: of the request.
+        known: names that the route understands.
 
     Raises:
-        Refused: 401.
+        Refused: 400 for a query that is none, 422 for one that is unknown or stands twice.
     """
-    scheme, _, presented = header(scope, b"authorization").partition(b" ")
-    right = hmac.compare_digest(hashlib.sha256(presented.strip()).digest(), token_hash)
-    if not right or scheme.lower() != b"bearer":
-        raise Refused(
-            401, "unauthorised", "the bearer token is missing or wrong",
-            remedy="send the header: Authorization: Bearer TOKEN", close=True,
+    if not scope["query_string"]:
+        return {}
+    try:
+        pairs = parse_qsl(
+            scope["query_string"].decode("ascii"), errors="strict", keep_blank_values=True,
+            max_num_fields=_MAX_PARAMETERS,
         )  # fmt: skip
+    except ValueError:
+        raise malformed("the query is not valid") from None
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise invalid("a parameter stands twice in the query", remedy="send each once")
+    if not found.keys() <= {*known}:
+        names = ", ".join(known)
+        raise invalid("an unknown parameter stands in the query", remedy=f"known are: {names}")
+    return found
 
 
 async def read_body(
@@ -70,7 +83,8 @@ async def read_body(
     """Return the whole body.
 
     Raises:
-        Refused: 400 if empty, 408 if too slow, 413 if too large, 415 if compressed.
+        Refused: 400 if empty, 408 if too slow, 411 without a length, 413 if too large, 415 if
+            compressed.
         Gone: if the client hung up.
     """
     if header(scope, b"content-encoding") not in (b"", b"identity"):
@@ -79,6 +93,10 @@ async def read_body(
             close=True,
         )  # fmt: skip
     declared = header(scope, b"content-length")
+    if not declared and not header(scope, b"transfer-encoding"):
+        raise Refused(
+            411, "no_length", "no Content-Length", remedy="send it, or the body in chunks"
+        )
     if declared and int(declared) > limits.body_bytes:
         raise _too_large(limits)
     parts: list[bytes] = []

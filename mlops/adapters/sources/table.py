@@ -64,7 +64,7 @@ def load(section: DataSection, root: Path) -> Examples:
 def entities_of(table: pa.Table, section: DataSection) -> tuple[str | None, ...]:
     """Return what each row is about, as far as `data.entity` says it."""
     if section.entity is None:
-        return (None,) * table.num_rows
+        return (None,) * int(table.num_rows)
     return tuple(map(_name, as_names(need_column(table, section.entity, "entity"))))
 
 
