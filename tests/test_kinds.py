@@ -53,8 +53,8 @@ def diabetes(path: Path) -> dict[str, Any]:
 
     bunch = load_diabetes()
     table = [",".join([*bunch.feature_names, "progress"])]
-    table += [",".join(map(repr, [*row, y])) for row, y in zip(bunch.data.tolist(),
-                                                             bunch.target.tolist(), strict=True)]  # fmt: skip
+    pairs = zip(bunch.data.tolist(), bunch.target.tolist(), strict=True)
+    table += [",".join(map(repr, [*row, y])) for row, y in pairs]
     path.write_text("\n".join(table) + "\n")
     return {"source": "table", "target": "progress", "task": "regression"}
 
@@ -63,10 +63,32 @@ def notes(path: Path) -> dict[str, Any]:
     """Write made-up messages of two kinds."""
     rng = np.random.default_rng(0)
     words = {
-        "offer": "win free prize cash now call claim urgent bonus click".split(),
-        "chat": "see you later home dinner tomorrow sorry love meeting bus".split(),
+        "offer": [
+            "win",
+            "free",
+            "prize",
+            "cash",
+            "now",
+            "call",
+            "claim",
+            "urgent",
+            "bonus",
+            "click",
+        ],
+        "chat": [
+            "see",
+            "you",
+            "later",
+            "home",
+            "dinner",
+            "tomorrow",
+            "sorry",
+            "love",
+            "meeting",
+            "bus",
+        ],
     }
-    both = "the a to and for on it is my your".split()
+    both = ["the", "a", "to", "and", "for", "on", "it", "is", "my", "your"]
     lines = ["kind\tmessage"]
     for n in range(500):
         kind = "offer" if n % 2 else "chat"

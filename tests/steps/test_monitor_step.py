@@ -277,9 +277,9 @@ def test_a_kill_in_a_window_loses_and_doubles_nothing(
     calls: list[int] = []
     real = windows.insert
 
-    def killed(*given: object) -> bool:
+    def killed(*given: object, **more: object) -> bool:
         calls.append(1)
-        done = real(*given)  # type: ignore[arg-type]
+        done = real(*given, **more)  # type: ignore[arg-type]
         if len(calls) % 2:
             raise KeyboardInterrupt
         return done
