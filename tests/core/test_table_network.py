@@ -9,7 +9,7 @@ import torch
 from mlops.core import networks
 from mlops.core.features import arrays
 from mlops.core.preprocessing import with_preprocessing
-from mlops.core.schema import Column, Schema, TableSchema, TextSchema
+from mlops.core.schema import Column, Schema, TableSchema, TextSchema, table_columns
 from mlops.core.statistics import measure
 
 COLUMNS = (Column("when_s", "number"), Column("city", "category", ("a", "b", "c")))
@@ -27,7 +27,7 @@ def given(schema: Schema, n: int = 64) -> tuple[np.ndarray, np.ndarray]:
         texts = [f"text number {v}" for v in rng.integers(0, 1000, n)]
         return arrays(texts, schema).copy(), label
     drawn = {"number": 1.7e9 + rng.normal(size=n), "category": rng.integers(0, 3, n).astype(float)}
-    return np.column_stack([drawn[c.kind] for c in schema.columns]), label
+    return np.column_stack([drawn[c.kind] for c in table_columns(schema)]), label
 
 
 @pytest.mark.parametrize("schema", SCHEMAS, ids=repr)
