@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from mlops.serving.pulse import Beat
 
 _STEP_S = 5
-_WIDTH, _HEIGHT, _TOP = 600, 90, 16
+_WIDTH, _HEIGHT, _TOP = 600, 90, 4
 
 
 def chart(beat: Beat) -> str:
@@ -37,9 +37,10 @@ def _picture(title: str, unit: str, lines: list[tuple[Sequence[float | None], st
     drawn = "".join(f'<path class="{kind}" d="{_path(line, top)}"/>' for line, kind in lines)
     bottom = _HEIGHT - 1
     return (
+        f"<figure><figcaption>{title}; top: {top:.3g}{unit}</figcaption>"
         f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{title}">'
-        f'<text x="0" y="11">{title}; top: {top:.3g}{unit}</text>'
-        f'<line class="axis" x1="0" x2="{_WIDTH}" y1="{bottom}" y2="{bottom}"/>{drawn}</svg>'
+        f'<line class="axis" x1="0" x2="{_WIDTH}" y1="{bottom}" y2="{bottom}"/>{drawn}'
+        "</svg></figure>"
     )
 
 

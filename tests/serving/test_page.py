@@ -134,9 +134,9 @@ def test_every_word_can_be_read(shared: Running, browser: Browser) -> None:
       return .2126 * v[0] + .7152 * v[1] + .0722 * v[2]; };
       const back = (e) => { while (e) { const c = getComputedStyle(e).backgroundColor;
         if (c !== "rgba(0, 0, 0, 0)") return c; e = e.parentElement; } return "rgb(255,255,255)"; };
-      const all = "h1,h2,p,dt,dd,label,button,input,li,svg text";
+      const all = "h1,h2,p,dt,dd,label,button,input,li,figcaption";
       return [...document.querySelectorAll(all)].map((e) => { const s = getComputedStyle(e),
-        a = lum(e.closest("svg") ? s.fill : s.color), b = lum(back(e));
+        a = lum(s.color), b = lum(back(e));
         return (Math.max(a, b) + .05) / (Math.min(a, b) + .05); }); }"""
     for scheme in ("light", "dark"):
         page = _open(browser, shared, color_scheme=scheme)
