@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
     from playwright.sync_api import Browser, Page
 
+COMPLAINTS: dict[Page, list[str]] = {}
+"""By page, what its script or its policy complained of."""
 EVIL = '<img src=x onerror=alert(1)>"'
 
 
@@ -47,9 +49,9 @@ def browser() -> Iterator[Browser]:
 
 def _open(browser: Browser, server: Running, width: int = 1280, **options: Any) -> Page:
     page = browser.new_page(viewport={"width": width, "height": 900}, **options)
-    page.complaints = []  # type: ignore[attr-defined]
-    page.on("console", lambda said: page.complaints.append(said.text))  # type: ignore[attr-defined]
-    page.on("pageerror", lambda said: page.complaints.append(str(said)))  # type: ignore[attr-defined]
+    complaints = COMPLAINTS[page] = []
+    page.on("console", lambda said: complaints.append(said.text))
+    page.on("pageerror", lambda said: complaints.append(str(said)))
     page.goto(server.url)
     return page
 
@@ -72,7 +74,7 @@ def test_an_image_is_tried_at_both_widths(shared: Running, browser: Browser) -> 
         assert page.locator("#answer meter").count() == 3
         overflow = "document.documentElement.scrollWidth > document.documentElement.clientWidth"
         assert page.evaluate(overflow) is False
-        assert page.complaints == []  # type: ignore[attr-defined]
+        assert COMPLAINTS[page] == []
         assert page.locator("svg[role=img]").count() == 2
         page.close()
 
@@ -122,7 +124,7 @@ def test_names_are_text_and_what_is_known_is_told(tmp_path: Path, browser: Brows
         assert "open" in page.locator("li .bad").inner_text()
         page.get_by_role("button", name="Predict").click()
         page.locator("#answer meter").first.wait_for(timeout=10_000)
-        assert page.complaints == []  # type: ignore[attr-defined]
+        assert COMPLAINTS[page] == []
         page.close()
         engine.dispose()
 
