@@ -42,6 +42,7 @@ class Findings:
         answer: that answer in words.
         due: mails that are to be sent, in order.
         notified: mails that were handed to the outbox.
+        regression: whether its version predicts numbers.
     """
 
     windows: tuple[str, ...] = ()
@@ -60,6 +61,7 @@ class Findings:
     answer: str = ""
     due: tuple[Stage, ...] = ()
     notified: tuple[Stage, ...] = ()
+    regression: bool = False
 
     def to_notify(self) -> tuple[Stage, ...]:
         """Return the mails that are due and not handed over yet."""

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 
 from mlops.adapters import windows
 from mlops.adapters.sql.tables import SERVED, labels, predictions
+from mlops.core.quality import hits
 from mlops.core.triage import Accuracy
 
 if TYPE_CHECKING:
@@ -23,8 +24,12 @@ def accuracy(
     version: str,
     seqs: tuple[int, int],
     reference: float | None = None,
+    *,
+    regression: bool = False,
 ) -> Accuracy:
     """Return the accuracy of a version's predictions between two seqs, both inclusive.
+
+    Of a regression it is the share of targets between the outer quantiles.
 
     The newest label of a prediction wins; labels chosen by active learning are left out.
     """
@@ -41,12 +46,14 @@ def accuracy(
         )
         .order_by(labels.c.at_s, labels.c.seq)
     )
-    hits: dict[str, bool] = {}
+    known: dict[str, bool] = {}
     for row in rows:
-        probabilities = np.frombuffer(row.probabilities, dtype="<f4")
-        right = bool(np.isfinite(probabilities).all()) and row.label == probabilities.argmax()
-        hits[row.prediction_id] = bool(right)
-    return Accuracy(correct=sum(hits.values()), labelled=len(hits), reference=reference)
+        answers = np.frombuffer(row.probabilities, dtype="<f4")[np.newaxis]
+        right = hits(np.array([row.label]), answers, regression=regression)
+        known[row.prediction_id] = bool(np.isfinite(answers).all() and right[0])
+    return Accuracy(
+        sum(known.values()), len(known), reference, "coverage" if regression else "accuracy"
+    )
 
 
 def new_labels(connection: sa.Connection, project: str, *, since_seq: int, since_s: float) -> int:
@@ -72,7 +79,10 @@ def backfill(engine: sa.Engine, recent: Sequence[windows.Window]) -> int:
     for window in recent:
         cut = window.cut
         with engine.begin() as connection:
-            seen = accuracy(connection, cut.project, cut.version, (cut.first_seq, cut.last_seq))
+            seen = accuracy(
+                connection, cut.project, cut.version, (cut.first_seq, cut.last_seq),
+                regression=window.regression,
+            )  # fmt: skip
             if (seen.labelled, seen.correct) != (window.labelled, window.correct):
                 windows.set_accuracy(connection, window, seen.labelled, seen.correct)
                 changed += 1

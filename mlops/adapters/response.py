@@ -144,6 +144,7 @@ def _open(
         breaks=judged.window.verdict.breaks,
         severity=max(w.verdict.severity for w in alarming),
         reference_accuracy=judged.baseline.accuracy,
+        regression=judged.window.regression,
         due=("needs you",) if kind == _QUALITY else ("detected",),
     )
     made = Incident(

@@ -69,7 +69,7 @@ def _judge(
     body = held.body
     seen = measured.accuracy(
         connection, held.project, held.version, (body.since_seq, _LAST_SEQ),
-        body.reference_accuracy,
+        body.reference_accuracy, regression=body.regression,
     )  # fmt: skip
     broken = body.breaks if held.kind == "quality" else _open_breaks(connection, held.project)
     worth = triage(

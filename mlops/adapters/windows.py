@@ -51,6 +51,8 @@ class Window:
         correct: those of them that were right.
         report: whether Evidently's report is made.
         incident: the incident it belongs to, if any.
+        regression: whether its version predicts numbers: then those are right that lie between
+            the outer quantiles.
     """
 
     cut: Cut
@@ -59,6 +61,7 @@ class Window:
     correct: int
     report: ReportState
     incident: str | None
+    regression: bool = False
 
     @property
     def id(self) -> str:
@@ -147,12 +150,14 @@ def read(connection: sa.Connection, cut: Cut) -> Sequence[sa.Row[Any]]:
     ).all()
 
 
-def insert(connection: sa.Connection, cut: Cut, verdict: Verdict) -> bool:
+def insert(
+    connection: sa.Connection, cut: Cut, verdict: Verdict, *, regression: bool = False
+) -> bool:
     """Insert a judged window; return False if somebody else was first."""
     serialise(connection)
     values = {
         **asdict(cut), "id": cut.id, "alarm": verdict.alarm, "report": "pending",
-        "verdict": _text(verdict, 0, 0), "incident": None,
+        "verdict": _text(verdict, 0, 0, regression=regression), "incident": None,
     }  # fmt: skip
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
     statement = dialect.insert(windows).values(values).on_conflict_do_nothing()
@@ -202,7 +207,7 @@ def set_incident(connection: sa.Connection, ids: Sequence[str], incident: str) -
 
 def set_accuracy(connection: sa.Connection, window: Window, labelled: int, correct: int) -> None:
     """Fill in, backwards, what the labels of a window say."""
-    text = _text(window.verdict, labelled, correct)
+    text = _text(window.verdict, labelled, correct, regression=window.regression)
     connection.execute(windows.update().where(windows.c.id == window.id).values(verdict=text))
 
 
@@ -211,8 +216,11 @@ def verdict_content(verdict: Verdict) -> dict[str, object]:
     return {**asdict(verdict), "alarm": verdict.alarm, "severity": verdict.severity}
 
 
-def _text(verdict: Verdict, labelled: int, correct: int) -> str:
-    content = {"verdict": verdict_content(verdict), "labelled": labelled, "correct": correct}
+def _text(verdict: Verdict, labelled: int, correct: int, *, regression: bool) -> str:
+    content = {
+        "verdict": verdict_content(verdict), "labelled": labelled, "correct": correct,
+        "regression": regression,
+    }  # fmt: skip
     return json.dumps(content, sort_keys=True, allow_nan=False)
 
 
@@ -226,5 +234,7 @@ def _window(row: sa.Row[Any]) -> Window:
         breaks=tuple(told["breaks"]),
         calibrated=told["calibrated"],
     )
-    counts = {"labelled": content["labelled"], "correct": content["correct"]}
-    return Window(cut=cut, verdict=verdict, **counts, report=row.report, incident=row.incident)
+    return Window(
+        cut=cut, verdict=verdict, labelled=content["labelled"], correct=content["correct"],
+        report=row.report, incident=row.incident, regression=content.get("regression", False),
+    )  # fmt: skip

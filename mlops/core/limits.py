@@ -3,25 +3,36 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from mlops.core import metrics
+import numpy as np
+
+from mlops.core import metrics, regression
 from mlops.core.decision import Check, Metric
 from mlops.core.harm import Slice, thirds
-from mlops.core.noninferiority import right
+from mlops.core.noninferiority import absolute, covered, right
+from mlops.core.regression_scores import constant_mae
 from mlops.core.reliability import debiased_ece
 
 if TYPE_CHECKING:
-    import numpy as np
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
     from mlops.core.exam import Exam, Paired, Trial
     from mlops.core.rules import Rules
+    from mlops.core.schema import Task
 
-FLOORS = {
-    "accuracy": metrics.accuracy,
-    "balanced_accuracy": metrics.balanced_accuracy,
-    "roc_auc": metrics.roc_auc,
+FLOORS: dict[Task, dict[str, Callable[[Any, Any], float]]] = {
+    "classification": {
+        "accuracy": metrics.accuracy,
+        "balanced_accuracy": metrics.balanced_accuracy,
+        "roc_auc": metrics.roc_auc,
+    },
+    "regression": {
+        "r2": lambda label, q: regression.r2(label, q[:, q.shape[1] // 2]),
+        "coverage": lambda label, q: float(covered(label, q).mean()),
+    },
 }
 """What `gate.floors` may name on base rows; `recent_roc_auc` is the one on recent rows."""
 
@@ -34,11 +45,13 @@ _ECE_BINS = 10
 
 
 def constant(name: str, rows: Paired) -> Check:
-    """Ask whether the candidate beats the best constant predictor on log loss.
+    """Ask whether the candidate beats the best constant predictor on log loss, or absolute error.
 
     After a collapse a constant can beat the champion: so this does not look at the champion.
     """
     scores = _candidate(rows)
+    if rows.label.dtype.kind == "f":
+        return _median(name, rows, scores)
     limit = metrics.constant_log_loss(rows.label, scores.shape[1])
     value = float(metrics.row_log_loss(rows.label, scores).mean())
     if limit == 0.0:
@@ -48,15 +61,28 @@ def constant(name: str, rows: Paired) -> Check:
     return Check(f"{name} constant", value < limit, value, limit, words)
 
 
-def floors(base: Paired, rules: Rules) -> tuple[tuple[Check, ...], tuple[Metric, ...]]:
+def _median(name: str, rows: Paired, scores: NDArray[np.float32]) -> Check:
+    """Ask whether a regression beats the median of the rows' own targets."""
+    limit = constant_mae(rows.label)
+    value = float(absolute(rows.label, scores).mean())
+    if limit == 0.0:
+        words = f"all {name} rows have one target: no constant can be told from a model"
+        return Check(f"{name} constant", None, value, limit, words)
+    words = f"absolute error on {name} rows {value:.4g}; their median as the answer has {limit:.4g}"
+    return Check(f"{name} constant", value < limit, value, limit, words)
+
+
+def floors(exam: Exam, base: Paired, rules: Rules) -> tuple[tuple[Check, ...], tuple[Metric, ...]]:
     """Hold the candidate's metrics on the base test rows against absolute floors."""
     checks, figures = [], []
     for name, limit in rules.floors:
-        if name == "recent_roc_auc":
+        others = {n for task, known in FLOORS.items() if task != exam.task for n in known}
+        if name == "recent_roc_auc" or name in others:
             continue
-        label, measure = name.replace("_", " "), FLOORS.get(name)
+        label, measure = name.replace("_", " "), FLOORS[exam.task].get(name)
         if measure is None:
-            words = f"gate.floors.{name} is no known metric; known: {', '.join(FLOORS)}"
+            known = ", ".join(FLOORS[exam.task])
+            words = f"gate.floors.{name} is no known metric; known: {known}"
             checks.append(_unknown(f"floor {label}", limit, words))
             continue
         value = measure(base.label, _candidate(base))
@@ -67,9 +93,11 @@ def floors(base: Paired, rules: Rules) -> tuple[tuple[Check, ...], tuple[Metric,
     return tuple(checks), tuple(figures)
 
 
-def recent_floor(recent: Paired, rules: Rules) -> tuple[Check, ...]:
+def recent_floor(exam: Exam, recent: Paired, rules: Rules) -> tuple[Check, ...]:
     """Hold the ROC-AUC on recent rows against its floor: a constant, however right, has 0.5."""
     limits = [limit for name, limit in rules.floors if name == "recent_roc_auc"]
+    if exam.regression:
+        return ()
     value = metrics.roc_auc(recent.label, _candidate(recent))
     return tuple(_floor("roc auc", "recent rows", value, limit) for limit in limits)
 
@@ -82,6 +110,8 @@ def ceilings(exam: Exam, base: Paired, rules: Rules) -> tuple[Check, ...]:
     for name, limit in rules.ceilings:
         if name in _TRIED:
             checks.append(_tried(name, exam.trial, limit))
+        elif name == "ece" and exam.regression:
+            continue
         elif name == "ece":
             value = debiased_ece(base.label, _candidate(base), _ECE_BINS)
             words = f"calibration error on base test rows {value:.3f}; at most {limit:.3f} allowed"
@@ -94,25 +124,31 @@ def ceilings(exam: Exam, base: Paired, rules: Rules) -> tuple[Check, ...]:
 
 
 def fairness(exam: Exam, recent: Paired, rules: Rules) -> tuple[Check, ...]:
-    """Hold the gap of accuracy between the groups of each protected column against its ceiling."""
+    """Hold the gap between the groups of each protected column against its ceiling.
+
+    Of accuracy in shares; of a regression's absolute error in shares of that of all rows.
+    """
     limits = [limit for name, limit in rules.ceilings if name == "group_gap"]
-    hits_N = right(recent.label, _candidate(recent))
+    gap = _error_gap if exam.regression else _gap
+    scores = _candidate(recent)
+    score_N = (absolute if exam.regression else right)(recent.label, scores).astype(np.float64)
     return tuple(
-        _gap(column, _groups(exam, recent, column), hits_N, rules.min_slice_rows, limit)
+        gap(column, _groups(exam, recent, column), score_N, rules.min_slice_rows, limit)
         for column in rules.protected
         for limit in limits
     )
 
 
 def _groups(exam: Exam, recent: Paired, column: str) -> list[Slice]:
-    if column == "class":
+    if column == "class" and exam.classes:
         return [Slice(name, recent.label == k) for k, name in enumerate(exam.classes)]
     return thirds(exam, recent, column)
 
 
-def _gap(
-    column: str, groups: list[Slice], hits_N: NDArray[np.int64], least: int, limit: float
-) -> Check:
+def _means(
+    column: str, groups: list[Slice], score_N: NDArray[np.float64], least: int, limit: float
+) -> dict[str, float] | Check:
+    """Return the mean score of every group that is large enough, or what stands in the way."""
     name = f"fairness {column}"
     if not groups:
         words = f"gate.protected names {column!r}, which is no column of these rows"
@@ -121,7 +157,31 @@ def _gap(
     if len(large) < 2:
         words = f"{column}: fewer than two groups have {least} rows; no gap can be assessed"
         return Check(name, None, None, limit, words)
-    shares = {g.name: float(hits_N[g.mask].mean()) for g in large}
+    return {g.name: float(score_N[g.mask].mean()) for g in large}
+
+
+def _error_gap(
+    column: str, groups: list[Slice], error_N: NDArray[np.float64], least: int, limit: float
+) -> Check:
+    means = _means(column, groups, error_N, least, limit)
+    if isinstance(means, Check):
+        return means
+    low, high = min(means, key=means.__getitem__), max(means, key=means.__getitem__)
+    value = (means[high] - means[low]) / (float(error_N.mean()) or 1.0)
+    words = (
+        f"absolute error on {high} {means[high]:.4g}, on {low} {means[low]:.4g}; "
+        f"a gap of {100 * limit:.0f} % of the mean allowed"
+    )
+    return Check(f"fairness {column}", value <= limit, value, limit, words)
+
+
+def _gap(
+    column: str, groups: list[Slice], hits_N: NDArray[np.float64], least: int, limit: float
+) -> Check:
+    name = f"fairness {column}"
+    shares = _means(column, groups, hits_N, least, limit)
+    if isinstance(shares, Check):
+        return shares
     low, high = min(shares, key=shares.__getitem__), max(shares, key=shares.__getitem__)
     value = shares[high] - shares[low]
     words = (

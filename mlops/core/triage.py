@@ -17,11 +17,14 @@ class Accuracy:
         labelled: labelled predictions, those picked by active learning left out: they are
             chosen for being hard and measure nothing.
         reference: accuracy on the reference; None where it has no labels.
+        measure: `accuracy`, or of a regression `coverage`: the share of targets between the
+            outer quantiles.
     """
 
     correct: int
     labelled: int
     reference: float | None
+    measure: str = "accuracy"
 
     @property
     def value(self) -> float | None:
@@ -66,13 +69,13 @@ def triage(
         missing = min_labels - accuracy.labelled
         return Triage(
             "unclear",
-            f"accuracy is not known yet: {accuracy.labelled} of {min_labels} labels; "
+            f"{accuracy.measure} is not known yet: {accuracy.labelled} of {min_labels} labels; "
             f"{missing} more will tell",
             missing,
         )
     loss = accuracy.reference - accuracy.value
     figures = (
-        f"accuracy {accuracy.value:.1%} on {accuracy.labelled} labelled predictions, "
+        f"{accuracy.measure} {accuracy.value:.1%} on {accuracy.labelled} labelled predictions, "
         f"{accuracy.reference:.1%} on the reference"
     )
     if loss > margin:

@@ -140,9 +140,10 @@ def _judge_one(run: _Run, cut: Cut, watched: _Watched) -> tuple[Window, tuple[Ev
     seen = observe(rows, cut, watched.baseline, watched.thresholds, earlier_s)
     keep(run.site.layout.windows / cut.id, cut, seen)
     with run.engine.begin() as connection:
-        if not windows.insert(connection, cut, seen.verdict):
+        regression = not watched.baseline.schema.classes
+        if not windows.insert(connection, cut, seen.verdict, regression=regression):
             return None
-        window = Window(cut, seen.verdict, labelled=0, correct=0, report="pending", incident=None)
+        window = Window(cut, seen.verdict, 0, 0, "pending", None, regression)
         judged = Judged(window, watched.baseline, run.serving, run.now_s)
         return window, respond(connection, judged, rules(run.params.monitoring).rule)
 

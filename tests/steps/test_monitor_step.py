@@ -10,12 +10,14 @@ import pytest
 import sqlalchemy as sa
 
 from mlops.adapters import incidents, registry, retrains, windows
+from mlops.adapters.files import write_json
 from mlops.adapters.predictions import insert_batch
 from mlops.adapters.sql.engine import open_database
 from mlops.adapters.sql.tables import outbox
 from mlops.adapters.thresholds import thresholds_for, write_thresholds
 from mlops.core.example import example_id
 from mlops.core.prediction import Label, Prediction
+from mlops.core.schema import ImageSchema, to_plain
 from mlops.errors import EXIT_DRIFT, MonitorError, RegistryError
 from mlops.params.load import load
 from mlops.steps.monitor import MonitorParams, monitor
@@ -139,6 +141,8 @@ def publish(world: World, version: str, reference: NDArray[np.uint8]) -> Path:
     folder.mkdir(parents=True)
     p = classify(reference)
     np.savez(folder / "reference.npz", features=reference, probabilities=p, label=p.argmax(axis=1))
+    schema = ImageSchema(tuple(str(k) for k in range(p.shape[1])), *reference.shape[1:])
+    write_json(folder / "model.json", {"schema": to_plain(schema)})
     write_thresholds(folder, world.params.monitoring)
     return folder
 
