@@ -17,10 +17,13 @@ import structlog
 from mlops.serving import metrics
 from mlops.serving.admission import Admission, busy
 from mlops.serving.asked import ASKED, Asked, read_head
+from mlops.serving.browser import CHALLENGE, translate
 from mlops.serving.feedback import Lookup
+from mlops.serving.pulse import Pulse
 from mlops.serving.reply import Refused, Reply
 from mlops.serving.request import Gone, Scope
 from mlops.serving.routes import OTHER, find
+from mlops.serving.situation import Situations
 from mlops.serving.tokens import Guard
 
 if TYPE_CHECKING:
@@ -58,6 +61,8 @@ class App:
     draining: bool = False
     lookup: Lookup = field(init=False)
     admission: Admission = field(init=False)
+    pulse: Pulse = field(init=False)
+    situations: Situations = field(init=False)
     guard: Guard = field(init=False)
 
     def __post_init__(self) -> None:
@@ -69,6 +74,8 @@ class App:
             rate=config.rate, share=config.share,
         )  # fmt: skip
         self.admission = Admission(self.config.limits)
+        self.pulse = Pulse(config.folder / "pulse")
+        self.situations = Situations(config)
         self._in_progress = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -84,10 +91,12 @@ class App:
         ticket = self.admission.ticket(receive, asked.due_s)
         self._in_progress += 1
         try:
-            self._check(route, scope["method"], asked)
+            self._check(route, scope, asked)
             reply = await route.handler(self, scope, ticket if route.gated else receive)
         except Refused as refused:
             reply = refused.reply(open_inference=route.open_inference)
+            if reply.status == 401 and route.name == "/":
+                reply.headers = (*reply.headers, CHALLENGE)
         except Gone:
             return
         except Exception:  # noqa: BLE001 - the edge: logged, and told without its trace
@@ -101,6 +110,8 @@ class App:
         _count(route.name, reply.status).inc()
         spent_s = time.perf_counter() - started
         _seconds(route.name).observe(spent_s)
+        if route.gated:
+            self.pulse.add(spent_s, reply.status)
         if self.config.access_log:
             structlog.get_logger().info(
                 "request", id=asked.id, route=route.name, status=reply.status, token=asked.token,
@@ -108,12 +119,13 @@ class App:
             )  # fmt: skip
         await _send(send, reply, asked)
 
-    def _check(self, route: Route, method: str, asked: Asked) -> None:
+    def _check(self, route: Route, scope: Scope, asked: Asked) -> None:
         """Refuse who may not ask, asks in the wrong way, or would find no place to wait."""
         if self.guard.closed and not route.open:
+            translate(scope, asked)
             self.guard.admit(asked)
         if route is not OTHER:
-            route.check(method)
+            route.check(scope["method"])
         if route.gated and self.admission.full():
             raise busy()
 

@@ -50,12 +50,13 @@ def npy(body: bytes, schema: Schema, max_rows: int) -> Rows:
         Refused: 400 for damage, 413 for too many rows, 422 for another dtype or shape.
     """
     array = _load(body)
+    wanted: list[tuple[int, ...]] = [schema.shape]
     if isinstance(schema, ImageSchema):
-        kinds, wanted = "u", [schema.shape]
+        kinds = "u"
         if schema.channels == 1:
-            wanted.append((schema.height, schema.width))  # type: ignore[arg-type]
+            wanted.append((schema.height, schema.width))
     elif isinstance(schema, TableSchema):
-        kinds, wanted = "fiu", [schema.shape]
+        kinds = "fiu"
     else:
         raise invalid("arrays of texts are not read", remedy="send JSON or text/plain")
     single = array.shape in wanted

@@ -111,23 +111,23 @@ def _head(given: Any, max_values: int) -> tuple[str, tuple[int, ...], str, int, 
 
 def _listed(data: Any, datatype: str, count: int) -> NDArray[Any] | list[Any]:
     """Read data in JSON: flat, or nested in any regular way."""
-    data = _flat(data)
-    if data is None or len(data) != count:
+    values = _flat(data)
+    if values is None or len(values) != count:
         raise invalid("must hold as many values as the shape says", field="inputs.data")
-    kinds = {*map(type, data)}
+    kinds = {*map(type, values)}
     if datatype == "BYTES":
         if not kinds <= {str, type(None)}:
             raise invalid("must be texts", field="inputs.data")
-        return data
+        return values
     floating = datatype.startswith("FP")
     if not kinds <= ({int, float, type(None)} if floating else {int}):
         raise invalid(f"must be numbers of {datatype}", field="inputs.data")
     if type(None) in kinds:
-        return data
+        return values
     try:
         if datatype == "UINT8":  # checks the range in C, unlike NumPy
-            return np.frombuffer(bytes(data), dtype=np.uint8)
-        return np.array(data, dtype=np.float64 if floating else DTYPES[datatype])
+            return np.frombuffer(bytes(values), dtype=np.uint8)
+        return np.array(values, dtype=np.float64 if floating else DTYPES[datatype])
     except (OverflowError, ValueError):
         raise invalid(f"must be numbers of {datatype}", field="inputs.data") from None
 

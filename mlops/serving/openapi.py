@@ -184,9 +184,10 @@ def _feedback(schema: Schema, rows: int) -> Json:
 
 
 def _pages() -> Json:
-    text = {"text/plain": _TEXT}
+    text, page = {"text/plain": _TEXT}, {"text/html": _TEXT}
     anything = {"application/json": {"type": "object"}}
     frame = {
+        "/": _operation("page", "What is in service, for people", page, _GUARDED),
         "/openapi.json": _operation("openapi", "This description", anything, _GUARDED),
         "/version": _operation("version", "Version of MLflow", text, _GUARDED),
         "/ping": _operation("ping", "Whether a model is in service", text, _ALWAYS, security=[]),

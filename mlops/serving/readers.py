@@ -139,7 +139,12 @@ async def _form(scope: Scope, body: bytes, schema: Schema, limits: Limits) -> Ro
     try:
         files = [part for _, part in form.multi_items() if isinstance(part, UploadFile)]
         content = await files[0].read() if files else None
-        pairs = [(name, part) for name, part in form.multi_items() if isinstance(part, str)]
+        # Browsers write a quote in a field's name as HTML tells them to.
+        pairs = [
+            (name.replace("%22", '"'), part)
+            for name, part in form.multi_items()
+            if isinstance(part, str)
+        ]
     finally:
         await form.close()
     if len({name for name, _ in pairs}) < len(pairs):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from mlops.serving import open_inference
 from mlops.serving.feedback import feedback, prediction
 from mlops.serving.openapi import openapi
+from mlops.serving.page import page
 from mlops.serving.reply import TEXT, Refused, Reply
 from mlops.serving.scoring import invocations, predict
 
@@ -101,6 +102,7 @@ ROUTES = (
     Route("/health", "GET", _health, open=True),
     Route("/version", "GET", _version),
     Route("/openapi.json", "GET", openapi),
+    Route("/", "GET", page),
     Route("/v2", "GET", open_inference.server),
     Route("/v2/health/live", "GET", open_inference.live, open=True),
     Route("/v2/health/ready", "GET", open_inference.ready, open=True),

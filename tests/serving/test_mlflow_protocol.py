@@ -62,7 +62,7 @@ def _mlflow_server(path: str) -> Iterator[str]:
     app = scoring_server.init(mlflow.pyfunc.load_model(path))
     listener = bind("127.0.0.1", 0)
     server = uvicorn.Server(uvicorn.Config(app, log_level="error", lifespan="off"))
-    server.capture_signals = contextmanager(lambda: iter([None]))  # type: ignore[method-assign,assignment]
+    server.capture_signals = contextmanager(lambda: iter([None]))  # type: ignore[method-assign]
     thread = threading.Thread(
         target=lambda: asyncio.run(server.serve(sockets=[listener])), daemon=True
     )

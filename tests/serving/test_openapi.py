@@ -66,7 +66,15 @@ def test_schemas_are_those_of_the_model(tmp_path: Path) -> None:
         assert key in content["application/json"]["schema"]["oneOf"][0]["properties"]
 
 
+CONFIG = """
+[checks.negative_data_rejection]
+expected-statuses = [400, 401, 403, 404, 405, 406, 408, 409, 411, 413, 415, 422, 431]
+"""
+"""Its own list lacks 413, which is what too many rows are."""
+
+
 def _schemathesis(url: str, cases: int, folder: Path) -> subprocess.CompletedProcess[str]:
+    (folder / "schemathesis.toml").write_text(CONFIG)
     return subprocess.run(
         [
             sys.executable, "-m", "schemathesis.cli", "run", f"{url}/openapi.json",
@@ -84,7 +92,7 @@ def _schemathesis(url: str, cases: int, folder: Path) -> subprocess.CompletedPro
 )
 def test_schemathesis_finds_nothing(closed: Running, tmp_path: Path) -> None:
     found = _schemathesis(closed.url, 3, tmp_path)
-    assert found.returncode == 0, found.stdout[-6000:]
+    assert found.returncode == 0, found.stdout[:6000]
 
 
 @pytest.mark.bench
@@ -97,4 +105,4 @@ def test_schemathesis_finds_nothing_in_ten_thousand_cases(model: Any, tmp_path: 
     )
     with started as server:
         found = _schemathesis(server.url, 10_000, tmp_path)
-    assert found.returncode == 0, found.stdout[-6000:]
+    assert found.returncode == 0, found.stdout[:6000]
