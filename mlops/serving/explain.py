@@ -86,9 +86,9 @@ def _explain(scored: Scored, rows: Rows, png: bool) -> dict[str, Any]:  # noqa: 
         head |= {"replaced_by": "the image's mean colour", "values": values.tolist()}
         return head | ({"image": _drawn(rows.array[0], values)} if png else {})
     if isinstance(schema, TableSchema):
-        batch, groups = _without_columns(rows.array[0])
+        without, groups = _without_columns(rows.array[0])
         names = [column.name for column in schema.columns]
-        parts = zip(groups, lost(batch).tolist(), strict=True)
+        parts = zip(groups, lost(without).tolist(), strict=True)
         listed = [{"columns": names[a:b], "value": value} for (a, b), value in parts]
         return head | {"replaced_by": "a missing value", "parts": listed}
     batch, spans = _without_words(rows.values[0], schema)
