@@ -68,6 +68,9 @@ class Settings(BaseSettings):
             "unknown"
         ),
     )
+    ray_address: str = Field(
+        default="", description="Ray cluster for `mlops score`: HOST:PORT; empty: one of its own"
+    )
     poll_s: float = Field(default=2.0, gt=0, description="How often the server polls the registry")
     threads: int = Field(default=0, ge=0, description="Torch threads; 0: the library's choice")
     log_level: Literal["debug", "info", "warning", "error"] = Field(

@@ -161,7 +161,7 @@ def test_a_busy_server_is_asked_again_when_it_says(kind: str) -> None:
         found = ask(kind, server.url, ("predict", images(1)[0]))
         first, second, third = server.heard
     assert found.name == "one"
-    assert found.extra == {"quantiles": [1, 2]}
+    assert found.extra == {"more": [1, 2]}
     assert second.at_s - first.at_s >= 1.0
     assert third.at_s - second.at_s < 1.0
     assert first.body == second.body == third.body == images(1).tobytes()
@@ -245,6 +245,16 @@ def test_a_token_does_not_follow_a_redirect(kind: str) -> None:
             ask(kind, server.url, ("predict", images(1)[0]), token=TOKEN)
         assert server.heard[0].authorization == f"Bearer {TOKEN}"
         assert other.heard == []
+
+
+def test_a_number_is_read_with_its_quantiles(kind: str) -> None:
+    body = (
+        '{"model_version": "1", "prediction_id": "a", "value": 2.5, "quantiles": {"0.05": 1, '
+        '"0.5": 2.5, "0.95": 4}}'
+    )
+    with scripted(Say(body=body)) as server:
+        [found] = ask(kind, server.url, ("predict_rows", [{"a": 1}]))
+    assert (found.value, found.quantiles["0.95"], found.name, found.top(1)) == (2.5, 4.0, None, [])
 
 
 def test_rows_texts_and_options_as_they_travel(kind: str) -> None:

@@ -60,8 +60,9 @@ def _answers(client: Client, given: Given, entity: str) -> Iterator[tuple[str, P
 
 def _line(name: str, answer: Prediction, top_k: int) -> str:
     shown = "  ".join(f"{word} {probability:.1%}" for word, probability in answer.top(top_k))
-    if not shown:  # no classes: a number, with whatever the server says of it
-        shown = json_lib.dumps(dict(answer.extra), ensure_ascii=False)
+    if answer.value is not None:
+        levels = ", ".join(f"{level}: {value:g}" for level, value in answer.quantiles.items())
+        shown = f"{answer.value:g}  ({levels})"
     return f"{name}  {shown}  version {answer.model_version}  {answer.prediction_id}"
 
 
@@ -72,4 +73,6 @@ def _json(name: str, answer: Prediction, top_k: int) -> str:
         "model_version": answer.model_version, "prediction_id": answer.prediction_id,
         **answer.extra,
     }  # fmt: skip
+    if answer.value is not None:
+        content |= {"value": answer.value, "quantiles": dict(answer.quantiles)}
     return json_lib.dumps(content, ensure_ascii=False)

@@ -11,7 +11,7 @@ from mlops.errors import ServerFault
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-_ROW = ("prediction_id", "class", "label", "probability", "probabilities")
+_ROW = ("prediction_id", "class", "label", "probability", "probabilities", "value", "quantiles")
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,9 @@ class Prediction:
         name: the likeliest class; None where the model names none (regression).
         label: its index; None likewise.
         probability: of that class.
-        probabilities: class → probability.
+        probabilities: class → probability; empty likewise.
+        value: the number that a regression predicts; None where there are classes.
+        quantiles: level → number, of a regression.
         extra: what else the server said of this row.
     """
 
@@ -34,6 +36,8 @@ class Prediction:
     label: int | None
     probability: float | None
     probabilities: Mapping[str, float]
+    value: float | None = None
+    quantiles: Mapping[str, float] = field(default_factory=dict)
     extra: Mapping[str, Any] = field(default_factory=dict)
 
     def top(self, count: int) -> list[tuple[str, float]]:
@@ -147,16 +151,22 @@ def decode(body: bytes) -> dict[str, Any]:
 
 
 def _prediction(row: Mapping[str, Any], version: str) -> Prediction:
-    probability, label = row.get("probability"), row.get("label")
+    probability, label, value = row.get("probability"), row.get("label"), row.get("value")
     return Prediction(
         prediction_id=str(row["prediction_id"]),
         model_version=str(row.get("model_version", version)),
         name=row.get("class"),
         label=None if label is None else int(label),
         probability=None if probability is None else float(probability),
-        probabilities={str(n): float(p) for n, p in row.get("probabilities", {}).items()},
+        probabilities=_numbers(row, "probabilities"),
+        value=None if value is None else float(value),
+        quantiles=_numbers(row, "quantiles"),
         extra={n: v for n, v in row.items() if n not in (*_ROW, "model_version", "predictions")},
     )
+
+
+def _numbers(row: Mapping[str, Any], name: str) -> dict[str, float]:
+    return {str(key): float(value) for key, value in row.get(name, {}).items()}
 
 
 def _foreign(what: str) -> ServerFault:

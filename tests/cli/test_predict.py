@@ -79,6 +79,20 @@ def test_rows_and_texts_travel_as_json(tmp_path: Path, capsys: pytest.CaptureFix
     assert capsys.readouterr().out.count("one 75.0%") == 3
 
 
+def test_a_number_is_shown_with_its_interval(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "a.csv").write_text("a\n1\n")
+    body = {"model_version": "1", "prediction_id": "p", "value": 2.5, "quantiles": {"0.05": 1.0}}
+    with scripted(Say(body=json.dumps(body))) as server:
+        words = ["predict", str(tmp_path / "a.csv"), "--url", server.url]
+        assert mlops(*words) == 0
+        assert "2.5  (0.05: 1)  version 1  p" in capsys.readouterr().out
+        assert mlops(*words, "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["value"], found["quantiles"]) == (2.5, {"0.05": 1.0})
+
+
 def _write(folder: Path) -> None:
     (folder / "a.xyz").write_text("x")
     (folder / "bad.npy").write_bytes(b"\x93NUMPY garbage")

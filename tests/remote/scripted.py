@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 ROW = {
     "prediction_id": "a1", "class": "one", "label": 1, "probability": 0.75,
-    "probabilities": {"zero": 0.25, "one": 0.75}, "quantiles": [1, 2],
+    "probabilities": {"zero": 0.25, "one": 0.75}, "more": [1, 2],
 }  # fmt: skip
 GOOD = json.dumps({"model_version": "3", **ROW})
 
