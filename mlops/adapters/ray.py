@@ -8,6 +8,7 @@ clients send: it belongs into a network of its own.
 from __future__ import annotations
 
 import os
+import socket
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
+_CONNECT_S = 5.0
 _RETRIES = 3  # of an item whose worker died; an error of ours is never tried again
 
 
@@ -37,6 +39,8 @@ def connected(address: str) -> Iterator[Any]:
     except ImportError:
         msg = "score.engine = ray: Ray is not installed; pip install 'mlops[ray]', or engine: local"
         raise UsageError(msg) from None
+    if address:
+        _reach(address)
     own = {} if address else {"include_dashboard": False, "_node_ip_address": "127.0.0.1"}
     try:
         ray.init(address=address or "local", log_to_driver=False, logging_level="error", **own)
@@ -50,6 +54,20 @@ def connected(address: str) -> Iterator[Any]:
         yield ray
     finally:
         ray.shutdown()
+
+
+def _reach(address: str) -> None:
+    """Refuse an address where nobody listens; Ray itself would try for minutes.
+
+    Raises:
+        Unavailable: naming the address.
+    """
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), _CONNECT_S).close()
+    except (OSError, ValueError, OverflowError):
+        msg = f"MLOPS_RAY_ADDRESS={address}: nobody listens there; start it: ray start --head"
+        raise Unavailable(msg) from None
 
 
 def over(

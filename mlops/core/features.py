@@ -147,7 +147,7 @@ def _written(values: NDArray[Any], column: Column) -> list[str]:
     """Return each value as JSON; minus zero is zero, or equal rows would have two ids."""
     if column.kind == "number":
         numbers = (np.asarray(values, dtype=np.float64) + 0.0).tolist()
-        return ["null" if v != v else repr(v) for v in numbers]
+        return ["null" if v != v else repr(v) for v in numbers]  # noqa: PLR0124
     known = {v: "null" if v is None else json.dumps(v, ensure_ascii=False) for v in set(values)}
     return [known[v] for v in values]
 
@@ -165,7 +165,7 @@ def _names(codes: NDArray[np.float64], column: Column) -> NDArray[Any]:
     while stranger in column.categories:
         stranger += "?"
     known = {float(n): v for n, v in enumerate(column.categories)}
-    names = [None if c != c else known.get(c, stranger) for c in codes.tolist()]
+    names = [None if c != c else known.get(c, stranger) for c in codes.tolist()]  # noqa: PLR0124
     return np.array(names, dtype=object)
 
 
