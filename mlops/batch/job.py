@@ -53,7 +53,7 @@ class Job:
     def parts(self) -> list[Part]:
         """Return the parts: rows in order, cut as evenly as they can be."""
         cuts = [self.rows * n // self.partitions for n in range(self.partitions + 1)]
-        return [Part(n, *cuts[n : n + 2], self.partitions) for n in range(self.partitions)]
+        return [Part(n, cuts[n], cuts[n + 1], self.partitions) for n in range(self.partitions)]
 
 
 @dataclass(frozen=True)

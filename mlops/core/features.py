@@ -182,7 +182,7 @@ def _is_value(value: object, column: Column) -> bool:
         return isinstance(value, str)
     if isinstance(value, bool) or not isinstance(value, int | float):
         return False
-    return abs(value) <= np.finfo(np.float64).max  # false for NaN and infinity too
+    return bool(abs(value) <= np.finfo(np.float64).max)  # false for NaN and infinity too
 
 
 def _padded(contents: Sequence[bytes], width: int) -> NDArray[np.uint8]:
