@@ -39,6 +39,7 @@ check: setup ## ruff, mypy, import contracts, sizes and docstrings
 bench: setup ## Kills, races and soaks in full counts, and timings as ratios
 	@$(BIN)/python -m pytest -m bench $(ARGS)
 	@$(BIN)/python benchmarks/serving.py
+	@$(BIN)/python benchmarks/serving_load.py
 	@$(BIN)/python benchmarks/gate.py
 	@$(BIN)/python benchmarks/rollback.py
 

@@ -8,7 +8,7 @@ import numpy as np
 import sqlalchemy as sa
 
 from mlops.adapters import windows
-from mlops.adapters.sql.tables import labels, predictions
+from mlops.adapters.sql.tables import SERVED, labels, predictions
 from mlops.core.triage import Accuracy
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ def accuracy(
             (predictions.c.project == project)
             & (predictions.c.version == version)
             & predictions.c.seq.between(*seqs)
+            & SERVED
             & (labels.c.project == project)
             & (labels.c.label_source != _ACTIVE)
         )
