@@ -23,7 +23,7 @@ ifdef ARGS
 	@$(BIN)/python -m pytest $(ARGS)
 else
 	@rm -f .coverage*
-	@$(COVERED) -n 2 --dist loadgroup --no-loadscope-reorder -m 'not bench and not e2e'
+	@$(COVERED) -n 2 --dist loadfile --no-loadscope-reorder -m 'not bench and not e2e'
 	@# Apart: the demo wants the machine for itself. By its path: collecting all costs half a minute.
 	@$(COVERED) --cov-append -m e2e tests/test_demo.py
 	@$(BIN)/coverage report

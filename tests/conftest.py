@@ -10,7 +10,7 @@ import tempfile
 import time
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -31,27 +31,34 @@ NOW = datetime(2026, 1, 5, 12, 0, tzinfo=UTC)
 
 
 _LONGEST = (
-    "test_loop", "flows", "test_register_promote", "test_rebuild", "test_train_step",
-    "test_great_expectations", "test_poisoned_candidates", "test_review_page", "test_benchmarks",
-    "test_approve_step", "test_replay", "test_mlflow_serving",
+    "test_loop.py", "flows", "test_register_promote.py", "test_rebuild.py", "test_train_step.py",
+    "test_great_expectations.py", "test_poisoned_candidates.py", "test_review_page.py",
+    "test_benchmarks.py", "test_approve_step.py", "test_replay.py", "test_mlflow_serving.py",
 )  # fmt: skip
-"""Groups of 15 s and more, longest first."""
+"""Pieces of work of 15 s and more, longest first."""
 
 
-@pytest.hookimpl(tryfirst=True)
+def _piece(path: str) -> str:
+    """Return what is given to one worker whole: a file; the flows, which share a Prefect server."""
+    return "flows" if "/flows/" in path else path.rpartition("/")[2]
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give workers whole files, those of the flows together for their one Prefect server.
-
-    The longest come first, so that no worker is left alone with one of them at the end.
-    """
-
-    def group(item: pytest.Item) -> str:
-        return "flows" if item.path.parent.name == "flows" else item.path.stem
-
+    """Begin with the longest, so that no worker is left alone with one of them at the end."""
     rank = {name: place for place, name in enumerate(_LONGEST)}
-    items.sort(key=lambda item: rank.get(group(item), len(rank)))
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(group(item)))
+    items.sort(key=lambda item: rank.get(_piece(item.path.as_posix()), len(rank)))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> object:
+    """Deal out those pieces (`--dist loadgroup` has no effect under pytest 9.2)."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class Pieces(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return _piece(nodeid.partition("::")[0])
+
+    return Pieces(config, log) if config.getoption("dist") == "loadfile" else None
 
 
 @pytest.fixture(autouse=True, scope="session")
