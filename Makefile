@@ -47,6 +47,7 @@ stages: setup ## Rewrite the code dependencies in dvc.yaml from the import graph
 lock: ## Resolve the dependencies anew into both lock files (needs uv)
 	$(COMPILE) --upgrade -o requirements.lock
 	$(COMPILE) --upgrade -o requirements-dev.lock --group dev -c requirements.lock
+	$(COMPILE) --upgrade -o requirements-ray.lock --extra ray -c requirements-dev.lock
 
 clean: ## Remove caches and the demo's folder; never data or models
 	rm -rf .mlops/demo .mypy_cache .ruff_cache .pytest_cache htmlcov
