@@ -54,7 +54,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> object:
     """Deal out those pieces (`--dist loadgroup` has no effect under pytest 9.2)."""
     from xdist.scheduler import LoadFileScheduling
 
-    class Pieces(LoadFileScheduling):
+    class Pieces(LoadFileScheduling):  # type: ignore[misc] # xdist ships no types
         def _split_scope(self, nodeid: str) -> str:
             return _piece(nodeid.partition("::")[0])
 
