@@ -68,6 +68,23 @@ def tell(site: Site, ledger: Ledger, held: Asked, answer: Entry) -> None:
     alerts.hand_over(site, ledger.engine, decision.project)
 
 
+def tell_withdrawn(site: Site, ledger: Ledger, decision: Decision) -> None:
+    """Show that a decision was not applied: on the page, if it is there, and in its incident.
+
+    Raises:
+        Unavailable: if MLflow does not answer.
+    """
+    from mlops.adapters import alerts, windows
+
+    if versions.look(site, decision.project, decision.candidate.version) is not None:
+        show(site, decision)
+    with ledger.engine.begin() as connection:
+        windows.serialise(connection)
+        news = alerts.news_of(decision, decision.incident)
+        alerts.note(connection, decision.project, news, site.now.timestamp())
+    alerts.hand_over(site, ledger.engine, decision.project)
+
+
 def letter(site: Site, decision: Decision, actor: str = "") -> Alert:
     """Return the mail about a decision that waits, or that a person has answered.
 

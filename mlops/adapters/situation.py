@@ -78,12 +78,14 @@ class Alarms:
 class Situation:
     """Everything that `mlops status` says.
 
-    `champion` is the ledger's; `waiting` the version that waits for a person, empty for none.
+    `champion` is the ledger's; `waiting` the version that waits for a person, `shadow` the one
+    that a person's alias of that name points at; empty for none.
     """
 
     project: str
     champion: str
     waiting: str
+    shadow: str
     service: Service
     running: bool
     parts: tuple[PartSeen, ...]
@@ -112,12 +114,13 @@ def look(
     engine = open_database(settings.database(layout))
     try:
         book = Ledger(engine, project)
-        held = approval.waiting(book)
+        held, shadowed = approval.waiting(book), book.last("shadowed")
         with engine.connect() as connection:
             return Situation(
                 project=project,
                 champion=book.in_service() or "",
                 waiting=held.version if held else "",
+                shadow=(shadowed.to_version if shadowed else None) or "",
                 service=_service(connection, layout, project),
                 running=running,
                 parts=seen,
@@ -140,7 +143,7 @@ def _service(connection: sa.Connection, layout: Layout, project: str) -> Service
         return Service()
     table = tables.ledger
     mine = (table.c.project == project) & (table.c.to_version == version)
-    moved = mine & table.c.kind.in_(MOVES)
+    moved = mine & table.c.kind.in_(MOVES) & (table.c.kind != "withdrawn")
     # A refusal leaves the version as it was: it is not why the version came.
     moved &= table.c.from_version.is_distinct_from(table.c.to_version)
     row = connection.execute(

@@ -79,6 +79,8 @@ def lines(seen: Situation) -> Iterator[str]:
         yield f"  why: {service.why}"
     else:
         yield f"{seen.project}: nothing in service"
+    if seen.shadow:
+        yield f"  shadow: version {seen.shadow}, by the alias of that name in MLflow"
     for part in seen.parts:
         state = part.state if part.up or part.state not in ("up", "done") else "no answer"
         restarts = f", {part.restarts} restarts" if part.restarts else ""

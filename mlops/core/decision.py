@@ -8,7 +8,7 @@ from typing import Literal
 from mlops.core.canonical import ADDED
 
 Outcome = Literal["promote", "reject", "inconclusive"]
-Approval = Literal["auto", "pending", "approved", "declined"]
+Approval = Literal["auto", "pending", "approved", "declined", "withdrawn"]
 
 
 @dataclass(frozen=True)
@@ -150,7 +150,8 @@ class Decision:
         commit: git commit of the code; empty where unknown.
         verdict: the gate's answer.
         approval: `auto`: nobody is asked; `pending`: the verdict waits for a person. The ledger
-            holds one of these two; whoever reads a decision with its answer sees the others.
+            holds one of these two; whoever reads a decision with its answer sees the others, of
+            which `withdrawn` means that the version's files could not be verified any more.
         evidence: sha256 of the lockfile from which the verdict can be derived again.
     """
 

@@ -7,7 +7,7 @@ import hashlib
 import math
 from typing import TYPE_CHECKING, Any
 
-from mlops.adapters import dvc, files, git, model_card, publish, seal
+from mlops.adapters import dvc, files, git, model_card, publish, seal, store
 from mlops.adapters.ledger import Ledger, Row
 from mlops.adapters.model_card import SNAPSHOT, Stated
 from mlops.adapters.package import package
@@ -15,7 +15,6 @@ from mlops.adapters.publish import Lineage, Pages, Point, Record
 from mlops.adapters.registry import (
     Registration,
     candidate_digest,
-    download,
     registered_as,
     source_of,
 )
@@ -136,7 +135,7 @@ def _prove(site: Site, version: Any) -> str:
     scratch = site.work / "proof"
     files.remove(scratch)
     scratch.mkdir(parents=True)
-    folder = download(site, str(version.source), scratch)
+    folder = store.copy(site, str(version.source), scratch)
     stated = files.read_json(folder / seal.MANIFEST).get("digest")
     seal.verify(folder, str(stated))
     for name in _SEALED:

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, cast
 
 from mlops.adapters import answered, approval
 from mlops.adapters.ledger import Ledger
-from mlops.adapters.reconcile import challenge, reconcile_held
+from mlops.adapters.moves import challenge
+from mlops.adapters.reconcile import reconcile_held
 from mlops.adapters.sql.engine import database
 from mlops.params.base import View
 from mlops.params.project import ProjectSection

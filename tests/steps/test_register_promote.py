@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from mlops.adapters import contest, files, history, mlflow, reconcile, registry
+from mlops.adapters import contest, files, history, mlflow, moves, reconcile, registry
 from mlops.adapters.ledger import Ledger, Row
 from mlops.adapters.onnx_session import Session
 from mlops.adapters.replay import replay
@@ -338,7 +338,7 @@ def agree(site: Site) -> None:
         ledger = Ledger(engine, PROJECT)
         ledger.verify_chain()
         move = ledger.last_move()
-        if move is not None and not reconcile.is_pending(ledger, move):
+        if move is not None and not moves.is_pending(ledger, move):
             assert move.to_version == champion
 
 
