@@ -8,15 +8,16 @@ manifest's digest stands in the ledger.
 from __future__ import annotations
 
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlops.adapters import files, mlflow, store, versions
 from mlops.adapters.ledger import Ledger
+from mlops.adapters.run_files import Hashed  # noqa: TC001 - records are read by their types
 from mlops.adapters.seal import MLFLOW_NOTE, is_verified, verify
 from mlops.adapters.sql.engine import database
-from mlops.core.canonical import from_json
+from mlops.core.canonical import ADDED, from_json
 from mlops.errors import DataError, RegistryError, UnverifiedModel
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ class Registration:
         incident: the incident behind it; empty for none.
         commit: git commit; empty where unknown.
         data: DVC md5 of the snapshot; empty where unknown.
+        inputs: what its run holds to train it again; empty in records of before these were kept.
     """
 
     digest: str
@@ -46,6 +48,7 @@ class Registration:
     incident: str
     commit: str
     data: str
+    inputs: tuple[Hashed, ...] = field(default=(), metadata=ADDED)
 
 
 def champion(site: Site, project: str) -> str | None:
