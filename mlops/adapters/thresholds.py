@@ -59,7 +59,7 @@ def read_baseline(folder: Path) -> Baseline:
     path = folder / "reference.npz"
     try:
         with np.load(path, allow_pickle=False) as stored:
-            image, probabilities = stored["image"], stored["probabilities"]
+            image, probabilities = stored["features"], stored["probabilities"]
             label = stored["label"]
     except (OSError, ValueError, KeyError, EOFError) as error:
         msg = f"{path}: no usable reference ({error}); run: mlops evaluate, mlops register"
