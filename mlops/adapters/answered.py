@@ -44,6 +44,23 @@ def ask(site: Site, engine: sa.Engine, decision: Decision) -> bool:
         return notify_within(site, connection, letter(site, decision))
 
 
+def remind(site: Site, engine: sa.Engine, decision: Decision, days: float) -> bool:
+    """Queue the mail that a decision still waits, once; say whether it was new.
+
+    Raises:
+        UsageError: if MLOPS_MAIL_FROM or MLOPS_MAIL_TO holds no address.
+    """
+    from dataclasses import replace
+
+    from mlops.adapters.mail.notify import notify_within
+
+    first = letter(site, decision)
+    ended = f"The Prefect run that waited has ended after {days:g} days; nothing is lost."
+    with engine.begin() as connection:
+        mail = replace(first, next_step=f"{ended} {first.next_step}", again=" reminder")
+        return notify_within(site, connection, mail)
+
+
 def tell(site: Site, ledger: Ledger, held: Asked, answer: Entry) -> None:
     """Show a person's answer: on the page and its tag, in the request's thread, in the incident's.
 

