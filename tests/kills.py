@@ -29,7 +29,7 @@ from mlops.steps import promote as promoting
 from mlops.steps.promote import PromoteParams
 from mlops.steps.register import RegisterParams, register
 from tests import entrants, judged
-from tests.promotions import PROJECT, decision
+from tests.promotions import PROJECT, decide, decision
 
 if TYPE_CHECKING:
     import random
@@ -95,8 +95,7 @@ def done(act: Callable[[], object]) -> None:
 def set_up(site: Site) -> None:
     """Make a project whose version 1 is in service."""
     judged.begin(site)
-    judged.enter(site, entrants.corner_weights())
-    judged.judge(site)
+    decide(site, judged.enter(site, entrants.corner_weights()), None, approval="auto")
 
 
 def train(site: Site, turn: int) -> None:
