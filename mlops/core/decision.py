@@ -55,7 +55,8 @@ class Evidence:
 
     Attributes:
         recent_rows: recent production rows that counted.
-        recent_excluded: recent rows left out: seen by a model, or not later than its training.
+        recent_excluded: recent rows left out: seen by a model, not later than its training and the
+            gap, spent by an earlier promotion, or of a time whose labels may still come.
         base_rows: base test rows that counted.
         base_excluded: base rows left out because a model has seen their key.
         gained: recent rows on which only the candidate is right.
