@@ -142,7 +142,7 @@ def _compare(run_id: str, logged: dict[str, Path | None], known: dict[str, str])
     for name, path in logged.items():
         found = files.sha256(path) if path else None
         if found != known.get(name):
-            what = {None: "is gone"}.get(found, "is not the file that was registered")
+            what = "is gone" if found is None else "is not the file that was registered"
             if name not in known:
                 what = "was not there when the version was registered"
             msg = f"run {run_id}: {name} {what}; by the ledger its sha256 is {known.get(name)}"
