@@ -41,6 +41,7 @@ bench: setup ## Kills, races and soaks in full counts, and timings as ratios
 	@$(BIN)/python benchmarks/serving_load.py
 	@$(BIN)/python benchmarks/gate.py
 	@$(BIN)/python benchmarks/rollback.py
+	@$(BIN)/python benchmarks/kills.py
 
 stages: setup ## Rewrite the code dependencies in dvc.yaml from the import graph
 	@$(BIN)/python -m tests.stages

@@ -25,6 +25,14 @@ def test_the_gates_statistics_hold_in_a_small_simulation() -> None:
     assert last.endswith("all limits hold")
 
 
+def test_a_promotion_that_is_killed_leaves_nothing_astray() -> None:
+    """A sample: `python benchmarks/kills.py` kills 200 times and lets 50 pairs race."""
+    command = [sys.executable, "benchmarks/kills.py", "--kills", "2", "--races", "0"]
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "kills: 2, all agreed after the next start" in done.stdout
+
+
 @pytest.mark.parametrize(
     ("cell", "seen"),
     [

@@ -84,8 +84,10 @@ def news_of(decision: Decision, incident: str | None) -> News:
     words, outcome = done(decision), decision.verdict.outcome
     stages: dict[str, Stage] = {"promote": "promoted", "reject": "refused"}
     stage: Stage | None = stages.get(outcome, "needs you")
-    if decision.approval in ("pending", "declined"):
-        stage = "refused" if decision.approval == "declined" else None
+    asked: dict[str, Stage | None] = {
+        "pending": None, "declined": "refused", "withdrawn": "needs you",
+    }  # fmt: skip
+    stage = asked.get(decision.approval, stage)
     return News(incident, stage, words, f"{words[:1].upper()}{words[1:]}. {real(decision)}.")
 
 

@@ -144,7 +144,7 @@ def _service(connection: sa.Connection, layout: Layout, project: str) -> Service
         return Service()
     table = tables.ledger
     mine = (table.c.project == project) & (table.c.to_version == version)
-    moved = mine & table.c.kind.in_(MOVES)
+    moved = mine & table.c.kind.in_(MOVES) & (table.c.kind != "withdrawn")
     # A refusal leaves the version as it was: it is not why the version came.
     moved &= table.c.from_version.is_distinct_from(table.c.to_version)
     row = connection.execute(

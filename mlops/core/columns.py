@@ -7,13 +7,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mlops.core.schema import ImageSchema, TableSchema
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from mlops.core.schema import Schema
 
 PREDICTED = "predicted"
 """Name of the one categorical column: the predicted class."""
 
 _IMAGE = ("brightness", "contrast", "sharpness", "noise", "coverage", "slant")
+_COLOUR = ("saturation",)  # of images with three channels
 _PREDICTION = ("confidence", "entropy")
 _TINY = 1e-12
 _CHUNK_ROWS = 4096  # bounds the memory of the float copies of the images
@@ -75,6 +80,14 @@ def columns(images_NHWC: NDArray[np.uint8], probabilities: NDArray[np.float32]) 
     )
 
 
+def look_names(schema: Schema | None) -> tuple[str, ...]:
+    """Return the names of the columns that slice rows of a schema; of images if unknown."""
+    if isinstance(schema, TableSchema):
+        return tuple(column.name for column in schema.columns)
+    channels = schema.channels if isinstance(schema, ImageSchema) else 1
+    return (*_IMAGE, *_COLOUR) if channels == len("RGB") else _IMAGE
+
+
 def looks(images_NHWC: NDArray[np.uint8]) -> tuple[tuple[str, ...], NDArray[np.float64]]:
     """Return what images look like, whatever a model says: the first of `columns`, and their names.
 
@@ -88,7 +101,7 @@ def looks(images_NHWC: NDArray[np.uint8]) -> tuple[tuple[str, ...], NDArray[np.f
         _image_columns(images_NHWC[start : start + _CHUNK_ROWS])
         for start in range(0, max(len(images_NHWC), 1), _CHUNK_ROWS)
     ]
-    colour = ("saturation",) if images_NHWC.shape[-1] == 3 else ()
+    colour = _COLOUR if images_NHWC.shape[-1] == 3 else ()
     return (*_IMAGE, *colour), np.concatenate(parts)
 
 

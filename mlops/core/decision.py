@@ -8,7 +8,7 @@ from typing import Literal
 from mlops.core.canonical import ADDED
 
 Outcome = Literal["promote", "reject", "inconclusive"]
-Approval = Literal["auto", "pending", "approved", "declined"]
+Approval = Literal["auto", "pending", "approved", "declined", "withdrawn"]
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,8 @@ class Evidence:
 
     Attributes:
         recent_rows: recent production rows that counted.
-        recent_excluded: recent rows left out: seen by a model, or not later than its training.
+        recent_excluded: recent rows left out: seen by a model, not later than its training and the
+            gap, spent by an earlier promotion, or of a time whose labels may still come.
         base_rows: base test rows that counted.
         base_excluded: base rows left out because a model has seen their key.
         gained: recent rows on which only the candidate is right.
@@ -150,7 +151,8 @@ class Decision:
         commit: git commit of the code; empty where unknown.
         verdict: the gate's answer.
         approval: `auto`: nobody is asked; `pending`: the verdict waits for a person. The ledger
-            holds one of these two; whoever reads a decision with its answer sees the others.
+            holds one of these two; whoever reads a decision with its answer sees the others, of
+            which `withdrawn` means that the version's files could not be verified any more.
         evidence: sha256 of the lockfile from which the verdict can be derived again.
     """
 

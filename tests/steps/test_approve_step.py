@@ -9,7 +9,16 @@ import pytest
 import sqlalchemy as sa
 import yaml
 
-from mlops.adapters import answered, approval, history, incidents, mlflow, reconcile, registry
+from mlops.adapters import (
+    answered,
+    approval,
+    history,
+    incidents,
+    mlflow,
+    moves,
+    reconcile,
+    registry,
+)
 from mlops.adapters import versions as pages
 from mlops.adapters.incidents import Findings, Incident
 from mlops.adapters.ledger import Ledger
@@ -272,8 +281,8 @@ class Killed(BaseException):
 @pytest.mark.parametrize(
     "point",
     [
-        (Ledger, "append", 1), (reconcile, "set_alias", 1), (reconcile, "_remember", 1),
-        (Ledger, "append", 2), (reconcile, "drop_alias", 1), (answered, "show", 1),
+        (Ledger, "append", 1), (moves, "set_alias", 1), (moves, "remember", 1),
+        (Ledger, "append", 2), (moves, "drop_alias", 1), (answered, "show", 1),
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("when", ["before", "after"])

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import functools
+import json
 import subprocess
 import sys
 from dataclasses import replace
@@ -11,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from mlops.adapters import contest, files, history, mlflow, reconcile, registry
+from mlops.adapters import contest, files, history, mlflow, moves, reconcile, registry, seal
 from mlops.adapters.ledger import Ledger, Row
 from mlops.adapters.onnx_session import Session
 from mlops.adapters.replay import replay
 from mlops.adapters.sql.engine import database
-from mlops.core.canonical import from_json
+from mlops.core.canonical import from_json, to_json
 from mlops.core.decision import Decision
 from mlops.core.example import sampled
 from mlops.errors import (
@@ -338,7 +339,7 @@ def agree(site: Site) -> None:
         ledger = Ledger(engine, PROJECT)
         ledger.verify_chain()
         move = ledger.last_move()
-        if move is not None and not reconcile.is_pending(ledger, move):
+        if move is not None and not moves.is_pending(ledger, move):
             assert move.to_version == champion
 
 
@@ -565,3 +566,29 @@ def test_the_evaluation_of_another_candidate_is_not_sealed_into_this_one(loop: S
     with pytest.raises(DataError, match=r"answers of another model .* run: mlops evaluate"):
         enter(loop)
     assert kinds(loop) == []
+
+
+def test_a_version_that_was_sealed_anew_before_it_was_vouched_for_is_refused(
+    loop: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        kill_at(patch, loop, ("append", 1, "before"))
+        with pytest.raises(Killed):
+            enter(loop)
+    folder = Path(str(registry.source_of(loop, PROJECT, "1")))
+    content = json.loads((folder / "metrics.json").read_text())
+    (folder / "metrics.json").write_text(json.dumps({**content, "accuracy": 1.0}))
+    seal.write_manifest(folder)
+    with pytest.raises(UnverifiedModel, match=r"version 1: not what was sealed .* mlops register"):
+        enter(loop)
+    assert kinds(loop) == []
+
+
+def test_the_ledger_vouches_for_what_a_candidate_can_be_trained_again_from(loop: Site) -> None:
+    enter(loop)
+    known = registry.registration(loop, PROJECT, "1")
+    assert {one.name: one.sha256 for one in known.inputs} == {
+        "params.yaml": files.sha256(loop.layout.params)
+    }
+    older = {k: v for k, v in vars(known).items() if k != "inputs"}
+    assert from_json(registry.Registration, to_json(older)).inputs == ()

@@ -62,7 +62,7 @@ def compose(alert: Alert, sender: str, receivers: Sequence[str]) -> EmailMessage
     message["From"] = _address(sender, "MLOPS_MAIL_FROM")
     message["To"] = _receivers(receivers)
     message["Date"] = datetime.fromtimestamp(alert.at_s, UTC)
-    message["Message-ID"] = message_id(alert, alert.stage)
+    message["Message-ID"] = message_id(alert, f"{alert.stage}{alert.again}")
     if alert.stage != _ROOT_STAGE:
         root = message_id(alert, _ROOT_STAGE)
         message["In-Reply-To"] = root
