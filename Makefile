@@ -39,6 +39,7 @@ check: setup ## ruff, mypy, import contracts, sizes and docstrings
 bench: setup ## Kills, races and soaks in full counts, and timings as ratios
 	@$(BIN)/python -m pytest -m bench $(ARGS)
 	@$(BIN)/python benchmarks/serving.py
+	@$(BIN)/python benchmarks/serving_load.py
 	@$(BIN)/python benchmarks/gate.py
 	@$(BIN)/python benchmarks/rollback.py
 
@@ -48,6 +49,7 @@ stages: setup ## Rewrite the code dependencies in dvc.yaml from the import graph
 lock: ## Resolve the dependencies anew into both lock files (needs uv)
 	$(COMPILE) --upgrade -o requirements.lock
 	$(COMPILE) --upgrade -o requirements-dev.lock --group dev -c requirements.lock
+	$(COMPILE) --upgrade -o requirements-ray.lock --extra ray -c requirements-dev.lock
 
 clean: ## Remove caches and the demo's folder; never data or models
 	rm -rf .mlops/demo .mypy_cache .ruff_cache .pytest_cache htmlcov

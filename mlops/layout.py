@@ -135,6 +135,11 @@ class Layout:
         return self.state / "spool"
 
     @property
+    def tokens(self) -> Path:
+        """Hashed bearer tokens of the server."""
+        return self.state / "tokens"
+
+    @property
     def prefect_home(self) -> Path:
         """Prefect's own folder."""
         return self.state / "prefect"

@@ -49,6 +49,9 @@ class Settings(BaseSettings):
     mail_to: str = Field(default="team@localhost", description="Receivers, separated by commas")
     host: str = Field(default="127.0.0.1", description="Address that servers listen on")
     serve_port: int = Field(default=8000, ge=0, le=65535, description="Port of `mlops serve`")
+    serve_url: str = Field(
+        default="", description="Where clients ask; empty: the port of `mlops serve`"
+    )
     metrics_host: str = Field(default="127.0.0.1", description="Address that /metrics listens on")
     metrics_port: int = Field(default=8001, ge=0, le=65535, description="Port of /metrics")
     mlflow_port: int = Field(default=5000, ge=0, le=65535, description="Port of the MLflow UI")
@@ -56,14 +59,51 @@ class Settings(BaseSettings):
     serve_workers: int = Field(default=1, ge=1, le=64, description="Serving worker processes")
     token: SecretStr = Field(
         default=SecretStr(""),
-        description="Bearer token of the server; empty: loopback only",
+        description="Bearer token of the server; empty: those of MLOPS_TOKENS_FILE",
     )
+    tokens_file: str = Field(
+        default="", description="Hashed bearer tokens, see `mlops token`; empty: .mlops/tokens"
+    )
+    rate_limit: float = Field(
+        default=0.0, ge=0, description="Requests per second of one token; 0: no limit"
+    )
+    tls_cert: str = Field(default="", description="Certificate chain of the server; empty: no TLS")
+    tls_key: str = Field(default="", description="Key of that certificate")
+    deadline_s: float = Field(
+        default=5.0, gt=0, description="Latest answer of the server, from a request's head on"
+    )
+    access_log: bool = Field(default=False, description="A log line per request of the server")
     payloads: Literal["keep", "hash"] = Field(
         default="keep",
         description=(
             "Whether predictions keep their features; hash: no retraining, and drift alarms as "
             "unknown"
         ),
+    )
+    ray_address: str = Field(
+        default="", description="Ray cluster for `mlops score`: HOST:PORT; empty: one of its own"
+    )
+    redact: str = Field(
+        default="",
+        description="Fields that are logged unreadable, separated by commas: entity, features",
+    )
+    log_sample: float = Field(
+        default=1.0, gt=0, le=1, description="Share of the predictions that are logged"
+    )
+    log_flush_ms: float = Field(
+        default=50.0,
+        ge=0,
+        le=10_000,
+        description="What a crash can lose of the log; 0: nothing, replies wait for the disk",
+    )
+    log_days: float = Field(
+        default=0.0, ge=0, description="Predictions older than this are deleted; 0: never"
+    )
+    keep_versions: int = Field(
+        default=5, ge=1, description="Local copies of served versions that are kept"
+    )
+    shadow_sample: float = Field(
+        default=1.0, ge=0, le=1, description="Share of the requests that a shadow version sees"
     )
     poll_s: float = Field(default=2.0, gt=0, description="How often the server polls the registry")
     threads: int = Field(default=0, ge=0, description="Torch threads; 0: the library's choice")

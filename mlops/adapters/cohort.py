@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
-from mlops.adapters.sql.tables import labels, predictions
+from mlops.adapters.sql.tables import SERVED, labels, predictions
 from mlops.core.exam import Cohort
 from mlops.core.example import sampled
 
@@ -74,6 +74,7 @@ def count_cohort(
             (predictions.c.project == project)
             & (predictions.c.at_s > max(since_s, 0.0))
             & (predictions.c.at_s <= max(until_s, 0.0))
+            & SERVED
         )
         .order_by(example, sa.func.coalesce(labels.c.at_s, 0.0), labels.c.seq)
     )

@@ -9,7 +9,7 @@ import numpy as np
 import sqlalchemy as sa
 
 from mlops.adapters import windows
-from mlops.adapters.sql.tables import labels, predictions
+from mlops.adapters.sql.tables import SERVED, labels, predictions
 from mlops.core.example import sampled
 from mlops.core.triage import Accuracy
 
@@ -82,6 +82,7 @@ def _span(
 ) -> sa.ColumnElement[bool]:
     return (
         (predictions.c.project == project)
+        & SERVED
         & (predictions.c.version == version)
         & predictions.c.seq.between(*seqs)
         & (predictions.c.at_s <= until_s)

@@ -9,7 +9,7 @@ import numpy as np
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
-from mlops.adapters.sql.tables import labels, predictions
+from mlops.adapters.sql.tables import SERVED, labels, predictions
 from mlops.core.prediction import Label, Labelled, Logged, Prediction
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def find(engine: sa.Engine, project: str, prediction_id: str) -> Logged | Labell
     with engine.connect() as connection:
         row = connection.execute(
             sa.select(predictions).where(
-                predictions.c.project == project, predictions.c.id == prediction_id
+                predictions.c.project == project, predictions.c.id == prediction_id, SERVED
             )
         ).one_or_none()
         if row is None:
@@ -118,6 +118,31 @@ def claimed_shards(engine: sa.Engine, project: str) -> list[str]:
         return sorted(str(name) for name in connection.execute(query).scalars())
 
 
+def prune(engine: sa.Engine, project: str, *, before_s: float) -> int:
+    """Delete predictions made before a time, and their labels; return how many predictions.
+
+    One with a label that no production shard holds yet stays until `mlops collect` has taken it.
+    """
+    theirs = (labels.c.prediction_id == predictions.c.id) & (labels.c.project == project)
+    wanted = sa.exists().where(theirs, labels.c.collected_in.is_(None))
+    old = (
+        sa.select(predictions.c.id)
+        .where(predictions.c.project == project, predictions.c.at_s < before_s)
+        .where(~(wanted & predictions.c.features.is_not(None)))
+        .limit(_CHUNK)
+    )
+    gone = 0
+    while True:  # in small transactions: the log is written meanwhile
+        with engine.begin() as connection:
+            ids = list(connection.execute(old).scalars())
+            if not ids:
+                return gone
+            mine = (labels.c.project == project) & labels.c.prediction_id.in_(ids)
+            connection.execute(sa.delete(labels).where(mine))
+            connection.execute(sa.delete(predictions).where(predictions.c.id.in_(ids)))
+        gone += len(ids)
+
+
 def _joined() -> sa.Join:
     same = sa.and_(
         labels.c.prediction_id == predictions.c.id, labels.c.project == predictions.c.project
@@ -133,7 +158,7 @@ def _labelled(engine: sa.Engine, project: str, *where: sa.ColumnElement[bool]) -
     query = (
         sa.select(predictions, *given)
         .select_from(_joined())
-        .where(labels.c.project == project, *where)
+        .where(labels.c.project == project, SERVED, *where)
         .order_by(predictions.c.seq, labels.c.at_s, labels.c.seq)
     )
     with engine.connect() as connection:

@@ -12,7 +12,13 @@ from mlops.adapters.sql.tables import incidents
 
 def open_refusal(engine: sa.Engine, project: str, version: str, reason: str, *, at_s: float) -> str:
     """Record that a version was refused; one open incident per version. Returns its id."""
-    cause = f"version {version} refused"
+    return open_alarm(engine, project, f"version {version} refused", version, reason, at_s=at_s)
+
+
+def open_alarm(
+    engine: sa.Engine, project: str, cause: str, version: str, reason: str, *, at_s: float
+) -> str:
+    """Record what the server found; one open incident per cause. Returns its id."""
     mine = (incidents.c.project == project) & (incidents.c.kind == "serving")
     with engine.begin() as connection:
         known = connection.execute(
@@ -34,13 +40,22 @@ def open_refusal(engine: sa.Engine, project: str, version: str, reason: str, *, 
         return identity
 
 
+def resolve_alarm(engine: sa.Engine, project: str, cause: str, *, at_s: float) -> int:
+    """Close the open incident of a cause; return how many there were."""
+    return _resolve(engine, project, incidents.c.cause == cause, at_s)
+
+
 def resolve_refusals(engine: sa.Engine, project: str, *, at_s: float) -> int:
     """Close every open refusal, because the champion is in service; return how many."""
+    return _resolve(engine, project, incidents.c.cause.like("version % refused"), at_s)
+
+
+def _resolve(engine: sa.Engine, project: str, which: sa.ColumnElement[bool], at_s: float) -> int:
     with engine.begin() as connection:
         result = connection.execute(
             sa.update(incidents)
             .where(incidents.c.project == project, incidents.c.kind == "serving")
-            .where(incidents.c.state == "open", incidents.c.cause.like("version % refused"))
+            .where(incidents.c.state == "open", which)
             .values(state="resolved", updated_s=at_s, resolved_s=at_s)
         )
         return int(result.rowcount)

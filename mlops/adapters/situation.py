@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import httpx
 import sqlalchemy as sa
 
-from mlops.adapters import approval, incidents, parts, retrains, windows
+from mlops.adapters import approval, beside, incidents, parts, retrains, windows
 from mlops.adapters.files import read_json
 from mlops.adapters.ledger import MOVES, Ledger
 from mlops.adapters.mail import outbox
@@ -92,6 +92,8 @@ class Situation:
     alarms: Alarms
     outbox: int
     retrain: retrains.Retrain | None
+    canary: beside.CanarySeen | None
+    shadow: beside.ShadowSeen | None
 
 
 def look(
@@ -126,6 +128,8 @@ def look(
                 alarms=_alarms(connection, project, false_alarms_per_window),
                 outbox=len(outbox.waiting(engine, project)),
                 retrain=retrains.in_flight(connection, project),
+                canary=beside.canary(layout.serving / project),
+                shadow=beside.shadow(connection, layout.serving / project, project),
             )
     finally:
         engine.dispose()

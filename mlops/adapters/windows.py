@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
-from mlops.adapters.sql.tables import leases, predictions, windows
+from mlops.adapters.sql.tables import SERVED, leases, predictions, windows
 from mlops.core.alarm import ColumnVerdict, Verdict
 from mlops.core.estimate import Estimate
 
@@ -79,7 +79,7 @@ def serialise(connection: sa.Connection) -> None:
 
 def versions(connection: sa.Connection, project: str) -> tuple[str, ...]:
     """Return every version with predictions, the one that predicted last at the end."""
-    mine = predictions.c.project == project
+    mine = (predictions.c.project == project) & SERVED
     found: list[tuple[int, str]] = []
     name = connection.scalar(sa.select(sa.func.min(predictions.c.version)).where(mine))
     while name is not None:  # one index seek per version, however long the log is
@@ -120,6 +120,7 @@ def next_cut(
             (predictions.c.project == project)
             & (predictions.c.version == version)
             & (predictions.c.seq > after)
+            & SERVED
         )
         .order_by(predictions.c.seq)
         .limit(monitoring.window_rows)
@@ -143,6 +144,7 @@ def read(connection: sa.Connection, cut: Cut) -> Sequence[sa.Row[Any]]:
             (predictions.c.project == cut.project)
             & (predictions.c.version == cut.version)
             & predictions.c.seq.between(cut.first_seq, cut.last_seq)
+            & SERVED
         )
         .order_by(predictions.c.seq)
     ).all()

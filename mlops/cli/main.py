@@ -30,6 +30,10 @@ _STEPS = {
 }
 _VERBS = {
     "serve": ("mlops.cli.serve:serve", "Serve the champion over HTTP and follow its alias"),
+    "predict": ("mlops.cli.predict:predict", "Ask the running server about files"),
+    "score": ("mlops.cli.score:score", "Score a file or folder in bulk, into Parquet; resumes"),
+    "canary": ("mlops.cli.canary:canary", "Give a challenger a share of the traffic, or end it"),
+    "token": ("mlops.cli.token:app", "Add, list or remove bearer tokens of the server"),
     "up": ("mlops.cli.up:up", "Start Prefect, MLflow, the scoring server and the monitors"),
     "status": ("mlops.cli.status:status", "Say what is in service, since when, why; what is wrong"),
     "doctor": ("mlops.cli.doctor:doctor", "Check versions, ports, disk, locks, mail, GPU"),

@@ -7,6 +7,8 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from mlops.core.share import write_share
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -82,6 +84,7 @@ def lines(seen: Situation) -> Iterator[str]:
         yield f"  why: {service.why}"
     else:
         yield f"{seen.project}: nothing in service"
+    yield from _beside(seen)
     for part in seen.parts:
         state = part.state if part.up or part.state not in ("up", "done") else "no answer"
         restarts = f", {part.restarts} restarts" if part.restarts else ""
@@ -101,6 +104,29 @@ def lines(seen: Situation) -> Iterator[str]:
     problems = wrong(seen)
     yield "all is well" if not problems else f"{len(problems)} to look at:"
     yield from (f"  - {problem}" for problem in problems)
+
+
+def _beside(seen: Situation) -> Iterator[str]:
+    """Yield what runs beside the version in service."""
+    if (canary := seen.canary) is not None and canary.state != "off":
+        gets = f"gets {write_share(canary.share)} of the keys" if canary.state == "running" else ""
+        yield (
+            f"  canary: version {canary.version} {gets or canary.state} since "
+            f"{_time(canary.since_s)}" + (f": it {canary.reason}" if canary.reason else "")
+        )
+        for n, side in enumerate(("champion", "challenger")):
+            slow = f", {canary.slow[n]} above {canary.slow_s * 1000:g} ms" if canary.slow_s else ""
+            yield (f"    {side:<10} {canary.requests[n]} requests, {canary.failed[n]} failed{slow}")
+    if (shadow := seen.shadow) is not None:
+        if not shadow.rows:
+            yield f"  shadow: version {shadow.version}: nothing seen yet"
+        else:
+            share = f"{shadow.agreed / shadow.rows:.1%} of the newest {shadow.rows} rows agree"
+            yield f"  shadow: version {shadow.version}: {share}"
+            yield (
+                f"    p50 {shadow.latency_ms[0]:.1f} ms, p95 {shadow.latency_ms[1]:.1f} ms; "
+                f"served: {shadow.served_ms[0]:.1f} ms, {shadow.served_ms[1]:.1f} ms"
+            )
 
 
 def _time(seconds: float) -> str:

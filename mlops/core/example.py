@@ -17,7 +17,7 @@ _RESERVE_SALT = "reserve:1"
 _LABELS_SALT = "labels:1"
 
 
-def example_id(features: bytes, shape: Sequence[int]) -> str:
+def example_id(features: bytes, shape: Sequence[int | str]) -> str:
     """Return the identity of an example: a hash of its features and nothing else.
 
     A label that comes late, a time or an origin does not make a new example. The one function
@@ -25,7 +25,7 @@ def example_id(features: bytes, shape: Sequence[int]) -> str:
 
     Args:
         features: canonical bytes; for an image the uint8 pixels in rows, columns, channels.
-        shape: shape of the features, so that equal bytes of other images differ.
+        shape: shape of an image, so that equal bytes of other images differ; else the kind.
     """
     head = "x".join(str(n) for n in shape).encode()
     return hashlib.blake2b(head + b"\0" + features, digest_size=16).hexdigest()

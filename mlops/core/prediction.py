@@ -29,7 +29,9 @@ class Prediction:
         features: canonical bytes (uint8 pixels, rows × columns × channels); None when payloads
             are not kept.
         probabilities: float32, little-endian bytes, one per class.
-        latency_s: from the whole request's arrival to the model's answer.
+        latency_s: from the whole request's arrival to the model's answer; of a shadow's, the
+            model's own time.
+        shadow_of: the prediction that was served, if this one only looked on; None if served.
     """
 
     id: str
@@ -40,6 +42,7 @@ class Prediction:
     features: bytes | None
     probabilities: bytes
     latency_s: float
+    shadow_of: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

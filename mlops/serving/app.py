@@ -6,20 +6,23 @@ look-up beside its own work.
 
 from __future__ import annotations
 
-import hashlib
 import time
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import version as package_version
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import structlog
 
 from mlops.serving import metrics
+from mlops.serving.admission import Admission, busy
+from mlops.serving.asked import ASKED, Asked, read_head
 from mlops.serving.feedback import Lookup, feedback, prediction
 from mlops.serving.reply import TEXT, Refused, Reply
-from mlops.serving.request import Gone, Scope, authorise
+from mlops.serving.request import Gone, Scope
 from mlops.serving.scoring import invocations, predict
+from mlops.serving.tokens import Guard
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -28,12 +31,15 @@ if TYPE_CHECKING:
     from mlops.serving.config import ServingConfig
     from mlops.serving.ids import Minter
     from mlops.serving.log import PredictionLog
+    from mlops.serving.shadow import Mirror
 
     Receive = Callable[[], Awaitable[dict[str, Any]]]
     Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 POSTS = {"/invocations": invocations, "/predict": predict, "/feedback": feedback}
 GETS = ("/ping", "/health", "/version")
+GATED = ("/invocations", "/predict")
+"""Routes whose work waits its turn: see `mlops.serving.admission`."""
 OPEN = ("/ping", "/health")
 """Routes that need no token: exact paths; everything else is denied without one."""
 PREFIX = "/predictions/"
@@ -48,6 +54,7 @@ class App:
         batcher: holds the model in service.
         log: takes predictions and labels.
         minter: makes and recognises prediction ids.
+        mirror: shows what was answered to a shadow version, if there is one.
         draining: set at the first sign of the end; `/ping` and `/health` then say 503.
     """
 
@@ -55,13 +62,21 @@ class App:
     batcher: Batcher
     log: PredictionLog
     minter: Minter
+    mirror: Mirror
     draining: bool = False
     lookup: Lookup = field(init=False)
+    admission: Admission = field(init=False)
+    guard: Guard = field(init=False)
 
     def __post_init__(self) -> None:
-        """Hash the token once, and prepare the look-up of predictions."""
+        """Read the tokens, and prepare the look-up of predictions."""
         self.lookup = Lookup(self.config.project, self.config.database_url)
-        self._token_hash = hashlib.sha256(self.config.token.encode()).digest()
+        config = self.config
+        self.guard = Guard(
+            Path(config.tokens) if config.tokens else None, config.token, closed=config.closed,
+            rate=config.rate, share=config.share,
+        )  # fmt: skip
+        self.admission = Admission(self.config.limits)
         self._in_progress = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -72,36 +87,43 @@ class App:
             return
         started = time.perf_counter()
         route = _route(scope["path"])
+        asked = read_head(scope["headers"], started + self.config.limits.deadline_s)
+        ASKED.set(asked)
+        ticket = self.admission.ticket(receive, asked.due_s)
         self._in_progress += 1
         try:
-            reply = await self._answer(route, scope, receive)
+            if self.guard.closed and route not in OPEN:
+                self.guard.admit(asked)
+            reply = await self._answer(route, scope, ticket if route in GATED else receive)
         except Refused as refused:
             reply = refused.reply()
         except Gone:
             return
         except Exception:  # noqa: BLE001 - the edge: logged, and told without its trace
-            structlog.get_logger().exception("request failed", route=route)
+            structlog.get_logger().exception("request failed", route=route, request=asked.id)
             reply = Refused(500, "internal", "the server failed; it has been logged").reply()
         finally:
+            ticket.close()
             self._in_progress -= 1
             metrics.IN_PROGRESS.set(self._in_progress)
         _count(route, reply.status).inc()
-        _seconds(route).observe(time.perf_counter() - started)
-        await _send(send, reply)
+        spent_s = time.perf_counter() - started
+        _seconds(route).observe(spent_s)
+        if self.config.access_log:
+            structlog.get_logger().info(
+                "request", id=asked.id, route=route, status=reply.status, token=asked.token,
+                ms=round(spent_s * 1000, 2),
+            )  # fmt: skip
+        await _send(send, reply, asked)
 
     async def _answer(self, route: str, scope: Scope, receive: Receive) -> Reply:
-        if self.config.token and route not in OPEN:
-            authorise(scope, self._token_hash)
         post = POSTS.get(route)
         method = scope["method"]
         if post is not None:
             if method != "POST":
                 raise _wrong_method("POST")
-            if self._in_progress > self.config.limits.requests:
-                raise Refused(
-                    503, "busy", "too many requests in progress", retry_s=1, close=True,
-                    remedy="try again, more slowly",
-                )  # fmt: skip
+            if route in GATED and self.admission.full():
+                raise busy()
             return await post(self, scope, receive)
         if route == "other":
             raise Refused(404, "not_found", "no such page")
@@ -152,11 +174,12 @@ def _seconds(route: str) -> Any:
     return metrics.SECONDS.labels(route)
 
 
-async def _send(send: Send, reply: Reply) -> None:
+async def _send(send: Send, reply: Reply, asked: Asked) -> None:
     headers = [
         (b"content-type", reply.media_type),
         (b"content-length", str(len(reply.body)).encode()),
         (b"x-content-type-options", b"nosniff"),
+        (b"x-request-id", asked.id.encode()),
         *reply.headers,
     ]
     await send({"type": "http.response.start", "status": reply.status, "headers": headers})

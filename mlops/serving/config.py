@@ -17,6 +17,8 @@ from mlops.errors import UsageError
 VARIABLE = "MLOPS_SERVING"
 DRAIN_S = 30
 """How long requests in progress may take after the end was asked for."""
+HUNG_S = 15.0
+"""A worker that gives no sign of life for so long is ended, and another started."""
 EXIT_NO_MODEL = 69
 """The follower's last word (EX_UNAVAILABLE): the registry is down and nothing is cached."""
 
@@ -30,9 +32,13 @@ class Limits:
         rows: of one request.
         pixels: of an uploaded image, before it is decoded.
         body_s: seconds that a body may take to arrive.
-        requests: in progress in one worker; more are turned away with Retry-After.
+        concurrent: requests that one worker parses and scores at a time.
+        requests: that wait for it; more are turned away with Retry-After.
+        wait_s: longest such wait that a request is let in for, as estimated when it comes.
+        deadline_s: from a request's head to its answer; later it is turned away.
         queued_rows: predictions in memory on their way to the spool; more are dropped and counted.
-        flush_s: seconds between two syncs of the spool: what a crash can lose.
+        flush_s: seconds between two syncs of the spool: what a crash can lose. 0: nothing, for
+            every reply then waits for its sync.
         flush_rows: rows that make a sync come earlier.
     """
 
@@ -40,7 +46,10 @@ class Limits:
     rows: int = 1024
     pixels: int = 16_000_000
     body_s: float = 10.0
+    concurrent: int = 64
     requests: int = 1024
+    wait_s: float = 0.5
+    deadline_s: float = 5.0
     queued_rows: int = 50_000
     flush_s: float = 0.05
     flush_rows: int = 256
@@ -56,9 +65,18 @@ class ServingConfig:
         spool: folder of predictions on their way to the database.
         database_url: for reading back single predictions; secrets included.
         token: bearer token; empty for none.
+        tokens: file of more, hashed; may be absent.
+        closed: whether a token is needed even while there is none.
+        rate: requests per second of one token in this worker; 0 for no limit.
+        share: of a token's own rate that this worker grants: one of so many.
+        tls: files of the certificate chain and of its key; empty for plain HTTP.
         keep_payloads: whether features go into the prediction log.
+        redact: fields that go into it unreadable.
+        sample: share of the predictions that go into it.
+        shadow_sample: share of the answered requests that a shadow version sees too.
+        access_log: whether every request leaves a line.
         limits: what one request may cost.
-        watch_s: how often the pointer is looked at.
+        watch_s: how often pointers and tokens are looked at.
     """
 
     project: str
@@ -66,7 +84,16 @@ class ServingConfig:
     spool: str
     database_url: str
     token: str = ""
+    tokens: str = ""
+    closed: bool = False
+    rate: float = 0.0
+    share: float = 1.0
+    tls: tuple[str, str] = ("", "")
     keep_payloads: bool = True
+    redact: tuple[str, ...] = ()
+    sample: float = 1.0
+    shadow_sample: float = 1.0
+    access_log: bool = False
     limits: Limits = Limits()
     watch_s: float = 0.25
 
@@ -91,21 +118,32 @@ def from_environment() -> ServingConfig:
         msg = f"{VARIABLE} is not set; serving processes are started by: mlops serve"
         raise UsageError(msg)
     content = json.loads(text)
-    return ServingConfig(**{**content, "limits": Limits(**content["limits"])})
+    lists = {name: tuple(content.get(name, ())) for name in ("tls", "redact") if name in content}
+    return ServingConfig(**{**content, **lists, "limits": Limits(**content["limits"])})
 
 
-def check_address(host: str, token: str) -> None:
+def is_loopback(host: str) -> bool:
+    """Say whether an address is this machine's own; a name other than `localhost` is not."""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def check_address(host: str, token: str, tokens: int = 0) -> None:
     """Refuse to listen beyond this machine without a token.
 
+    Args:
+        host: address to listen on.
+        token: `MLOPS_TOKEN`.
+        tokens: how many the file of tokens holds.
+
     Raises:
-        UsageError: if `host` is not loopback and `token` is empty.
+        UsageError: if `host` is not loopback and there is no token.
     """
-    if token or host == "localhost":
-        return
-    try:
-        loopback = ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        loopback = False
-    if not loopback:
-        msg = f"MLOPS_HOST={host} is not loopback and MLOPS_TOKEN is empty; set a token"
+    if not (token or tokens or is_loopback(host)):
+        msg = (
+            f"MLOPS_HOST={host} is not loopback and there is no token; "
+            "run: mlops token add NAME, or set MLOPS_TOKEN"
+        )
         raise UsageError(msg)

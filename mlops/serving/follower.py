@@ -1,16 +1,11 @@
-"""The follower: `python -m mlops.serving.follower`, one per server, the only one that may be slow.
+"""Bring the registry's champion into service: fetch, verify, replay, and move the pointer.
 
-It polls the registry's `champion`, fetches and verifies, replays golden requests, and moves the
-pointer that the workers watch. What fails is refused: the old version keeps serving and an
-incident says why. It also moves the prediction log from the spool to the database.
+What fails is refused: the old version keeps serving and an incident says why.
 """
 
 from __future__ import annotations
 
-import os
-import signal
-import sys
-import threading
+import math
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -19,15 +14,13 @@ import sqlalchemy as sa
 import structlog
 
 from mlops.adapters import seal
-from mlops.errors import EXIT_ERROR, MlopsError, RegistryError, Unavailable
+from mlops.errors import MlopsError, RegistryError, Unavailable
 from mlops.serving import metrics
-from mlops.serving.config import EXIT_NO_MODEL
 from mlops.serving.model import Model, Pointer, read_pointer, sealed, write_pointer
 
 if TYPE_CHECKING:
     from mlops.site import Site
 
-START_S = 30.0
 _REFUSED_FOR_S = 60.0
 
 
@@ -35,7 +28,10 @@ class Registry(Protocol):
     """What the follower needs of a registry; `mlops.adapters.registry` is one."""
 
     def champion(self, site: Site, project: str, /) -> str | None:
-        """Return the version that the alias names, or None."""
+        """Return the version that is to be in service, or None."""
+
+    def alias(self, site: Site, project: str, name: str, /) -> str | None:
+        """Return the version that another alias names, or None."""
 
     def fetch(self, site: Site, project: str, version: str, /) -> Path:
         """Return a verified local copy of a version."""
@@ -60,6 +56,7 @@ class Follower:
         self._refused: dict[str, float] = {}
         self._notes: list[tuple[str, str]] = []
         self._settled: str | None = None
+        self._answered_s = time.monotonic()
         self.reached = False
 
     def poll(self, now_s: float) -> str | None:
@@ -69,20 +66,18 @@ class Follower:
             Unavailable: if the registry does not answer; what is in service stays.
         """
         champion = self._ask()
-        self.reached = True
+        self._answered_s = time.monotonic()
         if self._keeper is not None:
             self._keeper.keep(champion)
         metrics.REGISTRY_SEEN.set(now_s)
-        current = read_pointer(self._home)
-        if champion is None:
-            return current.version if current else None
-        if current is None or current.version != champion:
-            if self._refused.get(champion, 0.0) > now_s:
-                return current.version if current else None
-            if not self._bring(champion, now_s):
-                return current.version if current else None
-        self._record(now_s, settled=champion)
-        return champion
+        served = self._follow(champion, now_s)
+        self.reached = True  # a database that is away while a version is fetched is no answer
+        metrics.REFUSED.set(float(champion is not None and served != champion))
+        return served
+
+    def tell_staleness(self) -> None:
+        """Set the metric that says how long ago the registry last answered, by a steady clock."""
+        metrics.STALENESS.set(time.monotonic() - self._answered_s)
 
     def cached(self) -> bool:
         """Say whether a verified copy can be served without the registry."""
@@ -97,35 +92,42 @@ class Follower:
             return False
         return True
 
+    def _follow(self, champion: str | None, now_s: float) -> str | None:
+        current = read_pointer(self._home)
+        served = current.version if current else None
+        if champion is None:
+            return served
+        if served != champion:
+            # The distance, not the order: a clock that jumps back must not refuse for ever.
+            if abs(now_s - self._refused.get(champion, -math.inf)) < _REFUSED_FOR_S:
+                return served
+            if not self._bring(champion, now_s):
+                return served
+        self._record(now_s, settled=champion)
+        return champion
+
     def _ask(self) -> str | None:
         try:
             return self._registry.champion(self._site, self._project)
         except Unavailable:
             raise
         except Exception as error:
-            msg = f"registry: {_first_line(error)}; check MLOPS_MLFLOW_URI"
+            msg = f"registry: {first_line(error)}; check MLOPS_MLFLOW_URI"
             raise Unavailable(msg) from error
 
     def _bring(self, version: str, now_s: float) -> bool:
         try:
-            folder = self._registry.fetch(self._site, self._project, version)
-            digest = sealed(folder)
-            Model(folder, version).replay(folder)
+            pointer = prepare(self._registry, self._site, self._project, version, now_s)
         except RegistryError as error:
-            self._refuse(version, _first_line(error), now_s)
+            self._refuse(version, first_line(error), now_s)
             return False
-        except Unavailable:
-            raise
-        except Exception as error:
-            msg = f"registry: version {version}: {_first_line(error)}; check MLOPS_MLFLOW_URI"
-            raise Unavailable(msg) from error
-        write_pointer(self._home, Pointer(version, str(folder), digest, now_s))
+        write_pointer(self._home, pointer)
         self._refused.clear()
         structlog.get_logger().info("in service", version=version)
         return True
 
     def _refuse(self, version: str, reason: str, now_s: float) -> None:
-        self._refused[version] = now_s + _REFUSED_FOR_S
+        self._refused[version] = now_s
         self._notes.append((version, reason))
         self._settled = None  # there is something to resolve again
         metrics.REFUSED_VERSIONS.inc()
@@ -148,73 +150,28 @@ class Follower:
                     resolve_refusals(engine, self._project, at_s=now_s)
                     self._settled = settled
         except (Unavailable, sa.exc.SQLAlchemyError) as error:
-            structlog.get_logger().warning("incident waits", why=_first_line(error))
+            structlog.get_logger().warning("incident waits", why=first_line(error))
 
 
-def follow(follower: Follower, poll_s: float, stop: threading.Event) -> int:
-    """Poll until told to stop; return the exit code.
+def prepare(registry: Registry, site: Site, project: str, version: str, now_s: float) -> Pointer:
+    """Fetch a version, check it against ledger and manifest, and replay its golden requests.
 
-    Without a registry and without a cached version it gives up after `START_S` seconds. A registry
-    that answers "no champion yet" is waited for without end.
+    Raises:
+        RegistryError: if the version fails any of it.
+        Unavailable: if registry, database or disk do not answer.
     """
-    parent = os.getppid()
-    cached = follower.cached()
-    give_up_s = time.monotonic() + START_S
-    down = False
-    while not stop.is_set() and os.getppid() == parent:
-        try:
-            follower.poll(time.time())
-            down = False
-        except MlopsError as error:
-            metrics.REGISTRY_ERRORS.inc()
-            if not down:
-                structlog.get_logger().warning("registry is down", why=str(error), cached=cached)
-            down = True
-            if not cached and not follower.reached and time.monotonic() > give_up_s:
-                what = f"{error}; no cached version to serve"
-                print(f"error: {what}", file=sys.stderr)  # noqa: T201 - the last word
-                return EXIT_NO_MODEL
-        stop.wait(poll_s)
-    return 0
-
-
-def main() -> int:
-    """Follow the champion of the project in which this process was started."""
-    from datetime import UTC, datetime
-
-    from mlops.adapters import registry
-    from mlops.layout import Layout, find_root
-    from mlops.log import configure, quieten
-    from mlops.params.name import project_name
-    from mlops.serving.agreement import Agreement
-    from mlops.serving.writer import Writer
-    from mlops.settings import load_settings
-    from mlops.site import Site
-
-    quieten()
-    layout = Layout(find_root())
-    settings = load_settings(layout)
-    configure(settings.log_level)
-    stop = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: stop.set())
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    site = Site(layout, settings, datetime.now(UTC), layout.work / "follower")
-    project = project_name(layout.params)
-    writer = Writer(layout.spool, project, settings.database(layout))
-    writer.start()
-    follower = Follower(site, project, registry, Agreement(site, project))
     try:
-        return follow(follower, settings.poll_s, stop)
-    except MlopsError as error:
-        print(f"error: {error}", file=sys.stderr)  # noqa: T201 - the last word
-        return EXIT_ERROR
-    finally:
-        writer.close()
+        folder = registry.fetch(site, project, version)
+        digest = sealed(folder)
+        Model(folder, version).replay(folder)
+    except (RegistryError, Unavailable):
+        raise
+    except Exception as error:
+        msg = f"registry: version {version}: {first_line(error)}; check MLOPS_MLFLOW_URI"
+        raise Unavailable(msg) from error
+    return Pointer(version, str(folder), digest, now_s)
 
 
-def _first_line(error: BaseException) -> str:
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error's text, for a log line or an incident."""
     return (str(error).splitlines() or [type(error).__name__])[0][:300]
-
-
-if __name__ == "__main__":
-    sys.exit(main())

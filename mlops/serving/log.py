@@ -1,11 +1,13 @@
 """The prediction log's worker end: off the request path, bounded, synced every few milliseconds.
 
 A reply may leave before its row is synced: a crash of the worker loses at most the rows of
-`Limits.flush_s` or `Limits.flush_rows`, whichever is less. Feedback waits for its sync.
+`Limits.flush_s` or `Limits.flush_rows`, whichever is less. With `flush_s` 0 it loses none: every
+reply waits for its sync, which it shares with whatever else is waiting. So does feedback.
 """
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections import deque
 from concurrent.futures import Future
@@ -14,79 +16,78 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from mlops.core.example import example_id
-from mlops.core.prediction import Label, Prediction
 from mlops.serving import metrics, spool
+from mlops.serving.cut import Answered, Cutter
+from mlops.serving.reply import Refused
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    import numpy as np
-    from numpy.typing import NDArray
-
+    from mlops.core.prediction import Label, Prediction
     from mlops.serving.config import Limits
+    from mlops.serving.redaction import Redaction
+
+__all__ = ["Answered", "PredictionLog", "stored"]
 
 _RETRY_S = 0.5
 _SEGMENT_RECORDS = 4096
 
 
 @dataclass(frozen=True, slots=True)
-class Answered:
-    """One answered request, as the request path leaves it: arrays are cut into rows later.
-
-    Attributes:
-        ids: one per row.
-        at_s: when, seconds since 1970.
-        version: the model version that answered.
-        entities: one per row; None for no row having one.
-        images: uint8, (N, H, W, C).
-        probabilities: float32, (N, classes).
-        latency_s: from arrival to answer.
-    """
-
-    ids: Sequence[str]
-    at_s: float
-    version: str
-    entities: Sequence[str | None] | None
-    images: NDArray[np.uint8]
-    probabilities: NDArray[np.float32]
-    latency_s: float
-
-
-@dataclass(frozen=True, slots=True)
-class _Given:
-    labels: Sequence[Label]
-    synced: Future[None]
+class _Item:
+    content: Answered | Sequence[Label]
+    rows: int
+    synced: Future[None] | None
 
 
 class PredictionLog:
     """A bounded queue and the thread that turns it into spool segments."""
 
-    def __init__(self, folder: Path, limits: Limits, *, keep_payloads: bool) -> None:
-        self._folder, self._limits, self._keep = folder, limits, keep_payloads
-        self._queue: deque[Answered | _Given] = deque()
+    def __init__(
+        self,
+        folder: Path,
+        limits: Limits,
+        *,
+        keep_payloads: bool,
+        redaction: Redaction | None = None,
+        sample: float = 1.0,
+    ) -> None:
+        self._folder, self._limits = folder, limits
+        self._cutter = Cutter(keep_payloads, redaction, sample)
+        self._queue: deque[_Item] = deque()
         self._rows = 0
         self._guard = threading.Lock()
         self._wake, self._full, self._stop = (threading.Event() for _ in range(3))
         self._thread = threading.Thread(target=self._run, name="prediction-log", daemon=True)
         folder.mkdir(parents=True, exist_ok=True)
+        self._last_ns = max(map(spool.place_ns, spool.waiting(folder)), default=0)
         self._thread.start()
 
-    def append(self, answered: Answered) -> None:
-        """Queue one answered request; when the queue is full its rows are dropped and counted."""
-        if not self._take(len(answered.ids)):
+    def append(self, answered: Answered) -> Future[None] | None:
+        """Queue one answered request; when the queue is full its rows are dropped and counted.
+
+        Returns:
+            Where a reply waits for its sync (`Limits.flush_s` is 0), what is done then; it fails
+            if the rows cannot be stored.
+        """
+        waits = not self._limits.flush_s and answered.shadow_of is None
+        synced: Future[None] | None = Future() if waits else None
+        if self._take(len(answered.ids)):
+            self._put(_Item(answered, len(answered.ids), synced))
+        else:
             metrics.LOG_DROPPED.inc(len(answered.ids))
-            return
-        self._put(answered)
+            if synced is not None:
+                synced.set_exception(OSError("the queue is full"))
+        return synced
 
     def label(self, labels: Sequence[Label]) -> Future[None] | None:
         """Queue labels; the result is done once they are on disk. None: the queue is full."""
         if not self._take(len(labels)):
             return None
-        given = _Given(labels, Future())
-        self._put(given)
-        return given.synced
+        synced: Future[None] = Future()
+        self._put(_Item(labels, len(labels), synced))
+        return synced
 
     def close(self, timeout_s: float = 10.0) -> None:
         """Write what is queued, then stop."""
@@ -102,7 +103,7 @@ class PredictionLog:
             self._rows += rows
             return True
 
-    def _put(self, item: Answered | _Given) -> None:
+    def _put(self, item: _Item) -> None:
         self._queue.append(item)
         self._wake.set()
         if self._rows >= self._limits.flush_rows:
@@ -119,35 +120,31 @@ class PredictionLog:
                 self._write(self._next())
             metrics.LOG_QUEUED.set(self._rows)
 
-    def _next(self) -> list[Answered | _Given]:
-        items: list[Answered | _Given] = []
+    def _next(self) -> list[_Item]:
+        items: list[_Item] = []
         rows = 0
         while self._queue and rows < _SEGMENT_RECORDS:
             items.append(self._queue.popleft())
-            rows += _rows(items[-1])
+            rows += items[-1].rows
         return items
 
-    def _write(self, items: list[Answered | _Given]) -> None:
+    def _write(self, items: list[_Item]) -> None:
         """Write one segment; whatever goes wrong with it is counted, and the next one follows."""
-        rows = sum(_rows(item) for item in items)
+        rows = sum(item.rows for item in items)
         problem: Exception | None = None
         try:
-            self._store(self._records(items))
+            records = self._cutter.records([item.content for item in items])
+            if records:
+                self._store(records)
         except Exception as error:  # noqa: BLE001 - without this thread nothing is logged again
             metrics.LOG_DROPPED.inc(rows)
             structlog.get_logger().exception("segment lost", folder=str(self._folder), rows=rows)
             problem = error
         for item in items:
-            if isinstance(item, _Given):
+            if item.synced is not None:
                 _settle(item.synced, problem)
         with self._guard:
             self._rows -= rows
-
-    def _records(self, items: list[Answered | _Given]) -> list[Prediction | Label]:
-        records: list[Prediction | Label] = []
-        for item in items:
-            records += item.labels if isinstance(item, _Given) else _cut(item, keep=self._keep)
-        return records
 
     def _store(self, records: list[Prediction | Label]) -> None:
         """Write records, trying again until the disk takes them.
@@ -157,7 +154,8 @@ class PredictionLog:
         """
         while True:
             try:
-                spool.write(self._folder, records)
+                path = spool.write(self._folder, records, self._last_ns)
+                self._last_ns = spool.place_ns(path)
             except OSError as error:
                 metrics.SPOOL_ERRORS.inc()
                 structlog.get_logger().error("spool", folder=str(self._folder), why=str(error))
@@ -166,10 +164,6 @@ class PredictionLog:
                     raise
                 continue
             return
-
-
-def _rows(item: Answered | _Given) -> int:
-    return len(item.labels) if isinstance(item, _Given) else len(item.ids)
 
 
 def _settle(synced: Future[None], problem: Exception | None) -> None:
@@ -182,15 +176,15 @@ def _settle(synced: Future[None], problem: Exception | None) -> None:
         synced.set_exception(OSError(f"not stored: {problem}"))
 
 
-def _cut(answered: Answered, *, keep: bool) -> list[Prediction]:
-    shape = answered.images.shape[1:]
-    entities = answered.entities or [None] * len(answered.ids)
-    scores = answered.probabilities.astype("<f4", copy=False)
-    rows = []
-    for n, identity in enumerate(answered.ids):
-        features = answered.images[n].tobytes()
-        rows.append(Prediction(
-            identity, answered.at_s, answered.version, example_id(features, shape), entities[n],
-            features if keep else None, scores[n].tobytes(), answered.latency_s,
-        ))  # fmt: skip
-    return rows
+async def stored(synced: Future[None], within_s: float) -> None:
+    """Wait until rows are on disk.
+
+    Raises:
+        Refused: 503 if they are not in time, or cannot be stored at all.
+    """
+    try:
+        await asyncio.wait_for(asyncio.wrap_future(synced), within_s)
+    except OSError:  # of the log, or that it took too long: a TimeoutError is one too
+        raise Refused(
+            503, "log_full", "the prediction cannot be logged now", retry_s=2, remedy="try again"
+        ) from None

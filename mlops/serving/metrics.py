@@ -27,6 +27,7 @@ LOG_QUEUED = Gauge(
 LOG_DROPPED = Counter(
     "mlops_log_dropped_rows", "Rows lost: the queue was full, or a write failed for good"
 )
+LOG_SAMPLED_OUT = Counter("mlops_log_sampled_out_rows", "Rows left out by MLOPS_LOG_SAMPLE")
 SPOOL_ERRORS = Counter("mlops_spool_errors", "Failed writes of spool segments")
 SPOOL_SEGMENTS = Gauge(
     "mlops_spool_segments", "Segments waiting for the database", multiprocess_mode="livemostrecent"
@@ -40,5 +41,46 @@ REGISTRY_ERRORS = Counter("mlops_registry_errors", "Failed polls of the registry
 REGISTRY_SEEN = Gauge(
     "mlops_registry_seen_timestamp_seconds",
     "When the registry last answered",
+    multiprocess_mode="livemostrecent",
+)
+REFUSED = Gauge(
+    "mlops_champion_refused",
+    "1 while the alias names a version that is not served",
+    multiprocess_mode="livemostrecent",
+)
+STALENESS = Gauge(
+    "mlops_registry_staleness_seconds",
+    "How long ago the registry last answered",
+    multiprocess_mode="livemostrecent",
+)
+MODEL_FAILURES = Counter("mlops_model_failures", "Requests that a model could not answer")
+SHED = Counter("mlops_requests_shed", "Requests turned away in overload", ["why"])
+ARM_REQUESTS = Counter(
+    "mlops_arm_requests", "Requests by side, while a canary runs", ["arm", "outcome"]
+)
+ARM_SECONDS = Histogram(
+    "mlops_arm_seconds",
+    "A model's own time for the batch that a request was in, by side, while a canary runs",
+    ["arm"],
+    buckets=(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0),
+)
+SHADOW_ROWS = Counter(
+    "mlops_shadow_rows", "Rows shown to the shadow version, by what came of it", ["outcome"]
+)
+SHADOW_SECONDS = Histogram(
+    "mlops_shadow_seconds",
+    "The shadow version's own time for a request",
+    buckets=(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0),
+)
+CANARY_SHARE = Gauge(
+    "mlops_canary_share",
+    "Share of the keys that the challenger answers",
+    multiprocess_mode="livemostrecent",
+)
+CANARY_ROLLBACKS = Counter("mlops_canary_rollbacks", "Canaries ended by the sequential test")
+ALARM = Gauge(
+    "mlops_serving_alarm",
+    "1 while a serving alarm is raised",
+    ["alarm"],
     multiprocess_mode="livemostrecent",
 )

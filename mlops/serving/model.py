@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 from zipfile import BadZipFile
@@ -14,58 +13,19 @@ from mlops.adapters import files, seal
 from mlops.adapters.onnx_session import OUTPUT, Session
 from mlops.core.schema import parse_image_schema
 from mlops.errors import DataError, UnverifiedModel
+from mlops.serving.pointer import Pointer, read_pointer, write_pointer
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from mlops.core.schema import ImageSchema
 
+__all__ = ["Model", "Pointer", "load", "read_pointer", "sealed", "write_pointer"]
+
 MODEL_FILE = "model.onnx"
 GOLDEN_FILE = "golden.npz"
 TOLERANCE = 1e-4
 _WARM_UP = 3
-
-
-@dataclass(frozen=True)
-class Pointer:
-    """Which verified version is in service.
-
-    Attributes:
-        version: the registry's version.
-        folder: its verified local copy.
-        digest: sha256 over its manifest.
-        since_s: when it came into service, seconds since 1970.
-    """
-
-    version: str
-    folder: str
-    digest: str
-    since_s: float
-
-
-def read_pointer(home: Path) -> Pointer | None:
-    """Return the pointer, or None before anything was in service.
-
-    Raises:
-        DataError: if the file is no pointer.
-    """
-    path = home / "current.json"
-    if not path.exists():
-        return None
-    content = files.read_json(path)
-    try:
-        return Pointer(
-            str(content["version"]), str(content["folder"]), str(content["digest"]),
-            float(str(content["since_s"])),
-        )  # fmt: skip
-    except (KeyError, ValueError) as error:
-        msg = f"{path}: no pointer ({error}); delete it, the follower writes it anew"
-        raise DataError(msg) from None
-
-
-def write_pointer(home: Path, pointer: Pointer) -> None:
-    """Move the pointer, atomically."""
-    files.write_json(home / "current.json", vars(pointer))
 
 
 def sealed(folder: Path) -> str:
@@ -90,6 +50,7 @@ class Model:
         self.version = version
         self.schema = _read_schema(folder / "model.json")
         self.output = OUTPUT
+        self.row_s = 0.0  # of late, per row; kept by whoever runs it
         try:
             self._session = Session(folder / MODEL_FILE, threads=1)
         except (DataError, OSError) as error:
@@ -133,6 +94,7 @@ class Model:
             started = time.perf_counter()
             self.predict(np.zeros((rows, *self.schema.shape), dtype=np.uint8))
             spent = time.perf_counter() - started
+        self.row_s = spent
         return spent
 
 

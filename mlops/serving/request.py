@@ -1,10 +1,8 @@
-"""Read a request: its body under limits, its media type, its token."""
+"""Read a request: its body under limits, its media type."""
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import hmac
 from typing import TYPE_CHECKING, Any
 
 from mlops.serving.reply import Refused, malformed
@@ -47,21 +45,6 @@ def media_type(scope: Scope) -> str:
         if name == "charset" and value.strip("\"'") not in ("utf-8", "utf8", "us-ascii"):
             raise Refused(415, "charset", "only UTF-8 is understood", remedy="send UTF-8")
     return kind
-
-
-def authorise(scope: Scope, token_hash: bytes) -> None:
-    """Compare the bearer token in constant time.
-
-    Raises:
-        Refused: 401.
-    """
-    scheme, _, presented = header(scope, b"authorization").partition(b" ")
-    right = hmac.compare_digest(hashlib.sha256(presented.strip()).digest(), token_hash)
-    if not right or scheme.lower() != b"bearer":
-        raise Refused(
-            401, "unauthorised", "the bearer token is missing or wrong",
-            remedy="send the header: Authorization: Bearer TOKEN", close=True,
-        )  # fmt: skip
 
 
 async def read_body(

@@ -10,7 +10,7 @@ from urllib.parse import parse_qs
 import numpy as np
 
 from mlops.serving import images, metrics, parse
-from mlops.serving.log import Answered
+from mlops.serving.log import Answered, stored
 from mlops.serving.reply import Refused, Reply, as_json, invalid, malformed
 from mlops.serving.request import media_type, read_body
 
@@ -145,12 +145,16 @@ async def _score(
     entities: Sequence[str | None] | None,
     started: float,
 ) -> tuple[Scored, list[str]]:
-    scored = await app.batcher.score(pixels)
+    scored = await app.batcher.score(pixels, entities[0] if entities else None)
     ids = app.minter.mint(len(pixels))
     latency_s = time.perf_counter() - started
-    app.log.append(Answered(
+    answered = Answered(
         ids, time.time(), scored.model.version, entities, pixels, scored.probabilities, latency_s
-    ))  # fmt: skip
+    )
+    synced = app.log.append(answered)
+    app.mirror.offer(answered)
+    if synced is not None:
+        await stored(synced, app.config.limits.deadline_s)
     metrics.PREDICTIONS.inc(len(ids))
     return scored, ids
 

@@ -37,15 +37,27 @@ class Segment:
     labels: list[Label]
 
 
-def write(folder: Path, records: Sequence[Prediction | Label]) -> Path:
+def write(folder: Path, records: Sequence[Prediction | Label], after_ns: int = 0) -> Path:
     """Write one segment, synced to disk; its name sorts by time.
+
+    Args:
+        folder: the spool.
+        records: in the order of arrival.
+        after_ns: place of the segment before it, so that a clock that jumps back changes no order.
 
     Raises:
         OSError: if the disk refuses it; then no segment exists.
     """
-    path = folder / f"{time.time_ns():020d}-{os.getpid()}{SUFFIX}"
+    place_ns = max(time.time_ns(), after_ns + 1)
+    path = folder / f"{place_ns:020d}-{os.getpid()}{SUFFIX}"
     files.write_bytes(path, encode(records))
     return path
+
+
+def place_ns(path: Path) -> int:
+    """Return a segment's place in the order, from its name: nanoseconds since 1970, or later."""
+    head = path.name.partition("-")[0]
+    return int(head) if head.isdigit() else 0
 
 
 def read(path: Path) -> Segment:
@@ -71,7 +83,7 @@ def encode(records: Sequence[Prediction | Label]) -> bytes:
             head: list[Any] = [
                 "p", record.id, record.at_s, record.version, record.example_id, record.entity,
                 record.latency_s, -1 if features is None else len(features),
-                len(record.probabilities),
+                len(record.probabilities), record.shadow_of,
             ]  # fmt: skip
             tail = (features or b"") + record.probabilities
         else:
@@ -103,11 +115,13 @@ def decode(content: bytes, name: str) -> Segment:
         if kind == "l":
             segment.labels.append(Label(*head))
             continue
-        identity, at_s, version, example, entity, latency_s, sent, scores = head
+        # Segments of the release before end without what they shadow.
+        identity, at_s, version, example, entity, latency_s, sent, scores, *rest = head
         features = None if sent < 0 else body[at : at + sent]
         at += max(sent, 0)
         segment.predictions.append(Prediction(
-            identity, at_s, version, example, entity, features, body[at : at + scores], latency_s
+            identity, at_s, version, example, entity, features, body[at : at + scores], latency_s,
+            rest[0] if rest else None,
         ))  # fmt: skip
         at += scores
     return segment

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import socket
-import subprocess
+import ssl
 import sys
 import time
-from dataclasses import dataclass, field
-from http.client import HTTPConnection, HTTPException
+from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from typing import TYPE_CHECKING
 
 from mlops.adapters import files
 from mlops.errors import EXIT_ERROR, UsageError
-from mlops.params.name import project_name
-from mlops.serving.config import DRAIN_S, EXIT_NO_MODEL, ServingConfig, check_address
+from mlops.serving.child import Child
+from mlops.serving.config import DRAIN_S, EXIT_NO_MODEL, HUNG_S
+from mlops.serving.setup import environment, serving_config
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -24,64 +23,6 @@ if TYPE_CHECKING:
     from mlops.settings import Settings
 
 _TICK_S = 0.2
-_QUICK_S = 2.0  # a child that lives shorter is respawned ever more slowly, up to …
-_SLOWEST_S = 4.0
-
-
-@dataclass
-class Child:
-    """A process that is to be there.
-
-    Attributes:
-        command: what to run.
-        environment: its whole environment.
-        descriptors: file descriptors that it inherits.
-    """
-
-    command: list[str]
-    environment: dict[str, str]
-    descriptors: tuple[int, ...] = ()
-    process: subprocess.Popen[bytes] | None = None
-    _started_s: float = 0.0
-    _again_s: float = 0.0
-    _pause_s: float = field(default=0.1)
-
-    def start(self) -> None:
-        """Start it, in a process group of its own so that Ctrl-C reaches only the supervisor."""
-        self.process = subprocess.Popen(
-            self.command, env=self.environment, pass_fds=self.descriptors, process_group=0
-        )
-        self._started_s = time.monotonic()
-
-    def tend(self, now_s: float) -> int | None:
-        """Start it again if it has died and its pause is over; return the exit code of a death."""
-        if self.process is None:
-            if now_s >= self._again_s:
-                self.start()
-            return None
-        code = self.process.poll()
-        if code is None:
-            return None
-        quick = now_s - self._started_s < _QUICK_S
-        self._pause_s = min(self._pause_s * 2, _SLOWEST_S) if quick else 0.1
-        self._again_s = now_s + self._pause_s
-        self.process = None
-        return code
-
-    def stop(self) -> None:
-        """Ask it to end."""
-        if self.process is not None and self.process.poll() is None:
-            self.process.terminate()
-
-    def wait(self, until_s: float) -> None:
-        """Wait for its end; after `until_s` (monotonic) end it."""
-        if self.process is None:
-            return
-        try:
-            self.process.wait(max(0.0, until_s - time.monotonic()))
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
 
 
 class Supervisor:
@@ -90,25 +31,24 @@ class Supervisor:
     def __init__(
         self, layout: Layout, settings: Settings, *, host: str, port: int, workers: int
     ) -> None:
-        self._project = project_name(layout.params)
-        self._home = layout.serving / self._project
-        token = settings.token.get_secret_value()
-        check_address(host, token)
-        self._config = ServingConfig(
-            project=self._project, home=str(self._home), spool=str(layout.spool),
-            database_url=settings.database(layout), token=token,
-            keep_payloads=settings.payloads == "keep",
-        )  # fmt: skip
+        self._config = serving_config(layout, settings, host=host, workers=workers)
+        self._project, self._home = self._config.project, self._config.folder
         self._listener = bind(host, port)
-        self.address = f"{host}:{self._listener.getsockname()[1]}"
+        port = self._listener.getsockname()[1]
+        self.address = f"{_written(host)}:{port}"
+        self._local = f"{_written(_reachable(host))}:{port}"
+        self._url = f"{'https' if self._config.tls[0] else 'http'}://{self.address}"
         self._metrics_host, self._metrics_port = settings.metrics_host, settings.metrics_port
         self._stopping = False
-        environment = self._environment(layout, settings)
+        told = environment(layout, settings, self._config)
+        alive = self._home / "alive"
+        files.remove(alive)
+        alive.mkdir(parents=True)
         python = [sys.executable, "-m"]
         fd = self._listener.fileno()
-        self._follower = Child([*python, "mlops.serving.follower"], environment)
+        self._follower = Child([*python, "mlops.serving.following"], told)
         self._workers = [
-            Child([*python, "mlops.serving.worker", str(fd)], environment, (fd,))
+            Child([*python, "mlops.serving.worker", str(fd)], told, (fd,), beat=alive)
             for _ in range(workers)
         ]
 
@@ -116,6 +56,7 @@ class Supervisor:
         """Serve until SIGTERM or Ctrl-C; return the exit code."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)
+        signal.signal(signal.SIGHUP, self._on_hup)
         metrics_at = self._serve_metrics()
         for child in (self._follower, *self._workers):
             child.start()
@@ -134,6 +75,9 @@ class Supervisor:
         now_s = time.monotonic()
         for child in self._workers:
             pid = child.process.pid if child.process else 0
+            if child.silent_s(now_s) > HUNG_S:
+                print(f"worker {pid} hangs; it is ended", file=sys.stderr, flush=True)  # noqa: T201
+                child.tell(signal.SIGKILL)
             if child.tend(now_s) is not None:
                 self._forget_metrics(pid)
                 print(f"worker {pid} died; starting another", file=sys.stderr, flush=True)  # noqa: T201
@@ -145,15 +89,15 @@ class Supervisor:
         """Print one line when ready, and one before that if there is nothing to serve."""
         if said == "ready":
             return said
-        version, waiting = _health(self.address)
+        version, waiting = _health(self._local, tls=bool(self._config.tls[0]))
         if version:
             print(  # noqa: T201 - the terminal is where this verb speaks
-                f"serving {self._project} version {version} at http://{self.address}"
+                f"serving {self._project} version {version} at {self._url}"
                 f" (metrics: http://{metrics_at}/metrics)", flush=True,
             )  # fmt: skip
             return "ready"
         if waiting and not said and not (self._home / "current.json").exists():
-            print(f"http://{self.address} waits for a champion of {self._project}", flush=True)  # noqa: T201
+            print(f"{self._url} waits for a champion of {self._project}", flush=True)  # noqa: T201
             return "waiting"
         return said
 
@@ -167,19 +111,6 @@ class Supervisor:
             child.wait(until_s)
         self._follower.stop()
         self._follower.wait(time.monotonic() + 15)
-
-    def _environment(self, layout: Layout, settings: Settings) -> dict[str, str]:
-        folder = self._home / "metrics"
-        files.remove(folder)
-        folder.mkdir(parents=True)
-        return {
-            **os.environ,
-            **self._config.environment(),
-            "MLOPS_ROOT": str(layout.root),
-            "MLOPS_LOG_LEVEL": settings.log_level,
-            "PROMETHEUS_MULTIPROC_DIR": str(folder),
-            "OMP_NUM_THREADS": "1",
-        }
 
     def _serve_metrics(self) -> str:
         from prometheus_client import CollectorRegistry, start_http_server
@@ -198,6 +129,10 @@ class Supervisor:
         from prometheus_client.multiprocess import mark_process_dead
 
         mark_process_dead(pid, str(self._home / "metrics"))  # type: ignore[no-untyped-call]
+
+    def _on_hup(self, _number: int, _frame: FrameType | None) -> None:
+        """Let the follower look at the registry now."""
+        self._follower.tell(signal.SIGHUP)
 
     def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
         self._stopping = True
@@ -223,9 +158,23 @@ def bind(host: str, port: int) -> socket.socket:
     return listener
 
 
-def _health(address: str) -> tuple[str, bool]:
+def _reachable(host: str) -> str:
+    """Return an address under which this machine reaches what listens on all of its own."""
+    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - it is compared
+
+
+def _written(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+def _health(address: str, *, tls: bool) -> tuple[str, bool]:
     """Return the version in service, if any, and whether a worker answered at all."""
     connection = HTTPConnection(address, timeout=2)
+    if tls:
+        # Our own process on our own socket, asked by its address: its certificate names the host.
+        trusting = ssl.create_default_context()
+        trusting.check_hostname, trusting.verify_mode = False, ssl.CERT_NONE
+        connection = HTTPSConnection(address, timeout=2, context=trusting)
     try:
         connection.request("GET", "/health")
         answer = connection.getresponse()

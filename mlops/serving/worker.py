@@ -1,7 +1,6 @@
 """One serving worker: `python -m mlops.serving.worker FD`, started by the supervisor.
 
-It watches the pointer, loads and warms a new version beside the old in a thread, and swaps
-between two batches. It imports neither torch nor mlflow nor pandas.
+It imports neither torch nor mlflow nor pandas.
 """
 
 from __future__ import annotations
@@ -9,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+import signal
 import socket
 import sys
 import warnings
@@ -21,88 +21,35 @@ from PIL import Image
 
 from mlops.errors import MlopsError
 from mlops.log import configure
-from mlops.serving import metrics
 from mlops.serving.app import App
 from mlops.serving.batch import Batcher
-from mlops.serving.config import DRAIN_S, ServingConfig, from_environment
+from mlops.serving.config import DRAIN_S, HUNG_S, ServingConfig, from_environment
 from mlops.serving.ids import Minter, load_key
 from mlops.serving.log import PredictionLog
-from mlops.serving.model import Model, Pointer, load, read_pointer
+from mlops.serving.redaction import Redaction
+from mlops.serving.shadow import Mirror
+from mlops.serving.watcher import Watcher
 
 if TYPE_CHECKING:
     from types import FrameType
 
 _KEEP_ALIVE_S = 75  # longer than the minute after which load balancers drop idle connections
-_RETRY_S = 5.0
-
-
-class Watcher:
-    """Follows the pointer: one `step` loads what it names, if that is new."""
-
-    def __init__(self, config: ServingConfig, batcher: Batcher) -> None:
-        self._config, self._batcher = config, batcher
-        self._seen: tuple[int, int] | None = None
-        self._retry_at_s = 0.0
-
-    def changed(self) -> Pointer | None:
-        """Return the pointer if its file was replaced since the last look."""
-        try:
-            found = (self._config.folder / "current.json").stat()
-        except FileNotFoundError:
-            return None
-        mark = (found.st_ino, found.st_mtime_ns)
-        if mark == self._seen:
-            return None
-        pointer = read_pointer(self._config.folder)
-        self._seen = mark
-        return pointer
-
-    def swap(self, model: Model) -> None:
-        """Put a loaded model in service; call it on the event loop."""
-        self._batcher.model = model
-        metrics.SWAPS.inc()
-        metrics.VERSION.set(float(model.version) if model.version.isdigit() else 0.0)
-
-    def first(self) -> None:
-        """Load what the pointer names before the first request, if it names anything."""
-        try:
-            pointer = self.changed()
-            if pointer is not None:
-                self.swap(load(pointer))
-        except (MlopsError, OSError) as error:
-            self._failed(error)
-
-    async def step(self) -> None:
-        """Look once; on failure the old model keeps serving and the next try waits a little."""
-        loop = asyncio.get_running_loop()
-        if loop.time() < self._retry_at_s:
-            return
-        try:
-            pointer = self.changed()
-            if pointer is not None:
-                self.swap(await asyncio.to_thread(load, pointer))
-        except (MlopsError, OSError) as error:
-            self._failed(error)
-            self._retry_at_s = loop.time() + _RETRY_S
-
-    def _failed(self, error: Exception) -> None:
-        self._seen = None
-        metrics.LOAD_FAILURES.inc()
-        structlog.get_logger().error("version not loaded", why=str(error))
 
 
 class Server(uvicorn.Server):
-    """Uvicorn with a watcher beside it; unready at the first signal, gone with its parent."""
+    """Uvicorn with a watch beside it; unready at the first signal, gone with its parent."""
 
     def __init__(self, config: uvicorn.Config, app: App, watcher: Watcher) -> None:
         super().__init__(config)
         self._app, self._watcher = app, watcher
+        self._keys = Keys(config, app.config.tls)
+        self._beat = app.config.folder / "alive" / str(os.getpid())
         self._parent = os.getppid()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start listening, then watching."""
         await super().startup(sockets)
-        self._task = asyncio.create_task(self._watch())
+        self._tasks = [asyncio.create_task(self._watch()), asyncio.create_task(self._live())]
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Turn unready at once; uvicorn then finishes what is in progress."""
@@ -112,27 +59,82 @@ class Server(uvicorn.Server):
     async def _watch(self) -> None:
         while not self.should_exit:
             await self._watcher.step()
+            self._keys.refresh()
+            _refresh(self._app)
             if os.getppid() != self._parent:  # the supervisor was killed: nobody respawns us
                 self._app.draining = self.should_exit = True
             await asyncio.sleep(self._app.config.watch_s)
+
+    async def _live(self) -> None:
+        """Give signs of life to the end, as long as predictions come back; answer who is late."""
+        while True:
+            self._app.batcher.expire()
+            self._app.admission.expire()
+            if self._beat.parent.is_dir() and self._app.batcher.hung_s() < HUNG_S:
+                self._beat.touch()
+            await asyncio.sleep(self._app.config.watch_s)
+
+
+class Keys:
+    """The certificate and key of TLS, read again when their files were replaced."""
+
+    def __init__(self, config: uvicorn.Config, files: tuple[str, str]) -> None:
+        self._config, self._files = config, [Path(name) for name in files if name]
+        self._mark = self._look()
+
+    def refresh(self) -> None:
+        """Use renewed files for connections from now on; wrong ones are logged and not used."""
+        mark = self._look()
+        if mark == self._mark or not self._config.ssl:
+            return
+        self._mark = mark
+        try:
+            self._config.ssl.load_cert_chain(self._files[0], self._files[1])
+        except (OSError, ValueError) as error:
+            structlog.get_logger().error("certificate not renewed", why=str(error))
+
+    def _look(self) -> list[int]:
+        return [path.stat().st_mtime_ns for path in self._files if path.exists()]
+
+
+def _refresh(app: App) -> None:
+    try:
+        if app.guard.refresh():
+            structlog.get_logger().info("tokens read again")
+    except MlopsError as error:
+        structlog.get_logger().error("tokens not read", why=str(error))
 
 
 def build(config: ServingConfig) -> tuple[App, Watcher]:
     """Return an application and its watcher, the model loaded if there is one."""
     batcher = Batcher()
-    log = PredictionLog(Path(config.spool), config.limits, keep_payloads=config.keep_payloads)
-    app = App(config, batcher, log, Minter(load_key(config.folder), config.project))
-    watcher = Watcher(config, batcher)
+    key = load_key(config.folder)
+    log = PredictionLog(
+        Path(config.spool), config.limits, keep_payloads=config.keep_payloads,
+        redaction=Redaction(config.redact, key) if config.redact else None, sample=config.sample,
+    )  # fmt: skip
+    mirror = Mirror(log, config.shadow_sample)
+    app = App(config, batcher, log, Minter(key, config.project), mirror)
+    watcher = Watcher(config, batcher, mirror)
     watcher.first()
     return app, watcher
 
 
 def serve_on(listener: socket.socket, app: App, watcher: Watcher) -> None:
     """Serve on a bound socket until a signal comes; then drain, and sync the log."""
+    # Uvicorn raises the signal again when it has drained, with the handlers that it found: the
+    # default one would end the process here, and the log's last rows with it.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _drained)
     try:
         Server(uvicorn_config(app), app, watcher).run(sockets=[listener])
     finally:
+        app.mirror.close()
         app.log.close()
+
+
+def _drained(_number: int, _frame: FrameType | None) -> None:
+    """Take the signal that uvicorn raises again; the log is still to be synced."""
 
 
 def uvicorn_config(app: App) -> uvicorn.Config:
@@ -141,6 +143,7 @@ def uvicorn_config(app: App) -> uvicorn.Config:
         app, http="httptools", loop="uvloop", lifespan="off", ws="none", access_log=False,
         log_level="warning", server_header=False, timeout_keep_alive=_KEEP_ALIVE_S,
         timeout_graceful_shutdown=DRAIN_S, backlog=2048,
+        ssl_certfile=app.config.tls[0] or None, ssl_keyfile=app.config.tls[1] or None,
     )  # fmt: skip
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -12,9 +13,11 @@ import sqlalchemy as sa
 from mlops.adapters.sql.engine import open_database
 from mlops.adapters.sql.tables import incidents
 from mlops.errors import RegistryError, Unavailable, UnverifiedModel
-from mlops.serving import follower as module
+from mlops.serving import following as module
+from mlops.serving import metrics
 from mlops.serving.config import EXIT_NO_MODEL
-from mlops.serving.follower import Follower, follow
+from mlops.serving.follower import Follower
+from mlops.serving.following import Bell, follow
 from mlops.serving.model import load, read_pointer
 from tests.serving.tiny import make_version, point
 
@@ -30,14 +33,17 @@ class Shelf:
     """A registry of folders."""
 
     home: Path
-    alias: str | None = None
+    alias_of: dict[str, str | None] = field(default_factory=dict)
     down: bool = False
     fetched: list[str] = field(default_factory=list)
 
     def champion(self, _site: Site, _project: str, /) -> str | None:
         if self.down:
             raise Unavailable("the registry does not answer")
-        return self.alias
+        return self.alias_of.get("champion")
+
+    def alias(self, _site: Site, _project: str, name: str, /) -> str | None:
+        return self.alias_of.get(name)
 
     def fetch(self, _site: Site, _project: str, version: str, /) -> Path:
         self.fetched.append(version)
@@ -49,6 +55,13 @@ class Shelf:
 @pytest.fixture
 def shelf(site: Site) -> Shelf:
     return Shelf(site.layout.serving / "tiny")
+
+
+def _until(true: Callable[[], bool], seconds: float = 5.0) -> None:
+    end_s = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end_s
+        time.sleep(0.02)
 
 
 def _incidents(site: Site) -> list[tuple[str, str, str]]:
@@ -64,7 +77,7 @@ def test_the_champion_comes_into_service(site: Site, shelf: Shelf) -> None:
     for version in ("1", "2", "1"):
         if not (shelf.home / version).exists():
             make_version(shelf.home, version, seed=int(version))
-        shelf.alias = version
+        shelf.alias_of["champion"] = version
         assert follower.poll(2.0) == version
         pointer = read_pointer(shelf.home)
         assert pointer is not None
@@ -111,29 +124,29 @@ def test_a_bad_version_is_refused_and_the_old_one_serves(
 ) -> None:
     follower = Follower(site, "tiny", shelf)
     make_version(shelf.home, "1")
-    shelf.alias = "1"
+    shelf.alias_of["champion"] = "1"
     follower.poll(1.0)
     spoil(shelf.home)
-    shelf.alias = "2"
+    shelf.alias_of["champion"] = "2"
     for now_s in (2.0, 3.0, 4.0):
         assert follower.poll(now_s) == "1"
     assert shelf.fetched == ["1", "2"]  # not tried again at every poll
     assert _incidents(site) == [("serving", "2", "open")]
-    shelf.alias = "1"
+    shelf.alias_of["champion"] = "1"
     follower.poll(5.0)
     assert _incidents(site) == [("serving", "2", "resolved")]
 
 
 def test_incidents_wait_for_the_database(site: Site, shelf: Shelf) -> None:
     follower = Follower(site, "tiny", shelf)
-    shelf.alias = "7"
+    shelf.alias_of["champion"] = "7"
     state = site.layout.database
     state.mkdir(parents=True)  # no database can be opened there
     assert follower.poll(1.0) is None
     state.rmdir()
     assert follower.poll(2.0) is None
-    shelf.alias = None
-    shelf.alias = "7"
+    shelf.alias_of["champion"] = None
+    shelf.alias_of["champion"] = "7"
     follower.poll(100.0)
     assert _incidents(site) == [("serving", "7", "open")]
 
@@ -167,7 +180,7 @@ def test_without_registry_and_cache_it_gives_up_with_a_line(
 ) -> None:
     monkeypatch.setattr(module, "START_S", 0.1)
     shelf.down = True
-    code = follow(Follower(site, "tiny", shelf), 0.05, threading.Event())
+    code = follow(Follower(site, "tiny", shelf), 0.05, Bell())
     assert code == EXIT_NO_MODEL
     assert "does not answer; no cached version to serve" in capsys.readouterr().err
 
@@ -176,6 +189,67 @@ def test_a_registry_without_a_champion_is_waited_for(
     site: Site, shelf: Shelf, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "START_S", 0.0)
-    stop = threading.Event()
-    threading.Timer(0.3, stop.set).start()
-    assert follow(Follower(site, "tiny", shelf), 0.05, stop) == 0
+    bell = Bell()
+    threading.Timer(0.3, bell.end).start()
+    assert follow(Follower(site, "tiny", shelf), 0.05, bell) == 0
+
+
+def test_a_database_that_is_away_at_the_start_is_no_answer(
+    site: Site, shelf: Shelf, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The registry names a champion, but nobody can vouch for it."""
+
+    def away(*_: object) -> Path:
+        raise Unavailable("database: connection refused")
+
+    monkeypatch.setattr(module, "START_S", 0.1)
+    monkeypatch.setattr(shelf, "fetch", away)
+    shelf.alias_of["champion"] = "1"
+    assert follow(Follower(site, "tiny", shelf), 0.05, Bell()) == EXIT_NO_MODEL
+    assert "connection refused; no cached version" in capsys.readouterr().err
+
+
+def test_the_bell_polls_at_once(site: Site, shelf: Shelf) -> None:
+    make_version(shelf.home, "1")
+    bell = Bell()
+    thread = threading.Thread(target=follow, args=(Follower(site, "tiny", shelf), 60.0, bell))
+    thread.start()
+    time.sleep(0.2)
+    assert read_pointer(shelf.home) is None
+    shelf.alias_of["champion"] = "1"
+    bell.ring()
+    _until(lambda: read_pointer(shelf.home) is not None)
+    bell.end()
+    thread.join(5)
+    assert not thread.is_alive()
+
+
+def test_what_is_refused_stands_in_the_metrics_until_it_is_not(site: Site, shelf: Shelf) -> None:
+    follower = Follower(site, "tiny", shelf)
+    make_version(shelf.home, "1")
+    shelf.alias_of["champion"] = "1"
+    follower.poll(1.0)
+    assert metrics.REFUSED._value.get() == 0.0
+    make_version(shelf.home, "2", wrong=0.1)
+    shelf.alias_of["champion"] = "2"
+    follower.poll(1e6)
+    assert metrics.REFUSED._value.get() == 1.0
+    follower.poll(-1e6)  # a clock that jumped back does not refuse it any longer than forward
+    assert shelf.fetched.count("2") == 2
+    shelf.alias_of["champion"] = "1"
+    follower.poll(2e6)
+    assert metrics.REFUSED._value.get() == 0.0
+
+
+def test_staleness_grows_while_the_registry_is_down(site: Site, shelf: Shelf) -> None:
+    follower = Follower(site, "tiny", shelf)
+    shelf.down = True
+    time.sleep(0.05)
+    with pytest.raises(Unavailable):
+        follower.poll(1.0)
+    follower.tell_staleness()
+    assert metrics.STALENESS._value.get() >= 0.05
+    shelf.down = False
+    follower.poll(2.0)
+    follower.tell_staleness()
+    assert metrics.STALENESS._value.get() < 0.05

@@ -17,6 +17,12 @@ def _project() -> sa.Column[str]:
     return sa.Column("project", sa.String(_PROJECT), nullable=False)
 
 
+def _partial(name: str, where: str, *columns: str) -> sa.Index:
+    """Return an index over some rows only."""
+    only = sa.text(where)
+    return sa.Index(name, *columns, sqlite_where=only, postgresql_where=only)
+
+
 predictions = sa.Table(
     "predictions",
     metadata,
@@ -30,8 +36,12 @@ predictions = sa.Table(
     sa.Column("features", sa.LargeBinary),  # canonical bytes; NULL when payloads are hashed
     sa.Column("probabilities", sa.LargeBinary, nullable=False),  # float32, little-endian
     sa.Column("latency_s", sa.Double, nullable=False),
-    sa.Index("ix_predictions_window", "project", "version", "at_s"),
+    sa.Column("shadow_of", sa.String(_ID)),  # the served prediction; NULL: this one was served
+    _partial("ix_predictions_window", "shadow_of IS NULL", "project", "version", "at_s"),
+    _partial("ix_predictions_shadow", "shadow_of IS NOT NULL", "project", "version", "shadow_of"),
 )
+SERVED = predictions.c.shadow_of.is_(None)
+"""What every query of the log asks for that counts traffic: a shadow's answers reached nobody."""
 
 labels = sa.Table(
     "labels",

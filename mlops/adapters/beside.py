@@ -1,0 +1,114 @@
+"""What runs beside the champion on this machine: the canary and the shadow, for `mlops status`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import sqlalchemy as sa
+
+from mlops.adapters.files import read_json
+from mlops.adapters.sql.tables import predictions
+from mlops.errors import DataError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_NEWEST = 2000  # rows of the shadow that are looked at
+
+
+@dataclass(frozen=True)
+class CanarySeen:
+    """The canary, running or ended; counts are of champion and challenger.
+
+    Attributes:
+        version: the challenger.
+        share: of the keys, 0 to 1.
+        state: running, off, or rolled back.
+        since_s: since when, seconds since 1970.
+        reason: why it was rolled back.
+        slow_s: what counts as slow, seconds; 0 while not known.
+        requests: how many each has answered.
+        failed: how many of them failed.
+        slow: how many were slow.
+    """
+
+    version: str
+    share: float
+    state: str
+    since_s: float
+    reason: str
+    slow_s: float
+    requests: tuple[int, int]
+    failed: tuple[int, int]
+    slow: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class ShadowSeen:
+    """The shadow, by the newest rows that it looked at.
+
+    Attributes:
+        version: the registry's.
+        since_s: since when, seconds since 1970.
+        rows: how many were compared.
+        agreed: in how many the likeliest class was the same.
+        latency_ms: its median and 95 % quantile; 0 without rows.
+        served_ms: the same of the answers that were served.
+    """
+
+    version: str
+    since_s: float
+    rows: int
+    agreed: int
+    latency_ms: tuple[float, float]
+    served_ms: tuple[float, float]
+
+
+def canary(home: Path) -> CanarySeen | None:
+    """Return the canary, or None if there never was one."""
+    try:
+        content: dict[str, Any] = read_json(home / "canary.json")
+        pairs = {name: tuple(content[name]) for name in ("requests", "failed", "slow")}
+        known: dict[str, Any] = {**content, **pairs}
+        return CanarySeen(**{name: known[name] for name in CanarySeen.__dataclass_fields__})
+    except (DataError, KeyError, TypeError):
+        return None
+
+
+def shadow(connection: sa.Connection, home: Path, project: str) -> ShadowSeen | None:
+    """Return the shadow and how far it agrees, or None if there is none."""
+    try:
+        pointer = read_json(home / "shadow.json")
+        version, since_s = str(pointer["version"]), float(str(pointer["since_s"]))
+    except (DataError, KeyError, ValueError):
+        return None
+    served = predictions.alias("served")
+    rows = connection.execute(
+        sa.select(
+            predictions.c.probabilities, predictions.c.latency_s,
+            served.c.probabilities.label("said"), served.c.latency_s.label("took_s"),
+        )
+        .select_from(predictions.join(served, predictions.c.shadow_of == served.c.id))
+        .where(predictions.c.project == project, predictions.c.version == version)
+        .where(predictions.c.shadow_of.is_not(None))
+        .order_by(predictions.c.seq.desc())
+        .limit(_NEWEST)
+    ).all()  # fmt: skip
+    agreed = sum(_best(row.probabilities) == _best(row.said) for row in rows)
+    return ShadowSeen(
+        version, since_s, len(rows), agreed,
+        _middle([row.latency_s for row in rows]), _middle([row.took_s for row in rows]),
+    )  # fmt: skip
+
+
+def _best(probabilities: bytes) -> int:
+    return int(np.frombuffer(probabilities, dtype="<f4").argmax())
+
+
+def _middle(seconds: list[float]) -> tuple[float, float]:
+    if not seconds:
+        return 0.0, 0.0
+    middle, late = np.quantile(np.array(seconds) * 1000.0, [0.5, 0.95])
+    return float(middle), float(late)

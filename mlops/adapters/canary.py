@@ -1,0 +1,88 @@
+"""What the registry says of a canary: the alias `challenger`, and how much traffic it is to get.
+
+The share is the tag `mlops.canary` of that version: `5%`, or `off`. People may set both in MLflow,
+or with `mlops canary`. The server answers in the same tag when it ends one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from mlops.adapters import registry, versions
+from mlops.core.share import read_share, write_share
+from mlops.errors import UsageError
+
+if TYPE_CHECKING:
+    from mlops.site import Site
+
+TAG = "mlops.canary"
+OFF = "off"
+_MOST = 250
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What is asked for.
+
+    Attributes:
+        version: the challenger.
+        share: of the keys, 0 to 1; 0 where none is asked for.
+        text: the tag as it stands.
+    """
+
+    version: str
+    share: float
+    text: str
+
+
+def wish(site: Site, project: str) -> Wish | None:
+    """Return what the registry asks for; nothing without a challenger.
+
+    Raises:
+        Unavailable: if MLflow does not answer.
+    """
+    version = registry.alias(site, project, "challenger")
+    if version is None:
+        return None
+    seen = versions.look(site, project, version)
+    text = seen.tags.get(TAG, "") if seen else ""
+    return Wish(version, read_share(text) or 0.0, text)
+
+
+def answer(site: Site, project: str, version: str, text: str) -> None:
+    """Write what became of a canary where it was asked for.
+
+    Raises:
+        Unavailable: if MLflow does not answer.
+        RegistryError: if there is no such version.
+    """
+    versions.set_tag(site, project, version, TAG, text[:_MOST])
+
+
+def ask(site: Site, project: str, share: float, version: str | None = None) -> str:
+    """Ask for a canary; servers take it up at their next poll. Returns the version.
+
+    Args:
+        site: where.
+        project: registered-model name.
+        share: of the keys, 0 to 1; 0 to end it.
+        version: to become the challenger; None for the one that is.
+
+    Raises:
+        UsageError: if there is no challenger, or the version is in service already.
+        UnverifiedModel: if the ledger does not vouch for the version.
+        Unavailable: if MLflow does not answer.
+    """
+    chosen = version or registry.alias(site, project, "challenger")
+    if chosen is None:
+        msg = f"{project} has no challenger; name one: mlops canary 5% --version N"
+        raise UsageError(msg)
+    if share and chosen == registry.champion(site, project):
+        msg = f"version {chosen} is the champion of {project}; a canary tries another version"
+        raise UsageError(msg)
+    registry.registration(site, project, chosen)
+    answer(site, project, chosen, write_share(share) if share else OFF)
+    if version is not None:
+        registry.set_alias(site, project, "challenger", version)
+    return chosen

@@ -1,0 +1,85 @@
+"""What the workers count and nobody may overlook: lost rows, and versions that they cannot load."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from mlops.serving.tallies import read_counts, total
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from mlops.serving.notices import Notices
+
+CLEAR_AFTER_S = 600.0
+"""An alarm is cleared when its count has not grown for so long."""
+
+
+@dataclass(frozen=True)
+class Watched:
+    """A counter that must not grow.
+
+    Attributes:
+        counter: its name.
+        alarm: the alarm's name in the metrics.
+        cause: the incident's.
+        reason: in words, with the count.
+    """
+
+    counter: str
+    alarm: str
+    cause: str
+    reason: str
+
+
+WATCHED = (
+    Watched(
+        "mlops_log_dropped_rows_total", "dropped", "predictions lost",
+        "{n:.0f} rows of the prediction log were dropped; look at the disk and at the server's log",
+    ),
+    Watched(
+        "mlops_spool_damaged_segments_total", "damaged", "spool damaged",
+        "{n:.0f} spool segments could not be read; they lie in .mlops/spool/damaged",
+    ),
+    Watched(
+        "mlops_model_load_failures_total", "load", "version not loaded",
+        "workers failed {n:.0f} times to load what the follower had verified; what ran still runs",
+    ),
+)  # fmt: skip
+
+
+class Alarms:
+    """A duty of the follower.
+
+    Args:
+        home: `.mlops/serving/NAME`; its pointer names the version that an alarm is about.
+        notices: where alarms are told.
+        clock: seconds that only grow.
+    """
+
+    def __init__(
+        self, home: Path, notices: Notices, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._home, self._notices, self._clock = home, notices, clock
+        self._last: dict[str, float] = {}
+        self._grew_s: dict[str, float] = {}
+
+    def keep(self, _now_s: float) -> None:
+        """Look once."""
+        from mlops.serving.pointer import read_pointer
+
+        counts, now_s = read_counts(), self._clock()
+        for watched in WATCHED:
+            n = total(counts, watched.counter)
+            if n > self._last.get(watched.counter, 0.0):
+                self._grew_s[watched.counter] = now_s
+                pointer = read_pointer(self._home)
+                reason = watched.reason.format(n=n)
+                version = pointer.version if pointer else ""
+                self._notices.open(watched.cause, version, reason, watched.alarm)
+            elif now_s - self._grew_s.get(watched.counter, -CLEAR_AFTER_S) >= CLEAR_AFTER_S:
+                self._notices.close(watched.cause, watched.alarm)
+            self._last[watched.counter] = n

@@ -1,0 +1,215 @@
+"""The canary, on the follower's side: taken up, watched by a sequential test, ended when worse.
+
+Two questions are asked at every poll: does the challenger fail more often, is it slow more often?
+Each may be answered wrongly with probability `ALPHA / 2` over the canary's whole life, however
+often it is asked (see `mlops.core.sequential`). *Slow* is fixed before it is counted: twice what
+95 % of the champion's first requests took. Its own time is compared, not the queue's, which both
+share. What was rolled back stays so until somebody asks again; an incident says why.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+import structlog
+
+from mlops.adapters import files
+from mlops.core.sequential import compare
+from mlops.core.share import write_share
+from mlops.errors import DataError, RegistryError
+from mlops.serving import metrics
+from mlops.serving.follower import first_line
+from mlops.serving.pointer import drop_pointer, read_pointer, write_pointer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from mlops.adapters.canary import Wish
+    from mlops.serving.notices import Notices
+    from mlops.serving.pointer import Pointer
+    from mlops.serving.tallies import Sides
+    from mlops.site import Site
+
+ALPHA = 0.01
+"""Probability that a challenger as good as the champion is ever rolled back."""
+ERROR_MARGIN = 0.005
+SLOW_MARGIN = 0.05
+_FIRST = 200  # champion's requests after which its pace is known
+_ALARM = "canary"
+
+
+class Wishes(Protocol):
+    """Where canaries are asked for; `mlops.adapters.canary` is one."""
+
+    def wish(self, site: Site, project: str, /) -> Wish | None:
+        """Return what is asked for."""
+
+    def answer(self, site: Site, project: str, version: str, text: str, /) -> None:
+        """Write what became of it."""
+
+
+@dataclass(frozen=True)
+class State:
+    """A canary as `mlops status` shows it, and as it survives a restart.
+
+    Attributes:
+        version: the challenger.
+        share: of the keys.
+        state: running, ended by a person, or rolled back by the test.
+        since_s: since when, seconds since 1970.
+        reason: why it was rolled back; empty otherwise.
+        told: whether the registry knows of the end.
+        slow_s: what counts as slow, seconds; 0 while that is not known.
+        requests: of champion and challenger.
+        failed: likewise.
+        slow: likewise.
+    """
+
+    version: str
+    share: float
+    state: Literal["running", "off", "rolled back"]
+    since_s: float
+    reason: str = ""
+    told: bool = True
+    slow_s: float = 0.0
+    requests: tuple[int, int] = (0, 0)
+    failed: tuple[int, int] = (0, 0)
+    slow: tuple[int, int] = (0, 0)
+
+
+class Canary:
+    """A duty of the follower.
+
+    Args:
+        site: where.
+        project: registered-model name.
+        wishes: where canaries are asked for.
+        prepare: fetches and verifies a version, as for the champion.
+        notices: where a rollback is told.
+        read: what the workers have counted.
+    """
+
+    def __init__(
+        self,
+        site: Site,
+        project: str,
+        wishes: Wishes,
+        *,
+        prepare: Callable[[str, float], Pointer],
+        notices: Notices,
+        read: Callable[[], Sides],
+    ) -> None:
+        self._site, self._project, self._wishes = site, project, wishes
+        self._prepare, self._notices, self._read = prepare, notices, read
+        self._home: Path = site.layout.serving / project
+        self._state = read_state(self._home)
+        self._before: Sides | None = None  # counts at the start
+        self._paced: Sides | None = None  # counts when slow was fixed
+
+    def keep(self, now_s: float) -> None:
+        """Judge what runs, also while the registry is away; then do what is asked for.
+
+        Raises:
+            Unavailable: if the registry does not answer; what runs goes on, and is watched.
+        """
+        state = self._state
+        if state and state.state == "running" and read_pointer(self._home, "challenger"):
+            self._judge(state, now_s)
+        self._tell()
+        asked = self._wishes.wish(self._site, self._project)
+        champion = read_pointer(self._home)
+        share = asked.share if asked and champion and champion.version != asked.version else 0.0
+        if asked is not None and share > 0.0:
+            self._run(asked.version, share, now_s)
+        elif self._state is not None and self._state.state == "running":
+            self._save(replace(self._state, state="off", since_s=now_s))
+            drop_pointer(self._home, "challenger")
+            self._notices.close(f"canary of version {self._state.version}", _ALARM)
+        running = self._state is not None and self._state.state == "running"
+        metrics.CANARY_SHARE.set(self._state.share if running and self._state else 0.0)
+
+    def _run(self, version: str, share: float, now_s: float) -> None:
+        held, state = read_pointer(self._home, "challenger"), self._state
+        running = state is not None and state.state == "running" and state.version == version
+        if state and running and held and (held.version, held.weight) == (version, share):
+            return
+        try:
+            pointer = self._prepare(version, now_s)
+        except RegistryError as error:
+            self._end(
+                State(version, share, "running", now_s), f"refused: {first_line(error)}", now_s
+            )
+            return
+        self._notices.close(f"canary of version {version}", _ALARM)
+        write_pointer(self._home, replace(pointer, weight=share), "challenger")
+        fresh = State(version, share, "running", now_s)
+        self._save(replace(state, share=share) if state and running else fresh)
+        if not running:
+            self._before, self._paced = self._read(), None
+        structlog.get_logger().info("canary", version=version, share=write_share(share))
+
+    def _judge(self, state: State, now_s: float) -> None:
+        seen = self._read()
+        if self._before is None:  # the follower was started again: evidence begins anew
+            self._before = seen
+        champion, challenger = (seen[arm].since(self._before[arm]) for arm in _ARMS)
+        failed = (champion.failures(), challenger.failures())
+        if self._paced is None and champion.n >= _FIRST:
+            self._paced = seen
+            twice = 2.0 * champion.bound_of(0.95)
+            slow_s = min((b for b in champion.within if b >= twice), default=float("inf"))
+            state = replace(state, slow_s=slow_s if slow_s < float("inf") else 0.0)
+        why = ""
+        if compare(*failed, alpha=ALPHA / 2.0, margin=ERROR_MARGIN).worse:
+            why = f"fails {failed[1].rate:.1%} of its requests, the champion {failed[0].rate:.1%}"
+        slow = (0, 0)
+        if self._paced is not None and state.slow_s:
+            late = tuple(seen[a].since(self._paced[a]).slower(state.slow_s) for a in _ARMS)
+            slow = (late[0].bad, late[1].bad)
+            if not why and compare(*late, alpha=ALPHA / 2.0, margin=SLOW_MARGIN).worse:
+                why = (
+                    f"takes more than {state.slow_s * 1000:g} ms for {late[1].rate:.1%} of its "
+                    f"requests, the champion for {late[0].rate:.1%}"
+                )
+        counts = (champion.n, challenger.n), (failed[0].bad, failed[1].bad)
+        fresh = replace(state, requests=counts[0], failed=counts[1], slow=slow)
+        if why:
+            self._end(fresh, why, now_s)
+        elif fresh != self._state:
+            self._save(fresh)
+
+    def _end(self, state: State, why: str, now_s: float) -> None:
+        """Roll back: first the pointer, then the record; the registry hears of it when it can."""
+        drop_pointer(self._home, "challenger")
+        metrics.CANARY_ROLLBACKS.inc()
+        self._save(replace(state, state="rolled back", since_s=now_s, reason=why, told=False))
+        reason = f"canary of version {state.version} rolled back: it {why}"
+        self._notices.open(f"canary of version {state.version}", state.version, reason, _ALARM)
+        self._tell()
+
+    def _tell(self) -> None:
+        state = self._state
+        if state is not None and not state.told:
+            text = f"rolled back: {state.reason}"
+            self._wishes.answer(self._site, self._project, state.version, text)
+            self._save(replace(state, told=True))
+
+    def _save(self, state: State) -> None:
+        self._state = state
+        files.write_json(self._home / _FILE, asdict(state))
+
+
+_ARMS: tuple[Literal["champion", "challenger"], ...] = ("champion", "challenger")
+_FILE = "canary.json"
+
+
+def read_state(home: Path) -> State | None:
+    """Return the canary of a server, running or ended; None if there never was one."""
+    try:
+        content: dict[str, Any] = files.read_json(home / _FILE)
+        lists = {name: tuple(content[name]) for name in ("requests", "failed", "slow")}
+        return State(**{**content, **lists})
+    except (DataError, KeyError, TypeError):
+        return None

@@ -1,0 +1,105 @@
+"""Run one batch: the champion's rows and the challenger's, each in one call of its model.
+
+Pure of the event loop, so that a slow model may run in a thread. What a challenger fails to
+answer, the champion answers: a canary costs its share of the users nothing but the time.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import numpy as np
+import structlog
+
+from mlops.serving import metrics
+from mlops.serving.reply import Refused
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from mlops.serving.model import Model
+    from mlops.serving.split import Arm
+
+    Images = NDArray[np.uint8]
+    Outcome = NDArray[np.float32] | Exception
+    Ran = tuple[Model, Outcome]
+    """The model that answered one request, and its float32 (N, classes), or why it could not."""
+
+_SMOOTHING = 0.1
+
+
+def run(
+    batch: Sequence[tuple[Images, Arm]], champion: Model, challenger: Model | None
+) -> list[Ran]:
+    """Return, for every request of a batch in order, who answered and what.
+
+    Args:
+        batch: of every request its images, uint8 (N, H, W, C), and whose turn it is.
+        champion: the model in service.
+        challenger: the canary's; None if there is none.
+    """
+    images = [one for one, _ in batch]
+    if challenger is None:
+        return [(champion, outcome) for outcome in _answers(champion, images)]
+    ran: list[Ran | None] = [None] * len(batch)
+    sides: tuple[tuple[Arm, Model], ...] = (("challenger", challenger), ("champion", champion))
+    for arm, model in sides:
+        mine = [n for n, (_, whose) in enumerate(batch) if whose == arm]
+        for n, outcome in zip(mine, _compared(arm, model, [images[n] for n in mine]), strict=True):
+            ran[n] = (model, outcome)
+    for n, (model, outcome) in enumerate(found for found in ran if found):
+        if model is challenger and isinstance(outcome, Exception):
+            ran[n] = (champion, _answers(champion, [images[n]])[0])
+    return [found for found in ran if found]
+
+
+def _compared(arm: Arm, model: Model, images: list[Images]) -> list[Outcome]:
+    """Answer one side's requests, and count what the canary's test looks at."""
+    if not images:
+        return []
+    started = time.perf_counter()
+    outcomes = _answers(model, images)
+    spent_s = time.perf_counter() - started
+    failed = sum(isinstance(outcome, Exception) for outcome in outcomes)
+    metrics.ARM_REQUESTS.labels(arm, "failed").inc(failed)
+    metrics.ARM_REQUESTS.labels(arm, "answered").inc(len(outcomes) - failed)
+    seconds = metrics.ARM_SECONDS.labels(arm)
+    for _ in outcomes:
+        seconds.observe(spent_s)
+    return outcomes
+
+
+def _answers(model: Model, images: list[Images]) -> list[Outcome]:
+    """Run a model once on many requests; on trouble once on each, to spare the innocent."""
+    started = time.perf_counter()
+    try:
+        scores = model.predict(images[0] if len(images) == 1 else np.concatenate(images))
+    except Exception as error:  # noqa: BLE001 - every waiting request must hear of it
+        if len(images) > 1:
+            return [outcome for one in images for outcome in _answers(model, [one])]
+        metrics.MODEL_FAILURES.inc()
+        structlog.get_logger().exception("the model failed", version=model.version)
+        return [error]
+    spent_s = time.perf_counter() - started
+    row_s = spent_s / max(len(scores), 1)
+    # A moment in which another process had the processor says nothing of the model.
+    model.row_s += _SMOOTHING * (min(row_s, 2.0 * model.row_s) - model.row_s)
+    whole = bool(np.isfinite(scores).all())
+    outcomes: list[Outcome] = []
+    at = 0
+    for one in images:
+        mine = scores[at : at + len(one)]
+        at += len(one)
+        outcomes.append(mine if whole or np.isfinite(mine).all() else _not_finite(model))
+    return outcomes
+
+
+def _not_finite(model: Model) -> Refused:
+    metrics.MODEL_FAILURES.inc()
+    structlog.get_logger().error("the model's answer is not finite", version=model.version)
+    return Refused(
+        500, "model_failed", "the model's answer is not finite", remedy="send other rows"
+    )

@@ -1,0 +1,83 @@
+"""What the settings mean for the serving processes: their configuration and environment."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mlops.adapters import files
+from mlops.errors import UsageError
+from mlops.params.name import project_name
+from mlops.serving.config import Limits, ServingConfig, check_address, is_loopback
+from mlops.serving.redaction import FIELDS
+from mlops.serving.tokens import read_tokens
+
+if TYPE_CHECKING:
+    from mlops.layout import Layout
+    from mlops.settings import Settings
+
+
+def serving_config(layout: Layout, settings: Settings, *, host: str, workers: int) -> ServingConfig:
+    """Return what every worker is told.
+
+    Raises:
+        UsageError: if a setting is wrong, or anybody could ask the server from outside.
+    """
+    project = project_name(layout.params)
+    tokens = Path(settings.tokens_file or layout.tokens)
+    token = settings.token.get_secret_value()
+    check_address(host, token, len(read_tokens(tokens)))
+    flush_s = settings.log_flush_ms / 1000.0
+    return ServingConfig(
+        project=project, home=str(layout.serving / project), spool=str(layout.spool),
+        database_url=settings.database(layout), token=token, tokens=str(tokens),
+        closed=not is_loopback(host), rate=settings.rate_limit / workers, share=1.0 / workers,
+        tls=_tls(settings),
+        keep_payloads=settings.payloads == "keep", redact=_redact(settings),
+        sample=settings.log_sample, shadow_sample=settings.shadow_sample,
+        access_log=settings.access_log,
+        limits=Limits(deadline_s=settings.deadline_s, flush_s=flush_s),
+    )  # fmt: skip
+
+
+def environment(layout: Layout, settings: Settings, config: ServingConfig) -> dict[str, str]:
+    """Return the environment of every serving process; the folder of its metrics is made anew."""
+    folder = config.folder / "metrics"
+    files.remove(folder)
+    folder.mkdir(parents=True)
+    return {
+        **os.environ,
+        **config.environment(),
+        "MLOPS_ROOT": str(layout.root),
+        "MLOPS_LOG_LEVEL": settings.log_level,
+        "PROMETHEUS_MULTIPROC_DIR": str(folder),
+        "OMP_NUM_THREADS": "1",
+    }
+
+
+def _tls(settings: Settings) -> tuple[str, str]:
+    import ssl
+
+    pair = (settings.tls_cert, settings.tls_key)
+    if not any(pair):
+        return ("", "")
+    if not all(pair):
+        missing = "MLOPS_TLS_KEY" if settings.tls_cert else "MLOPS_TLS_CERT"
+        raise UsageError(f"{missing} is empty; TLS needs a certificate and its key")
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(*pair)
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or str(error)
+        msg = f"MLOPS_TLS_CERT={pair[0]}, MLOPS_TLS_KEY={pair[1]}: {why}; give PEM files that match"
+        raise UsageError(msg) from None
+    return pair
+
+
+def _redact(settings: Settings) -> tuple[str, ...]:
+    names = tuple(name.strip() for name in settings.redact.split(",") if name.strip())
+    for name in names:
+        if name not in FIELDS:
+            msg = f"MLOPS_REDACT: {name!r} is no field of a prediction; of {', '.join(FIELDS)}"
+            raise UsageError(msg)
+    return names

@@ -1,0 +1,105 @@
+"""Follow the pointers inside a worker: load and warm beside the old, swap between two batches."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import structlog
+
+from mlops.errors import MlopsError
+from mlops.serving import metrics
+from mlops.serving.model import load
+from mlops.serving.pointer import read_pointer
+from mlops.serving.split import Split
+
+if TYPE_CHECKING:
+    from mlops.serving.batch import Batcher
+    from mlops.serving.config import ServingConfig
+    from mlops.serving.model import Model
+    from mlops.serving.pointer import Pointer, Role
+    from mlops.serving.shadow import Mirror
+
+_RETRY_S = 5.0
+
+
+class Watcher:
+    """Follows the pointers: one `step` loads what they name, if that is new."""
+
+    def __init__(self, config: ServingConfig, batcher: Batcher, mirror: Mirror) -> None:
+        self._config, self._batcher, self._mirror = config, batcher, mirror
+        self._seen: dict[Role, tuple[int, int] | None] = {}
+        self._loaded: dict[Role, Model] = {}
+        self._retry_at_s: dict[Role, float] = {}
+
+    def first(self) -> None:
+        """Load what the pointer names before the first request, if it names anything."""
+        try:
+            changed, pointer = self._changed("current")
+            if changed and pointer is not None:
+                self._put("current", pointer, load(pointer))
+        except (MlopsError, OSError) as error:
+            self._failed("current", error)
+
+    async def step(self) -> None:
+        """Look once; on failure what ran keeps running and the next try waits a little."""
+        loop = asyncio.get_running_loop()
+        roles: tuple[Role, ...] = ("current", "challenger", "shadow")
+        for role in roles:
+            if loop.time() < self._retry_at_s.get(role, 0.0):
+                continue
+            try:
+                changed, pointer = self._changed(role)
+                if not changed:
+                    continue
+                if pointer is None:
+                    self._take_away(role)
+                    continue
+                held = self._loaded.get(role)
+                known = held is not None and held.version == pointer.version and role != "current"
+                model = held if held and known else await asyncio.to_thread(load, pointer)
+                self._put(role, pointer, model)
+            except (MlopsError, OSError) as error:
+                self._failed(role, error)
+                self._retry_at_s[role] = loop.time() + _RETRY_S
+
+    def _changed(self, role: Role) -> tuple[bool, Pointer | None]:
+        """Return whether a pointer's file was replaced since the last look, and what it says."""
+        try:
+            found = (self._config.folder / f"{role}.json").stat()
+            mark = (found.st_ino, found.st_mtime_ns)
+        except FileNotFoundError:
+            mark = None
+        if mark == self._seen.get(role):
+            return False, None
+        pointer = read_pointer(self._config.folder, role) if mark else None
+        self._seen[role] = mark
+        return True, pointer
+
+    def _put(self, role: Role, pointer: Pointer, model: Model) -> None:
+        """Put a loaded model to work; on the event loop, so between two batches."""
+        self._loaded[role] = model
+        if role == "challenger":
+            self._batcher.compete(model, Split(pointer.weight, model.version))
+        elif role == "shadow":
+            self._mirror.show_to(model)
+        else:
+            self._batcher.model = model
+            metrics.SWAPS.inc()
+            metrics.VERSION.set(float(model.version) if model.version.isdigit() else 0.0)
+
+    def _take_away(self, role: Role) -> None:
+        """End a role; what is in service stays in any case."""
+        if role == "challenger":
+            self._batcher.compete(None)
+        elif role == "shadow":
+            self._mirror.show_to(None)
+        if role != "current":
+            self._loaded.pop(role, None)
+
+    def _failed(self, role: Role, error: Exception) -> None:
+        self._seen.pop(role, None)
+        if role != "current":
+            self._take_away(role)
+        metrics.LOAD_FAILURES.inc()
+        structlog.get_logger().error("version not loaded", role=role, why=str(error))
