@@ -125,6 +125,11 @@ class Layout:
         return self.state / "windows"
 
     @property
+    def incidents(self) -> Path:
+        """One page per incident, as `ID.html`."""
+        return self.state / "incidents"
+
+    @property
     def serving(self) -> Path:
         """Verified local copies of served versions, and the pointer to the one in service."""
         return self.state / "serving"

@@ -11,6 +11,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from mlops.adapters.sql.tables import SERVED, leases, predictions, windows
 from mlops.core.alarm import ColumnVerdict, Verdict
+from mlops.core.estimate import Estimate
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -51,6 +52,7 @@ class Window:
         correct: those of them that were right.
         report: whether Evidently's report is made.
         incident: the incident it belongs to, if any.
+        estimate: of its accuracy, from confidence alone, as it was judged.
     """
 
     cut: Cut
@@ -59,6 +61,7 @@ class Window:
     correct: int
     report: ReportState
     incident: str | None
+    estimate: Estimate | None = None
 
     @property
     def id(self) -> str:
@@ -147,12 +150,14 @@ def read(connection: sa.Connection, cut: Cut) -> Sequence[sa.Row[Any]]:
     ).all()
 
 
-def insert(connection: sa.Connection, cut: Cut, verdict: Verdict) -> bool:
+def insert(
+    connection: sa.Connection, cut: Cut, verdict: Verdict, estimate: Estimate | None = None
+) -> bool:
     """Insert a judged window; return False if somebody else was first."""
     serialise(connection)
     values = {
         **asdict(cut), "id": cut.id, "alarm": verdict.alarm, "report": "pending",
-        "verdict": _text(verdict, 0, 0), "incident": None,
+        "verdict": _text(verdict, 0, 0, estimate), "incident": None,
     }  # fmt: skip
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
     statement = dialect.insert(windows).values(values).on_conflict_do_nothing()
@@ -169,6 +174,13 @@ def latest(connection: sa.Connection, project: str, limit: int) -> tuple[Window,
         .limit(limit)
     ).all()
     return tuple(_window(row) for row in reversed(rows))
+
+
+def named(connection: sa.Connection, project: str, ids: Sequence[str]) -> tuple[Window, ...]:
+    """Return windows by their ids, in the order in which they ended."""
+    mine = (windows.c.project == project) & windows.c.id.in_(ids)
+    rows = connection.execute(sa.select(windows).where(mine).order_by(windows.c.last_seq))
+    return tuple(_window(row) for row in rows)
 
 
 def get(connection: sa.Connection, project: str, window: str) -> Window | None:
@@ -202,7 +214,7 @@ def set_incident(connection: sa.Connection, ids: Sequence[str], incident: str) -
 
 def set_accuracy(connection: sa.Connection, window: Window, labelled: int, correct: int) -> None:
     """Fill in, backwards, what the labels of a window say."""
-    text = _text(window.verdict, labelled, correct)
+    text = _text(window.verdict, labelled, correct, window.estimate)
     connection.execute(windows.update().where(windows.c.id == window.id).values(verdict=text))
 
 
@@ -211,8 +223,11 @@ def verdict_content(verdict: Verdict) -> dict[str, object]:
     return {**asdict(verdict), "alarm": verdict.alarm, "severity": verdict.severity}
 
 
-def _text(verdict: Verdict, labelled: int, correct: int) -> str:
-    content = {"verdict": verdict_content(verdict), "labelled": labelled, "correct": correct}
+def _text(verdict: Verdict, labelled: int, correct: int, estimate: Estimate | None) -> str:
+    content = {
+        "verdict": verdict_content(verdict), "labelled": labelled, "correct": correct,
+        "estimate": asdict(estimate) if estimate else None,
+    }  # fmt: skip
     return json.dumps(content, sort_keys=True, allow_nan=False)
 
 
@@ -227,4 +242,8 @@ def _window(row: sa.Row[Any]) -> Window:
         calibrated=told["calibrated"],
     )
     counts = {"labelled": content["labelled"], "correct": content["correct"]}
-    return Window(cut=cut, verdict=verdict, **counts, report=row.report, incident=row.incident)
+    guess = content.get("estimate")  # absent in rows of before there was one
+    return Window(
+        cut=cut, verdict=verdict, **counts, report=row.report, incident=row.incident,
+        estimate=Estimate(**guess) if guess else None,
+    )  # fmt: skip

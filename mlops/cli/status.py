@@ -47,7 +47,10 @@ def status(*, json: bool = False) -> int:
 
 def wrong(seen: Situation) -> list[str]:
     """Return one line for everything that a person should look at; empty if all is well."""
-    found = [f"{i.kind} incident {i.id}: {i.cause}" for i in seen.incidents]
+    found = [
+        f"{i.kind} incident {i.id}: {i.cause}; {i.body.triage}; see: mlops incident {i.id}"
+        for i in seen.incidents
+    ]
     if not seen.service.version and seen.champion:
         found.append(
             f"version {seen.champion} is the champion, but no server has taken it up; "

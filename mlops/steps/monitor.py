@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from mlops.adapters import incidents, measured, registry, windows
 from mlops.adapters.alerts import NO_IMAGES, hand_over
+from mlops.adapters.estimates import Known, guess, read_known
 from mlops.adapters.observe import keep, observe
 from mlops.adapters.response import Judged, respond
 from mlops.adapters.review import review
@@ -16,6 +17,7 @@ from mlops.adapters.windows import Window
 from mlops.core.alarm import Verdict
 from mlops.errors import EXIT_DRIFT, RegistryError
 from mlops.params.base import View
+from mlops.params.labels import LabelsSection
 from mlops.params.monitoring import MonitoringSection
 from mlops.params.project import ProjectSection
 from mlops.params.trigger import TriggerSection
@@ -40,6 +42,7 @@ class MonitorParams(View):
     project: ProjectSection
     monitoring: MonitoringSection
     trigger: TriggerSection
+    labels: LabelsSection
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,7 @@ class _Watched:
 
     baseline: Baseline
     thresholds: Thresholds
+    known: Known
 
 
 @dataclass(frozen=True)
@@ -91,10 +95,8 @@ def monitor(params: MonitorParams, site: Site) -> Report:
                 reference = watched.baseline.shown
         with engine.connect() as connection:
             recent = windows.latest(connection, name, _RECENT)
-        measured.backfill(engine, recent)
-        events.extend(review(
-            engine, name, params.monitoring, params.trigger, serving=run.serving, now_s=run.now_s
-        ))  # fmt: skip
+        measured.backfill(engine, recent, measured.expect(params.labels, run.now_s))
+        events.extend(review(engine, name, params, serving=run.serving, now_s=run.now_s))
         hand_over(site, engine, name, reference)
         with engine.connect() as connection:
             held = [i for i in incidents.find_all_open(connection, name) if i.kind != "serving"]
@@ -140,10 +142,11 @@ def _judge_one(run: _Run, cut: Cut, watched: _Watched) -> tuple[Window, tuple[Ev
     seen = observe(rows, cut, watched.baseline, watched.thresholds, earlier_s)
     keep(run.site.layout.windows / cut.id, cut, seen)
     with run.engine.begin() as connection:
-        if not windows.insert(connection, cut, seen.verdict):
+        told = guess(rows, watched.known)
+        if not windows.insert(connection, cut, seen.verdict, told):
             return None
-        window = Window(cut, seen.verdict, labelled=0, correct=0, report="pending", incident=None)
-        judged = Judged(window, watched.baseline, run.serving, run.now_s)
+        window = Window(cut, seen.verdict, 0, 0, "pending", None, told)
+        judged = Judged(window, watched.baseline, watched.known, run.serving, run.now_s)
         return window, respond(connection, judged, rules(run.params.monitoring).rule)
 
 
@@ -158,7 +161,8 @@ def _write_off(run: _Run, cut: Cut, why: str) -> None:
 def _watched(run: _Run, version: str) -> _Watched:
     """Fetch a version's reference and thresholds from the registry, verified."""
     folder = registry.fetch(run.site, run.params.project.name, version)
-    return _Watched(read_baseline(folder), thresholds_for(run.site, folder, run.params.monitoring))
+    thresholds = thresholds_for(run.site, folder, run.params.monitoring)
+    return _Watched(read_baseline(folder), thresholds, read_known(folder))
 
 
 def _summary(
@@ -199,9 +203,14 @@ def _markdown(recent: tuple[Window, ...]) -> str:
     lines += ["", "| window | rows | alarm | accuracy | labels | incident |"]
     lines.append("|---|---|---|---|---|---|")
     for w in reversed(recent):
-        accuracy = f"{w.correct / w.labelled:.1%}" if w.labelled else "unknown"
+        accuracy = f"{w.correct / w.labelled:.1%}" if w.labelled else _guessed(w)
         alarm = "yes" if w.verdict.alarm else "no"
         lines.append(
             f"| {w.id} | {w.cut.rows} | {alarm} | {accuracy} | {w.labelled} | {w.incident or ''} |"
         )
     return "\n".join(lines) + "\n"
+
+
+def _guessed(window: Window) -> str:
+    told = window.estimate
+    return f"est. {told.value:.1%} ({told.low:.1%}–{told.high:.1%})" if told else "unknown"
