@@ -40,6 +40,8 @@ bench: setup ## Kills, races and soaks in full counts, and timings as ratios
 	@$(BIN)/python -m pytest -m bench $(ARGS)
 	@$(BIN)/python benchmarks/serving.py
 	@$(BIN)/python benchmarks/gate.py
+	@$(BIN)/python benchmarks/drift.py
+	@$(BIN)/python benchmarks/drift.py --speed
 	@$(BIN)/python benchmarks/rollback.py
 
 stages: setup ## Rewrite the code dependencies in dvc.yaml from the import graph

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from mlops.params.monitoring import MonitoringSection
 
 ReportState = Literal["pending", "made", "failed"]
+_PACE_LEAST, _PACE_MOST = 10, 50
 _LOCK = 0x6D6F6E69  # "moni": one judge at a time on Postgres
 
 
@@ -167,6 +169,20 @@ def latest(connection: sa.Connection, project: str, limit: int) -> tuple[Window,
         .limit(limit)
     ).all()
     return tuple(_window(row) for row in reversed(rows))
+
+
+def pace_minutes(connection: sa.Connection, project: str) -> float | None:
+    """Return about how many minutes a window takes; None with fewer than ten windows.
+
+    Of the newest fifty, and rounded down to a power of two: what hangs on it changes only when
+    the traffic has doubled or halved, and errs to more windows a year.
+    """
+    recent = latest(connection, project, _PACE_MOST)
+    if len(recent) < _PACE_LEAST:
+        return None
+    span_s = recent[-1].cut.end_s - recent[0].cut.end_s
+    minutes = max(span_s / 60 / (len(recent) - 1), 1 / 60)
+    return float(2.0 ** math.floor(math.log2(minutes)))
 
 
 def get(connection: sa.Connection, project: str, window: str) -> Window | None:
