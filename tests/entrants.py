@@ -68,7 +68,7 @@ def rows(
     image = pixels.astype(np.uint8).reshape(n, *SHAPE)
     times = np.full(n, np.nan) if until_s is None else until_s - _DAY_S * rng.random(n)
     return Rows(
-        image=image, label=label.astype(np.int64), example_id=np.array(example_ids(image)),
+        features=image, label=label.astype(np.int64), example_id=np.array(example_ids(image)),
         key=rng.integers(1 << 40, 1 << 60, n).astype(np.uint64), observed_s=times,
         production=np.full(n, production), label_source=np.full(n, "random"),
     )  # fmt: skip
@@ -176,10 +176,10 @@ def train(site: Site, given: World, weights_DK: NDArray[np.float32]) -> None:
         "test,class,two,7,not assessable,,,,\n"
     )
     reference = given.test
-    scores = Session(candidate / "model.onnx").probabilities(reference.image)
+    scores = Session(candidate / "model.onnx").probabilities(reference.features)
     with (evaluation / "reference.npz").open("wb") as stream:
         np.savez(
-            stream, image=reference.image, probabilities=scores, label=reference.label,
+            stream, features=reference.features, probabilities=scores, label=reference.label,
             key=reference.key, observed_s=reference.observed_s, example_id=reference.example_id,
         )  # fmt: skip
 

@@ -10,8 +10,9 @@ import pyarrow as pa
 
 from mlops.adapters.files import write_json
 from mlops.adapters.snapshot import COLUMNS, write_schema, write_shard
-from mlops.core.example import ImageSchema, example_id
+from mlops.core.example import example_id
 from mlops.core.grouping import near_duplicate_keys
+from mlops.core.schema import ImageSchema
 
 if TYPE_CHECKING:
     from pathlib import Path

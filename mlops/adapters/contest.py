@@ -128,7 +128,7 @@ def hold(
     recent, base = rows
     split: dict[str, object] = files.read_json(site.layout.prepared / "split.json")
     corrupted = _corrupted(base)
-    parts = (recent.image, base.image, corrupted.image)
+    parts = (recent.features, base.features, corrupted.features)
     first = _enter(entered.candidate, split, parts)
     second = None if entered.champion is None else _enter(entered.champion, split, parts)
     third = None if entered.anchor is None else _enter(entered.anchor, split, parts[:1])
@@ -164,7 +164,7 @@ def _pair(
     names: tuple[str, ...] = ()
     pairs = []
     for place, rows in enumerate(parts):
-        names, values = looks(rows.image)
+        names, values = looks(rows.features)
         pairs.append(
             Paired(
                 rows.label,
@@ -203,8 +203,8 @@ def _try(candidate: Entrant) -> tuple[Trial | None, tuple[str, ...]]:
 def _corrupted(base: Rows) -> Rows:
     """Return some base rows after a fixed mix of every corruption, the same for every model."""
     chosen = base.take(np.argsort(base.key, kind="stable")[:_CORRUPTED_ROWS])
-    images = corrupt_mix(chosen.image, NAMES, _SEVERITY, np.random.default_rng(0))
-    return Rows(**{**vars(chosen), "image": images})
+    images = corrupt_mix(chosen.features, NAMES, _SEVERITY, np.random.default_rng(0))
+    return Rows(**{**vars(chosen), "features": images})
 
 
 def _memory(entrant: Entrant, folder: Path, split: dict[str, object]) -> Memory:

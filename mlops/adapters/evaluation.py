@@ -149,7 +149,7 @@ def write_predictions(folder: Path, sides: Sequence[tuple[str, Rows, NDArray[np.
 def write_reference(folder: Path, rows: Rows, probabilities: NDArray[np.float32]) -> None:
     """Write `reference.npz`: the rows that drift is measured against, with the answers to them."""
     _write_arrays(folder / "reference.npz", {
-        "image": rows.image, "label": rows.label, "key": rows.key,
+        "features": rows.features, "label": rows.label, "key": rows.key,
         "probabilities": probabilities, "observed_s": rows.observed_s,
         "example_id": rows.example_id,
     })  # fmt: skip

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from mlops.core.example import ImageSchema
+    from mlops.core.schema import ImageSchema
     from mlops.params.checks import ChecksSection
 
 _YEAR_2000_S = 946_684_800.0

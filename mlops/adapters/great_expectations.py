@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from mlops.core.example import ImageSchema
+    from mlops.core.schema import ImageSchema
     from mlops.params.checks import ChecksSection
 
 Severity = Literal["critical", "warning"]

@@ -9,7 +9,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from mlops.adapters.files import read_json, replacing, write_json, write_text
-from mlops.core.example import ImageSchema
+from mlops.core.schema import parse_image_schema
 from mlops.errors import DataError
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from mlops.core.learning import Hyperparameters
     from mlops.core.networks import Preprocessed
+    from mlops.core.schema import ImageSchema
 
 MODEL, WEIGHTS, CARD, SEEN = "model.onnx", "weights.safetensors", "model.json", "seen.npy"
 HISTORY, BEST, TRIALS = "history.csv", "best.json", "trials.csv"
@@ -80,8 +81,7 @@ def read_split(prepared: Path) -> tuple[ImageSchema, dict[str, Any]]:
     path = prepared / "split.json"
     content: dict[str, Any] = read_json(path)
     try:
-        s = content["schema"]
-        schema = ImageSchema(tuple(s["classes"]), s["height"], s["width"], s["channels"])
+        schema = parse_image_schema(content["schema"], f"{path}: schema")
         _ = content["mean"], content["std"], content["trained_until_s"], content["split"]
     except (KeyError, TypeError) as error:
         raise DataError(f"{path}: {error} is missing; run: mlops prepare") from None
@@ -117,8 +117,8 @@ def read_trained(folder: Path) -> Preprocessed:
     card: dict[str, Any] = read_json(folder / CARD)
     path = folder / WEIGHTS
     try:
-        s, chosen = card["schema"], card["hyperparameters"]
-        schema = ImageSchema(tuple(s["classes"]), s["height"], s["width"], s["channels"])
+        chosen = card["hyperparameters"]
+        schema = parse_image_schema(card["schema"], f"{folder / CARD}: schema")
         network = networks.build(
             card["network"], schema, width_factor=chosen["width_factor"], dropout=chosen["dropout"]
         )

@@ -67,7 +67,7 @@ def package(site: Site, folder: Path, monitoring: MonitoringSection, card: Card)
             _copy(source / name, folder / name)
     _need_own_evaluation(site, session)
     with files.replacing(folder / "golden.npz") as temporary, temporary.open("wb") as stream:
-        np.savez(stream, allow_pickle=False, image=golden, probabilities=probabilities)
+        np.savez(stream, allow_pickle=False, features=golden, probabilities=probabilities)
     write_thresholds(folder, monitoring)
     model_card.write(folder, card)
     return write_manifest(folder)
@@ -78,7 +78,7 @@ def _need_own_evaluation(site: Site, session: Session) -> None:
     path = site.layout.evaluation / "reference.npz"
     try:
         with np.load(path, allow_pickle=False) as stored:
-            images, recorded = stored["image"], stored["probabilities"]
+            images, recorded = stored["features"], stored["probabilities"]
     except (OSError, KeyError, ValueError, EOFError, BadZipFile) as error:
         msg = f"{path}: unreadable ({error}); run: mlops evaluate"
         raise DataError(msg) from None
@@ -113,7 +113,7 @@ def _save_flavour(model: Path, session: Session, example: np.ndarray, folder: Pa
 
 def _golden_images(site: Site) -> np.ndarray:
     """Return 32 test images spread over the split, uint8 (32, H, W, C), or all if fewer."""
-    images = read_rows(site.layout.prepared / "test.npz").image
+    images = read_rows(site.layout.prepared / "test.npz").features
     if len(images) == 0:
         msg = f"{site.layout.prepared / 'test.npz'}: no test rows; raise split.test"
         raise DataError(msg)

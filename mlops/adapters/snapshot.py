@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from zipfile import BadZipFile
 
 import numpy as np
@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mlops.adapters.files import read_json, replacing, write_json
-from mlops.core.example import ImageSchema
+from mlops.core.schema import parse_image_schema, to_plain
 from mlops.errors import DataError
 
 if TYPE_CHECKING:
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
+
+    from mlops.core.schema import ImageSchema, Schema
 
 COLUMNS = pa.schema([
     pa.field("example_id", pa.string(), nullable=False),
@@ -37,12 +39,9 @@ SHARD_ROWS = 20_000
 MAX_ROWS = 20_000_000
 
 
-def write_schema(folder: Path, schema: ImageSchema) -> None:
+def write_schema(folder: Path, schema: Schema) -> None:
     """Write `schema.json` of a snapshot."""
-    write_json(folder / "schema.json", {
-        "kind": "image", "classes": list(schema.classes), "height": schema.height,
-        "width": schema.width, "channels": schema.channels,
-    })  # fmt: skip
+    write_json(folder / "schema.json", to_plain(schema))
 
 
 def read_schema(folder: Path) -> ImageSchema:
@@ -51,17 +50,11 @@ def read_schema(folder: Path) -> ImageSchema:
     Raises:
         DataError: if it is missing or not an image schema.
     """
-    content = read_json(folder / "schema.json")
+    path = folder / "schema.json"
     try:
-        classes, shape = content["classes"], [content[k] for k in ("height", "width", "channels")]
-    except KeyError as error:
-        msg = f"{folder / 'schema.json'}: key {error} is missing; run: mlops ingest"
-        raise DataError(msg) from None
-    if not isinstance(classes, list) or not all(isinstance(n, int) and n > 0 for n in shape):
-        msg = f"{folder / 'schema.json'}: classes must be a list, height to channels above 0"
-        raise DataError(msg)
-    height, width, channels = (int(str(n)) for n in shape)
-    return ImageSchema(tuple(str(c) for c in classes), height, width, channels)
+        return parse_image_schema(read_json(path), str(path))
+    except DataError as error:
+        raise DataError(f"{error}; run: mlops ingest") from None
 
 
 def write_shard(path: Path, table: pa.Table) -> None:
@@ -115,7 +108,7 @@ class Rows:
     """Rows ready for a model: one side of the split, the gate's recent rows, the reference.
 
     Attributes:
-        image: uint8, (N, H, W, C).
+        features: (N, *shape) of the schema, in its dtype; for images uint8 (N, H, W, C).
         label: int64, (N,); -1 where there is none.
         example_id: text, (N,).
         key: uint64, (N,): `key_hash` of the split key.
@@ -124,7 +117,7 @@ class Rows:
         label_source: text, (N,): how the row was chosen for labelling; empty where unlabelled.
     """
 
-    image: NDArray[np.uint8]
+    features: NDArray[Any]
     label: NDArray[np.int64]
     example_id: NDArray[np.str_]
     key: NDArray[np.uint64]

@@ -65,7 +65,7 @@ def read_baseline(folder: Path) -> Baseline:
     path = folder / "reference.npz"
     try:
         with np.load(path, allow_pickle=False) as stored:
-            image, probabilities = stored["image"], stored["probabilities"]
+            image, probabilities = stored["features"], stored["probabilities"]
             label = stored["label"]
             times = stored["observed_s"] if "observed_s" in stored else np.full(len(label), np.nan)
     except (OSError, ValueError, KeyError, EOFError) as error:

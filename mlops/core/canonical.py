@@ -53,6 +53,15 @@ def from_json(kind: type[T], text: str | bytes) -> T:
     except ValueError as error:
         msg = f"{kind.__name__}: not JSON ({error})"
         raise DataError(msg) from None
+    return from_plain(kind, content)
+
+
+def from_plain(kind: type[T], content: object) -> T:
+    """Build a dataclass from what JSON or YAML gave, as strictly as `from_json`.
+
+    Raises:
+        DataError: naming the key.
+    """
     built: T = _build(kind, content, kind.__name__)
     return built
 

@@ -132,4 +132,5 @@ def between_windows(
     level = (1 - _CONFIDENCE) / max(values.shape[1], 1)
     chance = stats.chi2.isf(level, count - 1) / (count - 1)
     ratio = np.divide(real, drawn * chance, out=np.ones_like(real), where=drawn > 0)
-    return np.sqrt(np.maximum(ratio, 1.0))
+    more: NDArray[np.float64] = np.sqrt(np.maximum(ratio, 1.0))
+    return more

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
@@ -16,33 +15,6 @@ Side = Literal["train", "validation", "test"]
 
 _RESERVE_SALT = "reserve:1"
 _LABELS_SALT = "labels:1"
-
-
-@dataclass(frozen=True)
-class ImageSchema:
-    """What every image of a snapshot looks like: uint8, rows × columns × channels.
-
-    Attributes:
-        classes: names of the labels; a label is an index into them.
-        height: pixels.
-        width: pixels.
-        channels: 1 (grey) or 3 (red, green, blue).
-    """
-
-    classes: tuple[str, ...]
-    height: int
-    width: int
-    channels: int
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """Shape of one image: (height, width, channels)."""
-        return (self.height, self.width, self.channels)
-
-    @property
-    def size_bytes(self) -> int:
-        """Bytes of one image."""
-        return self.height * self.width * self.channels
 
 
 def example_id(features: bytes, shape: Sequence[int]) -> str:

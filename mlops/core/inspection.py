@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from mlops.core.example import ImageSchema
+    from mlops.core.schema import ImageSchema
 
 _BATCH = 4096
 

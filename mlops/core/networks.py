@@ -13,7 +13,7 @@ from mlops.errors import ParamsError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from mlops.core.example import ImageSchema
+    from mlops.core.schema import ImageSchema
 
 
 class SmallCNN(nn.Module):

@@ -19,7 +19,7 @@ from mlops.serving.reply import Refused, invalid
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from mlops.core.example import ImageSchema
+    from mlops.core.schema import ImageSchema
 
 FORMATS = ("PNG", "JPEG", "WEBP")
 MAX_SIDE = 16_384  # a strip of 1 × 16,000,000 passes a limit on pixels but is no picture

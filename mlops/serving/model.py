@@ -12,11 +12,13 @@ import numpy as np
 
 from mlops.adapters import files, seal
 from mlops.adapters.onnx_session import OUTPUT, Session
-from mlops.core.example import ImageSchema
+from mlops.core.schema import parse_image_schema
 from mlops.errors import DataError, UnverifiedModel
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from mlops.core.schema import ImageSchema
 
 MODEL_FILE = "model.onnx"
 GOLDEN_FILE = "golden.npz"
@@ -109,7 +111,7 @@ class Model:
         path = folder / GOLDEN_FILE
         try:
             with np.load(path, allow_pickle=False) as stored:
-                images, expected = stored["image"], stored["probabilities"]
+                images, expected = stored["features"], stored["probabilities"]
             found = self.predict(images)
             worst = float(np.abs(found - expected).max())
         except (DataError, KeyError, OSError, ValueError, EOFError, BadZipFile) as error:
@@ -150,10 +152,6 @@ def load(pointer: Pointer) -> Model:
 
 def _read_schema(path: Path) -> ImageSchema:
     try:
-        content = files.read_json(path)["schema"]
-        assert isinstance(content, dict)  # noqa: S101 - told as any other wrong content below
-        sizes = [int(content[key]) for key in ("height", "width", "channels")]
-        return ImageSchema(tuple(str(name) for name in content["classes"]), *sizes)
-    except (AssertionError, DataError, KeyError, TypeError, ValueError) as error:
-        msg = f"{path}: holds no image schema ({error}); register the version again"
-        raise UnverifiedModel(msg) from None
+        return parse_image_schema(files.read_json(path).get("schema"), str(path))
+    except DataError as error:
+        raise UnverifiedModel(f"{error}; register the version again") from None

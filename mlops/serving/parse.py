@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from mlops.core.example import ImageSchema
+    from mlops.core.schema import ImageSchema
 
 FORMATS = ("instances", "inputs", "dataframe_split", "dataframe_records")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from mlops.core.example import ImageSchema
+    from mlops.core.schema import ImageSchema
     from mlops.serving.app import App
     from mlops.serving.batch import Scored
     from mlops.serving.request import Scope

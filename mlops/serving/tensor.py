@@ -12,7 +12,7 @@ from mlops.serving.reply import Refused, invalid
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from mlops.core.example import ImageSchema
+    from mlops.core.schema import ImageSchema
 
 _MAX_AXES = 4
 

@@ -115,7 +115,7 @@ def _wait(worker: subprocess.Popen[bytes], address: str) -> None:
 def _ask(address: str, folder: Path) -> tuple[float, float]:
     """Send every golden request at once and one by one; the worst difference, and the p95 in ms."""
     with np.load(folder / GOLDEN_FILE, allow_pickle=False) as stored:
-        images, expected = stored["image"], stored["probabilities"]
+        images, expected = stored["features"], stored["probabilities"]
     connection = HTTPConnection(address, timeout=_REQUEST_S)
     try:
         found = _invoke(connection, images)

@@ -69,7 +69,9 @@ def evaluate(params: EvaluateParams, site: Site) -> Report:
     validation = _score(session, read_rows(prepared / "validation.npz"))
     rescaled = temperature.assess(test.scored, validation, rules)
     robust = _robustness(section, session, test, folder)
-    found, figures = _measure(sides, rules, rescaled, robust, latency_ms(session, test.rows.image))
+    found, figures = _measure(
+        sides, rules, rescaled, robust, latency_ms(session, test.rows.features)
+    )
     figures["model_bytes"] = float(model.stat().st_size)
     evaluation.write_metrics(folder, figures)
     evaluation.write_intervals(folder, rules.confidence, found)
@@ -80,7 +82,7 @@ def evaluate(params: EvaluateParams, site: Site) -> Report:
     plots.training(folder / "training.png", history)
     evaluation.write_predictions(folder, [(s.name, s.rows, s.scored.probabilities) for s in sides])
     reference = read_rows(prepared / "reference.npz")
-    evaluation.write_reference(folder, reference, session.probabilities(reference.image))
+    evaluation.write_reference(folder, reference, session.probabilities(reference.features))
     words = f"accuracy {100 * figures['accuracy']:.1f} % on {len(test.rows)} test rows"
     if len(sides) > 1:
         words += f", {100 * figures['recent_accuracy']:.1f} % on {len(sides[1].rows)} recent rows"
@@ -100,7 +102,7 @@ def _score(session: Session, rows: Rows) -> Scored:
     from mlops.core.assessment import Scored
     from mlops.errors import StepError
 
-    probabilities = session.probabilities(rows.image)
+    probabilities = session.probabilities(rows.features)
     sums = probabilities.sum(axis=1)
     if not np.isfinite(probabilities).all() or not np.allclose(sums, 1.0, atol=1e-3):
         raise StepError("model.onnx: answers are no probabilities (NaN, or not summing to 1)")
@@ -123,7 +125,7 @@ def _sides(session: Session, prepared: Path, classes: Sequence[str]) -> tuple[_S
                 raise StepError(f"{path}: no rows; raise split.test and run: mlops prepare")
             continue
         scored = _score(session, rows)
-        names, looks = columns.looks(rows.image)
+        names, looks = columns.looks(rows.features)
         cuts = cuts or slices.terciles(looks)
         parts = slices.parts(scored, classes, looks, names, cuts)
         sides.append(_Side(name, rows, scored, names, looks, parts))
@@ -163,7 +165,7 @@ def _robustness(
         return None
     some = test.rows.take(robustness.choose(len(test.rows), section.robustness_rows, section.seed))
     found = robustness.endure(
-        some.image, some.label, some.key, session.probabilities,
+        some.features, some.label, some.key, session.probabilities,
         confidence=section.confidence, resamples=section.resamples, seed=section.seed,
     )  # fmt: skip
     evaluation.write_robustness(folder, found)
@@ -215,7 +217,7 @@ def _write_test_rows(
     plots.confusion(folder / "confusion.png", table, classes)
     plots.calibration(folder / "calibration.png", curve, rescaled.curve, rescaled.temperature.value)
     plots.per_class(folder / "per_class.png", scores, table.sum(axis=1), classes)
-    sheets.mistakes(folder / "mistakes.png", test.rows.image, label, p, classes)
+    sheets.mistakes(folder / "mistakes.png", test.rows.features, label, p, classes)
 
 
 def _write_explanations(
@@ -231,7 +233,7 @@ def _write_explanations(
     from mlops.adapters import explanations, sheets
 
     rows = np.array(sorted({row for pair in pairs for row in pair if row != showcase.NOBODY}))
-    images, answers = test.rows.image[rows], p[rows].argmax(axis=1)
+    images, answers = test.rows.features[rows], p[rows].argmax(axis=1)
     found = explanations.explain(candidate, images, answers, p[rows])
     shown = sheets.Explained(rows, images, test.scored.label[rows], p[rows], found)
     sheets.explanations(folder / "explanations.png", pairs, shown, classes)

@@ -22,7 +22,7 @@ from mlops.site import Report, Site
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from mlops.core.example import ImageSchema
+    from mlops.core.schema import ImageSchema
 
 _log = structlog.get_logger()
 _US = 1_000_000

@@ -59,7 +59,7 @@ def prepare(params: PrepareParams, site: Site) -> Report:
     with replacing(folder / "seen.npy") as temporary, temporary.open("wb") as stream:
         np.save(stream, dealt.seen, allow_pickle=False)
     counts = {name: len(part) for name, part in parts.items()}
-    mean, std = _normalisation(parts["train"].image)
+    mean, std = _normalisation(parts["train"].features)
     write_json(folder / "split.json", {
         "schema": read_json(site.layout.snapshot / "schema.json"),
         "split": params.split.model_dump(), "mean": mean, "std": std,
@@ -91,7 +91,7 @@ def _rows(split: SplitSection, site: Site) -> tuple[Rows, NDArray[np.str_]]:
     keys = split_keys(column["entity"], column["group"])
     times = [np.nan if at is None else at.timestamp() for at in column["observed_at"]]
     rows = Rows(
-        image=snapshot.images(table, schema),
+        features=snapshot.images(table, schema),
         label=np.array([-1 if label is None else label for label in column["label"]], np.int64),
         example_id=np.array(column["example_id"], np.str_),
         key=np.array([key_hash(key) for key in keys], np.uint64),

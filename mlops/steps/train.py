@@ -121,4 +121,4 @@ def _examples(path: Path) -> Examples:
     from mlops.adapters.snapshot import read_rows
 
     rows = read_rows(path)
-    return Examples(torch.from_numpy(rows.image), torch.from_numpy(rows.label))
+    return Examples(torch.from_numpy(rows.features), torch.from_numpy(rows.label))

@@ -91,7 +91,7 @@ class _Trainer:
             raise DataError(f"data/prepared: {len(rows)} rows on a side; need at least 2")
         section = self._params.tune
         chosen = learning.epoch_order(len(rows), section.seed, 0)[: section.rows].sort().values
-        images = torch.from_numpy(rows.image)[chosen].to(self._device)
+        images = torch.from_numpy(rows.features)[chosen].to(self._device)
         return images, torch.from_numpy(rows.label)[chosen].to(self._device)
 
     def loss(self, chosen: Hyperparameters, number: int, tell: Tell) -> float:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from mlops.adapters.great_expectations import Checked, CheckResult
-    from mlops.core.example import ImageSchema
+    from mlops.core.schema import ImageSchema
 
 _log = structlog.get_logger()
 _NAMED_ROWS = 3

@@ -10,7 +10,7 @@ import torch
 from mlops.adapters import model_files, sheets
 from mlops.adapters.explanations import explain
 from mlops.core import networks
-from mlops.core.example import ImageSchema
+from mlops.core.schema import ImageSchema
 from mlops.core.showcase import NOBODY
 from mlops.errors import DataError
 

@@ -41,7 +41,7 @@ def judged(site: Site, monkeypatch: pytest.MonkeyPatch) -> Iterator[sa.Engine]:
     folder.mkdir(parents=True)
     image = rng.integers(0, 256, (200, 4, 4, 1), dtype=np.uint8)
     p = rng.dirichlet(np.ones(3), 200).astype(np.float32)
-    np.savez(folder / "reference.npz", image=image, probabilities=p, label=p.argmax(axis=1))
+    np.savez(folder / "reference.npz", features=image, probabilities=p, label=p.argmax(axis=1))
     monkeypatch.setattr(registry, "fetch", lambda *_: folder)
     told = load(site.layout.params, _Monitoring).monitoring
     update = {"window_rows": ROWS, "false_alarms": "1 per 20 windows", "replicates": 200}
@@ -95,7 +95,7 @@ def test_a_page_of_a_changed_reference_disagrees_and_is_marked(
 ) -> None:
     path: Path = site.layout.serving / "digits" / "1" / "reference.npz"
     with np.load(path) as stored:
-        changed = {**stored, "image": stored["image"] // 2}
+        changed = {**stored, "features": stored["features"] // 2}
     np.savez(path, **changed)
     with pytest.raises(MonitorError, match="in our verdict"):
         make_named(site, judged, "digits", "digits-1-2")

@@ -10,7 +10,7 @@ import pytest
 from mlops.adapters import snapshot
 from mlops.adapters.files import sha256, write_json
 from mlops.adapters.snapshot import COLUMNS, Rows
-from mlops.core.example import ImageSchema
+from mlops.core.schema import ImageSchema
 from mlops.errors import DataError
 from tests.examples import SCHEMA, base_rows, pictures, write_rows_as_shard
 
@@ -109,10 +109,16 @@ def test_a_schema_comes_back(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        ({"classes": ["a"]}, "key 'height' is missing; run: mlops ingest"),
-        ({"classes": "ab", "height": 1, "width": 1, "channels": 1}, "classes must be a list"),
+        ({"classes": ["a"]}, "height.*; run: mlops ingest"),
+        (
+            {"classes": "ab", "height": 1, "width": 1, "channels": 1},
+            "classes = .ab.: expected tuple",
+        ),
         ({"classes": ["a"], "height": 0, "width": 1, "channels": 1}, "above 0"),
-        ({"classes": ["a"], "height": "8", "width": 1, "channels": 1}, "above 0"),
+        (
+            {"classes": ["a"], "height": "8", "width": 1, "channels": 1},
+            "height = .8.: expected int",
+        ),
     ],
 )
 def test_a_wrong_schema_is_named(tmp_path: Path, content: dict[str, Any], said: str) -> None:
@@ -123,7 +129,7 @@ def test_a_wrong_schema_is_named(tmp_path: Path, content: dict[str, Any], said: 
 
 def _rows(count: int) -> Rows:
     return Rows(
-        image=pictures(count),
+        features=pictures(count),
         label=np.arange(count) - 1,
         example_id=np.array([f"{n:032x}" for n in range(count)]),
         key=np.arange(count, dtype=np.uint64) + np.uint64(2**63),

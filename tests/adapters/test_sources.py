@@ -12,7 +12,7 @@ import pytest
 
 from mlops.adapters.sources import base
 from mlops.adapters.sources.base import Examples
-from mlops.core.example import ImageSchema
+from mlops.core.schema import ImageSchema
 from mlops.errors import DataError, ParamsError
 from mlops.params.data import DataSection
 

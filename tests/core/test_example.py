@@ -8,7 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlops.core.example import (
-    ImageSchema,
     example_id,
     example_ids,
     key_hash,
@@ -16,8 +15,10 @@ from mlops.core.example import (
     reserved,
     side,
 )  # fmt: skip
+from mlops.core.schema import ImageSchema
 
 keys = st.text(max_size=30)
+
 salts = st.text(min_size=1, max_size=5)
 
 

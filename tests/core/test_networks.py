@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from mlops.core import networks
-from mlops.core.example import ImageSchema
+from mlops.core.schema import ImageSchema
 from mlops.errors import ParamsError
 
 NAMES = tuple(str(n) for n in range(10))

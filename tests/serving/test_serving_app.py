@@ -250,7 +250,7 @@ CONVERTED = {
 
 @pytest.mark.parametrize(("pixels", "value"), CONVERTED.values(), ids=CONVERTED)
 def test_images_are_converted_by_rule(pixels: Any, value: int) -> None:
-    from mlops.core.example import ImageSchema
+    from mlops.core.schema import ImageSchema
     from mlops.serving.images import decode
 
     found = decode(_png(pixels), ImageSchema(CLASSES, *SHAPE), 1_000_000)
@@ -259,7 +259,7 @@ def test_images_are_converted_by_rule(pixels: Any, value: int) -> None:
 
 
 def test_exif_rotation_and_cmyk_are_understood() -> None:
-    from mlops.core.example import ImageSchema
+    from mlops.core.schema import ImageSchema
     from mlops.serving.images import decode
 
     schema = ImageSchema(CLASSES, 4, 4, 3)

@@ -74,7 +74,7 @@ def make_version(
     })  # fmt: skip
     golden = images(8, 99, shape)
     scores = Session(folder / "model.onnx").probabilities(golden)
-    np.savez(folder / "golden.npz", image=golden, probabilities=scores + np.float32(wrong))
+    np.savez(folder / "golden.npz", features=golden, probabilities=scores + np.float32(wrong))
     seal.write_manifest(folder)
     return folder
 

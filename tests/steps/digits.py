@@ -25,7 +25,7 @@ def rows(start: int, stop: int) -> Rows:
     n = len(image)
     ids = example_ids(image)
     return Rows(
-        image=image, label=found.target[start:stop].astype(np.int64), example_id=np.array(ids),
+        features=image, label=found.target[start:stop].astype(np.int64), example_id=np.array(ids),
         key=np.array([key_hash(i) for i in ids], dtype=np.uint64),
         observed_s=np.full(n, np.nan), production=np.zeros(n, dtype=bool),
         label_source=np.array(["source"] * n),
@@ -47,7 +47,7 @@ def write_prepared(folder: Path, *, recent: int = 60) -> None:
     ):  # fmt: skip
         write_rows(folder / f"{name}.npz", part)
     np.save(folder / "seen.npy", np.sort(np.concatenate([train.key, validation.key])))
-    pixels = train.image / 255.0
+    pixels = train.features / 255.0
     write_json(folder / "split.json", {
         "schema": {"kind": "image", "classes": CLASSES, "height": 8, "width": 8, "channels": 1},
         "split": {"salt": "1", "validation": 0.15, "test": 0.25},

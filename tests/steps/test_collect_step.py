@@ -11,8 +11,9 @@ import pytest
 
 from mlops.adapters import predictions, snapshot
 from mlops.adapters.sql.engine import open_database
-from mlops.core.example import ImageSchema, example_id
+from mlops.core.example import example_id
 from mlops.core.prediction import Label, Prediction
+from mlops.core.schema import ImageSchema
 from mlops.errors import DataError
 from mlops.params.project import ProjectSection
 from mlops.steps import collect as module

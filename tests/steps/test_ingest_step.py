@@ -11,7 +11,8 @@ import pytest
 from mlops.adapters import snapshot
 from mlops.adapters.files import digest_path, read_json
 from mlops.adapters.sources.base import Examples
-from mlops.core.example import ImageSchema, reserved
+from mlops.core.example import reserved
+from mlops.core.schema import ImageSchema
 from mlops.errors import DataError
 from mlops.params.data import DataSection
 from mlops.steps.ingest import IngestParams, ingest

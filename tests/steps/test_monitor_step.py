@@ -143,7 +143,7 @@ def publish(world: World, version: str, reference: NDArray[np.uint8]) -> Path:
     folder = world.site.layout.serving / "digits" / version
     folder.mkdir(parents=True)
     p = classify(reference)
-    np.savez(folder / "reference.npz", image=reference, probabilities=p, label=p.argmax(axis=1))
+    np.savez(folder / "reference.npz", features=reference, probabilities=p, label=p.argmax(axis=1))
     write_thresholds(folder, world.params.monitoring)
     return folder
 

@@ -49,7 +49,7 @@ def _flipped(site: Site) -> None:
     label = rows.label.copy()
     wrong = rng.random(len(label)) < 0.3
     label[wrong] = (label[wrong] + rng.integers(1, 3, int(wrong.sum()))) % 3
-    flat = rows.image.reshape(len(label), -1)[:, [0, 5, 10]] / 255.0
+    flat = rows.features.reshape(len(label), -1)[:, [0, 5, 10]] / 255.0
     fitted, *_ = np.linalg.lstsq(flat, np.eye(3)[label], rcond=None)
     weights = np.zeros((16, 3), dtype=np.float32)
     weights[[0, 5, 10]] = 6.0 * fitted  # as sure of itself as a softmax that was trained
@@ -59,7 +59,7 @@ def _flipped(site: Site) -> None:
 def _leaked(site: Site) -> None:
     """Look at one pixel, which in the base rows gives the label away and in production says no."""
     base = entrants.world(site, recent=300).test
-    base.image[:, 3, 3, 0] = base.label * 120
+    base.features[:, 3, 3, 0] = base.label * 120
     entrants.prepare(site, replace(entrants.world(site, recent=300), test=base))
     weights = np.zeros((16, 3), dtype=np.float32)
     weights[15] = [-8.0, 0.0, 8.0]

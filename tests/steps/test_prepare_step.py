@@ -61,7 +61,7 @@ def test_the_statistics_are_those_of_training_pixels_alone(site: Site) -> None:
     _write(site, base_rows(200))
     prepare(PARAMS, site)
     content = read_json(site.layout.prepared / "split.json")
-    pixels = read_rows(site.layout.prepared / "train.npz").image / 255.0
+    pixels = read_rows(site.layout.prepared / "train.npz").features / 255.0
     assert content["mean"] == pytest.approx([pixels.mean()], abs=1e-12)
     assert content["std"] == pytest.approx([pixels.std()], abs=1e-12)
     assert content["cutoff_s"] is None

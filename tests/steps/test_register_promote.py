@@ -151,7 +151,7 @@ def test_mlflow_itself_serves_the_version_without_pickle(loop: Site) -> None:
     from mlflow import pyfunc
 
     model = pyfunc.load_model(f"models:/{PROJECT}@champion")
-    images = entrants.world(loop).test.image[:5]
+    images = entrants.world(loop).test.features[:5]
     found = model.predict(images)["probabilities"]
     folder = registry.fetch(loop, PROJECT, "1", fresh=True)
     expected = Session(folder / "model.onnx").probabilities(images)
@@ -163,8 +163,8 @@ def test_mlflow_itself_serves_the_version_without_pickle(loop: Site) -> None:
         "input_example.json",
     }  # fmt: skip
     with np.load(folder / "golden.npz") as golden:
-        assert golden["image"].shape == (32, 4, 4, 1)
-        again = Session(folder / "model.onnx").probabilities(golden["image"])
+        assert golden["features"].shape == (32, 4, 4, 1)
+        again = Session(folder / "model.onnx").probabilities(golden["features"])
         np.testing.assert_array_equal(golden["probabilities"], again)
 
 

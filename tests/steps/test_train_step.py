@@ -18,7 +18,7 @@ from mlops.adapters.onnx_session import Session
 from mlops.adapters.publish import MAX_METRICS
 from mlops.adapters.snapshot import read_rows
 from mlops.core import networks
-from mlops.core.example import ImageSchema
+from mlops.core.schema import ImageSchema
 from mlops.errors import DataError, ParamsError, StepError
 from mlops.params.load import load
 from mlops.steps.evaluate import EvaluateParams, evaluate
@@ -96,7 +96,7 @@ def test_train_writes_a_candidate_whose_files_agree(ready: Site) -> None:
     assert card["runtime"] == "onnx"
     assert (folder / "seen.npy").read_bytes() == (ready.layout.prepared / "seen.npy").read_bytes()
     rows = read_rows(ready.layout.prepared / "test.npz")
-    p = Session(folder / "model.onnx").probabilities(rows.image)
+    p = Session(folder / "model.onnx").probabilities(rows.features)
     assert float((p.argmax(1) == rows.label).mean()) > 0.8
     network = networks.build(
         card["network"], ImageSchema(tuple(digits.CLASSES), 8, 8, 1), width_factor=0.5, dropout=0.1
@@ -104,7 +104,7 @@ def test_train_writes_a_candidate_whose_files_agree(ready: Site) -> None:
     model = networks.with_preprocessing(network, card["mean"], card["std"])
     model.load_state_dict(load_file(folder / "weights.safetensors"))
     with torch.no_grad():
-        again = model.eval()(torch.from_numpy(rows.image)).numpy()
+        again = model.eval()(torch.from_numpy(rows.features)).numpy()
     assert np.allclose(p, again, atol=1e-4)
     assert len(onnx.load(folder / "model.onnx").graph.input[0].type.tensor_type.shape.dim) == 4
 
@@ -162,7 +162,7 @@ def candidate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
     network = networks.SmallCNN(1, 8, 8, 10, 0.5)
     model = networks.with_preprocessing(network, [0.3], [0.4])
-    adapter.export(model, digits.rows(0, 10).image, folder / "model.onnx", 1e-3)
+    adapter.export(model, digits.rows(0, 10).features, folder / "model.onnx", 1e-3)
     # What attributions are computed on: the network behind the model file.
     model_files.write_weights(folder / "weights.safetensors", model)
     model_files.write_card(folder / "model.json", {
@@ -185,7 +185,7 @@ def test_evaluate_measures_the_file_and_writes_every_table(
     folder = site.layout.evaluation
     figures = json.loads((folder / "metrics.json").read_text())
     rows = read_rows(site.layout.prepared / "test.npz")
-    p = Session(candidate / "model.onnx").probabilities(rows.image)
+    p = Session(candidate / "model.onnx").probabilities(rows.features)
     assert figures["accuracy"] == pytest.approx(float((p.argmax(1) == rows.label).mean()))
     assert figures["n"] == 200
     assert figures["model_bytes"] == (candidate / "model.onnx").stat().st_size
@@ -225,7 +225,7 @@ def test_evaluate_measures_the_file_and_writes_every_table(
         assert len(stored["label"]) == 200 + recent
         assert np.allclose(stored["probabilities"][:200], p)
     with np.load(folder / "reference.npz", allow_pickle=False) as stored:
-        assert stored["image"].shape == (200, 8, 8, 1)
+        assert stored["features"].shape == (200, 8, 8, 1)
         assert stored["probabilities"].shape == (200, 10)
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from mlops.core.example import ImageSchema
+    from mlops.core.schema import ImageSchema
     from mlops.params.data import DataSection
 
 _PACKAGE = mlops.adapters.sources.__name__

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mlops.adapters.sources.base import Examples
-from mlops.core.example import ImageSchema
+from mlops.core.schema import ImageSchema
 from mlops.errors import DataError
 
 if TYPE_CHECKING:
