@@ -40,6 +40,8 @@ bench: setup ## Kills, races and soaks in full counts, and timings as ratios
 	@$(BIN)/python benchmarks/serving.py
 	@$(BIN)/python benchmarks/serving_load.py
 	@$(BIN)/python benchmarks/gate.py
+	@$(BIN)/python benchmarks/drift.py
+	@$(BIN)/python benchmarks/drift.py --speed
 	@$(BIN)/python benchmarks/rollback.py
 	@$(BIN)/python benchmarks/kills.py
 

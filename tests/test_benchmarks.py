@@ -33,6 +33,15 @@ def test_a_promotion_that_is_killed_leaves_nothing_astray() -> None:
     assert "kills: 2, all agreed after the next start" in done.stdout
 
 
+def test_drift_alarms_keep_their_budget_in_a_small_simulation() -> None:
+    command = [sys.executable, "benchmarks/drift.py", "--quick"]
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    last = done.stdout.splitlines()[-1]
+    assert last.startswith("worst cell: ")
+    assert last.endswith("all bounds hold")
+
+
 @pytest.mark.parametrize(
     ("cell", "seen"),
     [

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from mlops.adapters.thresholds import Baseline
     from mlops.adapters.windows import Cut
-    from mlops.core.calibration import Thresholds
+    from mlops.core.thresholds import Thresholds
 
 _SHOWN = 6
 _LEAST = 2  # rows from which a statistic can be computed at all
@@ -87,7 +87,7 @@ def observe(
     if fit.sum() < _LEAST:
         verdict = Verdict(len(rows), (), found, thresholds.calibrated)
         return Observation(verdict, None, images[:_SHOWN])
-    seen = columns(images[fit], probabilities[fit])
+    seen = baseline.relations.extend(columns(images[fit], probabilities[fit]))
     if seen.all_names != thresholds.columns:
         msg = f"window {cut.id}: columns {seen.all_names}, thresholds for {thresholds.columns}"
         raise MonitorError(f"{msg}; run: mlops register")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mlops.adapters import incidents, measured, registry, windows
+from mlops.adapters import incidents, measured, pace, registry, windows
 from mlops.adapters.alerts import NO_IMAGES, hand_over
 from mlops.adapters.estimates import Known, guess, read_known
 from mlops.adapters.observe import keep, observe
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     import sqlalchemy as sa
 
     from mlops.adapters.windows import Cut
-    from mlops.core.calibration import Thresholds
+    from mlops.core.thresholds import Thresholds
     from mlops.site import Event, Site
 
 _RECENT = 50  # windows whose labels are still looked for
@@ -161,7 +161,10 @@ def _write_off(run: _Run, cut: Cut, why: str) -> None:
 def _watched(run: _Run, version: str) -> _Watched:
     """Fetch a version's reference and thresholds from the registry, verified."""
     folder = registry.fetch(run.site, run.params.project.name, version)
-    thresholds = thresholds_for(run.site, folder, run.params.monitoring)
+    monitoring = run.params.monitoring
+    with run.engine.connect() as connection:
+        found = pace.minutes(connection, run.params.project.name)
+    thresholds = thresholds_for(run.site, folder, monitoring, found)
     return _Watched(read_baseline(folder), thresholds, read_known(folder))
 
 
@@ -170,6 +173,8 @@ def _summary(
 ) -> str:
     alarms = sum(w.verdict.alarm for w in judged)
     parts = [f"{len(judged)} windows judged, {alarms} in alarm"]
+    if judged and not judged[-1].verdict.calibrated:
+        parts.append("thresholds uncalibrated: the reference is too small to promise a budget")
     parts.extend(f"{i.kind} incident {i.id} open ({i.cause}; {i.body.triage})" for i in held)
     parts.extend(event.name for event in events)
     return "; ".join(parts)

@@ -118,7 +118,12 @@ class World:
 @pytest.fixture
 def world(site: Site, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     params = load(site.layout.params, MonitorParams)
-    told = {"window_rows": WINDOW, "min_rows": 40, "replicates": 200, "per_windows": 200}
+    told = {
+        "window_rows": WINDOW,
+        "min_rows": 40,
+        "replicates": 200,
+        "false_alarms": "1 per 200 windows",
+    }
     monitoring = params.monitoring.model_copy(update=told)
     trigger = params.trigger.model_copy(update={"min_new_labels": 60})
     params = params.model_copy(update={"monitoring": monitoring, "trigger": trigger})
@@ -328,7 +333,7 @@ def test_other_rules_than_the_registered_ones_calibrate_anew(world: World) -> No
     folder = world.site.layout.serving / "digits" / "1"
     before = (folder / "thresholds.json").read_bytes()
     same = thresholds_for(world.site, folder, world.params.monitoring)
-    strict = world.params.monitoring.model_copy(update={"per_windows": 2000})
+    strict = world.params.monitoring.model_copy(update={"false_alarms": "1 per 2000 windows"})
     other = thresholds_for(world.site, folder, strict)
     assert other.budget < same.budget
     assert other.limits > same.limits
