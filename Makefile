@@ -23,10 +23,9 @@ ifdef ARGS
 	@$(BIN)/python -m pytest $(ARGS)
 else
 	@rm -f .coverage*
-	@# Apart: the flows' Prefect server and the demo want the machine for themselves.
-	@$(COVERED) tests/flows
-	@$(COVERED) --cov-append -n 2 --dist loadfile -m 'not bench and not e2e' --ignore tests/flows
-	@$(COVERED) --cov-append -m e2e
+	@$(COVERED) -n 2 --dist loadfile --no-loadscope-reorder -m 'not bench and not e2e'
+	@# Apart: the demo wants the machine for itself. By its path: collecting all costs half a minute.
+	@$(COVERED) --cov-append -m e2e tests/test_demo.py
 	@$(BIN)/coverage report
 endif
 
@@ -39,8 +38,12 @@ check: setup ## ruff, mypy, import contracts, sizes and docstrings
 bench: setup ## Kills, races and soaks in full counts, and timings as ratios
 	@$(BIN)/python -m pytest -m bench $(ARGS)
 	@$(BIN)/python benchmarks/serving.py
+	@$(BIN)/python benchmarks/serving_load.py
 	@$(BIN)/python benchmarks/gate.py
+	@$(BIN)/python benchmarks/drift.py
+	@$(BIN)/python benchmarks/drift.py --speed
 	@$(BIN)/python benchmarks/rollback.py
+	@$(BIN)/python benchmarks/kills.py
 
 stages: setup ## Rewrite the code dependencies in dvc.yaml from the import graph
 	@$(BIN)/python -m tests.stages
@@ -48,6 +51,7 @@ stages: setup ## Rewrite the code dependencies in dvc.yaml from the import graph
 lock: ## Resolve the dependencies anew into both lock files (needs uv)
 	$(COMPILE) --upgrade -o requirements.lock
 	$(COMPILE) --upgrade -o requirements-dev.lock --group dev -c requirements.lock
+	$(COMPILE) --upgrade -o requirements-ray.lock --extra ray -c requirements-dev.lock
 
 clean: ## Remove caches and the demo's folder; never data or models
 	rm -rf .mlops/demo .mypy_cache .ruff_cache .pytest_cache htmlcov

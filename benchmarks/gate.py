@@ -69,7 +69,7 @@ class Plan:
 
 _WEAK, _STRONG = gate_coverage.MODELS
 _COVERAGE = (
-    (_WEAK, 60, 1200), (_WEAK, 200, 1200), (_WEAK, 1000, 500), (_STRONG, 200, 800),
+    (_WEAK, 60, 1200), (_WEAK, 200, 1200), (_WEAK, 1000, 2000), (_STRONG, 200, 800),
     (_STRONG, 1000, 400),
 )  # fmt: skip
 

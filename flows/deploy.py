@@ -21,6 +21,7 @@ from prefect.utilities.callables import parameter_schema
 from flows.automations import desired, install
 from flows.monitor import monitor
 from flows.project import open_project
+from flows.score import score
 from flows.train import train
 from mlops.log import quieten
 
@@ -43,15 +44,16 @@ class Planned:
     Attributes:
         flow: what it runs.
         entrypoint: module path: the worker's own environment holds the code, nothing is cloned.
-        schedule: when.
+        slug: name of its schedule; empty for none.
+        schedule: when; None: whenever somebody starts it.
         active: whether its schedule starts out active; a person's pause or start is kept.
     """
 
     flow: Flow[..., Any]
     entrypoint: str
-    slug: str
-    schedule: CronSchedule | IntervalSchedule
-    active: bool
+    slug: str = ""
+    schedule: CronSchedule | IntervalSchedule | None = None
+    active: bool = False
 
 
 PLAN = (
@@ -60,6 +62,7 @@ PLAN = (
         monitor, "flows.monitor.monitor", "every-5-minutes",
         IntervalSchedule(interval=_MONITOR_EVERY), active=True,
     ),
+    Planned(score, "flows.score.score"),
 )  # fmt: skip
 
 
@@ -101,7 +104,7 @@ async def _deploy(client: PrefectClient, project: Project, plan: Planned) -> UUI
         work_queue_name=project.name,
         parameter_openapi_schema=parameter_schema(plan.flow).model_dump_for_openapi(),
         enforce_parameter_schema=True,
-        schedules=[await _schedule(client, f"{plan.flow.name}/{name}", plan)],
+        schedules=await _schedules(client, f"{plan.flow.name}/{name}", plan),
         # One at a time, the others wait where everybody can see them.
         concurrency_limit=1,
         concurrency_options=ConcurrencyOptions(collision_strategy=ConcurrencyLimitStrategy.ENQUEUE),
@@ -112,8 +115,12 @@ async def _deploy(client: PrefectClient, project: Project, plan: Planned) -> UUI
     )
 
 
-async def _schedule(client: PrefectClient, name: str, plan: Planned) -> DeploymentScheduleCreate:
-    """Return the planned schedule, as active as a person has left it."""
+async def _schedules(
+    client: PrefectClient, name: str, plan: Planned
+) -> list[DeploymentScheduleCreate]:
+    """Return the planned schedule, if any, as active as a person has left it."""
+    if plan.schedule is None:
+        return []
     active = plan.active
     try:
         existing = await client.read_deployment_by_name(name)
@@ -122,7 +129,7 @@ async def _schedule(client: PrefectClient, name: str, plan: Planned) -> Deployme
     else:
         known = {schedule.slug: schedule.active for schedule in existing.schedules}
         active = known.get(plan.slug, active)
-    return DeploymentScheduleCreate(schedule=plan.schedule, slug=plan.slug, active=active)
+    return [DeploymentScheduleCreate(schedule=plan.schedule, slug=plan.slug, active=active)]
 
 
 def main() -> None:

@@ -12,6 +12,12 @@
     │   └── UnverifiedModel         exit 1   its bytes do not match its manifest or the ledger
     ├── LedgerError                 exit 1   the decision record is broken or was raced
     ├── MonitorError                exit 1   a monitor could not compute: unknown is not healthy
+    ├── CallFailed                  exit 1   a scoring server said no, or nothing; its own words
+    │   ├── Rejected                exit 1   4xx: what was asked is wrong; asking again is no help
+    │   │   └── Unauthorised        exit 1   401 or 403: the token is missing, wrong or not enough
+    │   ├── Overloaded              exit 1   429 or 503, and the deadline is too near to wait
+    │   ├── ServerFault             exit 1   5xx, or an answer that is not in the protocol
+    │   └── NoAnswer                exit 1   nobody listens, or the answer took too long
     └── Unavailable                 exit 1   a server that is needed does not answer
 
 Results that are not errors have exit codes of their own: 10 drift found, 11 gate refused.
@@ -79,6 +85,54 @@ class LedgerError(MlopsError):
 
 class MonitorError(MlopsError):
     """A monitor could not compute its verdict: unknown is not healthy."""
+
+
+class CallFailed(MlopsError):
+    """A call of a scoring server came to nothing.
+
+    Attributes:
+        status: the HTTP status; 0 if there was no answer.
+        code: the server's stable word for programs; empty if it gave none.
+        message: what is wrong, in the server's words.
+        field: the key of the request that is wrong; empty if it is none.
+        remedy: what to do instead; empty if the server named nothing.
+        request_id: what the server's log knows the request by; empty if it gave none.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int = 0,
+        code: str = "",
+        field: str = "",
+        remedy: str = "",
+        request_id: str = "",
+    ) -> None:
+        where = f"{field}: " if field else ""
+        super().__init__(f"{where}{message}" + (f"; {remedy}" if remedy else ""))
+        self.status, self.code, self.message = status, code, message
+        self.field, self.remedy, self.request_id = field, remedy, request_id
+
+
+class Rejected(CallFailed):
+    """The server will not answer this request, however often it is asked (4xx)."""
+
+
+class Unauthorised(Rejected):
+    """The token is missing, wrong, or does not allow this (401, 403)."""
+
+
+class Overloaded(CallFailed):
+    """The server asked to come back later than the deadline allows (429, 503)."""
+
+
+class ServerFault(CallFailed):
+    """The server failed (5xx), or its answer is not in the protocol."""
+
+
+class NoAnswer(CallFailed):
+    """Nobody listens at the address, or the answer did not come within the deadline."""
 
 
 class Unavailable(MlopsError):

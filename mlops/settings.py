@@ -49,6 +49,9 @@ class Settings(BaseSettings):
     mail_to: str = Field(default="team@localhost", description="Receivers, separated by commas")
     host: str = Field(default="127.0.0.1", description="Address that servers listen on")
     serve_port: int = Field(default=8000, ge=0, le=65535, description="Port of `mlops serve`")
+    serve_url: str = Field(
+        default="", description="Where clients ask; empty: the port of `mlops serve`"
+    )
     metrics_host: str = Field(default="127.0.0.1", description="Address that /metrics listens on")
     metrics_port: int = Field(default=8001, ge=0, le=65535, description="Port of /metrics")
     mlflow_port: int = Field(default=5000, ge=0, le=65535, description="Port of the MLflow UI")
@@ -76,6 +79,9 @@ class Settings(BaseSettings):
             "Whether predictions keep their features; hash: no retraining, and drift alarms as "
             "unknown"
         ),
+    )
+    ray_address: str = Field(
+        default="", description="Ray cluster for `mlops score`: HOST:PORT; empty: one of its own"
     )
     redact: str = Field(
         default="",

@@ -192,7 +192,9 @@ def set_params(site: Site, **gate: object) -> None:
     import yaml
 
     tree = yaml.safe_load(site.layout.params.read_text())
-    tree["monitoring"].update(replicates=200, window_rows=30, min_rows=30, per_windows=10)
+    tree["monitoring"].update(
+        replicates=200, window_rows=30, min_rows=30, false_alarms="1 per 10 windows"
+    )
     tree["gate"].update(resamples=500, **gate)
     tree["gate"]["ceilings"]["ece"] = 0.3  # a linear softmax is never sure
     tree["evaluate"].update(explained=0)  # no torch network stands behind these files

@@ -131,7 +131,9 @@ def set_up(site: Site, kind: Kind) -> None:
     tree["gate"].update(resamples=500)
     tree["gate"]["floors"].update(accuracy=0.5, balanced_accuracy=0.5, coverage=0.5)
     tree["gate"]["ceilings"].update(latency_ms=500.0, memory_mb=2000.0, ece=0.5)
-    tree["monitoring"].update(window_rows=40, min_rows=40, replicates=200, per_windows=10)
+    tree["monitoring"].update(
+        window_rows=40, min_rows=40, replicates=200, false_alarms="1 per 10 windows"
+    )
     site.layout.params.write_text(yaml.safe_dump(tree))
 
 

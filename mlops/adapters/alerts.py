@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mlops.adapters import incidents, windows
+from mlops.adapters.incident_page import page_path, write_page
 from mlops.adapters.mail.notify import notify_within
 from mlops.adapters.observe import kept
 from mlops.adapters.ports import LOOPBACK, read_ports
@@ -48,7 +49,9 @@ def hand_over(
     """
     now_s, new = site.now.timestamp(), 0
     with engine.connect() as connection:
-        waiting = [i for i in incidents.recent(connection, project) if i.body.to_notify()]
+        recent = incidents.recent(connection, project)
+    waiting = [i for i in recent if i.body.to_notify()]
+    changed = [i for i in recent if i.state == "open" or i.body.to_notify()]
     for found in reversed(waiting):
         for stage in found.body.to_notify():
             with engine.begin() as connection:
@@ -62,6 +65,8 @@ def hand_over(
                     new += notify_within(site, connection, alert(site, held, stage, reference))
                 body = replace(held.body, notified=(*held.body.notified, stage))
                 incidents.save(connection, replace(held, body=body))
+    for found in changed:
+        write_page(site, engine, project, found.id)
     return new
 
 
@@ -84,8 +89,10 @@ def news_of(decision: Decision, incident: str | None) -> News:
     words, outcome = done(decision), decision.verdict.outcome
     stages: dict[str, Stage] = {"promote": "promoted", "reject": "refused"}
     stage: Stage | None = stages.get(outcome, "needs you")
-    if decision.approval in ("pending", "declined"):
-        stage = "refused" if decision.approval == "declined" else None
+    asked: dict[str, Stage | None] = {
+        "pending": None, "declined": "refused", "withdrawn": "needs you",
+    }  # fmt: skip
+    stage = asked.get(decision.approval, stage)
     return News(incident, stage, words, f"{words[:1].upper()}{words[1:]}. {real(decision)}.")
 
 
@@ -98,6 +105,7 @@ def note(connection: sa.Connection, project: str, news: News, now_s: float) -> b
     if news.stage is None or news.stage in held.body.due:
         return False
     body = replace(held.body, answer=news.answer, due=(*held.body.due, news.stage))
+    body = body.told(now_s, f"{news.stage}: {news.words}")
     incidents.save(connection, replace(held, body=body, updated_s=now_s))
     return True
 
@@ -166,7 +174,8 @@ def _answers(incident: Incident, stage: Stage) -> tuple[str, str]:
 
 
 def _links(site: Site, incident: Incident) -> tuple[tuple[str, str], ...]:
-    found: list[tuple[str, str]] = []
+    story = page_path(site, incident.id).absolute().as_uri()
+    found = [("The incident: timeline, curves, decision", story)]
     if incident.body.windows:
         page = site.layout.windows / incident.body.windows[-1] / "report.html"
         found.append(("Evidently report of the newest window", page.absolute().as_uri()))

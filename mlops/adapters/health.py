@@ -8,6 +8,7 @@ import subprocess
 import sys
 from dataclasses import asdict, dataclass
 from importlib import metadata
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from filelock import FileLock, Timeout
@@ -56,7 +57,7 @@ def examine(layout: Layout, settings: Settings) -> tuple[Finding, ...]:
         *_locks(layout),
         _mail(settings),
         _payloads(settings),
-        _exposure(settings),
+        _exposure(layout, settings),
         *_dvc(layout),
         _gpu(),
     )
@@ -157,14 +158,19 @@ def _payloads(settings: Settings) -> Finding:
     return Finding("payloads", "warn", text, "set MLOPS_PAYLOADS=keep")
 
 
-def _exposure(settings: Settings) -> Finding:
+def _exposure(layout: Layout, settings: Settings) -> Finding:
     if settings.host in ("127.0.0.1", "localhost", "::1"):
         return Finding("exposure", "ok", f"{settings.host}: this machine only")
-    if settings.token.get_secret_value():
-        text = f"{settings.host}: only the scoring server listens there; the token travels in clear"
-        return Finding("exposure", "warn", text, "put a proxy with TLS before it")
-    text = f"MLOPS_HOST={settings.host} without MLOPS_TOKEN: anybody may predict"
-    return Finding("exposure", "fail", text, "set MLOPS_TOKEN, or MLOPS_HOST=127.0.0.1")
+    file = Path(settings.tokens_file or layout.tokens)
+    if settings.token.get_secret_value() or (file.is_file() and file.stat().st_size):
+        if settings.tls_cert:
+            return Finding("exposure", "ok", f"{settings.host}: by token, over TLS")
+        text = f"{settings.host}: only the scoring server listens there; tokens travel in clear"
+        remedy = "set MLOPS_TLS_CERT and MLOPS_TLS_KEY, or put a proxy with TLS before it"
+        return Finding("exposure", "warn", text, remedy)
+    text = f"MLOPS_HOST={settings.host} without a token: mlops serve will not start"
+    remedy = "set MLOPS_TOKEN, or run: mlops token add NAME; or MLOPS_HOST=127.0.0.1"
+    return Finding("exposure", "fail", text, remedy)
 
 
 def _dvc(layout: Layout) -> Iterator[Finding]:

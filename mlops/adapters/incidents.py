@@ -18,7 +18,16 @@ if TYPE_CHECKING:
 
 Kind = Literal["drift", "quality", "serving"]
 State = Literal["open", "resolved"]
+_MOST_MOMENTS = 60
 _MOST_WINDOWS = 200  # remembered by id; an incident that never ends must not grow for ever
+
+
+@dataclass(frozen=True)
+class Moment:
+    """One line of an incident's timeline: when, seconds since 1970, and what."""
+
+    at_s: float
+    words: str
 
 
 @dataclass(frozen=True)
@@ -40,6 +49,12 @@ class Findings:
         advice: the triage in words.
         trigger: why the trigger last answered as it did, in one word.
         answer: that answer in words.
+        wanted: random labels that would settle it; 0 when it is settled.
+        escalated: an estimate says that it is costly before labels do.
+        estimate: accuracy estimated without labels: value, low, high; empty for none.
+        reference_mix: reference labels by class.
+        shifts: kinds of shift with what supports them, in words.
+        timeline: what happened, oldest first.
         due: mails that are to be sent, in order.
         notified: mails that were handed to the outbox.
         regression: whether its version predicts numbers.
@@ -59,6 +74,12 @@ class Findings:
     advice: str = ""
     trigger: str = ""
     answer: str = ""
+    wanted: int = 0
+    escalated: bool = False
+    estimate: tuple[float, ...] = ()
+    reference_mix: tuple[int, ...] = ()
+    shifts: tuple[str, ...] = ()
+    timeline: tuple[Moment, ...] = ()
     due: tuple[Stage, ...] = ()
     notified: tuple[Stage, ...] = ()
     regression: bool = False
@@ -66,6 +87,13 @@ class Findings:
     def to_notify(self) -> tuple[Stage, ...]:
         """Return the mails that are due and not handed over yet."""
         return tuple(stage for stage in self.due if stage not in self.notified)
+
+    def told(self, at_s: float, words: str) -> Findings:
+        """Return the findings with one more line of the timeline; the same line twice is one."""
+        if self.timeline and self.timeline[-1].words == words:
+            return self
+        first, rest = self.timeline[:1], self.timeline[1:]
+        return replace(self, timeline=(*first, *rest[2 - _MOST_MOMENTS :], Moment(at_s, words)))
 
 
 @dataclass(frozen=True)
@@ -135,7 +163,7 @@ def get(connection: sa.Connection, project: str, incident: str) -> Incident:
     mine = (incidents.c.project == project) & (incidents.c.id == incident)
     row = connection.execute(sa.select(incidents).where(mine)).first()
     if row is None:
-        msg = f"incident {incident}: unknown in project {project}; see: mlops status"
+        msg = f"incident {incident}: unknown in project {project}; see: mlops incidents"
         raise UsageError(msg)
     return _incident(row)
 
@@ -151,11 +179,15 @@ def silence(
     )
 
 
+def muted_until(connection: sa.Connection, project: str, incident: str) -> float:
+    """Return until when an incident's mails are held back, seconds since 1970; 0 for never."""
+    mine = (silences.c.project == project) & (silences.c.incident == incident)
+    return float(connection.scalar(sa.select(sa.func.max(silences.c.until_s)).where(mine)) or 0.0)
+
+
 def silenced(connection: sa.Connection, project: str, incident: str, *, now_s: float) -> bool:
     """Say whether somebody holds back an incident's mails now."""
-    mine = (silences.c.project == project) & (silences.c.incident == incident)
-    query = sa.select(sa.func.max(silences.c.until_s)).where(mine)
-    return float(connection.scalar(query) or 0.0) > now_s
+    return muted_until(connection, project, incident) > now_s
 
 
 def _values(incident: Incident) -> dict[str, object]:
@@ -170,6 +202,7 @@ def _incident(row: sa.Row[Any]) -> Incident:
     if row.kind == "serving":  # written by the server, which has a reason and nothing else
         return Incident(**values, body=Findings(triage="quality", advice=str(body.get("reason"))))
     columns = tuple(ColumnChange(**column) for column in body.pop("columns"))
+    timeline = tuple(Moment(**moment) for moment in body.pop("timeline", ()))
     lists = {name: tuple(value) for name, value in body.items() if isinstance(value, list)}
-    findings = Findings(**{**body, **lists, "columns": columns})
+    findings = Findings(**{**body, **lists, "columns": columns, "timeline": timeline})
     return Incident(**values, body=findings)

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import sqlalchemy as sa
 
 from mlops.adapters import windows
 from mlops.adapters.sql.tables import SERVED, labels, predictions
+from mlops.core.example import sampled
 from mlops.core.quality import hits
 from mlops.core.triage import Accuracy
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from mlops.params.labels import LabelsSection
+
 _ACTIVE = "active"  # chosen for being hard: such labels train, but measure nothing
+_RANDOM = "random"
 
 
 def accuracy(
@@ -26,34 +31,85 @@ def accuracy(
     reference: float | None = None,
     *,
     regression: bool = False,
+    expected: Expected,
 ) -> Accuracy:
     """Return the accuracy of a version's predictions between two seqs, both inclusive.
 
-    Of a regression it is the share of targets between the outer quantiles.
-
-    The newest label of a prediction wins; labels chosen by active learning are left out.
+    Only labels of a random sample measure: those asked for at random, and volunteered ones that
+    fall into the sample while it is nearly complete, so that nobody's choice is left in it. Only
+    predictions whose labels' time has come count. The newest label of a prediction wins. Of a
+    regression accuracy is the share of targets between the outer quantiles.
     """
-    rows = connection.execute(
-        sa.select(labels.c.prediction_id, labels.c.label, predictions.c.probabilities)
-        .join(predictions, predictions.c.id == labels.c.prediction_id)
-        .where(
-            (predictions.c.project == project)
-            & (predictions.c.version == version)
-            & predictions.c.seq.between(*seqs)
-            & SERVED
-            & (labels.c.project == project)
-            & (labels.c.label_source != _ACTIVE)
-        )
-        .order_by(labels.c.at_s, labels.c.seq)
-    )
-    known: dict[str, bool] = {}
-    for row in rows:
-        answers = np.frombuffer(row.probabilities, dtype="<f4")[np.newaxis]
-        right = hits(np.array([row.label]), answers, regression=regression)
-        known[row.prediction_id] = bool(np.isfinite(answers).all() and right[0])
+    span = _span(project, version, seqs, expected.until_s)
+    newest = {row.prediction_id: row for row in connection.execute(_labelled(project, span))}
+    drawn = [r for r in newest.values() if r.label_source == _RANDOM]
+    given = [
+        r for r in newest.values()
+        if r.label_source not in (_RANDOM, _ACTIVE) and sampled(r.example_id, share=expected.share)
+    ]  # fmt: skip
+    if given:
+        count = sa.select(sa.func.count()).select_from(predictions).where(span)
+        wanted = expected.share * int(connection.scalar(count) or 0)
+        if len(given) + len(drawn) < expected.min_coverage * wanted:
+            given = []
+    told = drawn + given
+    classes = [] if regression else [int(row.label) for row in told]
+    mix = np.bincount(classes) if classes else np.zeros(0, dtype=np.int64)
     return Accuracy(
-        sum(known.values()), len(known), reference, "coverage" if regression else "accuracy"
+        correct=sum(_right(row, regression=regression) for row in told), labelled=len(told),
+        reference=reference, mix=tuple(int(n) for n in mix), apart=len(newest) - len(told),
+        measure="coverage" if regression else "accuracy",
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Expected:
+    """Which labels are expected, and by when.
+
+    Attributes:
+        until_s: predictions made later have no labels yet by right, seconds since 1970.
+        share: of the predictions that form the random sample.
+        min_coverage: least labelled share of it from which volunteered labels measure.
+    """
+
+    until_s: float
+    share: float
+    min_coverage: float
+
+
+def expect(section: LabelsSection, now_s: float) -> Expected:
+    """Return what `params.yaml` says of labels, at a time."""
+    return Expected(now_s - 60 * section.delay_minutes, section.sample, section.min_coverage)
+
+
+def _span(
+    project: str, version: str, seqs: tuple[int, int], until_s: float
+) -> sa.ColumnElement[bool]:
+    return (
+        (predictions.c.project == project)
+        & SERVED
+        & (predictions.c.version == version)
+        & predictions.c.seq.between(*seqs)
+        & (predictions.c.at_s <= until_s)
     )
+
+
+def _labelled(project: str, span: sa.ColumnElement[bool]) -> sa.Select[Any]:
+    return (
+        sa.select(
+            labels.c.prediction_id, labels.c.label, labels.c.label_source,
+            predictions.c.example_id, predictions.c.probabilities,
+        )
+        .join(predictions, predictions.c.id == labels.c.prediction_id)
+        .where(span & (labels.c.project == project))
+        .order_by(labels.c.at_s, labels.c.seq)
+    )  # fmt: skip
+
+
+def _right(row: sa.Row[Any], *, regression: bool) -> bool:
+    answers = np.frombuffer(row.probabilities, dtype="<f4")[np.newaxis]
+    right = hits(np.array([row.label]), answers, regression=regression)
+    return bool(np.isfinite(answers).all() and right[0])
 
 
 def new_labels(connection: sa.Connection, project: str, *, since_seq: int, since_s: float) -> int:
@@ -73,16 +129,17 @@ def new_labels(connection: sa.Connection, project: str, *, since_seq: int, since
     )
 
 
-def backfill(engine: sa.Engine, recent: Sequence[windows.Window]) -> int:
+def backfill(engine: sa.Engine, recent: Sequence[windows.Window], expected: Expected) -> int:
     """Fill in the accuracy of windows whose labels came later; return how many changed."""
     changed = 0
     for window in recent:
         cut = window.cut
+        if cut.end_s > expected.until_s:
+            continue  # half a window's labels would stand for the whole
+        seqs = (cut.first_seq, cut.last_seq)
         with engine.begin() as connection:
-            seen = accuracy(
-                connection, cut.project, cut.version, (cut.first_seq, cut.last_seq),
-                regression=window.regression,
-            )  # fmt: skip
+            seen = accuracy(connection, cut.project, cut.version, seqs, expected=expected,
+                            regression=window.regression)  # fmt: skip
             if (seen.labelled, seen.correct) != (window.labelled, window.correct):
                 windows.set_accuracy(connection, window, seen.labelled, seen.correct)
                 changed += 1

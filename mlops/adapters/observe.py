@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from mlops.adapters.thresholds import Baseline
     from mlops.adapters.windows import Cut
-    from mlops.core.calibration import Thresholds
+    from mlops.core.thresholds import Thresholds
 
 _LEAST = 2  # rows from which a statistic can be computed at all
 
@@ -90,7 +90,7 @@ def observe(
     if fit.sum() < _LEAST:
         verdict = Verdict(len(rows), (), found, thresholds.calibrated)
         return Observation(verdict, None, shown)
-    seen = columns(features[fit], answers[fit], baseline.schema)
+    seen = baseline.relations.extend(columns(features[fit], answers[fit], baseline.schema))
     if seen.all_names != thresholds.columns:
         msg = f"window {cut.id}: columns {seen.all_names}, thresholds for {thresholds.columns}"
         raise MonitorError(f"{msg}; run: mlops register")

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from mlops.adapters import incidents, windows
-from mlops.adapters.incidents import Findings, Incident
+from mlops.adapters.incidents import Findings, Incident, Moment
 from mlops.core.alert import ColumnChange
 from mlops.core.words import in_words
 from mlops.site import Event
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     import sqlalchemy as sa
 
+    from mlops.adapters.estimates import Known
     from mlops.adapters.thresholds import Baseline
     from mlops.adapters.windows import Window
     from mlops.core.alarm import Rule, Verdict
@@ -32,6 +33,7 @@ class Judged:
     Attributes:
         window: as it stands in the database.
         baseline: of its version.
+        known: what the version's labelled reference rows teach.
         serving: the version that predicted last. Only its windows open or resolve an incident:
             what a replaced version's last rows show is history.
         now_s: seconds since 1970.
@@ -39,6 +41,7 @@ class Judged:
 
     window: Window
     baseline: Baseline
+    known: Known
     serving: str
     now_s: float
 
@@ -145,6 +148,8 @@ def _open(
         severity=max(w.verdict.severity for w in alarming),
         reference_accuracy=judged.baseline.accuracy,
         regression=judged.window.regression,
+        reference_mix=judged.known.mix,
+        timeline=(Moment(judged.now_s, f"opened: {cause} in window {cut.id}"),),
         due=("needs you",) if kind == _QUALITY else ("detected",),
     )
     made = Incident(
@@ -161,8 +166,11 @@ def _update(connection: sa.Connection, held: Incident, judged: Judged) -> None:
     window, body = judged.window, held.body
     if window.cut.version != held.version and judged.counts:
         body = replace(
-            body, since_seq=window.cut.first_seq, reference_accuracy=judged.baseline.accuracy
-        )
+            body,
+            since_seq=window.cut.first_seq,
+            reference_accuracy=judged.baseline.accuracy,
+            reference_mix=judged.known.mix,
+        ).told(judged.now_s, f"version {window.cut.version} took over and alarms too")
         held = replace(held, version=window.cut.version)
     worse = window.verdict.severity >= body.severity
     body = replace(
@@ -172,6 +180,8 @@ def _update(connection: sa.Connection, held: Incident, judged: Judged) -> None:
         columns=changes(window.verdict, judged.baseline) if worse else body.columns,
         breaks=window.verdict.breaks,
     )
+    if worse and body.severity > held.body.severity:
+        body = body.told(judged.now_s, f"worse: severity {body.severity} in window {window.id}")
     incidents.save(connection, replace(held, body=body, updated_s=judged.now_s))
     windows.set_incident(connection, [window.id], held.id)
 
@@ -179,7 +189,7 @@ def _update(connection: sa.Connection, held: Incident, judged: Judged) -> None:
 def _resolve(connection: sa.Connection, held: Incident, judged: Judged) -> Incident:
     body = replace(
         held.body, resolved_seq=judged.window.cut.last_seq, due=(*held.body.due, "resolved")
-    )
+    ).told(judged.now_s, f"resolved: window {judged.window.id} is quiet")
     done = replace(
         held, state="resolved", resolved_s=judged.now_s, updated_s=judged.now_s, body=body
     )

@@ -112,6 +112,13 @@ def last(connection: sa.Connection, project: str, *, for_incident: bool = False)
     return _retrain(connection.execute(query).first())
 
 
+def of_incident(connection: sa.Connection, project: str, incident: str) -> tuple[Retrain, ...]:
+    """Return the retrains that an incident asked for, oldest first."""
+    mine = (retrains.c.project == project) & (retrains.c.incident == incident)
+    rows = connection.execute(sa.select(retrains).where(mine).order_by(retrains.c.requested_s))
+    return tuple(found for row in rows if (found := _retrain(row)) is not None)
+
+
 def around(connection: sa.Connection, project: str, *, at_s: float) -> Retrain | None:
     """Return the retrain that was in flight at a time; the newest if there are more."""
     mine = (retrains.c.project == project) & (retrains.c.requested_s <= at_s)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from mlops.adapters import incidents, measured, retrains, windows
+from mlops.adapters.estimates import together
+from mlops.core.shift import name_shifts
 from mlops.core.triage import Triage, triage
 from mlops.core.trigger import Answer, Loop, Policy, decide
 from mlops.site import Event
@@ -16,18 +18,37 @@ if TYPE_CHECKING:
 
     from mlops.adapters.incidents import Incident
     from mlops.adapters.retrains import Retrain
+    from mlops.params.labels import LabelsSection
     from mlops.params.monitoring import MonitoringSection
     from mlops.params.trigger import TriggerSection
 
 _AGAIN_S = 600.0  # an event lost between commit and bus is sent again after so long
 _LAST_SEQ = 2**62
+_GUESSED = 5  # newest alarming windows that an estimate looks at
+_ESCALATED = 4  # severity at least, when an estimate says that it is costly
+_OPENING = 2  # lines of a timeline before the first triage
+
+
+class Asked(Protocol):
+    """The sections of `params.yaml` that a review looks at."""
+
+    @property
+    def monitoring(self) -> MonitoringSection:
+        """When a loss matters."""
+
+    @property
+    def trigger(self) -> TriggerSection:
+        """When a retrain may be asked for."""
+
+    @property
+    def labels(self) -> LabelsSection:
+        """Which labels are expected."""
 
 
 def review(
     engine: sa.Engine,
     project: str,
-    monitoring: MonitoringSection,
-    trigger: TriggerSection,
+    asked: Asked,
     *,
     serving: str,
     now_s: float,
@@ -44,11 +65,13 @@ def review(
         for held in incidents.find_all_open(connection, project):
             if held.kind == "serving" or held.version != serving:
                 continue
-            judged, worth = _judge(connection, held, monitoring)
-            answer = _answer(connection, judged, worth, trigger, now_s)
-            judged = replace(
-                judged, body=replace(judged.body, trigger=answer.why, answer=answer.reason)
-            )
+            judged, worth = _judge(connection, held, asked, now_s)
+            answer = _answer(connection, judged, worth, asked.trigger, now_s)
+            body = replace(judged.body, trigger=answer.why, answer=answer.reason)
+            if answer.why != held.body.trigger and worth.kind == "costly":
+                verb = "retrain requested" if answer.requested else "no retrain"
+                body = body.told(now_s, f"{verb}: {answer.reason}")
+            judged = replace(judged, body=body)
             incidents.save(connection, judged)
             if answer.requested:
                 made = retrains.request(
@@ -64,21 +87,38 @@ def review(
 
 
 def _judge(
-    connection: sa.Connection, held: Incident, monitoring: MonitoringSection
+    connection: sa.Connection, held: Incident, asked: Asked, now_s: float
 ) -> tuple[Incident, Triage]:
-    body = held.body
+    body, margin = held.body, asked.monitoring.accuracy_margin
     seen = measured.accuracy(
         connection, held.project, held.version, (body.since_seq, _LAST_SEQ),
-        body.reference_accuracy, regression=body.regression,
+        body.reference_accuracy, expected=measured.expect(asked.labels, now_s),
+        regression=body.regression,
     )  # fmt: skip
     broken = body.breaks if held.kind == "quality" else _open_breaks(connection, held.project)
+    guess = together(windows.named(connection, held.project, body.windows[-_GUESSED:]))
     worth = triage(
-        breaks=broken, accuracy=seen, margin=monitoring.accuracy_margin,
-        min_labels=monitoring.min_labels,
+        breaks=broken, accuracy=seen, margin=margin, min_labels=asked.monitoring.min_labels,
+        estimate=guess,
     )  # fmt: skip
+    loss = None
+    if worth.kind in ("costly", "harmless") and seen.value is not None:
+        loss = (seen.reference or 0.0) - seen.value
+    shifts = name_shifts(
+        [c.column for c in body.columns if c.value >= c.threshold], mix=seen.mix,
+        reference_mix=body.reference_mix, loss=loss, margin=margin, estimate=guess,
+        reference=seen.reference,
+    )  # fmt: skip
+    loud = max(body.severity, _ESCALATED) if worth.escalated else body.severity
+    was = (body.triage, body.escalated)
     body = replace(
-        body, labelled=seen.labelled, accuracy=seen.value, triage=worth.kind, advice=worth.words
-    )
+        body, labelled=seen.labelled, accuracy=seen.value, triage=worth.kind, advice=worth.words,
+        wanted=worth.labels_wanted, severity=loud, escalated=worth.escalated or body.escalated,
+        estimate=(guess.value, guess.low, guess.high) if guess else (),
+        shifts=tuple(f"{shift.name} shift: {shift.words}" for shift in shifts),
+    )  # fmt: skip
+    if (body.triage, body.escalated) != was or len(body.timeline) < _OPENING:
+        body = body.told(now_s, f"{worth.kind}: {worth.words}")
     return replace(held, body=body), worth
 
 

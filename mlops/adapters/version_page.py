@@ -6,7 +6,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from mlops.adapters import mlflow, model_card, versions
-from mlops.adapters.registry import fetch
+from mlops.adapters.registry import alias, fetch
 from mlops.core.page import Link, Surroundings, page
 from mlops.errors import DataError, RegistryError
 
@@ -43,7 +43,8 @@ def show(site: Site, decision: Decision) -> str:
         Unavailable: if MLflow does not answer.
     """
     run_id = decision.candidate.run_id
-    around = Surroundings(_card(site, decision), *_of_run(site, run_id))
+    shadow = alias(site, decision.project, "shadow") == decision.candidate.version
+    around = Surroundings(_card(site, decision), *_of_run(site, run_id), shadow=shadow)
     text = page(decision, around)
     tags = (("mlops.decision", decision.id), ("mlops.verdict", decision.verdict.outcome))
     versions.describe(site, decision.project, decision.candidate.version, text, tags)

@@ -30,6 +30,8 @@ _STEPS = {
 }
 _VERBS = {
     "serve": ("mlops.cli.serve:serve", "Serve the champion over HTTP and follow its alias"),
+    "predict": ("mlops.cli.predict:predict", "Ask the running server about files"),
+    "score": ("mlops.cli.score:score", "Score a file or folder in bulk, into Parquet; resumes"),
     "canary": ("mlops.cli.canary:canary", "Give a challenger a share of the traffic, or end it"),
     "token": ("mlops.cli.token:app", "Add, list or remove bearer tokens of the server"),
     "up": ("mlops.cli.up:up", "Start Prefect, MLflow, the scoring server and the monitors"),
@@ -43,6 +45,8 @@ _VERBS = {
         "Derive a past decision again: identical, or what differs",
     ),
     "report": ("mlops.cli.report:report", "Make the Evidently report of windows that lack one"),
+    "incidents": ("mlops.cli.incidents:incidents", "List what alarmed: open, and lately resolved"),
+    "incident": ("mlops.cli.incidents:incident", "Tell one incident, and write its page"),
     "silence": ("mlops.cli.silence:silence", "Hold back the mails of one incident for a while"),
     "mail": ("mlops.cli.mail:app", "Preview a mail; deliver what waits in the outbox"),
     "config": ("mlops.cli.config:app", "Show or check parameters and settings"),

@@ -76,7 +76,7 @@ def links(found: Trace) -> Iterator[tuple[str, str]]:
     yield "checks", _checks(found)
     move = found.move
     named = f"{move.decision}: " if move and move.decision else ""
-    yield "decision", f"{named}{move.words}; {move.actor}, {time(move.at_s)}" if move else _ABSENT
+    yield "decision", f"{named}{move.why}; {move.actor}, {time(move.at_s)}" if move else _ABSENT
 
 
 def chart(found: Trace) -> str:

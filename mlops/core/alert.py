@@ -54,6 +54,7 @@ class Alert:
         why_you: why the reader got this mail.
         reference: up to six images of the reference, uint8 (N, H, W, C); empty for none.
         current: up to six images of the window, likewise.
+        again: makes a second mail of the same stage one of its own, such as a reminder.
     """
 
     project: str
@@ -74,3 +75,4 @@ class Alert:
     why_you: str
     reference: NDArray[np.uint8]
     current: NDArray[np.uint8]
+    again: str = ""

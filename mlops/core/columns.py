@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mlops.core.schema import ImageSchema, TableSchema
+from mlops.core.schema import ImageSchema, TableSchema, TextSchema
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,6 +21,7 @@ PREDICTED = "predicted"
 
 _IMAGE = ("brightness", "contrast", "sharpness", "noise", "coverage", "slant")
 _TEXT = ("length", "words", "word_length", "digits", "capitals", "marks", "foreign")
+_COLOUR = ("saturation",)  # of images with three channels
 _PREDICTION = ("confidence", "entropy")
 _REGRESSION = ("prediction", "spread")
 MISSING = "missing"
@@ -38,7 +39,7 @@ def elsewhere(name: str, names: tuple[str, ...]) -> bool:
         names: of the columns that these examples have.
     """
     own = set(names)
-    return any(name in kind and not own & set(kind) for kind in ((*_IMAGE, "saturation"), _TEXT))
+    return any(name in kind and not own & set(kind) for kind in ((*_IMAGE, *_COLOUR), _TEXT))
 
 
 @dataclass(frozen=True)
@@ -99,6 +100,16 @@ def columns(features: NDArray[Any], answers: NDArray[np.float32], schema: Schema
     )
 
 
+def look_names(schema: Schema | None) -> tuple[str, ...]:
+    """Return the names of the columns that slice rows of a schema; of images if unknown."""
+    if isinstance(schema, TextSchema):
+        return _TEXT
+    if isinstance(schema, TableSchema):
+        return (*(column.name for column in schema.columns), MISSING)
+    channels = schema.channels if isinstance(schema, ImageSchema) else 1
+    return (*_IMAGE, *_COLOUR) if channels == len("RGB") else _IMAGE
+
+
 def looks(features: NDArray[Any], schema: Schema) -> tuple[tuple[str, ...], NDArray[np.float64]]:
     """Return what examples look like, whatever a model says: the first of `columns`, and names.
 
@@ -121,16 +132,13 @@ def looks(features: NDArray[Any], schema: Schema) -> tuple[tuple[str, ...], NDAr
         The names of D columns, and float64 (N, D), finite.
     """
     measure: Callable[[NDArray[Any]], NDArray[np.float64]] = _text_columns
-    names: tuple[str, ...] = _TEXT
     if isinstance(schema, ImageSchema):
         measure = _image_columns
-        names = (*_IMAGE, "saturation") if schema.channels == 3 else _IMAGE
     elif isinstance(schema, TableSchema):
         measure = _table_columns
-        names = (*(column.name for column in schema.columns), MISSING)
     starts = range(0, max(len(features), 1), _CHUNK_ROWS)
     parts = [measure(features[start : start + _CHUNK_ROWS]) for start in starts]
-    return names, np.concatenate(parts)
+    return look_names(schema), np.concatenate(parts)
 
 
 def blank(features: NDArray[Any]) -> NDArray[np.bool_]:

@@ -10,7 +10,7 @@ from mlops.core.canonical import ADDED
 Outcome = Literal["promote", "reject", "inconclusive"]
 ACCURACY, MAE = "accuracy", "absolute error"
 """The primary metric of a classification and of a regression."""
-Approval = Literal["auto", "pending", "approved", "declined"]
+Approval = Literal["auto", "pending", "approved", "declined", "withdrawn"]
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,8 @@ class Evidence:
 
     Attributes:
         recent_rows: recent production rows that counted.
-        recent_excluded: recent rows left out: seen by a model, or not later than its training.
+        recent_excluded: recent rows left out: seen by a model, not later than its training and the
+            gap, spent by an earlier promotion, or of a time whose labels may still come.
         base_rows: base test rows that counted.
         base_excluded: base rows left out because a model has seen their key.
         gained: recent rows on which only the candidate is right.
@@ -155,7 +156,8 @@ class Decision:
         commit: git commit of the code; empty where unknown.
         verdict: the gate's answer.
         approval: `auto`: nobody is asked; `pending`: the verdict waits for a person. The ledger
-            holds one of these two; whoever reads a decision with its answer sees the others.
+            holds one of these two; whoever reads a decision with its answer sees the others, of
+            which `withdrawn` means that the version's files could not be verified any more.
         evidence: sha256 of the lockfile from which the verdict can be derived again.
     """
 

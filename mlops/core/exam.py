@@ -92,7 +92,8 @@ class Look:
     Attributes:
         since_s: time of the oldest row that counted.
         until_s: time of the newest.
-        promoted: whether it promoted: then its rows are spent and never judge again.
+        promoted: whether the promotion took effect, not declined, waiting or withdrawn: then its
+            rows are spent and never judge again.
     """
 
     since_s: float

@@ -75,7 +75,7 @@ def _evidence(exam: Exam, rules: Rules, recent: Paired, base: Paired) -> Evidenc
 def _first(exam: Exam, base: Paired, evidence: Evidence, rules: Rules) -> Verdict:
     """Judge a first model, with no champion to beat: floors, constant predictor, ceilings."""
     checks, metrics = limits.floors(exam, base, rules)
-    fair = limits.fairness(exam, base, rules)
+    fair = limits.fairness(exam, base, rules, rules.alpha)
     all_checks = (*checks, limits.constant("base", base), *limits.ceilings(exam, base, rules))
     return _conclude((*all_checks, *fair), metrics, evidence, missing=0)
 
@@ -104,7 +104,7 @@ def _on_recent(exam: Exam, recent: Paired, rules: Rules, alpha: float) -> Findin
             checks.append(check)
             metrics += figures
     checks += [limits.constant("recent", recent), *limits.recent_floor(exam, recent, rules)]
-    checks += [*slice_harm(exam, recent, rules), *limits.fairness(exam, recent, rules)]
+    checks += [*slice_harm(exam, recent, rules), *limits.fairness(exam, recent, rules, alpha)]
     return tuple(checks), tuple(metrics)
 
 

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mlops.core import metrics, regression
+from mlops.core.bounds import design_effect
 from mlops.core.decision import Check, Metric
+from mlops.core.fairness import Counted, gap_bounds
 from mlops.core.harm import Slice, thirds
-from mlops.core.noninferiority import absolute, covered, right
+from mlops.core.noninferiority import absolute, covered, right, settle
 from mlops.core.regression_scores import constant_mae
 from mlops.core.reliability import debiased_ece
 
@@ -123,72 +125,68 @@ def ceilings(exam: Exam, base: Paired, rules: Rules) -> tuple[Check, ...]:
     return tuple(checks)
 
 
-def fairness(exam: Exam, recent: Paired, rules: Rules) -> tuple[Check, ...]:
-    """Hold the gap between the groups of each protected column against its ceiling.
+def fairness(exam: Exam, rows: Paired, rules: Rules, alpha: float) -> tuple[Check, ...]:
+    """Hold the gap of accuracy between the groups of each protected column against its ceiling.
 
-    Of accuracy in shares; of a regression's absolute error in shares of that of all rows.
+    Of a regression it is the coverage: the share of targets between the outer quantiles.
+
+    It passes where the gap is shown to be below, fails where it is shown to be above, and is not
+    settled between. Groups of fewer than `min_slice_rows` rows are not assessable: they neither
+    pass nor fail, and with fewer than two others no gap is.
+
+    Args:
+        exam: names of classes and columns; its base rows say where a column is cut.
+        rows: those that count; the dependent ones with one key.
+        rules: columns, ceiling, least rows.
+        alpha: level of each of the gap's two bounds.
     """
     limits = [limit for name, limit in rules.ceilings if name == "group_gap"]
-    gap = _error_gap if exam.regression else _gap
-    scores = _candidate(recent)
-    score_N = (absolute if exam.regression else right)(recent.label, scores).astype(np.float64)
     return tuple(
-        gap(column, _groups(exam, recent, column), score_N, rules.min_slice_rows, limit)
+        _gap(column, _groups(exam, rows, column), rows, (rules.min_slice_rows, alpha), limit)
         for column in rules.protected
         for limit in limits
     )
 
 
-def _groups(exam: Exam, recent: Paired, column: str) -> list[Slice]:
+def _groups(exam: Exam, rows: Paired, column: str) -> list[Slice]:
     if column == "class" and exam.classes:
-        return [Slice(name, recent.label == k) for k, name in enumerate(exam.classes)]
-    return thirds(exam, recent, column)
-
-
-def _means(
-    column: str, groups: list[Slice], score_N: NDArray[np.float64], least: int, limit: float
-) -> dict[str, float] | Check:
-    """Return the mean score of every group that is large enough, or what stands in the way."""
-    name = f"fairness {column}"
-    if not groups:
-        words = f"gate.protected names {column!r}, which is no column of these rows"
-        return _unknown(name, limit, words)
-    large = [g for g in groups if int(g.mask.sum()) >= least]
-    if len(large) < 2:
-        words = f"{column}: fewer than two groups have {least} rows; no gap can be assessed"
-        return Check(name, None, None, limit, words)
-    return {g.name: float(score_N[g.mask].mean()) for g in large}
-
-
-def _error_gap(
-    column: str, groups: list[Slice], error_N: NDArray[np.float64], least: int, limit: float
-) -> Check:
-    means = _means(column, groups, error_N, least, limit)
-    if isinstance(means, Check):
-        return means
-    low, high = min(means, key=means.__getitem__), max(means, key=means.__getitem__)
-    value = (means[high] - means[low]) / (float(error_N.mean()) or 1.0)
-    words = (
-        f"absolute error on {high} {means[high]:.4g}, on {low} {means[low]:.4g}; "
-        f"a gap of {100 * limit:.0f} % of the mean allowed"
-    )
-    return Check(f"fairness {column}", value <= limit, value, limit, words)
+        return [Slice(name, rows.label == k) for k, name in enumerate(exam.classes)]
+    return thirds(exam, rows, column)
 
 
 def _gap(
-    column: str, groups: list[Slice], hits_N: NDArray[np.float64], least: int, limit: float
+    column: str, groups: list[Slice], rows: Paired, asked: tuple[int, float], limit: float
 ) -> Check:
-    name = f"fairness {column}"
-    shares = _means(column, groups, hits_N, least, limit)
-    if isinstance(shares, Check):
-        return shares
-    low, high = min(shares, key=shares.__getitem__), max(shares, key=shares.__getitem__)
-    value = shares[high] - shares[low]
+    name, (least, alpha) = f"fairness {column}", asked
+    if not groups:
+        words = f"gate.protected names {column!r}, which is no column of these rows"
+        return _unknown(name, limit, words)
+    numbers = rows.label.dtype.kind == "f"
+    measure = "coverage" if numbers else "accuracy"
+    hits_N = (covered if numbers else right)(rows.label, _candidate(rows)).astype(np.float64)
+    large = [g for g in groups if int(g.mask.sum()) >= least]
+    small = [g.name for g in groups if int(g.mask.sum()) < least]
+    rest = f"; not assessable for want of {least} rows: {', '.join(small)}" if small else ""
+    if len(large) < 2:
+        words = f"{column}: no gap can be assessed, fewer than two groups have {least} rows{rest}"
+        return Check(name, None, None, limit, words)
+    counted = [_counted(g, hits_N, rows) for g in large]
+    found = gap_bounds(counted, alpha)
+    low, high = min(counted, key=lambda g: g.share), max(counted, key=lambda g: g.share)
     words = (
-        f"accuracy on {low} {100 * shares[low]:.1f} %, on {high} {100 * shares[high]:.1f} %; "
-        f"a gap of {100 * limit:.0f} points allowed"
+        f"{measure} on {low.name} {100 * low.share:.1f} %, on {high.name} {100 * high.share:.1f} %:"
+        f" {100 * found.value:.1f} points apart, {100 * found.low:.1f} to {100 * found.high:.1f} "
+        f"at {100 * alpha:.3g} % each side; a gap of {100 * limit:.0f} points allowed{rest}"
     )
-    return Check(name, value <= limit, value, limit, words)
+    passed = settle(found.high <= limit, found.low > limit)
+    return Check(name, passed, found.high, limit, words)
+
+
+def _counted(group: Slice, hits_N: NDArray[np.float64], rows: Paired) -> Counted:
+    """Count a group's rows for what they are worth: dependent ones by their design effect."""
+    value_N = hits_N[group.mask]
+    worth = len(value_N) / design_effect(value_N, rows.key[group.mask])
+    return Counted(group.name, float(value_N.mean()) * worth, worth)
 
 
 def _tried(name: str, trial: Trial, limit: float) -> Check:

@@ -78,7 +78,8 @@ def _words(rows: int, bounds: Bounds, evidence: Evidence, limit: float) -> str:
 def _missing(evidence: Evidence, rules: Rules) -> int:
     """Return how many more labels would settle it, at the level that the next look has.
 
-    n = (z(1-α) + z(power))² · d / (Δ₁ + δ)², times the design effect, minus the labels held.
+    n of `mlops.core.paired.labels_needed`, whose null variance is Tango's at the margin's boundary,
+    times the design effect, minus the labels held.
     """
     needed = labels_needed(
         evidence.discordance or 0.0, alpha=level(rules.alpha, evidence.look + 1),

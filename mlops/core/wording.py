@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 HEADLINE_CHARACTERS = 29  # MLflow's table of versions shows 32, the last three of them dots
 _STAMP = {"promote": "PASS", "reject": "FAIL", "inconclusive": "MORE"}
-_ASKED = {"pending": "REVIEW", "declined": "DECLINED"}
+_ASKED = {"pending": "REVIEW", "declined": "DECLINED", "withdrawn": "UNSOUND"}
 
 
 def headline(decision: Decision) -> str:
@@ -81,6 +81,9 @@ def done(decision: Decision) -> str:
         return f"version {candidate} passed and waits for approval; {stays}"
     if decision.approval == "declined":
         return f"version {candidate} passed, and a person declined it; {stays}"
+    if decision.approval == "withdrawn":
+        why = "its stored files are not what the ledger vouches for"
+        return f"version {candidate} passed, and was not put in service: {why}; {stays}"
     word = "refused" if outcome == "reject" else "did not promote"
     return f"{word} version {candidate}; {stays}"
 
@@ -91,6 +94,8 @@ def must_do(decision: Decision) -> str:
     if decision.approval == "pending":
         version = decision.candidate.version
         return f"approve it: mlops approve {version}; or decline it: mlops reject {version}"
+    if decision.approval == "withdrawn":
+        return "find out what changed the files; restore them, then: mlops promote --again"
     if outcome == "promote":
         return "nothing"
     if outcome == "reject":
@@ -109,7 +114,9 @@ def undo(decision: Decision) -> str:
     """Say how to undo it."""
     if decision.approval == "pending":
         return "nothing to undo: nothing moves before a person approves"
-    if decision.verdict.outcome != "promote" or decision.approval == "declined":
+    if decision.verdict.outcome != "promote" or decision.approval in (
+        "declined", "withdrawn",
+    ):  # fmt: skip
         return "nothing to undo; to judge once more: mlops promote --again"
     if decision.champion is None:
         return "no earlier version to return to; remove the alias champion in MLflow"

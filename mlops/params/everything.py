@@ -14,6 +14,7 @@ from mlops.params.model import ModelSection
 from mlops.params.monitoring import MonitoringSection
 from mlops.params.project import ProjectSection
 from mlops.params.promote import PromoteSection
+from mlops.params.score import ScoreSection
 from mlops.params.split import SplitSection
 from mlops.params.train import TrainSection
 from mlops.params.trigger import TriggerSection
@@ -37,6 +38,7 @@ class Everything(View):
     promote: PromoteSection
     monitoring: MonitoringSection
     trigger: TriggerSection
+    score: ScoreSection
     card: CardSection
 
 

@@ -36,7 +36,7 @@ class Ceilings(Section):
     ece: float = Field(gt=0.0, le=1.0)
     """Expected calibration error on base test rows."""
     group_gap: float = Field(gt=0.0, le=1.0)
-    """Difference in accuracy between the groups of a protected column."""
+    """Difference in accuracy between the groups of a protected column: its upper bound."""
 
 
 class NonInferiority(Section):
@@ -105,7 +105,7 @@ class GateSection(Section):
     required_slices: tuple[str, ...] = Field(strict=False)
     """Slices without which there is no promotion, such as `class 3` or `brightness low`."""
     min_slice_rows: int = Field(ge=1)
-    """Slices with fewer recent rows are not assessed for harm."""
+    """Slices and groups with fewer recent rows are not assessed for harm and fairness."""
     resamples: int = Field(ge=500)
     """Bootstrap resamples."""
     seed: int = Field(ge=0)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+import signal
 import socket
 import sys
 import warnings
@@ -122,11 +123,19 @@ def build(config: ServingConfig) -> tuple[App, Watcher]:
 
 def serve_on(listener: socket.socket, app: App, watcher: Watcher) -> None:
     """Serve on a bound socket until a signal comes; then drain, and sync the log."""
+    # Uvicorn raises the signal again when it has drained, with the handlers that it found: the
+    # default one would end the process here, and the log's last rows with it.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _drained)
     try:
         Server(uvicorn_config(app), app, watcher).run(sockets=[listener])
     finally:
         app.mirror.close()
         app.log.close()
+
+
+def _drained(_number: int, _frame: FrameType | None) -> None:
+    """Take the signal that uvicorn raises again; the log is still to be synced."""
 
 
 def uvicorn_config(app: App) -> uvicorn.Config:

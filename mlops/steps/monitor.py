@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mlops.adapters import incidents, measured, registry, windows
+from mlops.adapters import incidents, measured, pace, registry, windows
 from mlops.adapters.alerts import NO_IMAGES, hand_over
+from mlops.adapters.estimates import Known, guess, read_known
 from mlops.adapters.observe import keep, observe
 from mlops.adapters.response import Judged, respond
 from mlops.adapters.review import review
@@ -16,6 +17,7 @@ from mlops.adapters.windows import Window
 from mlops.core.alarm import Verdict
 from mlops.errors import EXIT_DRIFT, RegistryError
 from mlops.params.base import View
+from mlops.params.labels import LabelsSection
 from mlops.params.monitoring import MonitoringSection
 from mlops.params.project import ProjectSection
 from mlops.params.trigger import TriggerSection
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
     import sqlalchemy as sa
 
     from mlops.adapters.windows import Cut
-    from mlops.core.calibration import Thresholds
+    from mlops.core.thresholds import Thresholds
     from mlops.site import Event, Site
 
 _RECENT = 50  # windows whose labels are still looked for
@@ -40,6 +42,7 @@ class MonitorParams(View):
     project: ProjectSection
     monitoring: MonitoringSection
     trigger: TriggerSection
+    labels: LabelsSection
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,7 @@ class _Watched:
 
     baseline: Baseline
     thresholds: Thresholds
+    known: Known
 
 
 @dataclass(frozen=True)
@@ -91,10 +95,8 @@ def monitor(params: MonitorParams, site: Site) -> Report:
                 reference = watched.baseline.shown
         with engine.connect() as connection:
             recent = windows.latest(connection, name, _RECENT)
-        measured.backfill(engine, recent)
-        events.extend(review(
-            engine, name, params.monitoring, params.trigger, serving=run.serving, now_s=run.now_s
-        ))  # fmt: skip
+        measured.backfill(engine, recent, measured.expect(params.labels, run.now_s))
+        events.extend(review(engine, name, params, serving=run.serving, now_s=run.now_s))
         hand_over(site, engine, name, reference)
         with engine.connect() as connection:
             held = [i for i in incidents.find_all_open(connection, name) if i.kind != "serving"]
@@ -140,11 +142,11 @@ def _judge_one(run: _Run, cut: Cut, watched: _Watched) -> tuple[Window, tuple[Ev
     seen = observe(rows, cut, watched.baseline, watched.thresholds, earlier_s)
     keep(run.site.layout.windows / cut.id, cut, seen)
     with run.engine.begin() as connection:
-        regression = not watched.baseline.schema.classes
-        if not windows.insert(connection, cut, seen.verdict, regression=regression):
+        told, regression = guess(rows, watched.known), not watched.baseline.schema.classes
+        if not windows.insert(connection, cut, seen.verdict, told, regression=regression):
             return None
-        window = Window(cut, seen.verdict, 0, 0, "pending", None, regression)
-        judged = Judged(window, watched.baseline, run.serving, run.now_s)
+        window = Window(cut, seen.verdict, 0, 0, "pending", None, regression, told)
+        judged = Judged(window, watched.baseline, watched.known, run.serving, run.now_s)
         return window, respond(connection, judged, rules(run.params.monitoring).rule)
 
 
@@ -159,7 +161,11 @@ def _write_off(run: _Run, cut: Cut, why: str) -> None:
 def _watched(run: _Run, version: str) -> _Watched:
     """Fetch a version's reference and thresholds from the registry, verified."""
     folder = registry.fetch(run.site, run.params.project.name, version)
-    return _Watched(read_baseline(folder), thresholds_for(run.site, folder, run.params.monitoring))
+    monitoring = run.params.monitoring
+    with run.engine.connect() as connection:
+        found = pace.minutes(connection, run.params.project.name)
+    thresholds = thresholds_for(run.site, folder, monitoring, found)
+    return _Watched(read_baseline(folder), thresholds, read_known(folder))
 
 
 def _summary(
@@ -167,6 +173,8 @@ def _summary(
 ) -> str:
     alarms = sum(w.verdict.alarm for w in judged)
     parts = [f"{len(judged)} windows judged, {alarms} in alarm"]
+    if judged and not judged[-1].verdict.calibrated:
+        parts.append("thresholds uncalibrated: the reference is too small to promise a budget")
     parts.extend(f"{i.kind} incident {i.id} open ({i.cause}; {i.body.triage})" for i in held)
     parts.extend(event.name for event in events)
     return "; ".join(parts)
@@ -200,9 +208,14 @@ def _markdown(recent: tuple[Window, ...]) -> str:
     lines += ["", "| window | rows | alarm | accuracy | labels | incident |"]
     lines.append("|---|---|---|---|---|---|")
     for w in reversed(recent):
-        accuracy = f"{w.correct / w.labelled:.1%}" if w.labelled else "unknown"
+        accuracy = f"{w.correct / w.labelled:.1%}" if w.labelled else _guessed(w)
         alarm = "yes" if w.verdict.alarm else "no"
         lines.append(
             f"| {w.id} | {w.cut.rows} | {alarm} | {accuracy} | {w.labelled} | {w.incident or ''} |"
         )
     return "\n".join(lines) + "\n"
+
+
+def _guessed(window: Window) -> str:
+    told = window.estimate
+    return f"est. {told.value:.1%} ({told.low:.1%}–{told.high:.1%})" if told else "unknown"

@@ -48,7 +48,8 @@ def judged(site: Site, monkeypatch: pytest.MonkeyPatch) -> Iterator[sa.Engine]:
     write_json(folder / "model.json", {"schema": to_plain(schema)})
     monkeypatch.setattr(registry, "fetch", lambda *_: folder)
     told = load(site.layout.params, _Monitoring).monitoring
-    monitoring = told.model_copy(update={"window_rows": ROWS, "per_windows": 20, "replicates": 200})
+    update = {"window_rows": ROWS, "false_alarms": "1 per 20 windows", "replicates": 200}
+    monitoring = told.model_copy(update=update)
     engine = open_database(site.settings.database(site.layout))
     made = [
         Prediction(f"p{n}", float(n), "1", f"e{n}", None, image[n].tobytes(),

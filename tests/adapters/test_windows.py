@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from mlops.core.prediction import LabelSource
+
 QUIET = Verdict(
     rows=30,
     columns=(ColumnVerdict("brightness", "wasserstein", 0.1, 0.2, drifted=False, shift=0.01),),
@@ -133,6 +135,32 @@ def test_a_window_is_inserted_once(engine: sa.Engine, monitoring: MonitoringSect
     assert held.report == "pending"
 
 
+EARLY, DUE = measured.Expected(30.0, 1.0, 0.9), measured.Expected(1e9, 1.0, 0.9)
+
+
+@pytest.mark.parametrize(
+    ("source", "count", "measures", "apart"),
+    [
+        ("random", 4, 4, 0),
+        ("active", 40, 0, 40),  # chosen for being hard
+        ("user", 20, 0, 20),  # half of those asked for: volunteers choose what they complain of
+        ("user", 36, 36, 0),  # nine in ten: nobody's choice is left
+    ],
+)
+def test_only_a_random_sample_measures(
+    engine: sa.Engine, source: LabelSource, count: int, measures: int, apart: int
+) -> None:
+    ids = predict(engine, "1", 40)
+    insert_batch(engine, "digits", (), [Label(n, 1, source, 100.0) for n in ids[:count]])
+    with engine.connect() as connection:
+        seen = measured.accuracy(connection, "digits", "1", (0, 999), 0.9, expected=DUE)
+        young = measured.accuracy(
+            connection, "digits", "1", (0, 999), 0.9, expected=measured.Expected(-1.0, 1.0, 0.9)
+        )
+    assert (seen.labelled, seen.apart, sum(seen.mix)) == (measures, apart, measures)
+    assert (young.labelled, young.apart) == (0, 0)
+
+
 def test_labels_that_come_late_fill_windows_in_backwards(
     engine: sa.Engine, monitoring: MonitoringSection
 ) -> None:
@@ -147,11 +175,12 @@ def test_labels_that_come_late_fill_windows_in_backwards(
         recent = windows.latest(connection, "digits", 9)
         assert measured.new_labels(connection, "digits", since_seq=0, since_s=0.0) == 40
         assert measured.new_labels(connection, "digits", since_seq=0, since_s=119.0) == 21
-    assert measured.backfill(engine, recent) == 1
+    assert measured.backfill(engine, recent, EARLY) == 0  # their time has not come
+    assert measured.backfill(engine, recent, DUE) == 1
     with engine.connect() as connection:
         [held] = windows.latest(connection, "digits", 9)
     assert (held.labelled, held.correct) == (20, 16)
-    assert measured.backfill(engine, [held]) == 0
+    assert measured.backfill(engine, [held], DUE) == 0
 
 
 def test_reports_are_made_of_alarms_first(engine: sa.Engine, monitoring: MonitoringSection) -> None:

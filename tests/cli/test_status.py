@@ -133,3 +133,42 @@ def test_imports_nothing_heavy(site: Site) -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert time.monotonic() - began_s < 15  # one and a half on a quiet machine
+
+
+def test_canary_and_shadow_are_shown(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+    import numpy as np
+
+    from mlops.adapters.predictions import insert_batch
+    from mlops.core.prediction import Prediction
+
+    _serve(site, "1")
+    home = site.layout.serving / "digits"
+    pointer = {"version": "4", "folder": "x", "digest": "d", "since_s": 1767614400.0}
+    files.write_json(home / "shadow.json", pointer)
+    canary = {
+        "version": "3", "share": 0.05, "state": "running", "since_s": 1767614400.0, "reason": "",
+        "told": True, "slow_s": 0.0025, "requests": [950, 50], "failed": [0, 1], "slow": [2, 3],
+    }  # fmt: skip
+    files.write_json(home / "canary.json", canary)
+    assert status() == 0
+    text = capsys.readouterr().out
+    assert "canary: version 3 gets 5% of the keys since 2026-01-05 12:00:00 UTC" in text
+    assert "challenger 50 requests, 1 failed, 3 above 2.5 ms" in text
+    assert "shadow: version 4: nothing seen yet" in text
+    scores = [np.array(row, "<f4").tobytes() for row in ([0.9, 0.1], [0.2, 0.8])]
+    served = [Prediction(f"p{n}", 1.0, "1", "e", None, b"", scores[0], 0.01) for n in range(4)]
+    looked = [
+        Prediction(f"p{n}~4", 1.0, "4", "e", None, None, scores[n == 3], 0.02, f"p{n}")
+        for n in range(4)
+    ]
+    with database(site) as engine:
+        insert_batch(engine, "digits", [*served, *looked])
+    rolled = {**canary, "state": "rolled back", "reason": "fails 30.0% of its requests"}
+    files.write_json(home / "canary.json", rolled)
+    assert status() == 0
+    text = capsys.readouterr().out
+    assert "canary: version 3 rolled back since 2026-01-05 12:00:00 UTC: it fails 30.0%" in text
+    assert "shadow: version 4: 75.0% of the newest 4 rows agree" in text
+    assert "p50 20.0 ms, p95 20.0 ms; served: 10.0 ms, 10.0 ms" in text
+    shown = _json(capsys)
+    assert shown["canary"]["state"] == "rolled back"  # type: ignore[index]

@@ -45,7 +45,7 @@ def test_false_rollbacks_keep_to_their_level_in_full_counts(p: float) -> None:
 
 @pytest.mark.parametrize(
     ("p", "q", "weight", "within"),
-    [(0.0, 1.0, 0.05, 400), (0.001, 0.05, 0.05, 10_000), (0.02, 0.2, 0.5, 2_000)],
+    [(0.0, 1.0, 0.05, 800), (0.001, 0.05, 0.05, 10_000), (0.02, 0.2, 0.5, 2_000)],
 )
 def test_a_worse_challenger_is_found(p: float, q: float, weight: float, within: int) -> None:
     rng = np.random.default_rng(3)

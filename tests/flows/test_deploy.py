@@ -50,6 +50,8 @@ def _runs(deployment: UUID) -> list[FlowRun]:
 def test_twice_is_once(cheap: Path, prefect_api: str) -> None:
     first = _deploy()
     automations = _automations()
+    assert set(first) == {"train", "monitor", "score"}
+    assert _deployment("score/digits-score").schedules == []
     schedules = [_deployment(f"{n}/digits-{n}").schedules for n in first]
     assert _deploy() == first
     assert [_deployment(f"{n}/digits-{n}").schedules for n in first] == schedules

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import httpx
@@ -14,6 +17,7 @@ import pytest
 
 from mlops.adapters.sql.engine import open_database
 from mlops.errors import UsageError
+from mlops.serving.child import Child
 from mlops.serving.config import check_address
 from mlops.serving.supervisor import bind
 from tests.serving.tiny import images, logged_ids, make_version, point
@@ -38,7 +42,7 @@ def served(root: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
     point(home, "1")
     environment = {
         **os.environ, "MLOPS_ROOT": str(root), "MLOPS_METRICS_PORT": "0",
-        "MLOPS_MLFLOW_URI": "http://127.0.0.1:9",
+        "MLOPS_MLFLOW_URI": "http://127.0.0.1:9", "MLOPS_POLL_S": "3600",
     }  # fmt: skip
     process = subprocess.Popen(
         [sys.executable, "-m", "mlops.cli.main", "serve", "--port", "0", "--workers", "2"],
@@ -81,13 +85,94 @@ def test_the_group_serves_respawns_and_drains(
     answered = [_answered(url) for _ in range(20)]
     assert sum(answered) == 20
     assert 'mlops_requests_total{route="/invocations",status="200"} 20.0' in httpx.get(metrics).text
+    _hup(process, metrics)
     started = time.monotonic()
-    process.send_signal(signal.SIGTERM)
+    with _half_sent(url) as (sending, rest):
+        process.send_signal(signal.SIGTERM)
+        _await_unready(url)
+        sending.sendall(rest)
+        assert sending.recv(4096).startswith(b"HTTP/1.1 200")
     assert process.wait(20) == 0
     assert time.monotonic() - started < 15
     assert _workers(process.pid) == set()
     engine = open_database(f"sqlite:///{root / '.mlops' / 'mlops.db'}")
-    assert len(logged_ids(engine, "digits")) == 20
+    assert len(logged_ids(engine, "digits")) == 21
+
+
+def _hup(process: subprocess.Popen[str], metrics: str) -> None:
+    """SIGHUP makes the follower look at the registry, which is down, once more."""
+    name = "mlops_registry_errors_total"
+    _await_metric(metrics, name, 1.0)
+    time.sleep(0.5)
+    assert _metric(metrics, name) == 1.0  # its period is an hour
+    process.send_signal(signal.SIGHUP)
+    _await_metric(metrics, name, 2.0)
+    assert _metric(metrics, "mlops_registry_staleness_seconds") > 0.0
+
+
+def _await_metric(address: str, name: str, value: float) -> None:
+    end_s = time.monotonic() + 20
+    while _metric(address, name) != value:
+        assert time.monotonic() < end_s
+        time.sleep(0.1)
+
+
+def _metric(address: str, name: str) -> float:
+    end_s = time.monotonic() + 20
+    while time.monotonic() < end_s:  # the follower takes seconds to come up
+        for line in httpx.get(address).text.splitlines():
+            if line.split("{")[0].split(" ")[0] == name:
+                return float(line.rsplit(" ", 1)[1])
+        time.sleep(0.1)
+    raise AssertionError(name)
+
+
+@contextmanager
+def _half_sent(url: str) -> Iterator[tuple[socket.socket, bytes]]:
+    """Give a connection with a request that lacks the end of its body, and that end."""
+    body = json.dumps(BODY).encode()
+    head = (
+        "POST /invocations HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
+        f"Content-Length: {len(body)}\r\n\r\n"
+    )
+    with socket.create_connection(("127.0.0.1", int(url.rsplit(":", 1)[1])), timeout=10) as half:
+        half.sendall(head.encode() + body[:10])
+        time.sleep(0.2)
+        yield half, body[10:]
+
+
+def _await_unready(url: str) -> None:
+    end_s = time.monotonic() + 2
+    while True:
+        try:
+            if httpx.get(url + "/health", timeout=1).status_code == 503:
+                return
+        except httpx.TransportError:
+            return
+        assert time.monotonic() < end_s
+        time.sleep(0.02)
+
+
+def test_a_silent_worker_is_noticed_and_one_that_beats_is_not(tmp_path: Path) -> None:
+    child = Child([sys.executable, "-c", "import time; time.sleep(60)"], {}, beat=tmp_path)
+    child.start()
+    try:
+        assert child.process is not None
+        now_s = time.monotonic()
+        assert child.silent_s(now_s + 10) == 0.0 or child.silent_s(now_s + 20) >= 10.0
+        file = tmp_path / str(child.process.pid)
+        for tick in range(1, 4):
+            os.utime(_touched(file), (tick, tick))  # the date jumps back to 1970
+            assert child.silent_s(now_s + 100.0 * tick) == 0.0
+        assert child.silent_s(now_s + 320.0) == pytest.approx(20.0)
+    finally:
+        child.stop()
+        child.wait(time.monotonic() + 5)
+
+
+def _touched(path: Path) -> Path:
+    path.touch()
+    return path
 
 
 def _answered(url: str) -> bool:
@@ -114,7 +199,7 @@ def test_only_loopback_is_open_without_a_token(given: tuple[str, str], allowed: 
     if allowed:
         check_address(*given)
     else:
-        with pytest.raises(UsageError, match="MLOPS_TOKEN"):
+        with pytest.raises(UsageError, match="mlops token add NAME, or set MLOPS_TOKEN"):
             check_address(*given)
 
 

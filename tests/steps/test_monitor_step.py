@@ -10,6 +10,7 @@ import pytest
 import sqlalchemy as sa
 
 from mlops.adapters import incidents, registry, retrains, windows
+from mlops.adapters.estimates import scored
 from mlops.adapters.files import write_json
 from mlops.adapters.predictions import insert_batch
 from mlops.adapters.sql.engine import open_database
@@ -119,7 +120,12 @@ class World:
 @pytest.fixture
 def world(site: Site, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     params = load(site.layout.params, MonitorParams)
-    told = {"window_rows": WINDOW, "min_rows": 40, "replicates": 200, "per_windows": 200}
+    told = {
+        "window_rows": WINDOW,
+        "min_rows": 40,
+        "replicates": 200,
+        "false_alarms": "1 per 200 windows",
+    }
     monitoring = params.monitoring.model_copy(update=told)
     trigger = params.trigger.model_copy(update={"min_new_labels": 60})
     params = params.model_copy(update={"monitoring": monitoring, "trigger": trigger})
@@ -175,7 +181,11 @@ def test_drift_opens_one_incident_with_one_mail_and_asks_for_labels(world: World
     assert report.facts["incident"] == held.id == "drift-digits-1-4"
     assert held.body.windows == ("digits-1-3", "digits-1-4", "digits-1-5")
     assert held.body.triage == "unclear"
-    assert "50 labels; 50 more" in held.body.advice
+    assert "0 of 120 random labels; 120 more" in held.body.advice
+    assert held.body.wanted == 120
+    assert held.body.estimate[1] <= held.body.estimate[0] <= held.body.estimate[2]
+    assert held.body.shifts[0].startswith("covariate shift: the inputs moved")
+    assert [m.words.partition(":")[0] for m in held.body.timeline] == ["opened", "unclear"]
     assert any("brighter" in c.words for c in held.body.columns)
     world.predict(2, bright=True)
     assert world.run().events == ()
@@ -208,7 +218,13 @@ def test_harmless_drift_is_logged_and_retrains_nothing(world: World) -> None:
     world.label(world.predict(3, bright=True), accuracy=1.0)
     report = world.run()
     assert [event.name for event in report.events] == ["drift.detected"]
-    assert world.incident().body.triage == "harmless"
+    held = world.incident()
+    assert held.body.triage == "harmless"
+    with world.engine.connect() as connection:
+        recent = windows.latest(connection, "digits", 9)
+    told = scored(recent)
+    assert told is not None  # estimates are held against the truth once it is here
+    assert told.error < 0.05
 
 
 def test_a_promoted_version_resolves_its_predecessors_incident(world: World) -> None:
@@ -321,7 +337,7 @@ def test_other_rules_than_the_registered_ones_calibrate_anew(world: World) -> No
     folder = world.site.layout.serving / "digits" / "1"
     before = (folder / "thresholds.json").read_bytes()
     same = thresholds_for(world.site, folder, world.params.monitoring)
-    strict = world.params.monitoring.model_copy(update={"per_windows": 2000})
+    strict = world.params.monitoring.model_copy(update={"false_alarms": "1 per 2000 windows"})
     other = thresholds_for(world.site, folder, strict)
     assert other.budget < same.budget
     assert other.limits > same.limits

@@ -13,10 +13,11 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
-from mlops.adapters import model_files
+from mlops.adapters import model_files, seal
 from mlops.adapters.onnx_session import Session
 from mlops.adapters.publish import MAX_METRICS
 from mlops.adapters.snapshot import read_rows
+from mlops.client import Client
 from mlops.core import networks
 from mlops.core.schema import ImageSchema
 from mlops.errors import DataError, ParamsError, StepError
@@ -25,6 +26,8 @@ from mlops.steps.evaluate import EvaluateParams, evaluate
 from mlops.steps.train import TrainParams, train
 from mlops.steps.tune import TuneParams, tune
 from tests.pictures import image_model
+from tests.serving.conftest import running
+from tests.serving.tiny import point
 from tests.steps import digits
 
 if TYPE_CHECKING:
@@ -282,3 +285,27 @@ def test_evaluate_refuses_an_empty_test_side(site: Site, candidate: Path) -> Non
     write_rows(site.layout.prepared / "test.npz", digits.rows(0, 0))
     with pytest.raises(StepError, match=r"test.npz: no rows; raise split.test"):
         evaluate(load(site.layout.params, EvaluateParams), site)
+
+
+def test_over_http_come_the_probabilities_that_evaluate_recorded(
+    site: Site, candidate: Path, tmp_path: Path
+) -> None:
+    digits.write_prepared(site.layout.prepared, recent=0)
+    shutil.copytree(candidate, site.layout.candidate)
+    change(site, explained="0", robustness_rows="0", weak_depth="0", resamples="200")
+    evaluate(load(site.layout.params, EvaluateParams), site)
+    with np.load(site.layout.evaluation / "predictions.npz") as stored:
+        recorded = stored["probabilities"]
+    images = read_rows(site.layout.prepared / "test.npz").features
+    folder = shutil.copytree(candidate, tmp_path / "serving" / "1")
+    np.savez(folder / "golden.npz", features=images[:8], probabilities=recorded[:8])
+    seal.write_manifest(folder)
+    point(tmp_path / "serving", "1")
+    with running(tmp_path, version=None) as server, Client(server.url) as client:
+        together = client.predict_images(images)
+        alone = [client.predict(image) for image in images[:40]]
+    found = np.array([list(one.probabilities.values()) for one in together], np.float32)
+    np.testing.assert_array_equal(found, recorded)
+    # Cut into other batches, the last bit may differ.
+    single = np.array([list(one.probabilities.values()) for one in alone], np.float32)
+    np.testing.assert_allclose(single, recorded[:40], atol=1e-6, rtol=0)

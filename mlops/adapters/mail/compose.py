@@ -62,7 +62,7 @@ def compose(alert: Alert, sender: str, receivers: Sequence[str]) -> EmailMessage
     message["From"] = _address(sender, "MLOPS_MAIL_FROM")
     message["To"] = _receivers(receivers)
     message["Date"] = datetime.fromtimestamp(alert.at_s, UTC)
-    message["Message-ID"] = message_id(alert, alert.stage)
+    message["Message-ID"] = message_id(alert, f"{alert.stage}{alert.again}")
     if alert.stage != _ROOT_STAGE:
         root = message_id(alert, _ROOT_STAGE)
         message["In-Reply-To"] = root
@@ -116,15 +116,16 @@ def _render(alert: Alert, *, pictures: bool) -> tuple[str, str]:
         "sheet": f"cid:{_SHEET}" if pictures else "",
         "shown": (min(6, len(alert.reference)), min(6, len(alert.current))),
     }
-    environment = _environment()
+    pages = environment()
     return (
-        environment.get_template("alert.txt").render(values),
-        environment.get_template("alert.html").render(values),
+        pages.get_template("alert.txt").render(values),
+        pages.get_template("alert.html").render(values),
     )
 
 
 @cache
-def _environment() -> Environment:
+def environment() -> Environment:
+    """Return the templates of mails and pages; what stands in HTML is escaped."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
     return Environment(

@@ -32,7 +32,7 @@ def notify_within(site: Site, connection: sa.Connection, alert: Alert) -> bool:
     Raises:
         UsageError: if MLOPS_MAIL_FROM or MLOPS_MAIL_TO holds no address.
     """
-    key = f"{alert.incident}:{alert.stage}"
+    key = f"{alert.incident}:{alert.stage}{alert.again}"
     return enqueue(connection, alert.project, key, addressed(site, alert), alert.at_s)
 
 

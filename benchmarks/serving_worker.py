@@ -1,0 +1,111 @@
+"""A real serving worker in a process of its own, for benchmarks."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import subprocess
+import sys
+import time
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+import onnx
+import psutil
+from onnx import TensorProto, helper, numpy_helper
+
+from mlops.adapters import seal
+from mlops.adapters.onnx_session import Session
+from mlops.serving.config import Limits, ServingConfig
+from mlops.serving.supervisor import bind
+from tests.serving.tiny import CLASSES, images, make_version
+
+SHAPE = (28, 28, 1)
+_READY_S = 30.0
+_LAYERS = 12  # through the same matrix, so that a row costs time and the file little
+
+
+class Worker:
+    """One worker on a free port, until the block ends.
+
+    Attributes:
+        port: where it listens.
+        ready_s: from its start to its first answer.
+        process: to look at its memory.
+        spool: where it leaves its rows.
+    """
+
+    def __init__(self, home: Path, limits: Limits | None = None, url: str = "") -> None:
+        self.spool = home.with_name(f"{home.name}-spool")
+        self._config = ServingConfig(
+            "bench", str(home), str(self.spool), url or f"sqlite:///{home}.db",
+            limits=limits or Limits(), watch_s=0.05,
+        )  # fmt: skip
+
+    def __enter__(self) -> Self:
+        self._listener = bind("127.0.0.1", 0)
+        self.port = int(self._listener.getsockname()[1])
+        fd = self._listener.fileno()
+        environment = {
+            **os.environ, **self._config.environment(), "OMP_NUM_THREADS": "1",
+            "MLOPS_LOG_LEVEL": "error", "PYTHONPATH": str(Path.cwd()),
+        }  # fmt: skip
+        started = time.perf_counter()
+        command = [sys.executable, "-m", "mlops.serving.worker", str(fd)]
+        self._child = subprocess.Popen(command, pass_fds=[fd], env=environment)
+        self.process = psutil.Process(self._child.pid)
+        while not self._answers():
+            assert time.perf_counter() - started < _READY_S
+            time.sleep(0.005)
+        self.ready_s = time.perf_counter() - started
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._child.terminate()
+        self._child.wait(40)
+        self._listener.close()
+
+    def _answers(self) -> bool:
+        connection = HTTPConnection("127.0.0.1", self.port, timeout=_READY_S)
+        try:
+            connection.request("GET", "/ping")
+            return connection.getresponse().status == 200
+        finally:
+            connection.close()
+
+
+def heavy_version(home: Path, version: str, width: int = 2048) -> None:
+    """Write a verified version whose row costs some milliseconds: matrices of `width` squared."""
+    folder = make_version(home, version, shape=SHAPE)
+    rng = np.random.default_rng(0)
+    sizes = [int(np.prod(SHAPE)), width, width, len(CLASSES)]
+    weights = [
+        numpy_helper.from_array(rng.normal(0, 0.01, pair).astype(np.float32), f"w{n}")
+        for n, pair in enumerate(itertools.pairwise(sizes))
+    ]
+    layers = [0, *([1] * _LAYERS), 2]
+    nodes = [
+        helper.make_node("Cast", ["image"], ["numbers"], to=TensorProto.FLOAT),
+        helper.make_node("Flatten", ["numbers"], ["h0"]),
+        *(
+            helper.make_node("MatMul", [f"h{n}", f"w{w}"], [f"h{n + 1}"])
+            for n, w in enumerate(layers)
+        ),
+        helper.make_node("Softmax", [f"h{len(layers)}"], ["probabilities"], axis=1),
+    ]
+    graph = helper.make_graph(
+        nodes, "heavy",
+        [helper.make_tensor_value_info("image", TensorProto.UINT8, ["batch", *SHAPE])],
+        [helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["batch", 3])],
+        weights,
+    )  # fmt: skip
+    opset = [helper.make_opsetid("", 17)]
+    onnx.save(helper.make_model(graph, opset_imports=opset, ir_version=9), folder / "model.onnx")
+    golden = images(8, 99, SHAPE)
+    with np.load(folder / "golden.npz") as stored:
+        name = next(key for key in stored.files if key != "probabilities")
+    scores = Session(folder / "model.onnx").probabilities(golden)
+    np.savez(folder / "golden.npz", **{name: golden, "probabilities": scores})
+    seal.write_manifest(folder)

@@ -1,0 +1,80 @@
+"""Everything that is known of one incident: windows, labels, retrains, decisions, mails."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from mlops.adapters import estimates, incidents, retrains, windows
+from mlops.adapters.ledger import Ledger
+from mlops.adapters.mail import outbox
+from mlops.core.canonical import from_json
+from mlops.core.decision import Decision
+
+if TYPE_CHECKING:
+    import sqlalchemy as sa
+
+    from mlops.adapters.incidents import Incident
+    from mlops.adapters.mail.outbox import Mail
+    from mlops.adapters.retrains import Retrain
+    from mlops.adapters.windows import Window
+    from mlops.core.estimate import Score
+
+_LOOKED = 500
+_SHOWN = 60
+_AFTER = 5
+
+
+@dataclass(frozen=True)
+class Story:
+    """One incident with what belongs to it.
+
+    Attributes:
+        incident: itself.
+        windows: those around it, oldest first, also the quiet ones.
+        retrains: that it asked for, oldest first.
+        decisions: about versions that it led to, oldest first.
+        mails: of its thread, oldest first.
+        muted_until_s: until when its mails are held back; 0 for never.
+        score: estimates of accuracy against what was measured later.
+    """
+
+    incident: Incident
+    windows: tuple[Window, ...]
+    retrains: tuple[Retrain, ...]
+    decisions: tuple[Decision, ...]
+    mails: tuple[Mail, ...]
+    muted_until_s: float
+    score: Score | None
+
+
+def tell(engine: sa.Engine, project: str, incident: str) -> Story:
+    """Gather an incident's story.
+
+    Raises:
+        UsageError: if there is no such incident.
+    """
+    entries = Ledger(engine, project).entries()
+    about = [e for e in entries if e.kind == "decided" and incident in e.body]
+    decisions = [from_json(Decision, entry.body) for entry in about]
+    with engine.connect() as connection:
+        held = incidents.get(connection, project, incident)
+        recent = windows.latest(connection, project, _LOOKED)
+        return Story(
+            incident=held,
+            windows=_around(held, recent),
+            retrains=retrains.of_incident(connection, project, held.id),
+            decisions=tuple(d for d in decisions if d.incident == held.id),
+            mails=outbox.thread(connection, project, held.id),
+            muted_until_s=incidents.muted_until(connection, project, held.id),
+            score=estimates.scored(recent),
+        )
+
+
+def _around(held: Incident, recent: tuple[Window, ...]) -> tuple[Window, ...]:
+    """Return the windows from some before the incident to some after it."""
+    first = held.body.windows[0] if held.body.windows else ""
+    at = next((n for n, window in enumerate(recent) if window.id == first), 0)
+    end_seq = held.body.resolved_seq or recent[-1].cut.last_seq if recent else 0
+    inside = [w for w in recent[max(at - _AFTER, 0) :] if w.cut.last_seq <= end_seq]
+    return tuple(inside[-_SHOWN:])

@@ -1,0 +1,220 @@
+"""Parquet and CSV as rows: of a table's columns, of texts, or of images in a column."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pyarrow import csv
+
+from mlops.batch.pictures import read_image
+from mlops.batch.source import Batch
+from mlops.core.schema import Column, ImageSchema, TableSchema, TextSchema
+from mlops.errors import DataError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from mlops.core.schema import Schema
+
+_MISSING = ["", "NA", "N/A", "NaN", "nan", "NULL", "null", "None", "<NA>", "n/a"]
+
+
+class Parquet:
+    """One Parquet file, or all of a folder in the order of their names; other columns are ignored.
+
+    Raises:
+        DataError: if a file is unreadable or lacks a column.
+    """
+
+    def __init__(self, path: Path, schema: Schema) -> None:
+        self._schema, self._columns = schema, wanted(schema)
+        self._files = [path] if path.is_file() else sorted(path.glob("*.parquet"))
+        self._rows = []
+        for file in self._files:
+            with _explained(file):
+                found = pq.read_metadata(file)
+                _need(file, self._columns, found.schema.to_arrow_schema().names)
+            self._rows.append(found.num_rows)
+
+    def files(self) -> Sequence[Path]:
+        """Return the Parquet files."""
+        return self._files
+
+    def count(self) -> int:
+        """Return the number of rows."""
+        return sum(self._rows)
+
+    def batches(self, start: int, stop: int, rows: int) -> Iterator[Batch]:
+        """Yield rows, as `Source.batches`; batches end where a file or row group ends."""
+        first = 0
+        for file, count in zip(self._files, self._rows, strict=True):
+            if first < stop and first + count > start:
+                with _explained(file):
+                    tables = self._read(file, max(0, start - first), min(count, stop - first), rows)
+                    for at, table in tables:
+                        yield _batch(first + at, table, self._schema)
+            first += count
+
+    def _read(
+        self, path: Path, start: int, stop: int, rows: int
+    ) -> Iterator[tuple[int, pa.RecordBatch]]:
+        """Yield the rows of one file from `start` to `stop`, reading only row groups with some."""
+        with pq.ParquetFile(path) as file:
+            at = 0
+            for group in range(file.num_row_groups):
+                size = file.metadata.row_group(group).num_rows
+                if at < stop and at + size > start:
+                    place = at
+                    for table in file.iter_batches(rows, row_groups=[group], columns=self._columns):
+                        low, high = max(start - place, 0), min(stop - place, len(table))
+                        if low < high:
+                            yield place + low, table.slice(low, high - low)
+                        place += len(table)
+                at += size
+
+
+class Csv:
+    """One CSV file with a header; other columns are ignored. Each part reads it from the start.
+
+    Raises:
+        UsageError: if the model takes images.
+        DataError: if it is unreadable or lacks a column.
+    """
+
+    def __init__(self, path: Path, schema: Schema) -> None:
+        if isinstance(schema, ImageSchema):
+            msg = f"{path}: images do not stand in CSV; write Parquet with a column image, or .npy"
+            raise UsageError(msg)
+        self._path, self._schema, self._columns = path, schema, wanted(schema)
+        with _explained(path):
+            _need(path, self._columns, csv.open_csv(path).schema.names)
+        self._rows: int | None = None
+
+    def files(self) -> Sequence[Path]:
+        """Return the one file."""
+        return [self._path]
+
+    def count(self) -> int:
+        """Return the number of rows, counted once."""
+        if self._rows is None:
+            with _explained(self._path):
+                self._rows = sum(len(table) for table in self._stream())
+        return self._rows
+
+    def batches(self, start: int, stop: int, rows: int) -> Iterator[Batch]:
+        """Yield rows, as `Source.batches`."""
+        at = 0
+        with _explained(self._path):
+            for table in self._stream():
+                low, high = max(start - at, 0), min(stop - at, len(table))
+                for place in range(low, high, rows):
+                    part = table.slice(place, min(rows, high - place))
+                    yield _batch(at + place, part, self._schema)
+                at += len(table)
+                if at >= stop:
+                    return
+
+    def _stream(self) -> Iterator[pa.RecordBatch]:
+        kinds = {"number": pa.float64(), "category": pa.string()}
+        types = {name: pa.string() for name in self._columns}
+        if isinstance(self._schema, TableSchema):
+            types = {column.name: kinds[column.kind] for column in self._schema.columns}
+        options = csv.ConvertOptions(
+            column_types=types, include_columns=self._columns, null_values=_MISSING,
+            strings_can_be_null=isinstance(self._schema, TableSchema),
+        )  # fmt: skip
+        # A quoted line break must not end a row.
+        parse = csv.ParseOptions(newlines_in_values=True)
+        yield from csv.open_csv(self._path, parse_options=parse, convert_options=options)
+
+
+def wanted(schema: Schema) -> list[str]:
+    """Return the columns that an example is made of."""
+    if isinstance(schema, TableSchema):
+        return [column.name for column in schema.columns]
+    return ["text" if isinstance(schema, TextSchema) else "image"]
+
+
+def _batch(start: int, table: pa.RecordBatch, schema: Schema) -> Batch:
+    bad: dict[int, str] = {}
+    if isinstance(schema, TableSchema):
+        parts = zip(wanted(schema), schema.columns, strict=True)
+        values: Any = tuple(_column(table.column(name), c, bad) for name, c in parts)
+    elif isinstance(schema, TextSchema):
+        values = _texts(table.column("text").to_pylist(), bad)
+    else:
+        values = _images(table.column("image").to_pylist(), schema, bad)
+    return Batch(start, values, len(table), unreadable=bad)
+
+
+def _column(found: pa.Array, column: Column, bad: dict[int, str]) -> NDArray[Any]:
+    _check_kind(found.type, column)
+    if column.kind == "category":
+        return np.array(found.cast(pa.string()).to_pylist(), dtype=object)
+    numbers: NDArray[np.float64] = np.array(
+        found.cast(pa.float64()).to_numpy(zero_copy_only=False), dtype=np.float64
+    )
+    for place in np.flatnonzero(np.isinf(numbers)):
+        bad.setdefault(int(place), f"{column.name} is infinite")
+        numbers[place] = np.nan
+    return numbers
+
+
+def _check_kind(found: pa.DataType, column: Column) -> None:
+    """Refuse text for numbers and numbers for text: Arrow would convert both without a word."""
+    kind = found.value_type if pa.types.is_dictionary(found) else found
+    text = pa.types.is_string(kind) or pa.types.is_large_string(kind)
+    number = pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)
+    if not (pa.types.is_null(kind) or (text if column.kind == "category" else number)):
+        wanted_kind = "text" if column.kind == "category" else "numbers"
+        raise DataError(f"column {column.name} holds {found}, the model takes {wanted_kind}")
+
+
+def _texts(found: list[Any], bad: dict[int, str]) -> list[str]:
+    for place, text in enumerate(found):
+        if not isinstance(text, str) or not text or "\0" in text:
+            bad[place] = "no text, or a NUL in it"
+    return ["" if place in bad else text for place, text in enumerate(found)]
+
+
+def _images(found: list[Any], schema: ImageSchema, bad: dict[int, str]) -> NDArray[np.uint8]:
+    """Read raw pixels, rows × columns × channels, or whole image files."""
+    images = np.zeros((len(found), *schema.shape), dtype=np.uint8)
+    for place, content in enumerate(found):
+        try:
+            if not isinstance(content, bytes):
+                bad[place] = "no image"
+            elif len(content) == schema.size_bytes:
+                images[place] = np.frombuffer(content, dtype=np.uint8).reshape(schema.shape)
+            else:
+                images[place] = read_image(content, schema)
+        except DataError as error:
+            bad[place] = str(error)
+    return images
+
+
+def _need(path: Path, columns: Sequence[str], found: Sequence[str]) -> None:
+    missing = [name for name in columns if name not in found]
+    if missing:
+        raise DataError(f"{path}: lacks the columns {', '.join(missing[:10])} that the model takes")
+
+
+class _explained:  # noqa: N801 - reads as a word in `with`
+    """Tell Arrow's errors as the file's."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __enter__(self) -> None:
+        return
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        if isinstance(error, pa.ArrowException | OSError | ValueError):
+            what = str(error).splitlines()[0][:200]
+            raise DataError(f"{self._path}: unreadable ({what})") from None

@@ -1,0 +1,115 @@
+"""Accuracy without labels: an estimate from the model's own confidence, never a measurement.
+
+It is blind to concept shift, and wrong where the model is confidently wrong. So it may raise or
+escalate an incident, and never closes or downgrades one; every estimate is held against the truth
+when labels arrive.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+_Z = 1.96
+_LEAST = 30  # labelled reference rows from which the confidence of a right answer is known
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """An estimated accuracy with its interval of 95 %."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Confidence:
+    """How confidence goes with accuracy on the reference.
+
+    Attributes:
+        threshold: the share of reference rows below it is the share of wrong answers.
+        mean: mean confidence.
+        accuracy: share of right answers.
+        rows: labelled reference rows.
+    """
+
+    threshold: float
+    mean: float
+    accuracy: float
+    rows: int
+
+
+@dataclass(frozen=True)
+class Score:
+    """Estimates held against the truth.
+
+    Attributes:
+        windows: how many had both.
+        error: mean absolute difference.
+        covered: share of the windows whose measured accuracy lay in the interval.
+    """
+
+    windows: int
+    error: float
+    covered: float
+
+
+def fit(probabilities: NDArray[np.float32], label: NDArray[np.int64]) -> Confidence | None:
+    """Learn from labelled reference rows; None with too few of them.
+
+    Args:
+        probabilities: (N, K), sound rows.
+        label: (N,); negative where there is none.
+    """
+    known = label >= 0
+    if known.sum() < _LEAST:
+        return None
+    shown = probabilities[known].astype(np.float64)
+    sure, right = shown.max(axis=1), shown.argmax(axis=1) == label[known]
+    threshold = float(np.quantile(sure, 1 - right.mean(), method="higher"))
+    return Confidence(threshold, float(sure.mean()), float(right.mean()), len(right))
+
+
+def estimate(known: Confidence, probabilities: NDArray[np.float32]) -> Estimate | None:
+    """Estimate the accuracy on unlabelled rows; None without rows.
+
+    The value is average thresholded confidence: the share of rows above the reference's threshold
+    (Garg et al., Leveraging unlabeled data to predict out-of-distribution performance, 2022). The
+    interval spans it and the difference of confidences (Guillory et al., Predicting with
+    confidence on unseen distributions, 2021), each with the sampling noise of both sides: where
+    the two disagree, neither can be trusted to more.
+    """
+    rows = len(probabilities)
+    if not rows:
+        return None
+    sure = probabilities.astype(np.float64).max(axis=1)
+    above = float((sure >= known.threshold).mean())
+    moved = known.accuracy + float(sure.mean()) - known.mean
+    both = [above, min(max(moved, 0.0), 1.0)]
+    noise = [_Z * np.sqrt(_variance(v, rows) + _variance(known.accuracy, known.rows)) for v in both]
+    low = min(v - by for v, by in zip(both, noise, strict=True))
+    high = max(v + by for v, by in zip(both, noise, strict=True))
+    return Estimate(above, max(float(low), 0.0), min(float(high), 1.0))
+
+
+def score(pairs: Sequence[tuple[Estimate, float]]) -> Score | None:
+    """Hold estimates against what was measured later; None where there is nothing to compare."""
+    if not pairs:
+        return None
+    error = float(np.mean([abs(told.value - truth) for told, truth in pairs]))
+    covered = float(np.mean([told.low <= truth <= told.high for told, truth in pairs]))
+    return Score(len(pairs), error, covered)
+
+
+def _variance(share: float, rows: int) -> float:
+    """Return the variance of a share, kept from zero as Agresti and Coull (1998) do."""
+    pulled = (share * rows + 2) / (rows + 4)
+    return pulled * (1 - pulled) / (rows + 4)

@@ -1,0 +1,57 @@
+"""An answer that is no success → one error of the tree in `mlops.errors`, in the server's words."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from mlops.errors import CallFailed, NoAnswer, Overloaded, Rejected, ServerFault, Unauthorised
+from mlops.remote.retry import BUSY
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_SHOWN = 300
+
+
+def failure(status: int, headers: Mapping[str, str], body: bytes) -> CallFailed:
+    """Return the error that a status and body stand for; a foreign body is quoted, shortened."""
+    told = _told(body)
+    message = str(told.get("message") or "") or f"HTTP {status}"
+    kind = _kind(status)
+    return kind(
+        _line(message), status=status, code=_line(str(told.get("code") or "")),
+        field=_line(str(told.get("field") or "")), remedy=_line(str(told.get("remedy") or "")),
+        request_id=_line(headers.get("x-request-id", "")),
+    )  # fmt: skip
+
+
+def silence(url: str, why: str) -> NoAnswer:
+    """Return the error of a server that did not answer."""
+    return NoAnswer(
+        f"{url} does not answer ({_line(why) or 'no reason given'})", code="no_answer",
+        remedy="start it with: mlops serve, or mlops up",
+    )  # fmt: skip
+
+
+def _kind(status: int) -> type[CallFailed]:
+    if status in BUSY:
+        return Overloaded
+    if status in (401, 403):
+        return Unauthorised
+    return Rejected if 400 <= status < 500 else ServerFault
+
+
+def _told(body: bytes) -> dict[str, Any]:
+    try:
+        content = json.loads(body)
+    except ValueError:
+        return {}
+    error = content.get("error") if isinstance(content, dict) else None
+    return error if isinstance(error, dict) else {}
+
+
+def _line(text: str) -> str:
+    """Return text as one short line: it ends up in terminals and logs."""
+    shown = "".join(c if c.isprintable() else " " for c in text)
+    return " ".join(shown.split())[:_SHOWN]

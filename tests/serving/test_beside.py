@@ -1,0 +1,391 @@
+"""Shadow and canary: beside the champion, compared, and never in its way."""
+
+from __future__ import annotations
+
+import math
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import httpx
+import numpy as np
+import pytest
+import sqlalchemy as sa
+
+from mlops.adapters import beside, predictions, windows
+from mlops.adapters.canary import Wish
+from mlops.adapters.sql.engine import open_database
+from mlops.adapters.sql.tables import incidents
+from mlops.adapters.sql.tables import predictions as table
+from mlops.core.sequential import Tally
+from mlops.core.share import read_share, write_share
+from mlops.errors import Unavailable, UnverifiedModel
+from mlops.serving import metrics
+from mlops.serving.canary import Canary, read_state
+from mlops.serving.follow_shadow import FollowShadow
+from mlops.serving.model import load
+from mlops.serving.notices import Notices
+from mlops.serving.pointer import Pointer, drop_pointer, read_pointer, write_pointer
+from mlops.serving.run import run
+from mlops.serving.split import Split
+from mlops.serving.tallies import Side, Sides, read_sides
+from tests.serving.conftest import PROJECT
+from tests.serving.test_follower import Shelf
+from tests.serving.tiny import images, logged_ids, make_version, point
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from mlops.site import Site
+    from tests.serving.conftest import Running
+
+ROWS = images(4)
+
+
+def _beside(home: Path, version: str, *, role: str = "shadow", weight: float = 1.0) -> None:
+    if not (home / version).exists():
+        make_version(home, version, seed=int(version))
+    pointer = read_pointer(home)
+    assert pointer is not None
+    from mlops.adapters import files
+
+    digest = str(files.read_json(home / version / "manifest.json")["digest"])
+    fresh = Pointer(version, str(home / version), digest, 5.0, weight)
+    write_pointer(home, fresh, role)  # type: ignore[arg-type]
+
+
+def _until(true: Callable[[], bool]) -> None:
+    end_s = time.monotonic() + 5
+    while not true():
+        assert time.monotonic() < end_s
+        time.sleep(0.02)
+
+
+def test_a_shadow_sees_every_request_and_is_never_counted(serve: Callable[..., Running]) -> None:
+    server = serve()
+    _beside(server.home, "2")
+    _until(lambda: server.app.mirror._model is not None)
+    before = metrics.PREDICTIONS._value.get()
+    ids: list[str] = []
+    for _ in range(5):
+        reply = httpx.post(server.url + "/invocations", json={"inputs": ROWS.tolist()}).json()
+        assert reply["model_version"] == "1"
+        ids += reply["prediction_ids"]
+    _until(lambda: not server.app.mirror._queue)
+    time.sleep(0.1)
+    assert server.write_log() == 40
+    assert metrics.PREDICTIONS._value.get() - before == 20
+    engine = open_database(server.config.database_url)
+    assert logged_ids(engine, PROJECT, "1") == ids
+    query = sa.select(table).where(table.c.shadow_of.is_not(None)).order_by(table.c.seq)
+    with engine.connect() as connection:
+        shadows = connection.execute(query).all()
+        assert windows.versions(connection, PROJECT) == ("1",)
+        seen = beside.shadow(connection, server.home, PROJECT)
+    assert [row.shadow_of for row in shadows] == ids
+    assert {(row.version, row.features) for row in shadows} == {("2", None)}
+    model = load(Pointer("2", *_named(server.home, "2"), 0.0))
+    said = model.predict(ROWS)
+    found = np.array([np.frombuffer(row.probabilities, "<f4") for row in shadows[:4]])
+    assert np.allclose(found, said, atol=1e-6)
+    assert predictions.find(engine, PROJECT, shadows[0].id) is None
+    assert seen is not None
+    served = load(Pointer("1", *_named(server.home, "1"), 0.0)).predict(ROWS)
+    assert (seen.version, seen.rows) == ("2", 20)
+    assert seen.agreed == 5 * int((said.argmax(axis=1) == served.argmax(axis=1)).sum())
+    drop_pointer(server.home, "shadow")
+    _until(lambda: server.app.mirror._model is None)
+
+
+def _named(home: Path, version: str) -> tuple[str, str]:
+    from mlops.adapters import files
+
+    digest = str(files.read_json(home / version / "manifest.json")["digest"])
+    return str(home / version), digest
+
+
+def test_a_slow_or_failing_shadow_costs_nobody_anything(serve: Callable[..., Running]) -> None:
+    server = serve()
+    _beside(server.home, "2")
+    _until(lambda: server.app.mirror._model is not None)
+    model = server.app.mirror._model
+    assert model is not None
+    skipped = metrics.SHADOW_ROWS.labels("skipped")._value.get()
+    failed = metrics.SHADOW_ROWS.labels("failed")._value.get()
+
+    gate = threading.Event()
+
+    def predict(_rows: object) -> object:
+        gate.wait(20)
+        raise MemoryError("too large")
+
+    model.predict = predict  # type: ignore[method-assign, assignment]
+    body = {"inputs": images(1000).tolist()}
+    started = time.monotonic()
+    for _ in range(4):
+        assert httpx.post(server.url + "/invocations", json=body).is_success
+    assert time.monotonic() - started < 10
+    assert metrics.SHADOW_ROWS.labels("skipped")._value.get() > skipped
+    gate.set()
+    _until(lambda: metrics.SHADOW_ROWS.labels("failed")._value.get() > failed)
+    server.app.mirror.show_to(None)
+
+
+def test_keys_stay_with_their_side_and_a_wider_share_moves_nobody_back() -> None:
+    keys = [f"user-{n}" for n in range(20_000)]
+    arms = {w: {k for k in keys if Split(w, "7").arm(k) == "challenger"} for w in (0, 0.05, 0.2, 1)}
+    assert arms[0] == set()
+    assert arms[1] == set(keys)
+    assert abs(len(arms[0.05]) - 1000) < 5 * math.sqrt(20_000 * 0.05 * 0.95)
+    assert arms[0.05] < arms[0.2]
+    other = {key for key in keys if Split(0.05, "8").arm(key) == "challenger"}
+    assert len(other & arms[0.05]) < 200
+
+
+def test_a_canary_answers_its_share_stickily(serve: Callable[..., Running]) -> None:
+    server = serve()
+    _beside(server.home, "2", role="challenger", weight=0.5)
+    _until(lambda: server.app.batcher._challenger is not None)
+    split = Split(0.5, "2")
+    with httpx.Client(base_url=server.url) as client:
+        for n in range(30):
+            body = {"images": ROWS[:1].tolist(), "entities": [f"u{n}"]}
+            by_field = client.post("/predict", json=body).headers["x-model-version"]
+            by_header = client.post("/invocations", json={"inputs": ROWS.tolist()},
+                                    headers={"X-Entity": f"u{n}"})  # fmt: skip
+            wanted = "2" if split.arm(f"u{n}") == "challenger" else "1"
+            assert by_field == by_header.headers["x-model-version"] == wanted
+            assert by_header.json()["model_version"] == wanted
+        nobody = {client.post("/invocations", json={"inputs": ROWS.tolist()})
+                  .headers["x-model-version"] for _ in range(30)}  # fmt: skip
+    assert nobody == {"1", "2"}
+    drop_pointer(server.home, "challenger")
+    _until(lambda: server.app.batcher._challenger is None)
+
+
+def test_what_a_challenger_fails_the_champion_answers(tmp_path: Path) -> None:
+    make_version(tmp_path, "1")
+    make_version(tmp_path, "2", seed=2)
+    champion, challenger = (load(Pointer(v, *_named(tmp_path, v), 0.0)) for v in ("1", "2"))
+    honest = challenger.predict
+
+    def predict(rows: np.ndarray) -> np.ndarray:
+        scores = honest(rows)
+        scores[rows.reshape(len(rows), -1).min(axis=1) == 0] = np.nan
+        return scores
+
+    challenger.predict = predict  # type: ignore[method-assign, assignment]
+    good, bad = np.maximum(images(2), 1), np.zeros_like(images(2))
+    before = read_sides()
+    ran = run([(good, "challenger"), (bad, "challenger"), (good, "champion")], champion, challenger)
+    assert [model.version for model, _ in ran] == ["2", "1", "1"]
+    assert not any(isinstance(outcome, Exception) for _, outcome in ran)
+    sides: Sides = {arm: side.since(before[arm]) for arm, side in read_sides().items()}
+    assert (sides["challenger"].failed, sides["challenger"].n) == (1, 2)
+    assert (sides["champion"].failed, sides["champion"].n) == (0, 1)
+
+
+@dataclass
+class Asking:
+    """A registry in which somebody asks for canaries."""
+
+    asked: Wish | None = None
+    down: bool = False
+    answers: list[tuple[str, str]] = field(default_factory=list)
+
+    def wish(self, _site: Site, _project: str, /) -> Wish | None:
+        if self.down:
+            raise Unavailable("the registry does not answer")
+        return self.asked
+
+    def answer(self, _site: Site, _project: str, version: str, text: str, /) -> None:
+        if self.down:
+            raise Unavailable("the registry does not answer")
+        self.answers.append((version, text))
+        self.asked = Wish(version, 0.0, text)
+
+
+@dataclass
+class Bench:
+    """A canary under test, its registry, and what its workers would have counted."""
+
+    canary: Canary
+    asking: Asking
+    sides: Sides
+    home: Path
+    notices: Notices
+    again: Callable[[], Canary]
+
+    def count(self, arm: str, n: int, *, failed: int = 0, slow: int = 0) -> None:
+        old = self.sides[arm]  # type: ignore[index]
+        quick = old.within.get(0.001, 0) + n - slow
+        within = {0.001: quick, 0.0025: quick, 0.1: old.n + n, math.inf: old.n + n}
+        self.sides[arm] = Side(old.failed + failed, old.n + n, within)  # type: ignore[index]
+
+    def pointed(self) -> tuple[str, float] | None:
+        pointer = read_pointer(self.home, "challenger")
+        return (pointer.version, pointer.weight) if pointer else None
+
+
+@pytest.fixture
+def bench(site: Site) -> Bench:
+    home = site.layout.serving / PROJECT
+    for version in ("1", "2"):
+        make_version(home, version, seed=int(version))
+    point(home, "1")
+    asking, notices = Asking(), Notices(site, PROJECT)
+    sides: Sides = {"champion": Side(), "challenger": Side()}
+
+    def prepare(version: str, now_s: float) -> Pointer:
+        if version == "3":
+            raise UnverifiedModel("its bytes are not the ledger's")
+        return Pointer(version, *_named(home, version), now_s)
+
+    def make() -> Canary:
+        return Canary(site, PROJECT, asking, prepare=prepare, notices=notices,
+                      read=lambda: dict(sides))  # fmt: skip
+
+    return Bench(make(), asking, sides, home, notices, make)
+
+
+def test_a_canary_follows_what_is_asked_for(bench: Bench) -> None:
+    bench.canary.keep(1.0)
+    assert bench.pointed() is None
+    bench.asking.asked = Wish("2", 0.05, "5%")
+    bench.canary.keep(2.0)
+    assert bench.pointed() == ("2", 0.05)
+    bench.asking.asked = Wish("2", 0.2, "20%")
+    bench.canary.keep(3.0)
+    assert bench.pointed() == ("2", 0.2)
+    state = read_state(bench.home)
+    assert state is not None
+    assert (state.state, state.since_s) == ("running", 2.0)  # the evidence goes on
+    bench.asking.down = True
+    with pytest.raises(Unavailable):
+        bench.canary.keep(4.0)
+    assert bench.pointed() == ("2", 0.2)
+    bench.asking = Asking(Wish("2", 0.0, "off"))
+    bench.canary._wishes = bench.asking
+    bench.canary.keep(5.0)
+    assert bench.pointed() is None
+
+
+def test_a_promoted_challenger_is_no_canary_any_more(bench: Bench) -> None:
+    bench.asking.asked = Wish("2", 0.05, "5%")
+    bench.canary.keep(1.0)
+    point(bench.home, "2")
+    bench.canary.keep(2.0)
+    assert bench.pointed() is None
+
+
+@pytest.mark.parametrize("bad", ["failed", "slow"])
+def test_a_worse_challenger_is_rolled_back_while_the_registry_is_down(
+    bench: Bench, site: Site, bad: str
+) -> None:
+    bench.count("champion", 10_000, failed=5_000)  # before the canary: not its fault
+    bench.asking.asked = Wish("2", 0.1, "10%")
+    bench.canary.keep(1.0)
+    bench.count("champion", 1000)
+    bench.canary.keep(2.0)
+    bench.asking.down = True
+    for poll in range(3):
+        bench.count("champion", 500)
+        bench.count("challenger", 50)
+        with pytest.raises(Unavailable):
+            bench.canary.keep(3.0 + poll)
+        assert bench.pointed() == ("2", 0.1)
+    bench.count("challenger", 200, failed=150 if bad == "failed" else 0,
+                slow=150 if bad == "slow" else 0)  # fmt: skip
+    with pytest.raises(Unavailable):
+        bench.canary.keep(9.0)
+    assert bench.pointed() is None
+    again = bench.again()  # the follower may be killed before it could tell
+    bench.asking.down = False
+    again.keep(10.0)
+    again.keep(11.0)
+    [(version, text)] = bench.asking.answers
+    assert version == "2"
+    assert ("fails" if bad == "failed" else "takes more than 2.5 ms") in text
+    assert bench.pointed() is None
+    bench.notices.keep(12.0)
+    with open_database(site.settings.database(site.layout)).connect() as connection:
+        row = connection.execute(sa.select(incidents)).one()
+    assert (row.kind, row.cause, row.state) == ("serving", "canary of version 2", "open")
+    bench.asking.asked = Wish("2", 0.1, "10%")  # somebody asks again
+    again.keep(13.0)
+    assert bench.pointed() == ("2", 0.1)
+    seen = beside.canary(bench.home)
+    assert seen is not None
+    assert (seen.state, seen.requests) == ("running", (0, 0))
+
+
+def test_an_unverified_challenger_gets_nothing(bench: Bench) -> None:
+    bench.asking.asked = Wish("3", 0.1, "10%")
+    bench.canary.keep(1.0)
+    assert bench.pointed() is None
+    assert bench.asking.answers == [("3", "rolled back: refused: its bytes are not the ledger's")]
+
+
+def test_the_shadow_alias_is_followed(site: Site) -> None:
+    home = site.layout.serving / PROJECT
+    make_version(home, "1")
+    make_version(home, "2", seed=2)
+    point(home, "1")
+    shelf, notices = Shelf(home), Notices(site, PROJECT)
+
+    def prepare(version: str, now_s: float) -> Pointer:
+        shelf.fetch(site, PROJECT, version)
+        return Pointer(version, *_named(home, version), now_s)
+
+    duty = FollowShadow(site, PROJECT, shelf, prepare=prepare, notices=notices)
+
+    def shadow() -> str | None:
+        pointer = read_pointer(home, "shadow")
+        return pointer.version if pointer else None
+
+    for now_s, (alias, wanted) in enumerate(
+        [(None, None), ("2", "2"), ("2", "2"), ("9", None), ("9", None), ("2", "2"), ("1", None)]
+    ):
+        shelf.alias_of["shadow"] = alias
+        duty.keep(float(now_s))
+        assert shadow() == wanted
+    assert shelf.fetched == ["2", "9", "2"]
+
+
+@pytest.mark.parametrize(
+    ("text", "share"),
+    [("5%", 0.05), (" 0.5 % ", 0.005), ("100%", 1.0), ("101%", None), ("5", None), ("", None),
+     ("off", None), ("-5%", None), ("rolled back: 5%", None)],
+)  # fmt: skip
+def test_shares_are_read_as_people_write_them(text: str, share: float | None) -> None:
+    assert read_share(text) == share
+    if share:
+        assert read_share(write_share(share)) == share
+
+
+_WORKER = """
+from mlops.serving import metrics
+metrics.ARM_REQUESTS.labels("challenger", "failed").inc(3)
+metrics.ARM_REQUESTS.labels("challenger", "answered").inc(7)
+for n in range(10):
+    metrics.ARM_SECONDS.labels("challenger").observe(0.02 if n < 4 else 0.0001)
+"""
+
+
+def test_counts_of_every_worker_are_added_dead_ones_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path))
+    for _ in range(2):
+        subprocess.run([sys.executable, "-c", _WORKER], check=True)
+    side = read_sides()["challenger"]
+    assert (side.failed, side.n) == (6, 20)
+    assert side.slower(0.01) == Tally(8, 20)
+    assert side.slower(0.025) == Tally(0, 20)
+    assert side.bound_of(0.5) == 0.0005
+    assert side.bound_of(0.95) == 0.025
+    assert side.since(Side(n=10**6)) == side  # the counting began anew
