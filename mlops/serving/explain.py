@@ -81,8 +81,8 @@ def _explain(scored: Scored, rows: Rows, png: bool) -> dict[str, Any]:  # noqa: 
         return np.round(float(base[target]) - without, 6)
 
     if isinstance(schema, ImageSchema):
-        batch, down, across = _patched(rows.array[0])
-        values = lost(batch).reshape(down, across)
+        covered, down, across = _patched(rows.array[0])
+        values = lost(covered).reshape(down, across)
         head |= {"replaced_by": "the image's mean colour", "values": values.tolist()}
         return head | ({"image": _drawn(rows.array[0], values)} if png else {})
     if isinstance(schema, TableSchema):

@@ -76,7 +76,7 @@ def predicting(schema: Schema, rows: int) -> Json:
 def scoring(schema: Schema, rows: int) -> Json:
     """Return the schema of a body of `/invocations`."""
     plain = [
-        strict({key: kind, "params": {"type": "object"}}, "params")
+        strict({key: kind, "params": {"type": ["object", "null"]}}, "params")
         for key in ("inputs", "instances") for kind in _lists(schema, rows)
     ]  # fmt: skip
     frames = [frame for cells in _frames(schema) for frame in (

@@ -32,6 +32,8 @@ def scoring(body: Body, schema: Schema, max_rows: int) -> Rows:
             f"the object must have exactly one of the keys {', '.join(FORMATS)}",
             remedy='send {"inputs": [image, …]}',
         )
+    if not isinstance(body.content.get("params"), dict | None):
+        raise invalid("must be an object", field="params")
     name = keys[0]
     return rows(_scored(body.content[name], name, body, schema, max_rows), schema)
 

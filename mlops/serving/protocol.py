@@ -20,6 +20,7 @@ class Protocol(HttpToolsProtocol):
     """
 
     _head_bytes = 0
+    _unended = 0
     _in_head = True
 
     def on_message_begin(self) -> None:
@@ -43,19 +44,14 @@ class Protocol(HttpToolsProtocol):
         super().on_headers_complete()
 
     def data_received(self, data: bytes) -> None:
-        """Read bytes, unless their head has grown too large unfinished.
+        """Read bytes, unless they have gone on for too long without ending a head.
 
-        A single header arrives in pieces that the parser keeps to itself: those are bounded here.
+        A header that is not complete the parser keeps to itself: it is bounded here.
         """
-        self._pending = self._pending + len(data) if self._in_head else 0
-        if self._pending > 2 * MAX_HEAD_BYTES and self._head_bytes <= MAX_HEAD_BYTES:
-            self._refuse(_too_large())
-            return
         super().data_received(data)
-        if not self._in_head:
-            self._pending = 0
-
-    _pending = 0
+        self._unended = self._unended + len(data) if self._in_head else 0
+        if self._unended > MAX_HEAD_BYTES:
+            self._refuse(_too_large())
 
     def send_400_response(self, msg: str) -> None:
         """Answer what is no HTTP, or too much of it, in the one shape of our errors."""
