@@ -104,9 +104,17 @@ def train(site: Site, turn: int) -> None:
     entrants.train(site, entrants.world(site), weights)
 
 
-def promote(site: Site, turn: int, champion: str) -> None:
-    """Log, register, decide and move the alias: whatever is done already is not done twice."""
+def promote(site: Site, turn: int, champion: str, between: Callable[[], None] = int) -> None:
+    """Log, register, decide and move the alias: whatever is done already is not done twice.
+
+    Args:
+        site: the project.
+        turn: of the candidate.
+        champion: that it is compared with.
+        between: called once the version is registered.
+    """
     made = register(load(site.layout.params, RegisterParams), site)
+    between()
     decided, key = decision(site, str(made.facts["version"]), champion, turn=turn)
     with database(site) as engine:
         record(site, Ledger(engine, PROJECT), Judged(decided, key, "auto", None, lambda kept: kept))
@@ -173,7 +181,9 @@ def champion_of(site: Site, place: str) -> str:
     return str(json.loads(path.read_text()))
 
 
-def kill_once(site: Site, turn: int, rng: random.Random, longest_s: float) -> tuple[str, float]:
+def kill_once(
+    site: Site, turn: int, rng: random.Random, longest_s: float, *, late: bool
+) -> tuple[str, float]:
     """Kill one promotion at a random time, start again, check; say how far it had come.
 
     Args:
@@ -181,6 +191,7 @@ def kill_once(site: Site, turn: int, rng: random.Random, longest_s: float) -> tu
         turn: a number of its own.
         rng: draws the time.
         longest_s: how long a promotion takes; one that ends sooner is killed by nobody.
+        late: whether the time runs from the registered version on: ledger and alias are quick.
 
     Returns:
         How far it had come, `ended` if it was sooner, and the seconds that it ran.
@@ -189,8 +200,11 @@ def kill_once(site: Site, turn: int, rng: random.Random, longest_s: float) -> tu
     done(lambda: train(site, turn))
 
     def victim(begin: Callable[[], None]) -> None:
-        begin()
-        promote(site, turn, champion)
+        if late:
+            promote(site, turn, champion, begin)
+        else:
+            begin()
+            promote(site, turn, champion)
 
     child = fork(victim)
     os.read(child.said, 1)
