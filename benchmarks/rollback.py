@@ -1,7 +1,7 @@
 """`mlops rollback` end to end, with a real MLflow server up, against importing SQLAlchemy.
 
-Claim: a rollback (ledger row, alias, `applied`; the store's files hashed) takes no more than 5 times as
-long as `python -c "import sqlalchemy"`, the largest thing that it has to import: under 2 s where
+Claim: a rollback (ledger row, alias, `applied`; the store's files hashed) takes no more than 5
+times as long as `python -c "import sqlalchemy"`, the largest thing that it has to import: under 2 s where
 that takes 0.4 s. It never imports MLflow, which alone takes longer than all of it.
 
 How: a project of two versions in a temporary folder, `mlflow server` on SQLite as `mlops up` runs

@@ -104,7 +104,7 @@ def train(site: Site, turn: int) -> None:
     entrants.train(site, entrants.world(site), weights)
 
 
-def promote(site: Site, turn: int, champion: str, between: Callable[[], None] = int) -> None:
+def promote(site: Site, turn: int, champion: str, between: Callable[[], object] = int) -> None:
     """Log, register, decide and move the alias: whatever is done already is not done twice.
 
     Args:
