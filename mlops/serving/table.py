@@ -40,9 +40,9 @@ def from_columns(values: Mapping[str, Sequence[Any]], schema: TableSchema, field
             remedy=f"send null for what is not known; the columns are {_few(names)}",
         )  # fmt: skip
     if len(values) > len(names):
-        extra = len(values) - len(names)
+        extra = [name for name in values if name not in names]
         raise invalid(
-            f"{extra} columns that the model does not know", field=field,
+            f"columns that the model does not know: {_few(extra)}", field=field,
             remedy=f"leave them out; the columns are {_few(names)}",
         )  # fmt: skip
     return tuple(one_column(values[c.name], c) for c in schema.columns)

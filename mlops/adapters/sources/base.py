@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from mlops.core.schema import Schema
     from mlops.params.data import DataSection
 
-_SHARED = ("base", "files")
+_SHARED = ("base", "cells", "files")
 _PACKAGE = mlops.adapters.sources.__name__
 
 

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mlops.adapters.sources.base import Examples
-from mlops.adapters.sources.files import (
+from mlops.adapters.sources.cells import (
     as_labels,
     as_names,
     as_numbers,
     as_times,
     need_column,
-    read_table,
 )
+from mlops.adapters.sources.files import read_table
 from mlops.core.schema import MAX_CATEGORIES, Column, TableSchema
 from mlops.errors import DataError, ParamsError
 

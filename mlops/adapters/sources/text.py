@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mlops.adapters.sources.base import Examples
-from mlops.adapters.sources.files import as_labels, as_names, need_column, read_table
+from mlops.adapters.sources.cells import as_labels, as_names, need_column
+from mlops.adapters.sources.files import read_table
 from mlops.adapters.sources.table import entities_of, times_of
 from mlops.core.schema import TextSchema
 
