@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from mlops.core.schema import TableSchema
 
 _COLUMNS = 20
+_LEGEND = "orange: speaks for the answer, blue: against it; the deeper, the more"
 _LINE, _LETTERS = 0.27, 92  # inches of one line of words, and letters that fit into it
 
 
@@ -68,7 +69,8 @@ def shapley(
         if schema.classes:
             second = len(schema.classes) == 2
             what = f"log-odds of {schema.classes[1]}" if second else "log-odds of the answer"
-        axes.set_xlabel(f"effect on the {what}; blue: low values, orange: high, grey: names")
+        axes.set_xlabel(f"effect on the {what}\nblue: low values, orange: high, grey: names")
+        axes.xaxis.set_major_formatter(canvas.short)
         axes.grid(axis="x", color=canvas.GRID)
         axes.tick_params(axis="y", length=0)
 
@@ -81,7 +83,7 @@ def tokens(path: Path, texts: Sequence[tuple[str, Sequence[Token]]]) -> None:
         texts: title and words of each.
     """
     laid = [(title, _lines(words)) for title, words in texts]
-    height = 0.8 + sum(_LINE * (len(lines) + 1.6) for _, lines in laid)
+    height = 1.1 + sum(_LINE * (len(lines) + 1.6) for _, lines in laid)
     scale = max((abs(w.effect) for _, words in texts for w in words), default=0.0) or 1.0
     colours = _blue_orange()
     with canvas.figure(path, 6.8, max(height, 1.5), layout=None) as made:
@@ -89,7 +91,8 @@ def tokens(path: Path, texts: Sequence[tuple[str, Sequence[Token]]]) -> None:
         axes.set(xlim=(0, 1), ylim=(max(height, 1.5), 0))
         axes.axis("off")
         axes.text(0.02, 0.3, "Words that the answers rest on", fontsize=13, fontweight="bold")
-        top = 0.8
+        axes.text(0.02, 0.55, _LEGEND, fontsize=9, color=canvas.MUTED)
+        top = 1.1
         for title, lines in laid:
             axes.text(0.02, top, _plain(title), fontsize=10, fontweight="bold")
             for line in lines:

@@ -58,6 +58,20 @@ def axes(path: Path, width: float, height: float) -> Iterator[Axes]:
         yield made.add_subplot()
 
 
+def short(value: float, _: float = 0.0) -> str:
+    """Write a tick of any size in a few letters: `250k`, `1.2M`, `0.05`."""
+    for size, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if abs(value) >= 10.0 * size or (abs(value) >= size > 1e3):
+            return f"{value / size:.3g}{letter}".replace("-", "−")
+    return f"{value:.3g}".replace("-", "−") if abs(value) < 1e3 else f"{value:,.0f}"
+
+
+def short_ticks(axes: Axes) -> None:
+    """Write both axes' ticks with `short`."""
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter(short)
+
+
 def per_cent(share: float, _: float) -> str:
     """Write a tick of a share, for matplotlib's axes."""
     return f"{100 * share:.3g} %"

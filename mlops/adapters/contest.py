@@ -16,7 +16,7 @@ from mlops.core.columns import looks
 from mlops.core.disturbance import disturb_mix
 from mlops.core.exam import Anchor, Exam, Memory, Paired, Trial
 from mlops.core.example import sampled
-from mlops.core.schema import compatible, parse_schema
+from mlops.core.schema import categories, compatible, parse_schema
 from mlops.errors import DataError
 
 if TYPE_CHECKING:
@@ -139,6 +139,7 @@ def hold(
     trial, trial_faults = _try(entered.candidate)
     everyone = [e for e in (first, second, third) if e is not None]
     names, pairs = _pair((recent, base, corrupted), (first, second, third), schema)
+    known = categories(schema)
     exam = Exam(
         classes=schema.classes,
         recent=pairs[0], base=pairs[1], corrupted=pairs[2],
@@ -148,6 +149,7 @@ def hold(
         trial=trial,
         looks=earlier,
         columns=names,
+        categories=tuple(known.get(name, ()) for name in names),
         faults=(*(f for e in everyone for f in e.faults), *trial_faults),
     )  # fmt: skip
     return Contest(exam, data_digest(recent, base))

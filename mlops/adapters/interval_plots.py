@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from textwrap import wrap
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from mlops.core.slices import Slice
 
 _MAX_SLICES = 16
+_LETTERS = 38  # of a line of a label: what is left is the chart's
 
 
 @dataclass(frozen=True)
@@ -70,14 +72,19 @@ def slices(path: Path, found: Sequence[Slice], alpha: float, *, regression: bool
             continue
         marked = one.adjusted_p is not None and one.adjusted_p <= alpha
         words = f"{one.name}: {one.value}" + (f" ({one.limits})" if one.limits else "")
-        if one.name == FOUND:
-            words = f"found: {one.value}".replace(" and ", "\nand ")
-        dot = Dot(words, one.score, one.n, marked)
+        conditions = words.replace(" and ", "\nand ") if one.name == FOUND else words
+        lines = [
+            line
+            for part in conditions.split("\n")
+            for line in wrap(part, _LETTERS, break_on_hyphens=False)
+        ]
+        dot = Dot("\n".join(lines), one.score, one.n, marked)
         (searched if one.name == FOUND else declared).append(dot)
     for some in (searched, declared):
         some.sort(key=lambda dot: dot.found.value, reverse=regression)
     shown = [*searched, *declared[:_MAX_SLICES]]
-    worse, measure = sum(dot.marked for dot in shown), "accuracy"
+    # Those that have no room are counted, too.
+    worse, measure = sum(dot.marked for dot in (*searched, *declared)), "accuracy"
     if regression:
         measure = "mean absolute error"
     title = f"{worse} slices worse beyond chance" if worse > 1 else "One slice worse beyond chance"
@@ -121,7 +128,10 @@ def intervals(
             )  # fmt: skip
         axes.set_yticks(at, [dot.label for dot in dots], fontsize=10)
         lowest = min((dot.found.low for dot in dots), default=0.0)
-        axes.set(ylim=(tall.sum(), 0.0), xlabel=unit)
+        axes.set_ylim(tall.sum(), 0.0)
+        # Under the whole picture: beside long labels the chart alone is too narrow for it.
+        made.supxlabel(unit, fontsize=11)
+        axes.xaxis.set_major_formatter(canvas.short)
         axes.locator_params(axis="x", nbins=5)
         if shares:
             axes.set_xlim(max(0.0, lowest - 0.03), 1.005)

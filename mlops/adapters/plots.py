@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mlops.adapters import canvas
+from mlops.core.amounts import number
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -87,6 +88,7 @@ def training(path: Path, history: Sequence[dict[str, str]]) -> None:
         axes.plot(epochs[best], held[best], "o", color=canvas.WORST, markersize=9, label="kept")
         axes.set_yscale("log" if min(*fitted, *held) > 0.0 else "linear")
         axes.yaxis.set_major_formatter("{x:g}")
+        axes.yaxis.set_minor_formatter("{x:g}")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set(xlabel="epoch", ylabel="loss")
         axes.set_title(f"Epoch {epochs[best]} kept: validation loss {held[best]:.3f}")
@@ -103,7 +105,7 @@ def robustness(path: Path, found: Robustness) -> None:
     with canvas.figure(path, 6.4, 0.7 + 1.75 * lines) as made:
         worse, clean = found.mean.value, found.by_severity[0].value
         shares = found.measure == "accuracy"
-        title = f"Error {worse:.4g} when corrupted, {clean:.4g} when not"
+        title = f"Error {number(worse)} when corrupted, {number(clean)} when not"
         if shares:
             title = f"Accuracy {100 * worse:.0f} % when corrupted, {100 * clean:.0f} % when not"
         made.suptitle(title, x=0.02, ha="left", fontsize=13, fontweight="bold")
@@ -130,6 +132,7 @@ def _corruption(axes: Axes, name: str, cells: Sequence[Cell], *, shares: bool) -
         axes.yaxis.set_major_formatter(canvas.per_cent)
     else:
         axes.set_ylim(bottom=0.0)
+        axes.yaxis.set_major_formatter(canvas.short)
     axes.grid(axis="y", color=canvas.GRID)
 
 

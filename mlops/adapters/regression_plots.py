@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mlops.adapters import canvas
+from mlops.core.amounts import number
 from mlops.core.schema import QUANTILES
 
 if TYPE_CHECKING:
@@ -38,7 +39,8 @@ def residuals(path: Path, scored: Scored) -> None:
         axes.fill_between(middle, low, high, color=canvas.CANDIDATE, alpha=0.15, linewidth=0)
         axes.plot(middle, half, color=canvas.CANDIDATE, linewidth=2, label="median")
         axes.set(xlabel="prediction", ylabel="target minus prediction")
-        axes.set_title(f"Errors: {np.abs(residual).mean():.4g} on average, either way")
+        axes.set_title(f"Errors: {number(float(np.abs(residual).mean()))} on average, either way")
+        canvas.short_ticks(axes)
         axes.legend()
         axes.grid(color=canvas.GRID)
 
@@ -73,10 +75,12 @@ def coverage(path: Path, bins: Sequence[CoverageBin]) -> None:
     with canvas.axes(path, 6.0, 4.0) as axes:
         axes.axhline(promised, color=canvas.MUTED, linestyle="--", linewidth=1)
         axes.errorbar(at, value, yerr=reach, fmt="o", color=canvas.CANDIDATE, capsize=3)
-        names = [f"{one.low:.3g} to\n{one.high:.3g}" for one in bins]
-        axes.set_xticks(at, names, fontsize=7)
+        edges = [bins[0].low, *(one.high for one in bins)] if bins else []
+        axes.set_xticks(np.arange(len(edges)) - 0.5, [canvas.short(edge) for edge in edges])
         axes.yaxis.set_major_formatter(canvas.per_cent)
-        axes.set(ylim=(0.0, 1.02), xlabel="prediction", ylabel="targets inside")
+        axes.set(
+            ylim=(0.0, 1.02), xlabel="prediction, in tenths of the rows", ylabel="targets inside"
+        )
         whole = 100 * float((value * rows).sum() / rows.sum())
         axes.set_title(f"{whole:.1f} % lie inside; {100 * promised:.0f} % are promised")
         axes.grid(axis="y", color=canvas.GRID)

@@ -19,6 +19,16 @@ def percent(share: float) -> str:
     return f"{100 * share:+.1f} %".replace("-", "−")
 
 
+def number(value: float) -> str:
+    """Write a number of any size so that a person reads it: `34,015`, `12.35`, `0.0042`."""
+    if not math.isfinite(value):
+        return "–"
+    size = abs(value)
+    if size >= 1e12 or 0.0 < size < 1e-4:
+        return f"{value:.3g}"
+    return f"{value:,.0f}" if size >= 1000.0 else f"{value:.4g}"
+
+
 def figure(value: float, unit: str = "") -> str:
     """Write a difference with its sign, and its unit if it has one."""
     if unit == "pp":

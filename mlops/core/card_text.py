@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from mlops.core.amounts import number
 from mlops.core.markup import bullets, code, figure, moment, percent, plain, table
 from mlops.core.schema import QUANTILES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from mlops.core.card import Card, Score, SliceScore
 
@@ -22,7 +23,11 @@ _METRICS = {
     "brier": "Brier score", "ece": "calibration error", "f1_macro": "F1, macro",
     "roc_auc": "ROC AUC", "mae": "mean absolute error", "rmse": "root mean squared error",
     "r2": "R²", "mape": "mean absolute error, share of the target", "pinball": "pinball loss",
-    "coverage": "targets in their 90 % interval",
+    "coverage": "targets in their 90 % interval", "width": "width of the 90 % interval",
+    "mse": "mean squared error", "robustness_mae": "mean absolute error when corrupted",
+    "robustness_accuracy": "accuracy when corrupted", "pr_auc": "PR AUC",
+    "f1_weighted": "F1, weighted", "latency_p95_ms": "latency, 95 % within (ms)",
+    "log_loss_rescaled": "log loss at the best temperature",
 }  # fmt: skip
 _TABLE_ROWS = 60  # classes and slices beyond are in slices.csv
 
@@ -60,7 +65,7 @@ def slice_table(slices: tuple[SliceScore, ...], card: Card, gap: str = "") -> st
     """Return some of a card's slices as a Markdown table with rows, score and interval."""
     measure = "mean absolute error" if card.regression else "accuracy"
     head = ("slice", "rows", "n", measure, _interval(card.confidence))
-    write = figure if card.regression else percent
+    write = _figure if card.regression else percent
     return table(head, [_slice_cells(s, write) for s in slices], gap)
 
 
@@ -92,7 +97,7 @@ def score_table(card: Card, gap: str = "", *, main: bool = False) -> str:
 
 def slice_name(found: SliceScore) -> str:
     """Return a slice's property and value, escaped."""
-    return plain(found.name) if found.name == "all" else plain(f"{found.name} {found.value}", 60)
+    return plain(found.name) if found.name == "all" else plain(f"{found.name} {found.value}", 120)
 
 
 def markdown(card: Card) -> str:
@@ -103,11 +108,18 @@ def markdown(card: Card) -> str:
         "## Data", _data(card),
         "## Model", _model(card),
         "## Metrics", score_table(card) or "None was measured.",
-        "## Slices", slice_table(card.slices[:_TABLE_ROWS], card) or "None.",
+        "## Slices", slice_table(_shown(card.slices), card) or "None.",
         "## Limits", bullets(limits(card)),
         "## Licence", plain(card.licence) or NOT_STATED,
     ]  # fmt: skip
     return "\n\n".join(parts) + "\n"
+
+
+def _shown(slices: Sequence[SliceScore]) -> tuple[SliceScore, ...]:
+    """Return as many slices as a card has room for; those found by search always."""
+    searched = [s for s in slices if s.name == "found"]
+    others = [s for s in slices if s.name != "found"]
+    return (*others[: max(0, _TABLE_ROWS - len(searched))], *searched)
 
 
 def _evidence(card: Card) -> str:
@@ -176,7 +188,13 @@ def _answers(card: Card) -> str:
 def _score(found: Score | None) -> str:
     if found is None:
         return "–"
-    return f"{figure(found.value)} ({figure(found.low)} to {figure(found.high)})"
+    value, low, high = (_figure(v) for v in (found.value, found.low, found.high))
+    return f"{value} ({low} to {high})"
+
+
+def _figure(value: float | None) -> str:
+    """Write a metric: four decimals of a share, and as many digits of an error in its unit."""
+    return figure(value) if value is None or abs(value) < 10.0 else number(value)
 
 
 def _interval(confidence: float) -> str:

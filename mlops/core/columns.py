@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mlops.core.schema import ImageSchema, TableSchema, TextSchema
+from mlops.core.schema import MISSING_CATEGORY, ImageSchema, TableSchema, TextSchema
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -118,9 +119,8 @@ def looks(features: NDArray[Any], schema: Schema) -> tuple[tuple[str, ...], NDAr
       `noise` (standard deviation of the noise: Immerkær, Fast noise variance estimation, 1996),
       `coverage` (share of pixels above half), `slant` (the diagonal part of the structure tensor,
       in [-1, 1]: it moves when images are rotated), and with three channels `saturation`.
-    - Tables: every column, missing values as 0, and `missing`, the share of the row's values that
-      are. Of a category it is the code, -1 for an unknown one: any change of its shares moves the
-      codes' distribution, by more the further apart the codes are.
+    - Tables: every column, a missing number as 0, and `missing`, the share of the row's values
+      that are. Of a category it is the code, -1 for an unknown one, -2 for none.
     - Texts: `length` (bytes), `words`, `word_length`, and of the bytes the shares of `digits`,
       `capitals` (of letters), `marks` (punctuation) and `foreign` (beyond ASCII).
 
@@ -135,7 +135,8 @@ def looks(features: NDArray[Any], schema: Schema) -> tuple[tuple[str, ...], NDAr
     if isinstance(schema, ImageSchema):
         measure = _image_columns
     elif isinstance(schema, TableSchema):
-        measure = _table_columns
+        named = np.array([column.kind == "category" for column in schema.columns])
+        measure = partial(_table_columns, where_missing=np.where(named, MISSING_CATEGORY, 0.0))
     starts = range(0, max(len(features), 1), _CHUNK_ROWS)
     parts = [measure(features[start : start + _CHUNK_ROWS]) for start in starts]
     return look_names(schema), np.concatenate(parts)
@@ -151,9 +152,11 @@ def blank(features: NDArray[Any]) -> NDArray[np.bool_]:
     return mask
 
 
-def _table_columns(row_ND: NDArray[np.float64]) -> NDArray[np.float64]:
+def _table_columns(
+    row_ND: NDArray[np.float64], where_missing: NDArray[np.float64]
+) -> NDArray[np.float64]:
     gone = np.isnan(row_ND)
-    return np.column_stack([np.where(gone, 0.0, row_ND), gone.mean(axis=1)])
+    return np.column_stack([np.where(gone, where_missing, row_ND), gone.mean(axis=1)])
 
 
 def _text_columns(byte_NL: NDArray[np.uint8]) -> NDArray[np.float64]:

@@ -88,8 +88,8 @@ def _table(
         others = rng.permuted(row_ND, axis=0)
         return np.where(hit, others, row_ND)
     number = np.array([column.kind == "number" for column in schema.columns])
-    known = np.where(np.isnan(row_ND), 0.0, row_ND)
-    spread = np.where(number, known.std(axis=0), 0.0)
+    known = np.ma.masked_invalid(row_ND)  # what is missing has no part in the spread
+    spread = np.where(number, known.std(axis=0).filled(0.0), 0.0)
     return np.asarray(row_ND + rng.normal(0.0, _NOISE[level], row_ND.shape) * spread)
 
 

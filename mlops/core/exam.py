@@ -134,6 +134,7 @@ class Exam:
         cohort: what the recent rows stand for; nothing if it could not be counted.
         looks: earlier verdicts on recent rows.
         columns: names of the rows' columns.
+        categories: for each of them the names behind its codes; none of a column of numbers.
         faults: evidence that could not be had, each in a sentence that names the remedy.
     """
 
@@ -148,6 +149,7 @@ class Exam:
     cohort: Cohort | None = None
     looks: tuple[Look, ...] = ()
     columns: tuple[str, ...] = ()
+    categories: tuple[tuple[str, ...], ...] = ()
     faults: tuple[str, ...] = ()
 
     @property
@@ -159,6 +161,12 @@ class Exam:
     def regression(self) -> bool:
         """Whether the models predict numbers."""
         return not self.classes
+
+    @property
+    def named(self) -> dict[str, tuple[str, ...]]:
+        """The columns of names, with the names behind their codes."""
+        pairs = zip(self.columns, self.categories, strict=False)
+        return {column: names for column, names in pairs if names}
 
     @property
     def memories(self) -> tuple[Memory, ...]:

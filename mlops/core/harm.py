@@ -16,7 +16,7 @@ from mlops.core.columns import elsewhere
 from mlops.core.decision import Check
 from mlops.core.noninferiority import absolute, right, scores
 from mlops.core.paired import count, holm, mcnemar_p, one_per_key
-from mlops.core.slices import terciles
+from mlops.core.slices import named, terciles
 from mlops.core.weakness import Condition, FoundSlice, find_slices, finding_half
 from mlops.core.weakness import Rules as Search
 
@@ -96,10 +96,16 @@ def declared(exam: Exam, rows: Paired, rules: Rules) -> list[Slice]:
 
 
 def thirds(exam: Exam, rows: Paired, name: str) -> list[Slice]:
-    """Return the low, middle and high rows of a column; nothing if there is no such column."""
+    """Return the low, middle and high rows of a column; nothing if there is no such column.
+
+    Of a column of names the rows of each name.
+    """
     if rows.columns is None or exam.base.columns is None or name not in exam.columns:
         return []
     c = exam.columns.index(name)
+    if name in exam.named:
+        parts = named(name, exam.named[name], rows.columns[:, c])
+        return [Slice(f"{name} {part.value}", part.mask) for part in parts]
     [cuts] = terciles(exam.base.columns[:, [c]])
     limits = (-np.inf, *cuts, np.inf)
     words = ("low", "middle", "high") if len(cuts) == 2 else ("low", "high")
@@ -116,6 +122,7 @@ def _found(exam: Exam, recent: Paired, rules: Rules) -> list[Slice]:
     found = find_slices(
         recent.columns, exam.columns, gains(recent), recent.key,
         Search(_DEPTH, rules.min_slice_rows, _MOST_FOUND),
+        categories=exam.named,
     )  # fmt: skip
     testing_N = ~finding_half(recent.key)
     return [Slice(f.name, f.mask(recent.columns) & testing_N, found=True) for f in found]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mlops.core import metrics, regression
+from mlops.core.amounts import number
 from mlops.core.bounds import design_effect
 from mlops.core.decision import Check, Metric
 from mlops.core.fairness import Counted, gap_bounds
@@ -70,7 +71,10 @@ def _median(name: str, rows: Paired, scores: NDArray[np.float32]) -> Check:
     if limit == 0.0:
         words = f"all {name} rows have one target: no constant can be told from a model"
         return Check(f"{name} constant", None, value, limit, words)
-    words = f"absolute error on {name} rows {value:.4g}; their median as the answer has {limit:.4g}"
+    words = (
+        f"absolute error on {name} rows {number(value)}; their median as the answer has "
+        f"{number(limit)}"
+    )
     return Check(f"{name} constant", value < limit, value, limit, words)
 
 

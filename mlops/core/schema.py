@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 UNKNOWN_CATEGORY = -1.0
 """Code of a category that the schema does not list."""
 
+MISSING_CATEGORY = -2.0
+"""Code of no category at all, where a code must be finite: models are given NaN."""
+
 MAX_CATEGORIES = 1000
 """A column with more names is a text or an identity, and no category."""
 
@@ -200,6 +203,18 @@ def outputs(schema: Schema) -> int:
 def table_columns(schema: Schema) -> tuple[Column, ...]:
     """Return the columns of a table; none of other kinds."""
     return schema.columns if isinstance(schema, TableSchema) else ()
+
+
+def categories(schema: Schema) -> dict[str, tuple[str, ...]]:
+    """Return the names behind the codes of each column of a table that holds codes."""
+    return {c.name: c.categories for c in table_columns(schema) if c.kind == "category"}
+
+
+def category_name(code: float, names: tuple[str, ...]) -> str:
+    """Return the name behind a code, for people."""
+    if code == MISSING_CATEGORY:
+        return "missing"
+    return names[int(code)] if 0 <= code < len(names) else "unknown"
 
 
 def compatible(one: Schema, other: Schema) -> bool:

@@ -9,7 +9,7 @@ import numpy as np
 
 from mlops.core import metrics
 from mlops.core.intervals import Interval, bootstrap_all, wilson
-from mlops.core.schema import table_columns
+from mlops.core.schema import categories, category_name
 from mlops.core.weakness import Rules as SearchRules
 from mlops.core.weakness import compare, find_slices, finding_half
 
@@ -106,10 +106,10 @@ def parts(
     out += [Part("class", name, "", rows.label == k) for k, name in enumerate(schema.classes)]
     out.append(Part("origin", "base", "", ~rows.production))
     out.append(Part("origin", "production", "", rows.production))
-    categories = {c.name: c.categories for c in table_columns(schema) if c.kind == "category"}
+    known = categories(schema)
     for c, (name, where) in enumerate(zip(names, cuts, strict=True)):
-        if name in categories:
-            out += _named(name, categories[name], column_NC[:, c])
+        if name in known:
+            out += named(name, known[name], column_NC[:, c])
             continue
         limits = (-np.inf, *where, np.inf)
         words = ("low", "middle", "high") if len(where) == 2 else ("low", "high")
@@ -121,15 +121,11 @@ def parts(
     return tuple(out)
 
 
-def _named(name: str, categories: Sequence[str], code_N: NDArray[np.float64]) -> list[Part]:
+def named(name: str, names: tuple[str, ...], code_N: NDArray[np.float64]) -> list[Part]:
     """Return a slice for each category that there are rows of, the most frequent first."""
     known, counts = np.unique(code_N, return_counts=True)
     order = np.argsort(-counts, kind="stable")[:_MOST_CATEGORIES]
-    return [
-        Part(name, categories[int(code)] if 0 <= code < len(categories) else "unknown", "",
-             code_N == code)
-        for code in known[order]
-    ]  # fmt: skip
+    return [Part(name, category_name(code, names), "", code_N == code) for code in known[order]]
 
 
 def _limits(above: float, upto: float) -> str:
@@ -197,9 +193,12 @@ def find(
     names: Sequence[str],
     rules: Rules,
     search: SearchRules,
+    *,
+    schema: Schema | None = None,
 ) -> tuple[Slice, ...]:
     """Search half of the rows for weak slices and measure them on the other half."""
-    found = find_slices(column_NC, names, goodness(rows), rows.key, search)
+    known = categories(schema) if schema else {}
+    found = find_slices(column_NC, names, goodness(rows), rows.key, search, categories=known)
     half = ~finding_half(rows.key)
     # One row for each key: only independent rows have Wilson's interval.
     _, first = np.unique(rows.key[half], return_index=True)

@@ -16,11 +16,14 @@ import numpy as np
 from scipy import stats
 
 from mlops.core.paired import holm
+from mlops.core.schema import category_name
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
+
+_NAMED = 4  # of a slice's categories
 
 
 @dataclass(frozen=True)
@@ -47,20 +50,39 @@ class Condition:
         name: its name.
         above: lower limit, outside the range.
         upto: upper limit, inside.
+        categories: of a column of codes, those that were seen, each with its name.
     """
 
     column: int
     name: str
     above: float
     upto: float
+    categories: tuple[tuple[float, str], ...] = ()
 
     def __str__(self) -> str:
-        """Write it as `contrast ≤ 0.21`."""
+        """Write it as `contrast ≤ 0.21`, or `colour: red or blue`."""
+        if self.categories:
+            return self._named()
         if self.above == -np.inf:
             return f"{self.name} ≤ {self.upto:g}"
         if self.upto == np.inf:
             return f"{self.name} > {self.above:g}"
         return f"{self.above:g} < {self.name} ≤ {self.upto:g}"
+
+    def _named(self) -> str:
+        """Name the categories inside, or those outside where they are fewer."""
+        inside = [name for code, name in self.categories if self.above < code <= self.upto]
+        outside = [name for code, name in self.categories if not self.above < code <= self.upto]
+        if len(inside) <= max(len(outside), 1):
+            return f"{self.name}: {_either(inside)}"
+        return f"{self.name}: not {_either(outside)}"
+
+
+def _either(names: Sequence[str]) -> str:
+    shown = (
+        list(names) if len(names) <= _NAMED else [*names[:_NAMED], f"{len(names) - _NAMED} more"]
+    )
+    return " or ".join(shown)
 
 
 @dataclass(frozen=True)
@@ -117,6 +139,8 @@ def find_slices(
     score_N: NDArray[np.float64],
     key_N: NDArray[np.uint64],
     rules: Rules,
+    *,
+    categories: Mapping[str, tuple[str, ...]] | None = None,
 ) -> tuple[FoundSlice, ...]:
     """Return where the finding half scores lower than elsewhere, the clearest first.
 
@@ -126,6 +150,7 @@ def find_slices(
         score_N: higher is better: 1 for a right answer, a candidate's score minus a champion's.
         key_N: hash of each row's split key.
         rules: how to search.
+        categories: names behind the codes of the columns that hold codes.
     """
     from sklearn.tree import DecisionTreeRegressor
 
@@ -137,8 +162,13 @@ def find_slices(
         max_depth=rules.depth, min_samples_leaf=rules.min_rows, random_state=0
     )
     tree.fit(column_NC, score_N)
+    seen = {
+        name: tuple((code, category_name(code, known)) for code in
+                    np.unique(column_NC[:, names.index(name)]).tolist())
+        for name, known in (categories or {}).items()
+    }  # fmt: skip
     found = []
-    for box in _leaves(tree.tree_, names):
+    for box in _leaves(tree.tree_, names, seen):
         inside = box.mask(column_NC)
         # What holds for most rows is no slice: its complement would be the better news.
         if box.conditions and rules.min_rows <= inside.sum() <= len(inside) / 2:
@@ -190,7 +220,9 @@ def _mean(score: NDArray[np.float64]) -> float:
     return float(score.mean()) if len(score) else float("nan")
 
 
-def _leaves(tree: object, names: Sequence[str]) -> list[FoundSlice]:
+def _leaves(
+    tree: object, names: Sequence[str], seen: Mapping[str, tuple[tuple[float, str], ...]]
+) -> list[FoundSlice]:
     """Return the box of every leaf of a fitted scikit-learn tree."""
     left, right, feature, limit = (
         getattr(tree, name) for name in ("children_left", "children_right", "feature", "threshold")
@@ -200,7 +232,10 @@ def _leaves(tree: object, names: Sequence[str]) -> list[FoundSlice]:
     while waiting:
         node, box = waiting.pop()
         if left[node] < 0:
-            conditions = (Condition(c, names[c], *limits) for c, limits in sorted(box.items()))
+            conditions = (
+                Condition(c, names[c], *limits, seen.get(names[c], ()))
+                for c, limits in sorted(box.items())
+            )
             out.append(FoundSlice(tuple(conditions)))
             continue
         column = int(feature[node])

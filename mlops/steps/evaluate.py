@@ -59,7 +59,7 @@ def evaluate(params: EvaluateParams, site: Site) -> Report:
     figures["model_bytes"] = float(model.stat().st_size)
     evaluation.write_metrics(folder, figures)
     evaluation.write_intervals(folder, rules.confidence, [*found, *more])
-    _write_slices(section, sides, rules, folder)
+    _write_slices(section, sides, rules, folder, schema)
     explaining.write(folder, site.layout.candidate, session, test, schema, section)
     plots.training(
         folder / "training.png", model_files.read_table(site.layout.candidate / model_files.HISTORY)
@@ -71,10 +71,12 @@ def evaluate(params: EvaluateParams, site: Site) -> Report:
 
 
 def _summary(figures: dict[str, float], sides: Sequence[Side]) -> str:
+    from mlops.core.amounts import number
+
     rows = [f"{len(side.rows)} {side.name} rows" for side in sides]
     if sides[0].scored.regression:
-        recent = f", {figures['recent_mae']:.4g} on {rows[1]}" if len(sides) > 1 else ""
-        return f"mean absolute error {figures['mae']:.4g} on {rows[0]}{recent}"
+        recent = f", {number(figures['recent_mae'])} on {rows[1]}" if len(sides) > 1 else ""
+        return f"mean absolute error {number(figures['mae'])} on {rows[0]}{recent}"
     words = f"accuracy {100 * figures['accuracy']:.1f} % on {rows[0]}"
     if len(sides) > 1:
         words += f", {100 * figures['recent_accuracy']:.1f} % on {rows[1]}"
@@ -161,7 +163,7 @@ def _robustness(
 
 
 def _write_slices(
-    section: EvaluateSection, sides: tuple[Side, ...], rules: Rules, folder: Path
+    section: EvaluateSection, sides: tuple[Side, ...], rules: Rules, folder: Path, schema: Schema
 ) -> None:
     """Write declared slices, weak ones found among the test rows, and protected columns."""
     from mlops.adapters import evaluation, fairness, interval_plots
@@ -172,7 +174,7 @@ def _write_slices(
     if section.weak_depth:
         # Twice as many rows as a slice needs: the half that tests it must have enough, too.
         search = weakness.Rules(section.weak_depth, 2 * section.min_slice_rows, most=5)
-        found = slices.find(test.scored, test.looks, test.names, rules, search)
+        found = slices.find(test.scored, test.looks, test.names, rules, search, schema=schema)
         out += [(test.name, one) for one in found]
     regression = test.scored.regression
     evaluation.write_slices(folder, out, regression=regression)

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from mlops.core import slices
 from mlops.core.columns import Columns, blank, columns, looks
-from mlops.core.schema import ImageSchema
+from mlops.core.schema import Column, ImageSchema, TableSchema
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -117,3 +118,16 @@ def test_what_images_look_like_does_not_depend_on_the_answers(channels: int) -> 
     assert np.array_equal(everything.values[:, : len(names)], values)
     assert ("saturation" in names) == (channels == 3)
     assert looks(images[:0], schema_of(images))[1].shape == (0, len(names))
+
+
+def test_a_missing_name_is_no_name_and_a_missing_number_is_zero() -> None:
+    schema = TableSchema(("a", "b"), (Column("n", "number"), Column("c", "category", ("x", "y"))))
+    rows = np.array([[1.5, 1.0], [np.nan, np.nan], [2.0, -1.0]])
+    names, values = looks(rows, schema)
+    assert names == ("n", "c", "missing")
+    assert values.tolist() == [[1.5, 1.0, 0.0], [0.0, -2.0, 1.0], [2.0, -1.0, 0.0]]
+    parts = slices.named("c", ("x", "y"), values[:, 1])
+    assert {p.value: p.mask.tolist() for p in parts} == {
+        "y": [True, False, False], "missing": [False, True, False],
+        "unknown": [False, False, True],
+    }  # fmt: skip

@@ -498,3 +498,31 @@ def test_rows_that_bound_nothing_settle_nothing_and_can_be_recorded(
     assert from_json(Verdict, to_json(verdict)) == verdict
     if one != "nothing" or block_s:
         assert verdict.outcome != "promote"
+
+
+def test_groups_of_a_column_of_names_are_its_names() -> None:
+    given_exam = exam(candidate=0.95, champion=0.5, n=600)
+    sexes = np.random.default_rng(3).integers(-2, 2, 600).astype(np.float64)
+    sexes[sexes == -1] = 0.0
+    recent = replace(given_exam.recent, columns=sexes[:, np.newaxis])
+    base = replace(given_exam.base, columns=np.zeros((400, 1)))
+    named = replace(
+        given_exam, recent=recent, base=base, columns=("sex",), categories=(("man", "woman"),)
+    )
+    scores = given_exam.recent.candidate
+    assert scores is not None
+    unfair = scores.copy()
+    wronged = (sexes == 1) & (np.random.default_rng(1).random(600) < 0.6)
+    unfair[wronged] = np.roll(scores[wronged], 1, axis=1)
+    verdict = judge(
+        replace(named, recent=replace(recent, candidate=unfair)),
+        replace(RULES, protected=("sex",), slices=("sex",)),
+    )
+    said = " ".join(verdict.reasons)
+    assert verdict.outcome == "reject"
+    assert "accuracy on sex woman" in said
+    assert "sex low" not in said
+    fair = judge(named, replace(RULES, protected=("sex",), slices=("sex",)))
+    assert fair.outcome == "promote"
+    [gap] = [c for c in fair.checks if c.name == "fairness sex"]
+    assert {"woman", "man", "missing"} >= {w.rstrip(",") for w in gap.words.split()[3:4]}

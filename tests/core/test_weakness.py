@@ -143,3 +143,24 @@ def test_a_range_is_written_as_one_condition() -> None:
     columns = np.array([[0.5, 0.1], [0.5, 0.25], [0.6, 0.2]])
     assert box.mask(columns).tolist() == [False, True, False]
     assert weakness.compare([], np.ones(3), np.arange(3, dtype=np.uint64)) == ()
+
+
+def test_categories_are_named_and_not_numbered() -> None:
+    rng = np.random.default_rng(5)
+    code = rng.integers(-2, 5, 2000).astype(np.float64)
+    code[code == -1] = 0.0  # nothing unknown was seen, and nothing unknown is named
+    names = ("red", "blue", "green", "black", "white")
+    for weak, depth, said in (
+        (code == 2, 2, "colour: green"),
+        (code <= 0, 1, "colour: missing or red"),
+    ):
+        score = np.where(weak, 0.0, 1.0)
+        found = find_slices(
+            code[:, np.newaxis], ("colour",), score, keys(2000), Rules(depth, 30, 5),
+            categories={"colour": names},
+        )  # fmt: skip
+        assert [f.name for f in found] == [said]
+    many = tuple((float(n), f"c{n}") for n in range(12))
+    assert str(Condition(0, "c", -np.inf, 5.5, many)) == "c: c0 or c1 or c2 or c3 or 2 more"
+    assert str(Condition(0, "c", 0.5, np.inf, many)) == "c: not c0"
+    assert str(Condition(0, "c", 8.5, 10.5, many)) == "c: c9 or c10"
