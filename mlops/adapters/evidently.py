@@ -64,7 +64,8 @@ def _run(reference: Columns, window: Columns, verdict: Verdict) -> Any:  # Evide
     from evidently.presets import DataDriftPreset
 
     definition = DataDefinition(
-        numerical_columns=list(reference.names), categorical_columns=[PREDICTED]
+        numerical_columns=[name for name in reference.names if name not in reference.named],
+        categorical_columns=[*reference.named, PREDICTED],
     )
     old, new = (Dataset.from_pandas(_frame(c), definition) for c in (reference, window))
     preset = DataDriftPreset(
@@ -80,6 +81,8 @@ def _frame(rows: Columns) -> pd.DataFrame:
     import pandas as pd
 
     table = pd.DataFrame(rows.values, columns=list(rows.names))
+    for name in rows.named:
+        table[name] = table[name].astype(int).astype(str)
     table[PREDICTED] = rows.predicted.astype(str)
     return table
 

@@ -12,7 +12,7 @@ from mlops.adapters.thresholds import pictures
 from mlops.adapters.windows import verdict_content
 from mlops.core.alarm import Verdict, judge
 from mlops.core.columns import Columns, blank, columns
-from mlops.core.drift import shares, statistics
+from mlops.core.drift import mix, moved, shares, statistics
 from mlops.core.features import decode, fits
 from mlops.core.quality import Arrivals, breaks, sound
 from mlops.core.schema import outputs
@@ -95,8 +95,9 @@ def observe(
         msg = f"window {cut.id}: columns {seen.all_names}, thresholds for {thresholds.columns}"
         raise MonitorError(f"{msg}; run: mlops register")
     judged = judge(
-        thresholds, statistics(baseline.reference, seen), shifts(baseline.columns, seen), len(seen)
-    )
+        thresholds, statistics(baseline.reference, seen), shifts(baseline.columns, seen),
+        len(seen), seen.named,
+    )  # fmt: skip
     return Observation(replace(judged, rows=len(rows), breaks=found), seen, shown)
 
 
@@ -110,10 +111,19 @@ def _unseen(hidden: int, rows: int, thresholds: Thresholds, baseline: Baseline) 
 
 
 def shifts(reference: Columns, window: Columns) -> NDArray[np.float64]:
-    """Return each numeric column's change of mean, then the largest change of a class's share."""
-    by = shares(window) - shares(reference)
-    largest = by[np.abs(by).argmax()]
-    return np.array([*(window.values.mean(axis=0) - reference.values.mean(axis=0)), largest])
+    """Return each numeric column's change of mean, then the largest change of a class's share.
+
+    Of a column of names it is the largest change of a name's share.
+    """
+    found = window.values.mean(axis=0) - reference.values.mean(axis=0)
+    for d in window.named_at:
+        old, new = moved(mix(reference.values[:, d]), mix(window.values[:, d]))
+        found[d] = _largest(new - old)
+    return np.array([*found, _largest(shares(window) - shares(reference))])
+
+
+def _largest(by: NDArray[np.float64]) -> float:
+    return float(by[np.abs(by).argmax()])
 
 
 def keep(folder: Path, cut: Cut, seen: Observation) -> None:
@@ -130,6 +140,7 @@ def keep(folder: Path, cut: Cut, seen: Observation) -> None:
         "values": rows.values if rows else np.zeros((0, 0)),
         "predicted": rows.predicted if rows else np.zeros(0, dtype=np.int64),
         "classes": np.array(rows.classes if rows else 0),
+        "named": np.array(rows.named if rows else (), dtype=np.str_),
     }
     with replacing(folder / "window.npz") as temporary, temporary.open("wb") as stream:
         np.savez_compressed(stream, allow_pickle=False, **stored)
@@ -146,7 +157,8 @@ def kept(folder: Path) -> tuple[Columns, NDArray[np.uint8]]:
         with np.load(path, allow_pickle=False) as stored:
             names = tuple(str(name) for name in stored["names"])
             classes = int(stored["classes"])
-            rows = Columns(names, stored["values"], stored["predicted"], classes)
+            named = tuple(map(str, stored["named"])) if "named" in stored else ()
+            rows = Columns(names, stored["values"], stored["predicted"], classes, named)
             return rows, stored["shown"]
     except (OSError, ValueError, KeyError, EOFError) as error:
         msg = f"{path}: unreadable ({error}); the window's report cannot be made"

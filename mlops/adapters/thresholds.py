@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from mlops.site import Site
 
 _FILE = "thresholds.json"
-_MEASURE = 2  # raise it when a column or a statistic changes: kept thresholds are then void
+_MEASURE = 3  # raise it when a column or a statistic changes: kept thresholds are then void
 _SHOWN = 6
 _MIN_LABELS = 30
 

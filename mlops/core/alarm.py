@@ -51,7 +51,7 @@ class ColumnVerdict:
         threshold: the calibrated threshold; the value drifts when it reaches it.
         drifted: value ≥ threshold, Evidently's own comparison.
         shift: mean of the window minus mean of the reference, in the column's units; for the
-            predicted class the largest change of a share.
+            predicted class, and of a column of names, the largest change of a share.
     """
 
     column: str
@@ -103,6 +103,7 @@ def judge(
     values: NDArray[np.float64],
     shifts: NDArray[np.float64],
     rows: int,
+    named: Sequence[str] = (),
 ) -> Verdict:
     """Compare a window's statistics with the thresholds for its number of rows.
 
@@ -111,9 +112,10 @@ def judge(
         values: the statistics, (D + 1,), in the thresholds' order.
         shifts: (D + 1,), in the columns' units.
         rows: rows of the window.
+        named: columns whose values are codes of names.
     """
     limits = thresholds.at(rows)
-    names = methods(len(thresholds.columns) - 1)
+    names = methods(thresholds.columns[:-1], named)
     table = zip(thresholds.columns, names, values, limits, shifts, strict=True)
     columns = tuple(
         ColumnVerdict(column, method, float(value), float(limit), bool(value >= limit), float(by))

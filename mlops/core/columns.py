@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mlops.core.schema import MISSING_CATEGORY, ImageSchema, TableSchema, TextSchema
+from mlops.core.schema import (
+    MISSING_CATEGORY,
+    ImageSchema,
+    TableSchema,
+    TextSchema,
+    categories,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -52,12 +58,14 @@ class Columns:
         values: float64, (N, D), finite.
         predicted: int64, (N,): index of the most probable class.
         classes: number of classes, K.
+        named: those of the numeric columns whose values are codes of names.
     """
 
     names: tuple[str, ...]
     values: NDArray[np.float64]
     predicted: NDArray[np.int64]
     classes: int
+    named: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         """Return the number of rows."""
@@ -70,7 +78,12 @@ class Columns:
 
     def take(self, index: NDArray[np.int64] | NDArray[np.bool_] | slice) -> Columns:
         """Return the rows that an index, a mask or a slice selects."""
-        return Columns(self.names, self.values[index], self.predicted[index], self.classes)
+        return replace(self, values=self.values[index], predicted=self.predicted[index])
+
+    @property
+    def named_at(self) -> tuple[int, ...]:
+        """Places of the columns of codes among the D."""
+        return tuple(self.names.index(name) for name in self.named)
 
 
 def columns(features: NDArray[Any], answers: NDArray[np.float32], schema: Schema) -> Columns:
@@ -86,11 +99,12 @@ def columns(features: NDArray[Any], answers: NDArray[np.float32], schema: Schema
         schema: of the examples.
     """
     names, values = looks(features, schema)
+    named = tuple(categories(schema))
     p = np.asarray(answers, dtype=np.float64)
     if not schema.classes:
         told = np.column_stack([p[:, p.shape[1] // 2], p[:, -1] - p[:, 0]])
         both = np.column_stack([values, told])
-        return Columns((*names, *_REGRESSION), both, np.zeros(len(p), dtype=np.int64), 1)
+        return Columns((*names, *_REGRESSION), both, np.zeros(len(p), dtype=np.int64), 1, named)
     entropy = -(p * np.log(np.maximum(p, _TINY))).sum(axis=1)
     prediction = np.column_stack([p.max(axis=1, initial=0.0), entropy])
     return Columns(
@@ -98,6 +112,7 @@ def columns(features: NDArray[Any], answers: NDArray[np.float32], schema: Schema
         values=np.column_stack([values, prediction]),
         predicted=p.argmax(axis=1).astype(np.int64),
         classes=p.shape[1],
+        named=named,
     )
 
 

@@ -8,7 +8,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mlops.core.schema import MISSING_CATEGORY
+
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from mlops.core.columns import Columns
@@ -28,6 +32,8 @@ class Reference:
         norm: float64, (D,): what Evidently divides by: max(standard deviation, 0.001).
         share: float64, (K,): share of each predicted class.
         rows: n.
+        named: columns whose values are codes of names.
+        mixes: of each of them its place and the share of each name, see `mix`.
     """
 
     names: tuple[str, ...]
@@ -35,6 +41,8 @@ class Reference:
     norm: NDArray[np.float64]
     share: NDArray[np.float64]
     rows: int
+    named: tuple[str, ...] = ()
+    mixes: tuple[tuple[int, NDArray[np.float64]], ...] = ()
 
 
 def presort(reference: Columns) -> Reference:
@@ -52,6 +60,8 @@ def presort(reference: Columns) -> Reference:
         norm=norms(reference),
         share=shares(reference),
         rows=len(reference),
+        named=reference.named,
+        mixes=tuple((d, mix(reference.values[:, d])) for d in reference.named_at),
     )
 
 
@@ -67,8 +77,24 @@ def shares(rows: Columns) -> NDArray[np.float64]:
     return counts / max(len(rows), 1)
 
 
+def mix(code_N: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the share of each code from `MISSING_CATEGORY` to the largest; float64, (M,)."""
+    counts = np.bincount(code_N.astype(np.int64) - int(MISSING_CATEGORY))
+    return counts / max(len(code_N), 1)
+
+
+def moved(
+    old: NDArray[np.float64], new: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return two results of `mix` at one length."""
+    size = max(len(old), len(new))
+    return np.pad(old, (0, size - len(old))), np.pad(new, (0, size - len(new)))
+
+
 def statistics(reference: Reference, window: Columns) -> NDArray[np.float64]:
     """Return the D normed Wasserstein distances, then the predicted class's Jensen-Shannon.
+
+    Of a column of names, too, it is Jensen-Shannon: names have no order and no distance.
 
     Raises:
         ValueError: if the window has no rows or other columns than the reference.
@@ -78,12 +104,20 @@ def statistics(reference: Reference, window: Columns) -> NDArray[np.float64]:
         raise ValueError(msg)
     current = np.sort(window.values.T, axis=1)
     numeric = wasserstein_rows(reference.ordered, current) / reference.norm
+    for d, old in reference.mixes:
+        numeric[d] = jensenshannon(*moved(old, mix(window.values[:, d])))
     return np.array([*numeric, jensenshannon(reference.share, shares(window))])
 
 
-def methods(numeric: int) -> tuple[str, ...]:
-    """Return Evidently's name of each statistic, for so many numeric columns."""
-    return (WASSERSTEIN,) * numeric + (JENSENSHANNON,)
+def methods(names: Sequence[str], named: Sequence[str] = ()) -> tuple[str, ...]:
+    """Return Evidently's name of each statistic.
+
+    Args:
+        names: the numeric columns.
+        named: those whose values are codes of names.
+    """
+    numeric = (JENSENSHANNON if name in named else WASSERSTEIN for name in names)
+    return (*numeric, JENSENSHANNON)
 
 
 def wasserstein(reference_sorted: NDArray[np.float64], window_sorted: NDArray[np.float64]) -> float:

@@ -38,8 +38,16 @@ class Grid:
         for d, (edge, value) in enumerate(zip(edges, values, strict=True)):
             coded[:, d] = np.searchsorted(edge, value, "left") + d * _CELLS
         coded[:, self._numeric] = rows.predicted + self._cut
-        self._coded = coded
         self._width = self._cut + rows.classes
+        # A column of names is counted by name as well, and judged by that.
+        self._named: list[tuple[int, int, int]] = []
+        for d in rows.named_at:
+            code = rows.values[:, d].astype(np.int64)
+            code -= code.min()
+            self._named.append((d, self._width, self._width + int(code.max()) + 1))
+            coded = np.column_stack([coded, code + self._width])
+            self._width = self._named[-1][2]
+        self._coded = coded
         self._steps = np.diff(edges, axis=1) / norm[:, np.newaxis]
 
     def counts(self, rows_BN: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -53,7 +61,7 @@ class Grid:
 
     def batches(self, size: int) -> int:
         """Return how many batches of so many rows may be counted at once."""
-        return max(1, _BATCH_CELLS // max(size * (self._numeric + 1), self._width))
+        return max(1, _BATCH_CELLS // max(size * self._coded.shape[1], self._width))
 
     def statistics(
         self, base: NDArray[np.float64], rows: NDArray[np.float64]
@@ -63,8 +71,11 @@ class Grid:
         np.cumsum(gap, axis=2, out=gap)
         np.abs(gap, out=gap)
         numeric = np.einsum("bdg,dg->bd", gap, self._weights())
+        for d, start, stop in self._named:
+            numeric[:, d] = jensenshannon_rows(base[0, start:stop], rows[:, start:stop])
+        end = self._cut + self._classes
         return np.column_stack([
-            numeric, jensenshannon_rows(base[0, self._cut :], rows[:, self._cut :])
+            numeric, jensenshannon_rows(base[0, self._cut : end], rows[:, self._cut : end])
         ])  # fmt: skip
 
     def expected(self, base: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -75,7 +86,9 @@ class Grid:
         """
         share = base[0, : self._cut].reshape(self._numeric, _CELLS).cumsum(axis=1)
         spread = np.sqrt(np.maximum(share * (1 - share), 0.0) * 2 / np.pi)
-        return np.asarray((spread * self._weights()).sum(axis=1))
+        found = np.asarray((spread * self._weights()).sum(axis=1))
+        found[[d for d, _, _ in self._named]] = 1.0  # Jensen-Shannon needs no scale
+        return found
 
     def _weights(self) -> NDArray[np.float64]:
         """Return the trapezoid rule's weights; float64, (D, cells)."""

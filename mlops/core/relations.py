@@ -70,6 +70,7 @@ def relate(reference: Columns) -> tuple[Relations, Columns]:
     centre = reference.values.mean(axis=0) if n else np.zeros(d)
     none = Relations(reference.names, (), centre, np.zeros((d, 0)))
     spread = reference.values.std(axis=0) if n else np.zeros(d)
+    spread[list(reference.named_at)] = 0.0  # codes of names are no amounts, and have no line
     free = np.flatnonzero(spread > 0)
     if len(free) < 2 or n < _ROWS_PER_COLUMN * len(free):
         return none, reference

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from mlops.core.columns import PREDICTED
+from mlops.core.drift import JENSENSHANNON
 from mlops.core.relations import GIVEN
 
 if TYPE_CHECKING:
@@ -30,8 +32,9 @@ def in_words(verdict: ColumnVerdict, reference_mean: float) -> str:
         verdict: the column in the window.
         reference_mean: the column's mean in the reference, in its own units.
     """
-    if verdict.column == "predicted":
-        return f"the share of one class moved by {abs(verdict.shift) * 100:.0f} points"
+    if verdict.method == JENSENSHANNON:
+        what = "class" if verdict.column == PREDICTED else "of its values"
+        return f"the share of one {what} moved by {abs(verdict.shift) * 100:.0f} points"
     if verdict.column.endswith(GIVEN):
         return _given(verdict)
     if verdict.column == "slant":

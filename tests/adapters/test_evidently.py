@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 
 from mlops.adapters.evidently import TOLERANCE, make_report, values
+from mlops.adapters.observe import shifts
 from mlops.core.alarm import Verdict, judge
 from mlops.core.columns import Columns
 from mlops.core.drift import presort, statistics
 from mlops.core.thresholds import Thresholds
+from mlops.core.words import in_words
 from mlops.errors import MonitorError
 
 if TYPE_CHECKING:
@@ -68,6 +70,23 @@ def test_ours_are_evidentlys_statistics() -> None:
         assert theirs.keys() == {*NAMES, "predicted"}
         for column in verdict.columns:
             assert abs(theirs[column.column] - column.value) <= TOLERANCE
+
+
+def test_a_column_of_names_is_judged_as_evidently_judges_categories(tmp_path: Path) -> None:
+    def coded(seed: int, count: int, most: int) -> Columns:
+        made = rows(seed, count)
+        code = np.random.default_rng(seed).integers(-2, most, count)  # a name is new in the window
+        values = np.column_stack([made.values[:, 0], code, made.values[:, 2]])
+        return replace(made, values=values, named=("contrast",))
+
+    reference, window = coded(1, 400, 3), coded(2, 150, 5)
+    found = statistics(presort(reference), window)
+    verdict = judge(LIMITS, found, shifts(reference, window), len(window), window.named)
+    make_report(reference, window, verdict, tmp_path)  # it refuses what Evidently does not find
+    changed = verdict.columns[1]
+    assert (changed.method, changed.drifted) == ("jensenshannon", True)
+    assert abs(changed.shift) < 1.0
+    assert in_words(changed, 0.0).startswith("the share of one of its values moved by")
 
 
 def test_a_page_that_disagrees_with_the_verdict_is_refused(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -11,6 +12,10 @@ from mlops.core.alarm import Rule, incidents, judge
 from mlops.core.calibration import Rules, calibrate
 from mlops.core.columns import Columns
 from mlops.core.drift import presort, statistics
+
+if TYPE_CHECKING:
+    from mlops.core.drift import Reference
+    from mlops.core.thresholds import Thresholds
 
 RULES = Rules(
     window_rows=100, false_alarms=1.0, per_windows=50, min_effect=0.0, replicates=200, seed=7,
@@ -47,6 +52,34 @@ def test_clean_streams_keep_to_the_budget(rows: int) -> None:
     # The budget is 42 in these 2,100 windows. The bound is wide, for streams share references.
     assert opened <= poisson.ppf(0.999, RULES.rate * streams.size)
     assert streams.any()  # a rule that never alarms keeps any budget
+
+
+def with_names(rng: np.random.Generator, rows: int, *, turned: bool = False) -> Columns:
+    """Draw the columns with two of names, one of them of many rare ones."""
+    made = draw(rng, rows)
+    few = rng.choice(3, rows, p=[0.2, 0.2, 0.6] if turned else [0.6, 0.2, 0.2])
+    many = np.minimum(rng.geometric(0.08, rows), 60) - 1
+    names, values = (*made.names, "few", "many"), np.column_stack([made.values, few, many])
+    return replace(made, names=names, values=values, named=("few", "many"))
+
+
+def alarm(thresholds: Thresholds, ready: Reference, window: Columns) -> bool:
+    found = statistics(ready, window)
+    return judge(thresholds, found, np.zeros(len(found)), len(window), window.named).alarm
+
+
+def test_columns_of_names_keep_to_the_budget_and_show_a_new_mix() -> None:
+    rng = np.random.default_rng(8)
+    streams = []
+    for _ in range(8):
+        reference = with_names(rng, 800)
+        thresholds, ready = calibrate(reference, RULES), presort(reference)
+        streams.append(
+            [alarm(thresholds, ready, with_names(rng, RULES.window_rows)) for _ in range(100)]
+        )
+        assert alarm(thresholds, ready, with_names(rng, RULES.window_rows, turned=True))
+    opened = int(incidents(RULES.rule, np.array(streams)).sum())
+    assert opened <= poisson.ppf(0.999, RULES.rate * 800)
 
 
 def test_a_real_shift_is_found_at_once() -> None:

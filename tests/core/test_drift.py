@@ -36,7 +36,7 @@ def test_statistics_are_ordered_numeric_then_predicted() -> None:
     assert found[0] == pytest.approx(2.0, abs=0.3)
     assert found[1] < 0.5
     assert found[2] == pytest.approx(jensenshannon(shares(old), shares(new)))
-    assert methods(2) == ("wasserstein", "wasserstein", "jensenshannon")
+    assert methods(("a", "b")) == ("wasserstein", "wasserstein", "jensenshannon")
 
 
 def test_a_constant_reference_is_normed_as_evidently_does() -> None:
@@ -53,3 +53,39 @@ def test_what_cannot_be_compared_is_refused(rows: int) -> None:
         statistics(presort(old), new)
     with pytest.raises(ValueError, match="no rows"):
         presort(old.take(slice(0)))
+
+
+def _coded(code: np.ndarray, names: tuple[str, ...] = ("c",)) -> Columns:
+    return Columns(("c",), code[:, np.newaxis].astype(float), np.zeros(len(code), int), 1, names)
+
+
+def test_drift_of_names_does_not_depend_on_the_order_of_their_codes() -> None:
+    rng = np.random.default_rng(0)
+    old, new = (
+        rng.choice(4, 2000, p=[0.4, 0.3, 0.2, 0.1]),
+        rng.choice(4, 300, p=[0.1, 0.3, 0.2, 0.4]),
+    )
+    found = statistics(presort(_coded(old)), _coded(new))[0]
+    assert found == pytest.approx(
+        float(distance.jensenshannon(np.bincount(old) / 2000, np.bincount(new) / 300)), abs=1e-9
+    )
+    for order in ([3, 2, 1, 0], [1, 3, 0, 2]):
+        turned = np.array(order)
+        again = statistics(presort(_coded(turned[old])), _coded(turned[new]))[0]
+        assert again == pytest.approx(found, abs=1e-12)
+    # As numbers the same change would be another one by the order of the codes.
+    numbers = [
+        statistics(presort(_coded(t[old], ())), _coded(t[new], ()))[0]
+        for t in (np.arange(4), np.array([0, 2, 3, 1]))
+    ]
+    assert abs(numbers[0] - numbers[1]) > 0.1
+    assert methods(("c", "d"), ("c",)) == ("jensenshannon", "wasserstein", "jensenshannon")
+
+
+def test_names_that_the_reference_lacks_count_in_full() -> None:
+    old = _coded(np.array([0, 0, 1, 1]))
+    assert statistics(presort(old), _coded(np.array([-2, -1, 7, 7])))[0] == pytest.approx(
+        np.sqrt(np.log(2))
+    )
+    assert statistics(presort(old), old)[0] == 0.0
+    assert old.take(slice(0, 2)).named == ("c",)
