@@ -170,11 +170,12 @@ class Keeper(pl.Callback):
         from structlog import get_logger
 
         left = self._plan.epochs - entry.epoch
+        right = "coverage" if self._validation.labels.is_floating_point() else "accuracy"
         pace = sum(e.seconds for e in self._history) / len(self._history)
         get_logger().info(
             f"epoch {entry.epoch}/{self._plan.epochs}",
             loss=round(entry.train_loss, 4), validation_loss=round(entry.validation_loss, 4),
-            accuracy=round(entry.validation_accuracy, 4), eta_s=round(left * pace),
+            eta_s=round(left * pace), **{right: round(entry.validation_accuracy, 4)},
         )  # fmt: skip
 
     def on_exception(

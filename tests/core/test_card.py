@@ -88,3 +88,30 @@ def test_what_nobody_stated_is_said_to_be_missing() -> None:
 def test_the_worst_slices_are_those_whose_interval_reaches_lowest() -> None:
     assert [s.value for s in card.worst_slices(CARD)] == ["<b>1</b>", "0"]
     assert len(card.worst_slices(CARD, most=1)) == 1
+
+
+def test_errors_in_large_units_are_numbers_that_can_be_read() -> None:
+    regression = replace(
+        CARD, classes=(), kind="table", columns=("a",),
+        scores=(Score("mae", 34015.3567, 32793.9, 35380.1), Score("r2", 0.80138, 0.78, 0.82),
+                Score("width", 155915.1, 153586.7, 158415.2)),
+        slices=(SliceScore("test", "all", "all", 200, 34015.3567, 32793.9, 35380.1),),
+    )  # fmt: skip
+    text = card_text.markdown(regression)
+    assert "|mean absolute error|34,015 (32,794 to 35,380)|" in text
+    assert "|R²|0.8014 (0.7800 to 0.8200)|" in text
+    assert "|width of the 90 % interval|155,915" in text
+    assert "|all|test|200|34,015|32,794 to 35,380|" in text
+
+
+def test_found_slices_stand_in_the_card_however_many_others_there_are() -> None:
+    many = tuple(SliceScore("test", "town", f"t{n}", 50, 0.9, 0.8, 0.95) for n in range(90))
+    conditions = (
+        "age > 33.5 and education: Doctorate or Prof-school and marital-status: not Divorced"
+    )
+    found = SliceScore("test", "found", conditions, 60, 0.6, 0.5, 0.7)
+    text = card_text.markdown(replace(CARD, slices=(*CARD.slices, *many, found)))
+    assert "found age &gt; 33.5 and education: Doctorate" in text
+    assert "not Divorced|test|60|60.0 %" in text
+    assert "town t50" in text
+    assert "town t80" not in text
