@@ -71,6 +71,8 @@ def review(
             if answer.why != held.body.trigger and worth.kind == "costly":
                 verb = "retrain requested" if answer.requested else "no retrain"
                 body = body.told(now_s, f"{verb}: {answer.reason}")
+            if answer.requested and "detected" in body.notified:
+                body = replace(body, due=(*body.due, "retrained"))
             judged = replace(judged, body=body)
             incidents.save(connection, judged)
             if answer.requested:

@@ -10,6 +10,7 @@ from mlops.params.evaluate import EvaluateSection
 from mlops.params.gate import GateSection
 from mlops.params.holdout import HoldoutSection
 from mlops.params.labels import LabelsSection
+from mlops.params.mail import MailSection
 from mlops.params.model import ModelSection
 from mlops.params.monitoring import MonitoringSection
 from mlops.params.project import ProjectSection
@@ -38,6 +39,7 @@ class Everything(View):
     promote: PromoteSection
     monitoring: MonitoringSection
     trigger: TriggerSection
+    mail: MailSection
     score: ScoreSection
     card: CardSection
 
