@@ -147,7 +147,8 @@ def thread(connection: sa.Connection, project: str, incident: str) -> tuple[Mail
         .order_by(outbox.c.seq)
     )
     rows = connection.execute(query)
-    return tuple(Mail(row.key.removeprefix(start), row.at_s, row.sent_s) for row in rows)
+    named = ((row.key.removeprefix(start), row) for row in rows)
+    return tuple(Mail(name, row.at_s, row.sent_s) for name, row in named if _CHANNEL not in name)
 
 
 def wait_s(attempts: int) -> float:
