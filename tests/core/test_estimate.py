@@ -6,7 +6,7 @@ import pytest
 from mlops.core.estimate import Estimate, estimate, fit, score
 
 
-def world(rows: int, scale: float, seed: int) -> tuple[np.ndarray, np.ndarray]:  # type: ignore[type-arg]
+def world(rows: int, scale: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Return calibrated probabilities of three classes and labels drawn from them."""
     rng = np.random.default_rng(seed)
     raw = np.exp(scale * rng.normal(size=(rows, 3)))

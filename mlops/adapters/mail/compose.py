@@ -67,7 +67,7 @@ def compose(alert: Alert, sender: str, receivers: Sequence[str]) -> EmailMessage
     message["To"] = _receivers(receivers)
     message["Date"] = datetime.fromtimestamp(alert.at_s, UTC)
     message["Message-ID"] = message_id(alert, alert.stage, alert.number)
-    if alert.stage != _ROOT_STAGE:
+    if alert.stage not in (_ROOT_STAGE, "digest"):
         root = message_id(alert, _ROOT_STAGE)
         message["In-Reply-To"] = root
         message["References"] = root

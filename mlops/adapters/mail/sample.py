@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,8 +16,8 @@ _TEXTS: dict[Stage, tuple[str, str, str, str]] = {
     "detected": (
         "Yes: 2 of the last 3 windows are in alarm. Noise alone does this once in 500 windows.",
         "Accuracy fell from 97 % to 71 %. Measured on 120 labels chosen at random.",
-        "A retrain starts at 300 new labels, about 14:30.",
-        "No. To help, label the predictions that are waiting: 180 more are needed.",
+        "A retrain has started; its decision comes here.",
+        "No. If the gate refuses the new version, this thread says why.",
     ),
     "retrained": (
         "Yes: 4 windows in alarm.",
@@ -78,14 +79,14 @@ def sample(stage: Stage, at_s: float) -> Alert:
     real, how_bad, next_step, act = _TEXTS[stage]
     reference = _strokes(np.random.default_rng(7))
     broken = stage == "needs you"
-    return Alert(
+    made = Alert(
         project="digits", incident="inc-20260105-120000-brightness",
         kind=_KINDS.get(stage, "drift"), cause="blank images" if broken else "brightness",
         stage=stage, state="retraining started" if stage == "detected" else "",
         severity={"needs you": 5, "detected": 3}.get(stage, 2), version="1",
         at_s=at_s, real=real, how_bad=how_bad, next_step=next_step, act=act,
         columns=tuple(
-            ColumnChange(*change, trail)  # type: ignore[arg-type]
+            ColumnChange(*change, trail)
             for change, trail in zip(_CHANGES, _TRAILS, strict=True)
         ),
         links=(
@@ -96,6 +97,13 @@ def sample(stage: Stage, at_s: float) -> Alert:
         silence="mlops silence inc-20260105-120000-brightness 24h",
         why_you="You got this because MLOPS_MAIL_TO names you for the model digits.",
         reference=reference, current=(reference * 0.55 + 20).astype(np.uint8),
+    )  # fmt: skip
+    if stage != "digest":
+        return made
+    return replace(
+        made, incident="digest-2026-01-05", cause="2026-01-05", state="1 incidents", columns=(),
+        links=(), reference=reference[:0], current=reference[:0], silence="mlops incidents --all",
+        also=("drift-digits-1-14: brightness; harmless, resolved",),
     )  # fmt: skip
 
 
