@@ -190,6 +190,11 @@ def _links(site: Site, incident: Incident) -> tuple[tuple[str, str], ...]:
     ui = site.settings.mlflow_ui_url.rstrip("/") or f"http://{LOOPBACK}:{port}"
     address = f"{ui}/#/models/{incident.project}/versions/{incident.version}"
     found.append((f"Version {incident.version} in MLflow", address))
+    if run := site.option("run") or site.option("resume"):
+        found.append(("The run in Prefect", run))
+    runbook = site.layout.root / "docs" / "incidents.md"
+    if runbook.is_file():
+        found.append(("What to do: the runbook", runbook.absolute().as_uri()))
     return tuple(found)
 
 

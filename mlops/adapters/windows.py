@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from mlops.params.monitoring import MonitoringSection
 
-ReportState = Literal["pending", "made", "failed"]
+ReportState = Literal["pending", "made", "failed", "stored", "local", "pruned"]
 _LOCK = 0x6D6F6E69  # "moni": one judge at a time on Postgres
 
 

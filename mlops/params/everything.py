@@ -15,6 +15,7 @@ from mlops.params.model import ModelSection
 from mlops.params.monitoring import MonitoringSection
 from mlops.params.project import ProjectSection
 from mlops.params.promote import PromoteSection
+from mlops.params.reports import ReportsSection
 from mlops.params.score import ScoreSection
 from mlops.params.split import SplitSection
 from mlops.params.train import TrainSection
@@ -40,6 +41,7 @@ class Everything(View):
     monitoring: MonitoringSection
     trigger: TriggerSection
     mail: MailSection
+    reports: ReportsSection
     score: ScoreSection
     card: CardSection
 

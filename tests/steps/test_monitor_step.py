@@ -212,7 +212,7 @@ def test_drift_that_never_clears_is_bounded_by_cooldown_and_budget(world: World)
     world.params = world.params.model_copy(update={"trigger": trigger})
     asked_s: list[float] = []
     refused: set[object] = set()
-    for _ in range(40):  # a day and a half, a window and its labels every 55 minutes
+    for _ in range(16):  # a window and its labels every 55 minutes
         world.label(world.predict(1, bright=True), accuracy=0.5)
         report = world.run(minutes=55)
         for event in report.events:
