@@ -23,10 +23,9 @@ ifdef ARGS
 	@$(BIN)/python -m pytest $(ARGS)
 else
 	@rm -f .coverage*
-	@# Apart: the flows' Prefect server and the demo want the machine for themselves.
-	@$(COVERED) tests/flows
-	@$(COVERED) --cov-append -n 2 --dist loadfile -m 'not bench and not e2e' --ignore tests/flows
-	@$(COVERED) --cov-append -m e2e
+	@$(COVERED) -n 2 --dist loadfile --no-loadscope-reorder -m 'not bench and not e2e'
+	@# Apart: the demo wants the machine for itself. By its path: collecting all costs half a minute.
+	@$(COVERED) --cov-append -m e2e tests/test_demo.py
 	@$(BIN)/coverage report
 endif
 
@@ -41,7 +40,10 @@ bench: setup ## Kills, races and soaks in full counts, and timings as ratios
 	@$(BIN)/python benchmarks/serving.py
 	@$(BIN)/python benchmarks/serving_load.py
 	@$(BIN)/python benchmarks/gate.py
+	@$(BIN)/python benchmarks/drift.py
+	@$(BIN)/python benchmarks/drift.py --speed
 	@$(BIN)/python benchmarks/rollback.py
+	@$(BIN)/python benchmarks/kills.py
 
 stages: setup ## Rewrite the code dependencies in dvc.yaml from the import graph
 	@$(BIN)/python -m tests.stages

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from prefect import get_run_logger, suspend_flow_run
@@ -19,15 +20,20 @@ from prefect.input import RunInput
 from prefect.states import Completed
 from prefect.utilities.urls import url_for
 
+from mlops.adapters import answered
 from mlops.run import run_step
+from mlops.site import Site
 
 if TYPE_CHECKING:
-    from prefect.client.schemas.objects import State
+    from prefect.client.orchestration import SyncPrefectClient
+    from prefect.client.schemas.objects import FlowRun, State
 
     from flows.project import Project
+    from mlops.adapters.approval import Asked
     from mlops.site import Facts
 
 _KEY = "approval"
+_DAY_S = 86_400.0
 
 
 class Answer(RunInput):
@@ -59,10 +65,12 @@ def was_paused() -> bool:
     return run is not None and _KEY in (run.empirical_policy.pause_keys or set())
 
 
-def wait(facts: Facts) -> None:
+def wait(project: Project, facts: Facts) -> None:
     """Pause this run until a person resumes it; a run without a deployment is not paused.
 
     Its process ends here and the deployment's place is free: on resume the flow starts anew.
+    After `promote.approval_days` the flow `monitor` ends it; a day later, were that not to run,
+    Prefect does. The decision stays open either way.
     """
     version, logger = str(facts.get("version")), get_run_logger()
     logger.info("version %s waits for approval: mlops approve %s", version, version)
@@ -73,7 +81,8 @@ def wait(facts: Facts) -> None:
         "Set `approve` to put it in service, or leave it unset to decline; give your name."
     )
     form = Answer.with_initial_data(description=text, version=version, approve=False)
-    suspend_flow_run(wait_for_input=form, key=_KEY)
+    timeout_s = int((project.params.promote.approval_days + 1.0) * _DAY_S)
+    suspend_flow_run(wait_for_input=form, key=_KEY, timeout=timeout_s)
 
 
 def take(project: Project) -> str:
@@ -89,32 +98,58 @@ def take(project: Project) -> str:
 
 
 def release(project: Project) -> int:
-    """Complete paused runs whose version was answered in another way; return how many."""
+    """End paused runs whose version was answered elsewhere or that waited too long; how many.
+
+    A run that nobody answered leaves its decision open, and a mail says so.
+    """
     from mlops.adapters.approval import waiting
     from mlops.adapters.ledger import Ledger
     from mlops.adapters.sql.engine import open_database
 
-    context = FlowRunContext.get()
+    if FlowRunContext.get() is None:
+        return 0
+    ended, days = 0, project.params.promote.approval_days
     engine = open_database(project.settings.database(project.layout))
     try:
-        if context is None or waiting(Ledger(engine, project.name)) is not None:
-            return 0
+        held = waiting(Ledger(engine, project.name))
+        with get_client(sync_client=True) as client:
+            for run in _paused(client, project):
+                since = run.state.timestamp if run.state else None
+                late = since is not None and (datetime.now(UTC) - since).total_seconds() > (
+                    days * _DAY_S
+                )
+                if held is not None and not late:
+                    continue
+                if held is not None:
+                    # Before the run ends: killed between, the next monitoring does both again.
+                    answered.remind(_site(project), engine, held.decision, days)
+                client.set_flow_run_state(run.id, _over(held), force=True)
+                ended += 1
     finally:
         engine.dispose()
-    with get_client(sync_client=True) as client:
-        try:
-            deployment = client.read_deployment_by_name(f"train/{project.name}-train").id
-        except ObjectNotFound:  # nothing was deployed, so nothing is paused
-            return 0
-        paused = client.read_flow_runs(
-            flow_run_filter=FlowRunFilter(
-                deployment_id=FlowRunFilterDeploymentId(any_=[deployment]),
-                state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.PAUSED])),
-            )
+    return ended
+
+
+def _over(held: Asked | None) -> State[None]:
+    if held is None:
+        return Completed(name="Answered", message="answered elsewhere; see: mlops history")
+    message = f"nobody answered; the decision stays open: mlops approve {held.version}"
+    return Completed(name="Unanswered", message=message)
+
+
+def _site(project: Project) -> Site:
+    work = project.layout.work / "approval"
+    return Site(project.layout, project.settings, datetime.now(UTC), work)
+
+
+def _paused(client: SyncPrefectClient, project: Project) -> list[FlowRun]:
+    try:
+        deployment = client.read_deployment_by_name(f"train/{project.name}-train").id
+    except ObjectNotFound:  # nothing was deployed, so nothing is paused
+        return []
+    return client.read_flow_runs(
+        flow_run_filter=FlowRunFilter(
+            deployment_id=FlowRunFilterDeploymentId(any_=[deployment]),
+            state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.PAUSED])),
         )
-        for run in paused:
-            done: State[None] = Completed(
-                name="Answered", message="answered elsewhere; see: mlops history"
-            )
-            client.set_flow_run_state(run.id, done, force=True)
-    return len(paused)
+    )

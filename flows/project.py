@@ -8,14 +8,16 @@ from mlops.layout import Layout, find_root
 from mlops.params.base import View
 from mlops.params.load import load
 from mlops.params.project import ProjectSection
+from mlops.params.promote import PromoteSection
 from mlops.params.trigger import TriggerSection
 from mlops.settings import Settings, load_settings
 
 
 class FlowParams(View):
-    """The sections that flows may see: who this clone is, and how often it may retrain."""
+    """The sections that flows may see: who this clone is, how it retrains, who approves."""
 
     project: ProjectSection
+    promote: PromoteSection
     trigger: TriggerSection
 
 
@@ -26,7 +28,7 @@ class Project:
     Attributes:
         layout: every path.
         settings: the environment.
-        params: name and trigger.
+        params: name, trigger, and how long an approval is waited for.
     """
 
     layout: Layout

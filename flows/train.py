@@ -79,7 +79,7 @@ def train(reason: str = "by hand", incident: str | None = None, force: bool = Fa
             finish(project, retrain, outcome)
             publish_links(project, facts)
     if facts.get("approval") == "pending":
-        approval.wait(facts)
+        approval.wait(project, facts)
         return "waiting for approval"
     return outcome
 

@@ -115,6 +115,11 @@ class Layout:
         return self.state / "decisions"
 
     @property
+    def agreed(self) -> Path:
+        """When ledger and alias were last seen to agree, one file per project."""
+        return self.state / "agreed"
+
+    @property
     def windows(self) -> Path:
         """One folder per window: Evidently's report as HTML and JSON, and our verdict."""
         return self.state / "windows"

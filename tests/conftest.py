@@ -10,7 +10,7 @@ import tempfile
 import time
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -18,15 +18,54 @@ from mlops.layout import Layout
 from mlops.log import quieten
 from mlops.settings import Settings
 from mlops.site import Site
+from tests.kept import copy_state
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 quieten()
 os.environ.setdefault("MPLBACKEND", "agg")
 
 REPOSITORY = Path(__file__).parent.parent
 NOW = datetime(2026, 1, 5, 12, 0, tzinfo=UTC)
+
+
+_LONGEST = (
+    "test_loop.py", "flows", "test_register_promote.py", "test_rebuild.py", "test_train_step.py",
+    "test_great_expectations.py", "test_poisoned_candidates.py", "test_review_page.py",
+    "test_benchmarks.py", "test_approve_step.py", "test_replay.py", "test_mlflow_serving.py",
+)  # fmt: skip
+"""Pieces of work of 15 s and more, longest first."""
+
+
+def _piece(path: str) -> str:
+    """Return what is given to one worker whole: a file; the flows, which share a Prefect server."""
+    return "flows" if "/flows/" in path else path.rpartition("/")[2]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the longest, so that no worker is left alone with one of them at the end."""
+    rank = {name: place for place, name in enumerate(_LONGEST)}
+    items.sort(key=lambda item: rank.get(_piece(item.path.as_posix()), len(rank)))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> object:
+    """Deal out those pieces (`--dist loadgroup` has no effect under pytest 9.2)."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class Pieces(LoadFileScheduling):  # type: ignore[misc] # xdist ships no types
+        def _split_scope(self, nodeid: str) -> str:
+            return _piece(nodeid.partition("::")[0])
+
+    return Pieces(config, log) if config.getoption("dist") == "loadfile" else None
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _plain_session() -> None:
+    """Keep the caller's own settings out of what is made for many tests."""
+    for name in [n for n in os.environ if n.startswith("MLOPS_")]:
+        del os.environ[name]
 
 
 @pytest.fixture(autouse=True)
@@ -39,15 +78,25 @@ def _plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     """Return an empty project folder with the template's `params.yaml`."""
-    folder = tmp_path / "project"
-    (folder / "data" / "production").mkdir(parents=True)
-    shutil.copy(REPOSITORY / "params.yaml", folder)
-    return folder
+    return make_root(tmp_path)
 
 
 @pytest.fixture
 def site(root: Path) -> Site:
     """Return a site in `root` with default settings, at a fixed time."""
+    return make_site(root)
+
+
+def make_root(folder: Path) -> Path:
+    """Make an empty project below a folder."""
+    root = folder / "project"
+    (root / "data" / "production").mkdir(parents=True)
+    shutil.copy(REPOSITORY / "params.yaml", root)
+    return root
+
+
+def make_site(root: Path) -> Site:
+    """Return a site with default settings, at a fixed time."""
     layout = Layout(root)
     work = layout.work / "test"
     work.mkdir(parents=True)
@@ -62,6 +111,50 @@ def mlflow_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
     MlflowClient(f"sqlite:///{path}", f"sqlite:///{path}").search_registered_models()
     return path
+
+
+@pytest.fixture(scope="session")
+def keep(tmp_path_factory: pytest.TempPathFactory, mlflow_template: Path) -> Callable[[], Site]:
+    """Return a function that makes a site to be kept for many tests, its MLflow ready for use."""
+
+    def make() -> Site:
+        site = make_site(make_root(tmp_path_factory.mktemp("kept")))
+        shutil.copy(mlflow_template, site.layout.mlflow_db)
+        return site
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def kept_first(keep: Callable[[], Site]) -> Site:
+    """Keep a site whose weaker model has been promoted; to be copied, never changed."""
+    from tests import entrants, judged
+
+    site = keep()
+    judged.begin(site)
+    judged.enter(site, entrants.corner_weights())
+    assert judged.judge(site).facts["outcome"] == "promote"
+    return site
+
+
+@pytest.fixture(scope="session")
+def kept_second(keep: Callable[[], Site], kept_first: Site) -> Site:
+    """Keep a site where, after that, the better model was registered and not yet judged."""
+    from tests import entrants, judged
+
+    site = copy_state(kept_first, keep())
+    judged.enter(site, entrants.block_weights())
+    return site
+
+
+@pytest.fixture(scope="session")
+def kept_both(keep: Callable[[], Site], kept_second: Site) -> Site:
+    """Keep a site where, after that, the better model was promoted, too."""
+    from tests import judged
+
+    site = copy_state(kept_second, keep())
+    assert judged.judge(site).facts["outcome"] == "promote"
+    return site
 
 
 @pytest.fixture

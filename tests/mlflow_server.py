@@ -32,7 +32,10 @@ def mlflow_server(layout: Layout) -> Iterator[str]:
     command = [sys.executable, "-m", "mlflow", "server", "--workers", "1", "--port", str(port)]
     uri = f"sqlite:///{layout.mlflow_db}"
     server = subprocess.Popen(
-        [*command, "--backend-store-uri", uri, "--default-artifact-root", str(layout.mlartifacts)],
+        [
+            *command, "--backend-store-uri", uri, "--default-artifact-root",
+            str(layout.mlartifacts), "--artifacts-destination", str(layout.mlartifacts),
+        ],
         # Its own code is not ours to measure.
         env={k: v for k, v in os.environ.items() if not k.startswith("COV")} | QUIET,
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,

@@ -61,8 +61,10 @@ def news_of(decision: Decision, incident: str | None) -> News:
     words, outcome = done(decision), decision.verdict.outcome
     stages: dict[str, Stage] = {"promote": "promoted", "reject": "refused"}
     stage: Stage | None = stages.get(outcome, "needs you")
-    if decision.approval in ("pending", "declined"):
-        stage = "refused" if decision.approval == "declined" else None
+    asked: dict[str, Stage | None] = {
+        "pending": None, "declined": "refused", "withdrawn": "needs you",
+    }  # fmt: skip
+    stage = asked.get(decision.approval, stage)
     return News(incident, stage, words, f"{words[:1].upper()}{words[1:]}. {real(decision)}.")
 
 
@@ -146,7 +148,7 @@ def _answers(incident: Incident, stage: Stage) -> tuple[str, str]:
         return "Nothing: the model is watched as before.", "No."
     blocked = (
         "Retraining is blocked until the data is sound again.",
-        "Yes: repair the source of the images, then watch: mlops status.",
+        "Yes: repair the source of the data, then watch: mlops status.",
     )
     if stage == "retrained":
         return "A retrain has started; its decision comes in this thread.", "No."

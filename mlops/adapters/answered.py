@@ -44,6 +44,23 @@ def ask(site: Site, engine: sa.Engine, decision: Decision) -> bool:
         return notify_within(site, connection, letter(site, decision))
 
 
+def remind(site: Site, engine: sa.Engine, decision: Decision, days: float) -> bool:
+    """Queue the mail that a decision still waits, once; say whether it was new.
+
+    Raises:
+        UsageError: if MLOPS_MAIL_FROM or MLOPS_MAIL_TO holds no address.
+    """
+    from dataclasses import replace
+
+    from mlops.adapters.mail.notify import notify_within
+
+    first = letter(site, decision)
+    ended = f"The Prefect run that waited has ended after {days:g} days; nothing is lost."
+    with engine.begin() as connection:
+        mail = replace(first, next_step=f"{ended} {first.next_step}", again=" reminder")
+        return notify_within(site, connection, mail)
+
+
 def tell(site: Site, ledger: Ledger, held: Asked, answer: Entry) -> None:
     """Show a person's answer: on the page and its tag, in the request's thread, in the incident's.
 
@@ -64,6 +81,24 @@ def tell(site: Site, ledger: Ledger, held: Asked, answer: Entry) -> None:
     with ledger.engine.begin() as connection:
         windows.serialise(connection)
         notify_within(site, connection, letter(site, decision, answer.actor))
+        news = alerts.news_of(decision, decision.incident)
+        alerts.note(connection, decision.project, news, site.now.timestamp())
+    hand_over(site, ledger.engine, decision.project)
+
+
+def tell_withdrawn(site: Site, ledger: Ledger, decision: Decision) -> None:
+    """Show that a decision was not applied: on the page, if it is there, and in its incident.
+
+    Raises:
+        Unavailable: if MLflow does not answer.
+    """
+    from mlops.adapters import alerts, windows
+    from mlops.adapters.hand_over import hand_over
+
+    if versions.look(site, decision.project, decision.candidate.version) is not None:
+        show(site, decision)
+    with ledger.engine.begin() as connection:
+        windows.serialise(connection)
         news = alerts.news_of(decision, decision.incident)
         alerts.note(connection, decision.project, news, site.now.timestamp())
     hand_over(site, ledger.engine, decision.project)

@@ -58,12 +58,14 @@ class Said:
     Attributes:
         way: see `Way`.
         actor: who.
-        at_s: when, seconds since 1970.
+        at_s: when, seconds since 1970; when it was found, where MLflow keeps no record.
+        when: what is known of the time, where it is not known.
     """
 
     way: Way
     actor: str
     at_s: float
+    when: str = ""
 
 
 @dataclass(frozen=True)
@@ -90,16 +92,22 @@ class Asked:
 
 
 def standing(entries: Sequence[Entry], decided: Entry) -> Decision:
-    """Return a decision as it stands now: with the answer that a person gave since."""
+    """Return a decision as it stands now: answered since by a person, or withdrawn."""
     decision = from_json(Decision, decided.body)
-    if decision.approval != "pending":
-        return decision
-    for entry in entries:
-        if entry.key == decided.hash and entry.kind == "approved":
-            return replace(decision, approval="approved")
-        if entry.key == decided.hash and entry.kind == "declined":
-            return replace(decision, approval="declined")
-    return decision
+    of = {(e.kind, e.key): e for e in entries if e.kind in ("approved", "declined", "withdrawn")}
+    yes = of.get(("approved", decided.hash))
+    if ("withdrawn", (yes or decided).hash) in of:
+        return replace(decision, approval="withdrawn")
+    if yes is not None:
+        return replace(decision, approval="approved")
+    no = of.get(("declined", decided.hash))
+    return decision if no is None else replace(decision, approval="declined")
+
+
+def newest(entries: Sequence[Entry], version: str) -> Decision | None:
+    """Return the newest decision about a version, as it stands, if there is one."""
+    made = (standing(entries, e) for e in reversed(entries) if e.kind == "decided")
+    return next((d for d in made if d.candidate.version == version), None)
 
 
 def asked(entries: Sequence[Entry]) -> tuple[Asked, ...]:
@@ -141,10 +149,16 @@ def approve(ledger: Ledger, held: Asked, said: Said) -> Entry:
     """Record a yes, once; the caller holds `ledger.exclusive()` and moves the alias after.
 
     Raises:
-        LedgerError: if it was declined, or the champion compared is no longer in service;
-            nothing is recorded.
+        LedgerError: if it was declined or withdrawn, or the champion compared is no longer in
+            service; nothing is recorded.
     """
     standing_yes = ledger.find("approved", held.entry.hash)
+    if standing_yes is not None and ledger.find("withdrawn", standing_yes.hash) is not None:
+        msg = (
+            f"version {held.version} was approved by {standing_yes.actor}, and its stored files "
+            "were no longer the ledger's; restore them, then: mlops promote --again"
+        )
+        raise LedgerError(msg)
     if standing_yes is not None:
         return standing_yes
     no = ledger.find("declined", held.entry.hash)
@@ -203,7 +217,8 @@ def _newest(entries: Sequence[Entry]) -> Iterator[Asked]:
 
 
 def _row(kind: Literal["approved", "declined"], held: Asked, said: Said) -> Row:
-    words = f"{kind} version {held.version} {_WAYS[said.way]}; decision {held.decision.id}"
+    way = ", ".join(filter(None, (_WAYS[said.way], said.when)))
+    words = f"{kind} version {held.version} {way}; decision {held.decision.id}"
     if kind == "declined":
         words = words.replace("mlops approve", "mlops reject", 1)
     return Row(

@@ -7,21 +7,22 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
-from mlops.adapters import incidents, retrains
-from mlops.adapters.ledger import MOVES, Entry, Ledger
-from mlops.adapters.lineage import Move, as_move
+from mlops.adapters import approval, incidents, retrains
+from mlops.adapters.history import Moment, moment
+from mlops.adapters.ledger import Entry, Ledger
 from mlops.adapters.mail import outbox
+from mlops.adapters.moves import effective
 from mlops.adapters.registry import Registration
 from mlops.adapters.sql.engine import database
 from mlops.adapters.sql.tables import labels
 from mlops.core.canonical import from_json
-from mlops.core.decision import Decision
 from mlops.errors import RegistryError, UsageError
 
 if TYPE_CHECKING:
     from mlops.adapters.incidents import Incident
     from mlops.adapters.mail.outbox import Mail
     from mlops.adapters.retrains import Retrain
+    from mlops.core.decision import Decision
     from mlops.site import Site
 
 
@@ -34,8 +35,8 @@ class Period:
         ended: what replaced it; nothing if it is in service still.
     """
 
-    begun: Move
-    ended: Move | None
+    begun: Moment
+    ended: Moment | None
 
 
 @dataclass(frozen=True)
@@ -86,8 +87,8 @@ def why(site: Site, project: str, version: str) -> Chain:
             msg = f"{project}: version {version[:40]!r} was never registered; see: mlops history"
             raise RegistryError(msg)
         known = from_json(Registration, row.body)
-        bodies = (from_json(Decision, e.body) for e in entries if e.kind == "decided")
-        decisions = tuple(d for d in bodies if d.candidate.version == version)
+        made = (approval.standing(entries, e) for e in entries if e.kind == "decided")
+        decisions = tuple(d for d in made if d.candidate.version == version)
         at_s = decisions[0].at_s if decisions else row.at_s
         with engine.connect() as connection:
             incident, missing = _incident(connection, project, known.incident)
@@ -127,11 +128,9 @@ def _arrived(connection: sa.Connection, project: str, after_s: float, until_s: f
 
 def _periods(entries: tuple[Entry, ...], version: str) -> tuple[Period, ...]:
     found: list[Period] = []
-    begun: Move | None = None
-    for entry in entries:
-        if entry.kind not in MOVES or entry.from_version == entry.to_version:
-            continue
+    begun: Moment | None = None
+    for entry in effective(entries):
         if begun is not None:
-            found.append(Period(begun, as_move(entry)))
-        begun = as_move(entry) if entry.to_version == version else None
+            found.append(Period(begun, moment(entries, entry)))
+        begun = moment(entries, entry) if entry.to_version == version else None
     return (*found, Period(begun, None)) if begun else tuple(found)

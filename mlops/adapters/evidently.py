@@ -34,6 +34,12 @@ def make_report(reference: Columns, window: Columns, verdict: Verdict, folder: P
         MonitorError: if Evidently computes another number or counts other columns as drifted
             than the verdict: page and trigger must be the same thing.
     """
+    if reference.names != window.names:
+        msg = (
+            f"window {folder.name}: the columns in our verdict are {', '.join(window.names)}; the "
+            f"reference now gives {', '.join(reference.names)}: not the one that was used"
+        )
+        raise MonitorError(msg)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Evidently's own, of litestar and numpy
         snapshot = _run(reference, window, verdict)

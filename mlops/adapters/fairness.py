@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mlops.core.fairness import Counted, spread
 from mlops.core.intervals import Interval, wilson
 from mlops.core.metrics import predicted
 from mlops.core.slices import EVERYTHING
@@ -54,9 +55,7 @@ class Fairness:
 def compare_groups(scored: Scored, parts: Sequence[Part], column: str, rules: Rules) -> Fairness:
     """Return the accuracy of every group of a column, and how far apart they are.
 
-    The largest of several differences is biased upward, and so is its bootstrap. The intervals
-    of difference and ratio are those that follow from the groups' own, widened so that all of
-    them hold together (Šidák 1967): they hold at least as often as they say.
+    The intervals of difference and ratio are those of `mlops.core.fairness.spread`.
 
     Args:
         scored: N rows with the model's answers.
@@ -89,17 +88,15 @@ def compare_groups(scored: Scored, parts: Sequence[Part], column: str, rules: Ru
         metrics={"accuracy": accuracy_score, "n": count}, y_true=scored.label[chosen],
         y_pred=predicted(scored.probabilities)[chosen], sensitive_features=value_N[chosen],
     )  # fmt: skip
-    known, jointly = {}, []
-    for value, row in frame.by_group.iterrows():
-        n = int(row["n"])
-        hits = round(row["accuracy"] * n)
-        known[str(value)] = wilson(hits, n, rules.confidence)
-        jointly.append(wilson(hits, n, rules.confidence ** (1.0 / len(compared))))
-    low, high = [i.low for i in jointly], [i.high for i in jointly]
-    difference, ratio = frame.difference()["accuracy"], frame.ratio()["accuracy"]
+    counted = [
+        Counted(str(value), round(row["accuracy"] * row["n"]), int(row["n"]))
+        for value, row in frame.by_group.iterrows()
+    ]
+    known = {g.name: wilson(g.hits, g.rows, rules.confidence) for g in counted}
+    difference, ratio = spread(counted, rules.confidence)
     return Fairness(
         column,
         tuple(Group(g.value, g.n, known.get(g.value)) for g in groups),
-        Interval(float(difference), max(0.0, max(low) - min(high)), max(high) - min(low)),
-        Interval(float(ratio), min(low) / max(high), min(1.0, min(high) / max(low))),
+        replace(difference, value=float(frame.difference()["accuracy"])),
+        replace(ratio, value=float(frame.ratio()["accuracy"])),
     )

@@ -133,9 +133,10 @@ def _send(
     new, done = 0, held.body.notified
     for stage in due if not muted else ():
         done = (*done, stage)
+        times = done.count(stage)
         told = alerts.alert(desk.site, held, stage, desk.reference)
         told = replace(
-            told, number=done.count(stage), also=also,
+            told, again=f" {times}" if times > 1 else "", also=also,
             columns=alerts.with_trails(connection, held, told.columns),
         )  # fmt: skip
         new += notify_within(desk.site, connection, told)

@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING
 
 from mlops.adapters import approval
 from mlops.adapters.ledger import MOVES, Entry, Ledger
-from mlops.adapters.reconcile import Note
+from mlops.adapters.moves import Note
 from mlops.adapters.registry import Registration
 from mlops.adapters.sql.engine import database
 from mlops.core import wording
 from mlops.core.canonical import from_json
 
 if TYPE_CHECKING:
+    import sqlalchemy as sa
+
     from mlops.core.decision import Decision
     from mlops.site import Site
 
@@ -25,11 +27,11 @@ class Moment:
     Attributes:
         number: of the ledger's row.
         at_s: when, seconds since 1970.
-        kind: `registered`, `decided`, `approved`, `declined`, `rollback` or `observed`.
+        kind: of the ledger's rows, all but `applied`.
         actor: who.
         version: the version that it is about; nothing if the alias was removed.
-        before: the version in service before.
-        after: the version in service after.
+        before: the version in service before; nothing if the row is not about that.
+        after: the version in service after; likewise.
         outcome: of a decision: `promote`, `reject`, `inconclusive`; else empty.
         decision: a decision's id; else empty.
         why: in a sentence.
@@ -55,11 +57,20 @@ def history(site: Site, project: str) -> tuple[Moment, ...]:
         Unavailable: if the database does not answer.
     """
     with database(site) as engine:
-        ledger = Ledger(engine, project)
-        ledger.verify_chain()
-        entries = ledger.entries()
-    shown = [e for e in entries if e.kind in (*MOVES, "registered", "declined")]
-    return tuple(_moment(entries, entry) for entry in reversed(shown))
+        return moments(engine, project)
+
+
+def moments(engine: sa.Engine, project: str) -> tuple[Moment, ...]:
+    """Return `history` from an open database.
+
+    Raises:
+        LedgerError: if the record was changed outside this program.
+    """
+    ledger = Ledger(engine, project)
+    ledger.verify_chain()
+    entries = ledger.entries()
+    shown = [e for e in entries if e.kind in (*MOVES, "registered", "declined", "shadowed")]
+    return tuple(moment(entries, entry) for entry in reversed(shown))
 
 
 def find_decision(site: Site, project: str, decision_id: str) -> Decision | None:
@@ -78,8 +89,15 @@ def last_decision(site: Site, project: str) -> Decision | None:
     return approval.standing(entries, decided[-1]) if decided else None
 
 
-def _moment(entries: tuple[Entry, ...], entry: Entry) -> Moment:
+def moment(entries: tuple[Entry, ...], entry: Entry) -> Moment:
+    """Return a row of the ledger as people read it.
+
+    Args:
+        entries: the project's, for the answers that decisions got since.
+        entry: any of them but `applied`.
+    """
     outcome, decision_id, version = "", "", entry.to_version
+    before, after = entry.from_version, entry.to_version
     if entry.kind == "decided":
         decision = approval.standing(entries, entry)
         outcome, decision_id = decision.verdict.outcome, decision.id
@@ -92,7 +110,9 @@ def _moment(entries: tuple[Entry, ...], entry: Entry) -> Moment:
         decision_id, version, why = answer.decision, answer.version, answer.words
     else:
         why = from_json(Note, entry.body).words
+    if entry.kind == "shadowed":
+        version, before, after = version or before, None, None
     return Moment(
-        entry.number, entry.at_s, entry.kind, entry.actor, version, entry.from_version,
-        entry.to_version, outcome, decision_id, why,
+        entry.number, entry.at_s, entry.kind, entry.actor, version, before, after, outcome,
+        decision_id, why,
     )  # fmt: skip

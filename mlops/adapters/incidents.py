@@ -59,6 +59,7 @@ class Findings:
         notified: mails that were handed to the outbox, or that another incident's stood for.
         apart: it was told without a thread of its own: in the digest, or by another incident.
         mailed_s: when it was last mailed, seconds since 1970.
+        regression: whether its version predicts numbers.
     """
 
     windows: tuple[str, ...] = ()
@@ -85,6 +86,7 @@ class Findings:
     notified: tuple[Stage, ...] = ()
     apart: bool = False
     mailed_s: float = 0.0
+    regression: bool = False
 
     def to_notify(self) -> tuple[Stage, ...]:
         """Return the mails that are due and not handed over yet."""

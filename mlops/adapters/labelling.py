@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,9 +9,11 @@ import numpy as np
 import sqlalchemy as sa
 
 from mlops.adapters import predictions as log
+from mlops.adapters.labelling_file import read_lines, value_of
 from mlops.adapters.sql.tables import SERVED, label_requests, labels, predictions
 from mlops.core.acquisition import choose_hard
 from mlops.core.example import label_order
+from mlops.core.features import decode, fits
 from mlops.core.prediction import Label
 from mlops.errors import DataError
 
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from mlops.core.prediction import LabelSource
     from mlops.core.schema import Schema
 
-HEAD = ("number", "prediction_id", "file", "label")
-MAX_BYTES = 16 << 20
 _POOL_ROWS = 20_000  # newest predictions that are looked at
 _RANDOM: LabelSource = "random"
 _ACTIVE: LabelSource = "active"
@@ -99,7 +97,7 @@ def take(
     Raises:
         DataError: naming file, line, key and remedy, if anything is not as it was given out.
     """
-    table = _read(path)
+    table = read_lines(path)
     with engine.connect() as connection:
         chosen = dict(_requested(connection, project, [row[1] for _, row in table]))
     found: dict[str, Label] = {}
@@ -112,11 +110,8 @@ def take(
         if not name.strip():
             blank += 1
             continue
-        if name.strip() not in classes:
-            known = ", ".join(classes[:20])
-            msg = f"{where}: label = {name[:40]!r} is no class; write one of: {known}"
-            raise DataError(msg)
-        label = Label(identity, classes.index(name.strip()), _source(chosen[identity]), now_s)
+        value = value_of(name.strip(), classes, where)
+        label = Label(identity, value, _source(chosen[identity]), now_s)
         if identity in found and found[identity] != label:
             msg = f"{where}: prediction_id = {identity!r} is labelled twice and differently"
             raise DataError(msg + "; keep one of the lines")
@@ -155,13 +150,11 @@ def _pool(connection: sa.Connection, project: str, wanted: Wanted) -> Sequence[s
 
 
 def _hard(rows: Sequence[sa.Row[Any]], schema: Schema, count: int) -> list[sa.Row[Any]]:
-    width = schema.size_bytes
-    fit = [r for r in rows if len(r.features) == width]
+    fit = [r for r in rows if fits(r.features, schema)]
     shown = [np.frombuffer(r.probabilities, dtype="<f4") for r in fit]
     if not fit or len({len(p) for p in shown}) != 1:
         return []
-    flat = np.frombuffer(b"".join(r.features for r in fit), dtype=schema.dtype)
-    features = flat.reshape(len(fit), -1).astype(np.float64)
+    features = decode([r.features for r in fit], schema).reshape(len(fit), -1).astype(np.float64)
     return [fit[n] for n in choose_hard(np.stack(shown), features, count)]
 
 
@@ -202,35 +195,3 @@ def _sources(engine: sa.Engine, project: str, ids: Sequence[str]) -> dict[str, t
 
 def _source(chosen: str) -> LabelSource:
     return _RANDOM if chosen == _RANDOM else _ACTIVE
-
-
-def _read(path: Path) -> list[tuple[int, list[str]]]:
-    """Return the lines of a file with their numbers.
-
-    Raises:
-        DataError: if it is too large, no UTF-8 text or not the table that was given out.
-    """
-    try:
-        content = path.read_bytes()
-        if len(content) > MAX_BYTES:
-            msg = f"{path}: larger than {MAX_BYTES >> 20} MiB; import it in parts"
-            raise DataError(msg)
-        text = content.decode("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        msg = f"{path}: unreadable ({error}); save it as CSV in UTF-8"
-        raise DataError(msg) from None
-    reader = csv.reader(io.StringIO(text), strict=True)
-    try:
-        rows = [(reader.line_num, row) for row in reader if row]
-    except csv.Error as error:
-        msg = f"{path}:{reader.line_num}: no CSV ({error}); save it as CSV in UTF-8"
-        raise DataError(msg) from None
-    if not rows or tuple(rows[0][1][: len(HEAD)]) != HEAD:
-        msg = f"{path}:1: does not begin with {','.join(HEAD)}; keep the first line as given out"
-        raise DataError(msg)
-    width = len(rows[0][1])
-    for line, row in rows[1:]:
-        if len(row) != width:
-            msg = f"{path}:{line}: {len(row)} fields instead of {width}; put commas in quotes"
-            raise DataError(msg)
-    return rows[1:]

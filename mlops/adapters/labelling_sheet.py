@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import csv
+import json
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mlops.adapters.files import replacing
-from mlops.adapters.labelling import HEAD
-from mlops.core.schema import ImageSchema
+from mlops.adapters.labelling_file import HEAD
+from mlops.core.features import fits
+from mlops.core.schema import ImageSchema, TableSchema, TextSchema
 from mlops.errors import UsageError
 
 if TYPE_CHECKING:
@@ -41,18 +43,38 @@ def write_sheet(folder: Path, tasks: Sequence[Task], schema: Schema) -> Path:
     """Write `labels.csv` into a folder and return its path; images lie in `images/` beside it."""
     path = folder / "labels.csv"
     folder.mkdir(parents=True, exist_ok=True)
-    images = isinstance(schema, ImageSchema)
-    extra = () if images else tuple(f"feature_{n}" for n in range(int(np.prod(schema.shape))))
     if isinstance(schema, ImageSchema):
         _write_images(folder, tasks, schema)
     with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream)
-        writer.writerow([*HEAD, *extra])
+        writer.writerow([*HEAD, *_columns(schema)])
         for number, task in enumerate(tasks, 1):
-            file = _name(number) if images else ""
-            shown = () if images else np.frombuffer(task.features, dtype=schema.dtype).tolist()
-            writer.writerow([number, task.prediction_id, file, "", *shown])
+            file = _name(number) if isinstance(schema, ImageSchema) else ""
+            writer.writerow([number, task.prediction_id, file, "", *_shown(task.features, schema)])
     return path
+
+
+def _columns(schema: Schema) -> tuple[str, ...]:
+    if isinstance(schema, TableSchema):
+        return tuple(_cell(column.name) for column in schema.columns)
+    return ("text",) if isinstance(schema, TextSchema) else ()
+
+
+def _shown(features: bytes, schema: Schema) -> list[str | float]:
+    """Return what a labeller sees of an example that is no image."""
+    if isinstance(schema, ImageSchema):
+        return []
+    if not fits(features, schema):
+        return ["(of another schema)"] * len(_columns(schema))
+    if isinstance(schema, TextSchema):
+        return [_cell(features.decode())]
+    row = json.loads(features)
+    return ["" if v is None else _cell(v) if isinstance(v, str) else v for v in row]
+
+
+def _cell(text: str) -> str:
+    """Return text that no spreadsheet takes for a formula."""
+    return f"'{text}" if text[:1] in tuple("=+-@\t\r") else text
 
 
 def _name(number: int) -> str:

@@ -9,7 +9,9 @@ Kinds of rows, each unique by project, kind and key:
 - `declined`: a person's no, likewise; it moves nothing;
 - `rollback`: a person's return to an earlier version;
 - `applied`: the alias has followed; its key is the hash of the row that it follows;
-- `observed`: a person moved the alias in the registry; it stands.
+- `withdrawn`: a row that could not be applied, its version's files being unverified; likewise;
+- `observed`: a person moved the alias in the registry; it stands;
+- `shadowed`: a person pointed the alias `shadow` somewhere else; nothing is in service by it.
 
 Each row carries the hash of the one before it, and the database refuses to change or delete one.
 """
@@ -31,13 +33,15 @@ from mlops.errors import LedgerError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-Kind = Literal["registered", "decided", "approved", "declined", "rollback", "applied", "observed"]
-MOVES: tuple[Kind, ...] = ("decided", "approved", "rollback", "observed")
+Kind = Literal[
+    "registered", "decided", "approved", "declined", "rollback", "applied", "withdrawn", "observed",
+    "shadowed",
+]  # fmt: skip
+MOVES: tuple[Kind, ...] = ("decided", "approved", "rollback", "withdrawn", "observed")
 """Kinds that say which version is in service."""
 
 _FIRST = "0" * 64
-WAIT_S = 120
-"""How long whoever moves an alias waits for another, seconds."""
+WAIT_S = 120  # how long whoever moves an alias waits for another, seconds
 
 
 @dataclass(frozen=True)
@@ -133,13 +137,17 @@ class Ledger:
         rows = [e for e in self.entries() if e.kind == "registered" and e.to_version == version]
         return rows[-1] if rows else None
 
+    def last(self, *kinds: Kind) -> Entry | None:
+        """Return the newest row of these kinds."""
+        return next((e for e in reversed(self.entries()) if e.kind in kinds), None)
+
     def in_service(self) -> str | None:
         """Return the version that should be the champion."""
         return _in_service(self.entries())
 
     def last_move(self) -> Entry | None:
         """Return the newest row that says which version is in service."""
-        return next((e for e in reversed(self.entries()) if e.kind in MOVES), None)
+        return self.last(*MOVES)
 
     def verify_chain(self) -> int:
         """Recompute every hash and return the number of rows.
@@ -149,8 +157,7 @@ class Ledger:
         """
         before: Entry | None = None
         for number, entry in enumerate(self.entries(), start=1):
-            expected = _chain(self._project, entry, before)
-            if entry.number != number or entry != expected:
+            if entry.number != number or entry != _chain(self._project, entry, before):
                 msg = (
                     f"ledger of {self._project}: row {number} does not match its hash; "
                     "the record was changed outside this program: restore the database"

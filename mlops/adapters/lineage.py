@@ -9,14 +9,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mlops.adapters import predictions
-from mlops.adapters.ledger import MOVES, Entry, Ledger
-from mlops.adapters.reconcile import Note
+from mlops.adapters.history import Moment, moment
+from mlops.adapters.ledger import Entry, Ledger
+from mlops.adapters.moves import effective
 from mlops.adapters.registry import Registration
 from mlops.adapters.run_record import RunRecord, read_record
 from mlops.adapters.sql.engine import database
-from mlops.core import wording
 from mlops.core.canonical import from_json
-from mlops.core.decision import Decision
 from mlops.core.prediction import Labelled
 from mlops.errors import DataError, RegistryError
 
@@ -38,7 +37,8 @@ class Answer:
         example_id: hash of its features.
         index: the most probable class.
         probability: of that class.
-        label: index of the newest label; nothing if none came.
+        label: index of the newest label, or of a regression the number; nothing if none came.
+        scores: probabilities of the classes, or of a regression the quantiles.
     """
 
     id: str
@@ -47,26 +47,8 @@ class Answer:
     example_id: str
     index: int
     probability: float
-    label: int | None
-
-
-@dataclass(frozen=True)
-class Move:
-    """The row of the ledger that put a version in service.
-
-    Attributes:
-        kind: `decided`, `rollback` or `observed`.
-        at_s: when, seconds since 1970.
-        actor: who.
-        decision: id of the decision; empty if it was none.
-        words: why, in a sentence.
-    """
-
-    kind: str
-    at_s: float
-    actor: str
-    decision: str
-    words: str
+    label: float | None
+    scores: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -86,7 +68,7 @@ class Trace:
     answer: Answer
     model: Registration | None
     run: RunRecord | None
-    move: Move | None
+    move: Moment | None
     missing: tuple[str, ...]
 
 
@@ -123,23 +105,15 @@ def trace(site: Site, project: str, prediction_id: str) -> Trace:
     return Trace(project, answer, model, run, move, tuple(missing))
 
 
-def as_move(entry: Entry) -> Move:
-    """Return a move of the ledger as people read it."""
-    if entry.kind == "decided":
-        decision = from_json(Decision, entry.body)
-        return Move(entry.kind, entry.at_s, entry.actor, decision.id, wording.summary(decision))
-    words = from_json(Note, entry.body).words
-    return Move(entry.kind, entry.at_s, entry.actor, "", words)
-
-
 def _answer(found: Logged | Labelled) -> Answer:
     label = found.label.label if isinstance(found, Labelled) else None
     logged = found.logged if isinstance(found, Labelled) else found
     made, scores = logged.prediction, logged.scores
     index = int(scores.argmax())
     return Answer(
-        made.id, made.at_s, made.version, made.example_id, index, float(scores[index]), label
-    )
+        made.id, made.at_s, made.version, made.example_id, index, float(scores[index]), label,
+        tuple(scores.tolist()),
+    )  # fmt: skip
 
 
 def _model(entries: tuple[Entry, ...], version: str) -> Registration | None:
@@ -147,12 +121,11 @@ def _model(entries: tuple[Entry, ...], version: str) -> Registration | None:
     return from_json(Registration, rows[-1].body) if rows else None
 
 
-def _move(entries: tuple[Entry, ...], answer: Answer) -> Move | None:
+def _move(entries: tuple[Entry, ...], answer: Answer) -> Moment | None:
     """Return the last move to the version that was made before it answered."""
-    for entry in reversed(entries):
-        moved = entry.kind in MOVES and entry.from_version != entry.to_version
-        if moved and entry.to_version == answer.version and entry.at_s <= answer.at_s:
-            return as_move(entry)
+    for entry in reversed(effective(entries)):
+        if entry.to_version == answer.version and entry.at_s <= answer.at_s:
+            return moment(entries, entry)
     return None
 
 

@@ -22,6 +22,8 @@ from mlops.log import quieten
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    import httpx
+
     from mlops.site import Site
 
 _TIMEOUT_S = 5.0
@@ -148,6 +150,26 @@ def experiment(site: Site, project: str) -> str:
         return str(api.create_experiment(project, artifact_location=place))
 
 
+@contextmanager
+def http(site: Site) -> Iterator[httpx.Client]:
+    """Give an HTTP client of the server that `server` names.
+
+    Raises:
+        Unavailable: if there is none any more.
+    """
+    import httpx
+
+    base = server(site)
+    if not base:
+        raise Unavailable("MLflow's server has just stopped; run again")
+    token = os.environ.get("MLFLOW_TRACKING_TOKEN", "")
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    # Without TLS there are no certificates to load, which takes longer than the call.
+    tls = base.startswith("https://")
+    with httpx.Client(base_url=base, headers=headers, timeout=_TIMEOUT_S, verify=tls) as client:
+        yield client
+
+
 def call(
     site: Site, method: str, path: str, content: Mapping[str, str]
 ) -> Mapping[str, Any] | None:
@@ -165,24 +187,15 @@ def call(
     """
     import httpx
 
-    base = server(site)
-    if not base:
-        raise Unavailable("MLflow's server has just stopped; run again")
-    token = os.environ.get("MLFLOW_TRACKING_TOKEN", "")
-    headers = {"Authorization": f"Bearer {token}"} if token else {}
     shape: dict[str, Any] = {"params": content} if method == "GET" else {"json": content}
-    address = f"{base}/api/2.0/mlflow/{path}"
-    host = urlsplit(base).hostname
-    # Without TLS there are no certificates to load, which takes longer than the call.
-    tls = base.startswith("https://")
-    try:
-        reply = httpx.request(
-            method, address, headers=headers, timeout=_TIMEOUT_S, verify=tls, **shape
-        )
-        body = reply.json()
-    except (httpx.HTTPError, ValueError) as error:
-        msg = f"MLflow at {host}: {type(error).__name__}; check MLOPS_MLFLOW_URI"
-        raise Unavailable(msg) from None
+    with http(site) as client:
+        host = client.base_url.host
+        try:
+            reply = client.request(method, f"/api/2.0/mlflow/{path}", **shape)
+            body = reply.json()
+        except (httpx.HTTPError, ValueError) as error:
+            msg = f"MLflow at {host}: {type(error).__name__}; check MLOPS_MLFLOW_URI"
+            raise Unavailable(msg) from None
     if reply.is_success and isinstance(body, dict):
         return body
     if reply.status_code >= 500 or not isinstance(body, dict):

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from mlops.adapters import links, mlflow
+from mlops.errors import UnverifiedModel
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -174,6 +175,19 @@ def find_model(site: Site, project: str, candidate: str) -> Any:
             elif str(model.status) != "READY":
                 api.delete_logged_model(model.model_id)
         return ready
+
+
+def sealed_digest(model: Any) -> str:
+    """Return the digest that a logged model was sealed with before its upload.
+
+    Raises:
+        UnverifiedModel: if the model was deleted: then nothing says what its version should be.
+    """
+    digest = model.tags.get(DIGEST_TAG, "") if model is not None else ""
+    if not digest:
+        msg = "the version's logged model is gone from MLflow; delete the version and run: "
+        raise UnverifiedModel(f"{msg}mlops register")
+    return str(digest)
 
 
 def log_model(

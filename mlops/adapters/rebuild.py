@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlops.adapters import dvc, files, git, run_files
-from mlops.adapters.registry import fetch
+from mlops.adapters.registry import fetch, registration
 from mlops.errors import DataError, StepError
 from mlops.layout import Layout
 
 if TYPE_CHECKING:
+    from mlops.adapters.run_files import Hashed
     from mlops.core.decision import Decision
     from mlops.site import Site
 
@@ -63,12 +64,15 @@ class Rebuilt:
         commit: the code that trained it, then and now.
         tolerance: as declared.
         figures: every metric.
+        vouched: whether the run's files are what the ledger vouches for; versions registered
+            before it kept their hashes have nobody to vouch for them.
     """
 
     version: str
     commit: str
     tolerance: float
     figures: tuple[Figure, ...]
+    vouched: bool
 
     @property
     def within(self) -> bool:
@@ -86,7 +90,8 @@ def rebuild(site: Site, decision: Decision, tolerance: float) -> Rebuilt:
 
     Raises:
         StepError: if the commit is unknown or not here, or a step fails.
-        DataError: if a file of the run or the data is no longer there.
+        DataError: if a file of the run or the data is no longer there, or is another than at
+            registration.
         UnverifiedModel: if the version's files are not what the ledger vouches for.
         Unavailable: if MLflow does not answer.
     """
@@ -95,22 +100,28 @@ def rebuild(site: Site, decision: Decision, tolerance: float) -> Rebuilt:
         msg = f"decision {decision.id} names no git commit: nobody knows the code of version "
         raise StepError(f"{msg}{version}; train inside a git repository to rebuild later")
     recorded = files.read_json(fetch(site, decision.project, version) / "metrics.json")
+    known = registration(site, decision.project, version).inputs
     site.layout.work.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="rebuild.", dir=site.layout.work) as scratch:
         copy = Layout(Path(scratch) / "project")
-        _copy(site, decision, Path(scratch), copy)
+        _copy(site, decision, known, Path(scratch), copy)
         for step in _STEPS:
             _run(site, step, copy)
         rebuilt = files.read_json(copy.evaluation / "metrics.json")
-    return Rebuilt(version, decision.commit, tolerance, _figures(recorded, rebuilt, tolerance))
+    figures = _figures(recorded, rebuilt, tolerance)
+    return Rebuilt(version, decision.commit, tolerance, figures, bool(known))
 
 
-def _copy(site: Site, decision: Decision, scratch: Path, copy: Layout) -> None:
+def _copy(
+    site: Site, decision: Decision, known: tuple[Hashed, ...], scratch: Path, copy: Layout
+) -> None:
     """Make the project as it was when the candidate was trained, without its outputs."""
     logged = {
         name: run_files.get(site, decision.candidate.run_id, name, scratch / "run")
-        for name in ("dvc.lock", "params.yaml", "uncommitted.diff")
+        for name in run_files.INPUTS
     }
+    if known:
+        _compare(decision.candidate.run_id, logged, {one.name: one.sha256 for one in known})
     for name in ("dvc.lock", "params.yaml"):
         if logged[name] is None:
             msg = (
@@ -124,6 +135,18 @@ def _copy(site: Site, decision: Decision, scratch: Path, copy: Layout) -> None:
     for name in ("dvc.lock", "params.yaml"):
         files.write_bytes(copy.root / name, Path(str(logged[name])).read_bytes())
     dvc.restore(site.layout.root, copy.root, _INPUTS)
+
+
+def _compare(run_id: str, logged: dict[str, Path | None], known: dict[str, str]) -> None:
+    """Hold what the run holds now against the ledger: its diff is code that is about to run."""
+    for name, path in logged.items():
+        found = files.sha256(path) if path else None
+        if found != known.get(name):
+            what = "is gone" if found is None else "is not the file that was registered"
+            if name not in known:
+                what = "was not there when the version was registered"
+            msg = f"run {run_id}: {name} {what}; by the ledger its sha256 is {known.get(name)}"
+            raise DataError(f"{msg}; restore it in MLflow's store")
 
 
 def _run(site: Site, step: str, copy: Layout) -> None:

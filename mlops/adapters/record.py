@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Literal
 
 from mlops.adapters import approval
 from mlops.adapters.ledger import Ledger, Row
+from mlops.adapters.moves import apply, challenge, is_pending
 from mlops.adapters.precedents import looks_of
-from mlops.adapters.reconcile import apply, challenge, is_pending, reconcile_held
+from mlops.adapters.reconcile import reconcile_held
 from mlops.adapters.versions import set_tag
 from mlops.core.canonical import to_json
 from mlops.errors import LedgerError
@@ -101,6 +102,4 @@ def recorded(ledger: Ledger, key: str) -> Decision | None:
 
 def standing(ledger: Ledger, version: str) -> Decision | None:
     """Return the newest decision about a version, as it stands, if there is one."""
-    entries = ledger.entries()
-    made = (approval.standing(entries, e) for e in reversed(entries) if e.kind == "decided")
-    return next((d for d in made if d.candidate.version == version), None)
+    return approval.newest(ledger.entries(), version)

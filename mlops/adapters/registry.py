@@ -7,26 +7,22 @@ manifest's digest stands in the ledger.
 
 from __future__ import annotations
 
-import os
-import shutil
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
-from urllib.request import url2pathname
 
-from mlops.adapters import files, mlflow, versions
+from mlops.adapters import files, mlflow, store, versions
 from mlops.adapters.ledger import Ledger
-from mlops.adapters.seal import is_verified, refuse_odd_source, verify
+from mlops.adapters.run_files import Hashed  # noqa: TC001 - records are read by their types
+from mlops.adapters.seal import MLFLOW_NOTE, is_verified, verify
 from mlops.adapters.sql.engine import database
-from mlops.core.canonical import from_json
+from mlops.core.canonical import ADDED, from_json
 from mlops.errors import DataError, RegistryError, UnverifiedModel
 
 if TYPE_CHECKING:
     from mlops.site import Site
 
-_MLFLOW_NOTE = "registered_model_meta"  # MLflow writes it into any version that it loads
 _ALIAS = "registered-models/alias"
 
 
@@ -42,6 +38,7 @@ class Registration:
         incident: the incident behind it; empty for none.
         commit: git commit; empty where unknown.
         data: DVC md5 of the snapshot; empty where unknown.
+        inputs: what its run holds to train it again; empty in records of before these were kept.
     """
 
     digest: str
@@ -51,6 +48,7 @@ class Registration:
     incident: str
     commit: str
     data: str
+    inputs: tuple[Hashed, ...] = field(default=(), metadata=ADDED)
 
 
 def champion(site: Site, project: str) -> str | None:
@@ -151,8 +149,8 @@ def fetch(site: Site, project: str, version: str, *, fresh: bool = False) -> Pat
         site: where to fetch from, and to.
         project: registered-model name.
         version: its number.
-        fresh: download even if a verified copy lies here, so that the registry's own bytes are
-            what was verified.
+        fresh: hash what the store holds even if a verified copy lies here; whoever moves an
+            alias does, for the store is what the alias points at.
 
     Raises:
         UnverifiedModel: if a file does not match the manifest, or the manifest the ledger, or
@@ -163,18 +161,23 @@ def fetch(site: Site, project: str, version: str, *, fresh: bool = False) -> Pat
     _refuse_odd_version(project, version)
     digest = registration(site, project, version).digest
     target = site.layout.serving / project / version
-    if target.is_dir() and is_verified(target, digest):
-        if not fresh:
-            return target
-    else:
-        files.remove(target)
+    held = target.is_dir() and is_verified(target, digest)
+    if held and not fresh:
+        return target
+    source = source_of(site, project, version)
+    if source is None:
+        msg = f"{project} has no version {version} in MLflow; look with: mlops history"
+        raise RegistryError(msg)
+    if held:
+        store.prove(site, source, digest)
+        return target
+    files.remove(target)
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{version}.", dir=target.parent) as scratch:
-        folder = _download(site, project, version, Path(scratch))
-        (folder / _MLFLOW_NOTE).unlink(missing_ok=True)
+        folder = store.copy(site, source, Path(scratch))
         verify(folder, digest)
-        if not target.is_dir():
-            files.swap_folder(folder, target)
+        (folder / MLFLOW_NOTE).unlink(missing_ok=True)
+        files.swap_folder(folder, target)
     return target
 
 
@@ -186,34 +189,6 @@ def source_of(site: Site, project: str, version: str) -> str | None:
     """
     seen = versions.look(site, project, version)
     return None if seen is None else seen.source
-
-
-def _download(site: Site, project: str, version: str, scratch: Path) -> Path:
-    source = source_of(site, project, version)
-    if source is None:
-        msg = f"{project} has no version {version} in MLflow; look with: mlops history"
-        raise RegistryError(msg)
-    return download(site, source, scratch)
-
-
-def download(site: Site, source: str, scratch: Path) -> Path:
-    """Copy the files of a version from its store into `scratch`, and return their folder.
-
-    Raises:
-        UnverifiedModel: if the source is not in a store of ours.
-    """
-    refuse_odd_source(site, source)
-    parts = urlsplit(source)
-    local = Path(url2pathname(parts.path) if parts.scheme == "file" else source)
-    if parts.scheme in ("", "file") and local.is_dir():
-        return shutil.copytree(local, scratch / "model")  # no need of MLflow's client
-    with mlflow.errors():
-        mlflow.client(site)
-        os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-        from mlflow.artifacts import download_artifacts
-
-        uri = site.settings.tracking(site.layout)
-        return Path(download_artifacts(artifact_uri=source, dst_path=scratch, tracking_uri=uri))
 
 
 def _refuse_odd_version(project: str, version: str) -> None:

@@ -3,13 +3,44 @@
 from __future__ import annotations
 
 import os
+import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mlops.adapters import mlflow
+from mlops.adapters import files, mlflow
 
 if TYPE_CHECKING:
     from mlops.site import Site
+
+
+INPUTS = ("dvc.lock", "params.yaml", "uncommitted.diff")
+"""Files of a run from which its candidate can be trained again."""
+
+
+@dataclass(frozen=True)
+class Hashed:
+    """A file of a run.
+
+    Attributes:
+        name: below the run.
+        sha256: of its bytes.
+    """
+
+    name: str
+    sha256: str
+
+
+def hash_inputs(site: Site, run_id: str) -> tuple[Hashed, ...]:
+    """Hash what a run holds of `INPUTS`; what it does not hold is left out.
+
+    Raises:
+        Unavailable: if MLflow does not answer.
+        RegistryError: if it knows no such run.
+    """
+    with tempfile.TemporaryDirectory(prefix="mlops-run.") as scratch:
+        got = {name: get(site, run_id, name, Path(scratch)) for name in INPUTS}
+        return tuple(Hashed(name, files.sha256(path)) for name, path in got.items() if path)
 
 
 def find(site: Site, run_id: str, folder: str = "") -> dict[str, int]:

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from mlops.site import Site
 
 MANIFEST = "manifest.json"
+MLFLOW_NOTE = "registered_model_meta"
+"""MLflow writes it into the folder of any version that it loads: no file of ours, and no damage."""
 _STORES = ("mlflow-artifacts", "s3", "gs", "abfss", "wasbs")
 
 
@@ -29,7 +31,8 @@ def verify(folder: Path, digest: str) -> None:
         raise UnverifiedModel(msg) from None
     listed = stated.get("files")
     found = files.manifest(folder)
-    found.pop(MANIFEST, None)
+    for own in (MANIFEST, MLFLOW_NOTE):
+        found.pop(own, None)
     if not isinstance(listed, dict) or listed != found:
         names = {**found, **(listed if isinstance(listed, dict) else {})}
         listed = listed if isinstance(listed, dict) else {}

@@ -11,16 +11,18 @@ from typing import TYPE_CHECKING
 import httpx
 import sqlalchemy as sa
 
-from mlops.adapters import approval, beside, incidents, parts, retrains, windows
+from mlops.adapters import approval, beside, incidents, pace, parts, retrains, windows
 from mlops.adapters.files import read_json
 from mlops.adapters.ledger import MOVES, Ledger
 from mlops.adapters.mail import outbox
 from mlops.adapters.sql import tables
 from mlops.adapters.sql.engine import open_database
+from mlops.core.realised import keeps_budget
 from mlops.errors import DataError
 
 if TYPE_CHECKING:
     from mlops.layout import Layout
+    from mlops.params.monitoring import MonitoringSection
     from mlops.settings import Settings
 
 _PROBE_S = 2.0
@@ -65,6 +67,7 @@ class Alarms:
         incidents: drift incidents opened.
         harmless: those of them that cost no accuracy: the false ones.
         budget: false incidents allowed in as many windows.
+        within: whether chance explains that the false ones are more than that.
     """
 
     windows: int
@@ -72,6 +75,7 @@ class Alarms:
     incidents: int
     harmless: int
     budget: float
+    within: bool
 
 
 @dataclass(frozen=True)
@@ -97,7 +101,7 @@ class Situation:
 
 
 def look(
-    layout: Layout, settings: Settings, project: str, false_alarms_per_window: float
+    layout: Layout, settings: Settings, project: str, monitoring: MonitoringSection
 ) -> Situation:
     """Look at everything; imports neither MLflow nor Prefect, so that it takes no second.
 
@@ -105,7 +109,7 @@ def look(
         layout: the project's paths.
         settings: the environment.
         project: registered-model name.
-        false_alarms_per_window: the budget.
+        monitoring: its budget of false alarms.
 
     Raises:
         Unavailable: if the database does not answer.
@@ -125,7 +129,7 @@ def look(
                 parts=seen,
                 incidents=incidents.find_all_open(connection, project),
                 windows=windows.latest(connection, project, _WINDOWS),
-                alarms=_alarms(connection, project, false_alarms_per_window),
+                alarms=_alarms(connection, project, monitoring),
                 outbox=len(outbox.waiting(engine, project)),
                 retrain=retrains.in_flight(connection, project),
                 canary=beside.canary(layout.serving / project),
@@ -144,7 +148,7 @@ def _service(connection: sa.Connection, layout: Layout, project: str) -> Service
         return Service()
     table = tables.ledger
     mine = (table.c.project == project) & (table.c.to_version == version)
-    moved = mine & table.c.kind.in_(MOVES)
+    moved = mine & table.c.kind.in_(MOVES) & (table.c.kind != "withdrawn")
     # A refusal leaves the version as it was: it is not why the version came.
     moved &= table.c.from_version.is_distinct_from(table.c.to_version)
     row = connection.execute(
@@ -172,7 +176,7 @@ def _reason(kind: str, actor: str, body: str) -> tuple[str, str]:
     return decision.id, wording.summary(decision)
 
 
-def _alarms(connection: sa.Connection, project: str, per_window: float) -> Alarms:
+def _alarms(connection: sa.Connection, project: str, monitoring: MonitoringSection) -> Alarms:
     table = tables.windows
     judged = connection.scalar(
         sa.select(sa.func.count()).select_from(table).where(table.c.project == project)
@@ -189,7 +193,13 @@ def _alarms(connection: sa.Connection, project: str, per_window: float) -> Alarm
     ]
     harmless = sum(i.body.triage == "harmless" for i in drift)
     count = int(judged or 0)
-    return Alarms(count, int(alarming or 0), len(drift), harmless, count * per_window)
+    found = pace.minutes(connection, project) or monitoring.window_minutes
+    period = monitoring.budget.per_windows(min(found, monitoring.window_minutes))
+    budgeted = count * monitoring.budget.count / period
+    return Alarms(
+        count, int(alarming or 0), len(drift), harmless, budgeted,
+        keeps_budget(harmless, count, budgeted / max(count, 1)),
+    )  # fmt: skip
 
 
 def _parts(layout: Layout) -> tuple[bool, tuple[PartSeen, ...]]:

@@ -8,11 +8,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mlops.adapters.files import read_json, sha256, write_json
+from mlops.adapters.snapshot import has_label
 from mlops.core.alarm import Rule
-from mlops.core.calibration import Rules, Thresholds, calibrate
+from mlops.core.calibration import Rules, calibrate
 from mlops.core.columns import Columns, blank, columns
 from mlops.core.drift import Reference, presort
-from mlops.core.quality import sound
+from mlops.core.quality import hits, sound
+from mlops.core.relations import Relations, relate
+from mlops.core.schema import ImageSchema, parse_schema
+from mlops.core.thresholds import Thresholds
 from mlops.errors import DataError, MonitorError
 
 if TYPE_CHECKING:
@@ -20,11 +24,12 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from mlops.core.schema import Schema
     from mlops.params.monitoring import MonitoringSection
     from mlops.site import Site
 
 _FILE = "thresholds.json"
-_MEASURE = 1  # raise it when a column or a statistic changes: kept thresholds are then void
+_MEASURE = 2  # raise it when a column or a statistic changes: kept thresholds are then void
 _SHOWN = 6
 _MIN_LABELS = 30
 
@@ -34,19 +39,24 @@ class Baseline:
     """What windows of a version are compared with.
 
     Attributes:
-        columns: of the reference rows.
+        columns: of the reference rows, with the residuals of their relations.
+        relations: that windows are extended by.
+        in_order: whether the rows stand in the order of time.
         reference: the same, presorted.
-        accuracy: of the version on them; None with fewer than 30 labels.
-        blank_share: share of one-coloured images.
-        shape: of one image: (height, width, channels).
-        shown: up to six images, uint8 (N, H, W, C), for the mail.
+        accuracy: of the version on them, of a regression the share of targets between the outer
+            quantiles; None with fewer than 30 labels.
+        blank_share: share of examples that hold nothing.
+        schema: of the version.
+        shown: up to six images, uint8 (N, H, W, C), for the mail; none of other kinds.
     """
 
     columns: Columns
+    relations: Relations
+    in_order: bool
     reference: Reference
     accuracy: float | None
     blank_share: float
-    shape: tuple[int, int, int]
+    schema: Schema
     shown: NDArray[np.uint8]
 
 
@@ -58,34 +68,58 @@ def read_baseline(folder: Path) -> Baseline:
     """
     path = folder / "reference.npz"
     try:
+        model = folder / "model.json"
+        schema = parse_schema(read_json(model).get("schema"), str(model))
         with np.load(path, allow_pickle=False) as stored:
-            image, probabilities = stored["features"], stored["probabilities"]
+            features, answers = stored["features"], stored["probabilities"]
             label = stored["label"]
-    except (OSError, ValueError, KeyError, EOFError) as error:
+            times = stored["observed_s"] if "observed_s" in stored else np.full(len(label), np.nan)
+    except (OSError, ValueError, KeyError, EOFError, DataError) as error:
         msg = f"{path}: no usable reference ({error}); run: mlops evaluate, mlops register"
         raise MonitorError(msg) from None
-    fit = sound(probabilities) if probabilities.ndim == 2 else np.zeros(0, dtype=bool)
-    if image.ndim != 4 or len(fit) != len(image) or fit.sum() < 2:
-        msg = f"{path}: {int(fit.sum())} usable rows of {len(image)}; run: mlops evaluate"
+    fit = np.zeros(0, dtype=bool)
+    if answers.ndim == 2:
+        fit = sound(answers, regression=not schema.classes)
+    if features.shape[1:] != schema.shape or len(fit) != len(features) or fit.sum() < 2:
+        msg = f"{path}: {int(fit.sum())} usable rows of {len(features)}; run: mlops evaluate"
         raise MonitorError(msg)
-    known = (label >= 0) & fit
-    right = probabilities[known].argmax(axis=1) == label[known]
-    rows = columns(image[fit], probabilities[fit])
+    known = has_label(label) & fit
+    right = hits(label[known], answers[known], regression=not schema.classes)
+    in_order = bool(np.isfinite(times).all())
+    order = np.argsort(times, kind="stable")
+    order = order[fit[order]]
+    relations, rows = relate(columns(features[order], answers[order], schema))
     return Baseline(
         columns=rows,
+        relations=relations,
+        in_order=in_order,
         reference=presort(rows),
         accuracy=float(right.mean()) if len(right) >= _MIN_LABELS else None,
-        blank_share=float(blank(image).mean()),
-        shape=tuple(image.shape[1:]),
-        shown=image[:_SHOWN],
+        blank_share=float(blank(features).mean()),
+        schema=schema,
+        shown=pictures(features, schema),
     )
 
 
-def rules(monitoring: MonitoringSection) -> Rules:
-    """Return what `params.yaml` asks of the calibration."""
+def pictures(features: NDArray[Any], schema: Schema) -> NDArray[np.uint8]:
+    """Return the first six images for a mail; none where the examples are no images."""
+    if isinstance(schema, ImageSchema):
+        return features[:_SHOWN]
+    return np.zeros((0, 1, 1, 1), dtype=np.uint8)
+
+
+def rules(monitoring: MonitoringSection, pace_minutes: float | None = None) -> Rules:
+    """Return what `params.yaml` asks of the calibration.
+
+    Args:
+        monitoring: the section.
+        pace_minutes: minutes that a window takes, as seen; `window_minutes` before that is known.
+    """
     m = monitoring
+    minutes = m.window_minutes if pace_minutes is None else min(pace_minutes, m.window_minutes)
     return Rules(
-        window_rows=m.window_rows, false_alarms=m.false_alarms, per_windows=m.per_windows,
+        window_rows=m.window_rows, false_alarms=m.budget.count,
+        per_windows=m.budget.per_windows(minutes),
         min_effect=m.min_effect, replicates=m.replicates, seed=m.seed,
         rule=Rule(m.raise_k, m.raise_n, m.clear_after),
     )  # fmt: skip
@@ -97,12 +131,15 @@ def write_thresholds(folder: Path, monitoring: MonitoringSection) -> Thresholds:
     Raises:
         MonitorError: if the reference is unusable.
     """
-    return _calibrated(folder, folder / _FILE, monitoring)
+    return _calibrated(folder, folder / _FILE, rules(monitoring))
 
 
-def thresholds_for(site: Site, folder: Path, monitoring: MonitoringSection) -> Thresholds:
+def thresholds_for(
+    site: Site, folder: Path, monitoring: MonitoringSection, pace_minutes: float | None = None
+) -> Thresholds:
     """Return a version's thresholds; calibrate anew if they were made for other rules.
 
+    A budget per year depends on how many windows a year has, which is known once some have come.
     What is made anew is kept in `.mlops/work/`, for the version's own files are sealed.
 
     Raises:
@@ -111,15 +148,15 @@ def thresholds_for(site: Site, folder: Path, monitoring: MonitoringSection) -> T
     digest = sha256(folder / "reference.npz") if (folder / "reference.npz").is_file() else ""
     kept = site.layout.work / "thresholds" / f"{digest[:32]}.json"
     for path in (folder / _FILE, kept):
-        found = _read(path, digest, rules(monitoring))
+        found = _read(path, digest, rules(monitoring, pace_minutes))
         if found is not None:
             return found
-    return _calibrated(folder, kept, monitoring)
+    return _calibrated(folder, kept, rules(monitoring, pace_minutes))
 
 
-def _calibrated(folder: Path, path: Path, monitoring: MonitoringSection) -> Thresholds:
-    wanted = rules(monitoring)
-    made = calibrate(read_baseline(folder).columns, wanted)
+def _calibrated(folder: Path, path: Path, wanted: Rules) -> Thresholds:
+    baseline = read_baseline(folder)
+    made = calibrate(baseline.columns, wanted, in_order=baseline.in_order)
     reference = sha256(folder / "reference.npz")
     write_json(path, {**_head(reference, wanted), "thresholds": asdict(made)})
     return made
@@ -136,8 +173,8 @@ def _read(path: Path, digest: str, wanted: Rules) -> Thresholds | None:
     if any(content.get(name) != value for name, value in _head(digest, wanted).items()):
         return None
     stored: Any = content.get("thresholds")
-    columns_of, limits = tuple(stored["columns"]), tuple(stored["limits"])
-    return Thresholds(**{**stored, "columns": columns_of, "limits": limits})
+    lists = {name: tuple(stored[name]) for name in ("columns", "limits", "means", "tail")}
+    return Thresholds(**{**stored, **lists})
 
 
 def _head(reference: str, wanted: Rules) -> dict[str, object]:

@@ -6,7 +6,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from mlops.adapters import mlflow, model_card, versions
-from mlops.adapters.registry import fetch
+from mlops.adapters.registry import alias, fetch
 from mlops.core.page import Link, Surroundings, page
 from mlops.errors import DataError, RegistryError
 
@@ -21,9 +21,13 @@ _TITLES = {
     "per_class": "Recall by class",
     "slices": "Where it is weakest",
     "calibration": "Is it as sure as it is right?",
+    "residuals": "How far off it is",
+    "coverage": "Are its intervals honest?",
+    "normal": "Are its errors normal?",
     "mistakes": "Its surest mistakes",
-    "robustness": "On degraded pictures",
-    "explanations": "Where it looks",
+    "robustness": "On degraded examples",
+    "importance": "What it cannot do without",
+    "explanations": "What its answers rest on",
     "training": "How it was trained",
 }
 """Plot → title, in the order of the page; plots without a title follow by name."""
@@ -39,7 +43,8 @@ def show(site: Site, decision: Decision) -> str:
         Unavailable: if MLflow does not answer.
     """
     run_id = decision.candidate.run_id
-    around = Surroundings(_card(site, decision), *_of_run(site, run_id))
+    shadow = alias(site, decision.project, "shadow") == decision.candidate.version
+    around = Surroundings(_card(site, decision), *_of_run(site, run_id), shadow=shadow)
     text = page(decision, around)
     tags = (("mlops.decision", decision.id), ("mlops.verdict", decision.verdict.outcome))
     versions.describe(site, decision.project, decision.candidate.version, text, tags)

@@ -14,7 +14,8 @@ app = cyclopts.App(
 
 @app.command
 def check() -> int:
-    """Read the whole of params.yaml and every setting; say what is wrong or unwise."""
+    """Read params.yaml, what it names of the data, every setting; say what is wrong or unwise."""
+    from mlops.adapters.declared import check_names
     from mlops.layout import Layout, find_root
     from mlops.params.everything import Everything, advice
     from mlops.params.load import load
@@ -23,7 +24,7 @@ def check() -> int:
     layout = Layout(find_root())
     params = load(layout.params, Everything)
     load_settings(layout)
-    for line in advice(params):
+    for line in (*check_names(layout, params), *advice(params)):
         print(f"advice: params.yaml: {line}")
     print("config: ok")
     return 0

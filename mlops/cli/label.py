@@ -62,7 +62,8 @@ def export(
         print(json_lib.dumps(facts))
     else:
         print(f"label: {count} at random and {len(tasks) - count} hard ones → {path}")
-        print(f"  write one of {', '.join(schema.classes[:20])} into the column label, then:")
+        names = f"one of {', '.join(schema.classes[:20])}" if schema.classes else "the number"
+        print(f"  write {names} into the column label, then:")
         print(f"  mlops label import {path}")
     return EXIT_OK
 

@@ -73,6 +73,11 @@ def rebuilt_lines(rebuilt: Rebuilt) -> Iterator[str]:
         f"{word}: version {rebuilt.version} at commit {rebuilt.commit[:12]}; "
         f"{len(judged) - len(wrong)} of {len(judged)} metrics within {rebuilt.tolerance:g}"
     )
+    if not rebuilt.vouched:
+        yield (
+            "  nobody vouches for the run's diff, params.yaml and dvc.lock: the version was "
+            "registered before the ledger kept their hashes"
+        )
     for figure in rebuilt.figures:
         if figure.recorded == figure.rebuilt:
             continue

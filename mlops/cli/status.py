@@ -35,8 +35,7 @@ def status(*, json: bool = False) -> int:
 
     layout = Layout(find_root())
     params = load(layout.params, Params)
-    per_window = params.monitoring.false_alarms / params.monitoring.per_windows
-    seen = look(layout, load_settings(layout), params.project.name, per_window)
+    seen = look(layout, load_settings(layout), params.project.name, params.monitoring)
     if json:
         print(json_lib.dumps({**_content(seen), "wrong": wrong(seen)}, indent=2))
         return 0
@@ -98,6 +97,7 @@ def lines(seen: Situation) -> Iterator[str]:
     yield (
         f"  alarms: {alarms.alarming} of {alarms.windows} windows; {alarms.incidents} incidents, "
         f"{alarms.harmless} of them false (budget {alarms.budget:.2f})"
+        f"{'' if alarms.within else ': MORE THAN BUDGETED, beyond chance'}"
     )
     if seen.retrain:
         yield f"  retrain {seen.retrain.id} {seen.retrain.state}: {seen.retrain.reason}"

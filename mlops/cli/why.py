@@ -96,6 +96,6 @@ def _service(chain: Chain) -> Iterator[tuple[str, str]]:
         yield "in service", "never"
     for period in chain.periods:
         begun, ended = period.begun, period.ended
-        by = f" by decision {begun.decision}" if begun.decision else f" ({begun.words})"
-        until = f"until {time(ended.at_s)}: {ended.words}" if ended else "still"
+        by = f" by decision {begun.decision}" if begun.decision else f" ({begun.why})"
+        until = f"until {time(ended.at_s)}: {ended.why}" if ended else "still"
         yield "in service", f"since {time(begun.at_s)}{by}, {until}"

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from mlops.core.calibration import Thresholds
+    from mlops.core.thresholds import Thresholds
 
 
 @dataclass(frozen=True)

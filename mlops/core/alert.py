@@ -59,8 +59,8 @@ class Alert:
         reference: up to six images of the reference, uint8 (N, H, W, C); empty for none.
         current: up to six images of the window, likewise.
         state: what the subject ends with, such as `retraining started`; empty: the stage.
-        number: counts the mails of one stage of an incident, which may be told again.
         also: other incidents that this mail stands for, a line each.
+        again: makes a second mail of the same stage one of its own, such as a reminder.
     """
 
     project: str
@@ -82,5 +82,5 @@ class Alert:
     reference: NDArray[np.uint8]
     current: NDArray[np.uint8]
     state: str = ""
-    number: int = 1
     also: tuple[str, ...] = ()
+    again: str = ""

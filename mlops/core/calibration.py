@@ -1,11 +1,16 @@
 """Thresholds at a rate of false incidents that the user chose, from held-out reference rows.
 
-In the reference's own world every window is clean. Streams of windows are drawn from it, each
-stream with a fresh pseudo-reference of the true reference's size, which all its windows share as
-they do in service (so that a reference that fell out badly, and alarms again and again, is
-counted). Columns are standardised, the maximum over them taken (Westfall and Young, Resampling-
-Based Multiple Testing, 1993), and the threshold is the lowest at which the complete rule, K-of-N
-and hysteresis included, opens at most half the budgeted incidents.
+In the reference's own world every window is clean. Streams of windows are drawn from it, in blocks
+where rows depend on each other (Künsch 1989), each stream with a fresh pseudo-reference of the
+true reference's size, which all its windows share as they do in service (so that a reference that
+fell out badly, and alarms again and again, is counted). Statistics are scaled by √(nN / (n + N)),
+so that smaller windows may stand for large ones. Each pseudo-reference gives its own scale of each
+column, as the true one does: what a scale misses by is then part of what is simulated. Columns
+are standardised, the maximum over them taken (Westfall and Young, Resampling-Based Multiple
+Testing, 1993), and the threshold is the lowest at which the complete rule, K-of-N and hysteresis
+included, opens at most half the budgeted incidents, and at which a reference that is worse than
+nine in ten still keeps to the budget (Gandy and Kvaløy, Guaranteed conditional performance of
+control charts via bootstrap methods, Scandinavian Journal of Statistics 40, 2013).
 """
 
 from __future__ import annotations
@@ -15,30 +20,46 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy import stats
 
 from mlops.core.alarm import Rule, incidents
-from mlops.core.drift import jensenshannon_rows
+from mlops.core.dependence import INDEPENDENT, between_windows, dependence, draw
+from mlops.core.drift import norms
+from mlops.core.grid import Grid
+from mlops.core.thresholds import TAIL_P, Thresholds, spread
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from mlops.core.columns import Columns
+    from mlops.core.dependence import Dependence
 
-_SAFETY = 0.5  # of the budget: the rest is for references that are unlike their population
-# The resampled world is a little tamer than the real one when the reference is small: with two
-# windows of reference rows 2.1 to 2.6 times the targeted incidents were opened, with five and
-# more 1.4 (simulated, a fresh reference per stream). So the target shrinks below this many.
-_FULL_WINDOWS = 5.0
+MOST_WINDOWS = 24_000
+"""Windows that a calibration draws at most."""
+
+_SAFETY = 0.5  # of the budget: the rest is for what the reference's world does not show
+_REFERENCES = 0.9  # of the references keep to the budget each, not only all together
 _EVENTS = 40.0  # incidents wanted at the threshold: its rate is then known to about ±16 %
-_MOST_WINDOWS = 24_000
-_MOST_ROWS = 400  # a pseudo-window's; larger ones are drawn at this size and scaled
-_GRID = 256  # points at which distribution functions are compared
+_MOST_ROWS = 200  # a pseudo-window's; larger ones are drawn at this size and scaled
+_WORLD_ROWS = 4000  # of the reference that are resampled; its own rows beyond add nothing
 _ENOUGH_WINDOWS = 2  # of reference rows; with fewer the reference cannot speak for itself
+_ENOUGH_BLOCKS = 20  # of dependent rows
 
 
 @dataclass(frozen=True)
 class Rules:
-    """What is calibrated for; see `monitoring` in params.yaml."""
+    """What is calibrated for; see `monitoring` in params.yaml.
+
+    Attributes:
+        window_rows: rows of a window.
+        false_alarms: budgeted incidents …
+        per_windows: … in so many windows.
+        min_effect: no threshold is below this.
+        replicates: streams, each with a pseudo-reference of its own.
+        seed: of the drawing.
+        rule: from alarms to incidents.
+        most_windows: windows drawn at most, all streams together.
+    """
 
     window_rows: int
     false_alarms: float
@@ -47,6 +68,7 @@ class Rules:
     replicates: int
     seed: int
     rule: Rule
+    most_windows: int = MOST_WINDOWS
 
     @property
     def rate(self) -> float:
@@ -54,49 +76,14 @@ class Rules:
         return self.false_alarms / self.per_windows
 
 
-@dataclass(frozen=True)
-class Thresholds:
-    """Calibrated thresholds; they travel with the model version.
-
-    Attributes:
-        columns: the numeric columns, then `predicted`.
-        limits: threshold of each for a window of `window_rows`, before the minimum effect.
-        min_effect: no threshold is below this.
-        window_rows: rows of the window they were calibrated for.
-        reference_rows: rows of the reference.
-        rate: incidents per window that the rule opened on clean streams at these thresholds.
-        budget: incidents per window that are allowed.
-        z: the limit of the standardised maximum.
-        calibrated: false when the reference is too small to promise the budget.
-        reason: how they were found, and why not calibrated.
-    """
-
-    columns: tuple[str, ...]
-    limits: tuple[float, ...]
-    min_effect: float
-    window_rows: int
-    reference_rows: int
-    rate: float
-    budget: float
-    z: float
-    calibrated: bool
-    reason: str
-
-    def at(self, rows: int) -> NDArray[np.float64]:
-        """Return the thresholds, (D + 1,), of a window of so many rows.
-
-        The distances shrink as √(1/n + 1/N) with n reference and N window rows.
-        """
-        scale = _spread(self.reference_rows, rows) / _spread(self.reference_rows, self.window_rows)
-        return np.maximum(np.array(self.limits) * scale, self.min_effect)
-
-
-def calibrate(reference: Columns, rules: Rules) -> Thresholds:
+def calibrate(reference: Columns, rules: Rules, *, in_order: bool = False) -> Thresholds:
     """Find the thresholds for a reference.
 
     Args:
-        reference: held-out rows on which no model was fitted, n of them.
+        reference: held-out rows on which no model was fitted, N of them.
         rules: window size, budget, rule.
+        in_order: whether the rows stand in the order of time, so that their dependence can be
+            seen; else they are taken for independent.
 
     Raises:
         ValueError: if the reference has fewer than 2 rows.
@@ -104,55 +91,119 @@ def calibrate(reference: Columns, rules: Rules) -> Thresholds:
     if len(reference) < 2:
         msg = f"a reference of {len(reference)} rows cannot be calibrated; provide more rows"
         raise ValueError(msg)
-    held = len(reference) / rules.window_rows
-    target = _SAFETY * rules.rate * min(1.0, held / _FULL_WINDOWS)
-    draws_STC = _streams(reference, rules, _windows_wanted(target))
+    found = dependence(reference.values) if in_order else INDEPENDENT
+    block = found.block
+    target = _SAFETY * rules.rate
+    draws_STC, scale = _streams(reference, rules, block, target)
+    if in_order:
+        scale = scale * _dependence_scale(reference, rules.window_rows, found)
     mean, sd = draws_STC.mean(axis=(0, 1)), draws_STC.std(axis=(0, 1)) + 1e-9
     top_ST = ((draws_STC - mean) / sd).max(axis=2)
     z, extrapolated = _limit(rules.rule, top_ST, target)
-    limits = mean + z * sd
-    over = draws_STC >= np.maximum(limits, rules.min_effect)
+    z, unlucky = _conditional(rules, top_ST, z)
+    over = (draws_STC >= mean + z * sd) & (draws_STC * scale >= rules.min_effect)
     rate = float(incidents(rules.rule, over.any(axis=2)).sum() / top_ST.size)
-    calibrated = len(reference) >= _ENOUGH_WINDOWS * rules.window_rows
+    faults = _faults(len(reference), rules.window_rows, block)
     how = f"{top_ST.size} clean windows in {len(top_ST)} streams"
-    if extrapolated:
-        how += ", tail extrapolated"
-    if not calibrated:
-        how += (
-            f"; uncalibrated: {len(reference)} reference rows are fewer than "
-            f"{_ENOUGH_WINDOWS} windows of {rules.window_rows}"
-        )
+    how += f" of blocks of {block} rows" * (block > 1) + ", tail extrapolated" * extrapolated
     return Thresholds(
-        columns=reference.all_names, limits=tuple(float(v) for v in limits),
+        columns=reference.all_names, limits=tuple(float(v) for v in (mean + z * sd) * scale),
+        means=tuple(float(v) for v in mean * scale),
         min_effect=rules.min_effect, window_rows=rules.window_rows,
         reference_rows=len(reference), rate=rate, budget=rules.rate, z=z,
-        calibrated=calibrated, reason=how,
+        tail=tuple(float(np.quantile(top_ST, 1 - p) + unlucky) for p in TAIL_P),
+        block=block, calibrated=not faults, reason="; ".join([how, *faults]),
     )  # fmt: skip
 
 
-def _windows_wanted(target: float) -> int:
-    return int(min(_MOST_WINDOWS, math.ceil(_EVENTS / target)))
+def _dependence_scale(
+    reference: Columns, window_rows: int, found: Dependence
+) -> NDArray[np.float64]:
+    """Return by how much true windows spread more than drawn ones; (D + 1,).
+
+    What blocks lose at their ends, what real windows show beyond blocks, and the error of a scale
+    that few blocks tell, such that nine in ten references keep to the budget.
+    """
+    extra = np.append(between_windows(reference.values, window_rows, found.block), 1.0)
+    if found.block == 1:
+        return extra
+    blocks = max(len(reference) // found.block, 2)
+    few = blocks / stats.chi2.ppf(1 - _REFERENCES, blocks)
+    return np.asarray(extra * found.missed * math.sqrt(few))
 
 
-def _spread(reference_rows: int, window_rows: int) -> float:
-    return math.sqrt(1 / reference_rows + 1 / window_rows)
+def _faults(rows: int, window_rows: int, block: int) -> list[str]:
+    """Return why the reference is too small to promise a budget, in words."""
+    found = []
+    if rows < _ENOUGH_WINDOWS * window_rows:
+        found.append(
+            f"uncalibrated: {rows} reference rows are fewer than "
+            f"{_ENOUGH_WINDOWS} windows of {window_rows}"
+        )
+    if block > 1 and rows < _ENOUGH_BLOCKS * block:
+        found.append(
+            f"uncalibrated: rows depend on each other over {block}, and {rows} reference rows "
+            f"are fewer than {_ENOUGH_BLOCKS} such blocks"
+        )
+    return found
 
 
-def _streams(reference: Columns, rules: Rules, wanted: int) -> NDArray[np.float64]:
-    """Draw clean streams; return their statistics, (streams, windows, columns)."""
+def _streams(
+    reference: Columns, rules: Rules, block: int, target: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Draw clean streams; return their scaled statistics, (S, T, columns), and the columns' scale.
+
+    A statistic of a true window is its scaled statistic times the scale.
+    """
     rng = np.random.default_rng(rules.seed)
+    world, norm = _world(reference, block), norms(reference)
     n, big = len(reference), rules.window_rows
-    shrink = min(1.0, _MOST_ROWS / big)
-    window_n, reference_n = max(2, round(big * shrink)), max(2, round(n * shrink))
-    scale = _spread(n, big) / _spread(reference_n, window_n)
+    window_n = max(2, min(big, _MOST_ROWS))
+    reference_n = max(2, round(n * window_n / big))
+    wanted = min(rules.most_windows, math.ceil(_EVENTS / target))
     length = max(math.ceil(wanted / rules.replicates), 4 * rules.rule.raise_n)
-    grid = _Grid(reference)
+    grid = Grid(world, norm)
+    everything = grid.expected(grid.counts(np.arange(len(world))[np.newaxis]))
+    # The smaller pseudo-reference misses its scale by more than the true one does.
+    damp = math.sqrt(min(1.0, reference_n / len(world)))
     out = np.empty((rules.replicates, length, len(reference.all_names)))
+    at_once = grid.batches(window_n)
     for s in range(rules.replicates):
-        base = grid.counts(rng.integers(n, size=(1, reference_n)))
-        rows = grid.counts(rng.integers(n, size=(length, window_n)))
-        out[s] = grid.statistics(base, rows) * scale
-    return out
+        base = grid.counts(draw(rng, len(world), (1, reference_n), block))
+        rows = draw(rng, len(world), (1, length * window_n), block).reshape(length, window_n)
+        for start in range(0, length, at_once):
+            part = grid.counts(rows[start : start + at_once])
+            out[s, start : start + at_once] = grid.statistics(base, part)
+        own = grid.expected(base) / np.maximum(everything, 1e-300)
+        out[s, :, : len(own)] /= np.maximum(own, 1e-3) ** damp
+    out /= spread(reference_n, window_n)
+    return out, np.full(out.shape[2], spread(n, big))
+
+
+def _world(reference: Columns, block: int) -> Columns:
+    """Return at most so many rows of a reference, evenly placed, blocks left whole."""
+    n = len(reference)
+    if n <= _WORLD_ROWS:
+        return reference
+    starts = np.linspace(0, n - block, max(_WORLD_ROWS // block, 1)).astype(np.int64)
+    return reference.take((starts[:, np.newaxis] + np.arange(block)).ravel())
+
+
+def _conditional(rules: Rules, top_ST: NDArray[np.float64], z: float) -> tuple[float, float]:
+    """Raise a limit until nine in ten references keep to the budget.
+
+    Streams differ by a shift of their maxima, the reference's luck.
+
+    Returns:
+        The limit, and the unlucky reference's shift.
+    """
+    shift_S = top_ST.mean(axis=1)
+    within = top_ST.var(axis=1, ddof=1).mean() / top_ST.shape[1]
+    between = max(float(shift_S.var(ddof=1) - within), 0.0)
+    unlucky = float(stats.norm.ppf(_REFERENCES)) * math.sqrt(between)
+    share = math.sqrt(between / (between + within)) if between else 0.0
+    alike_ST = top_ST - share * (shift_S - shift_S.mean())[:, np.newaxis]
+    return max(z, _limit(rules.rule, alike_ST, rules.rate)[0] + unlucky), unlucky
 
 
 def _limit(rule: Rule, top_ST: NDArray[np.float64], target: float) -> tuple[float, bool]:
@@ -168,47 +219,13 @@ def _limit(rule: Rule, top_ST: NDArray[np.float64], target: float) -> tuple[floa
 
 
 def _limit_for(rule: Rule, top_ST: NDArray[np.float64], events: float) -> float:
-    low, high = float(np.median(top_ST)), float(top_ST.max()) + 1e-9
-    for _ in range(24):
-        middle = (low + high) / 2
-        if incidents(rule, top_ST >= middle).sum() > events:
-            low = middle
+    """Search the maxima themselves: between two of them no limit opens anything else."""
+    values = np.unique(top_ST)
+    low, high = len(values) // 2, len(values)
+    while low < high:
+        middle = (low + high) // 2
+        if incidents(rule, top_ST >= values[middle]).sum() > events:
+            low = middle + 1
         else:
             high = middle
-    return high
-
-
-class _Grid:
-    """A reference's columns on a grid of their quantiles, so that a pseudo-window costs counts."""
-
-    def __init__(self, reference: Columns) -> None:
-        values = reference.values.T
-        points = np.linspace(0, 1, _GRID)
-        self._edges = np.quantile(values, points, axis=1, method="inverted_cdf").T  # (D, G)
-        bins = [np.searchsorted(e, v, "left") for e, v in zip(self._edges, values, strict=True)]
-        self._classes, self._numeric = reference.classes, len(values)
-        offset = np.arange(self._numeric) * _GRID
-        coded = np.column_stack([np.stack(bins, axis=1) + offset, reference.predicted])
-        coded[:, -1] += self._numeric * _GRID
-        self._coded = coded.astype(np.int64)
-        self._width = self._numeric * _GRID + reference.classes
-        self._norm = np.maximum(values.std(axis=1), 0.001)[:, np.newaxis]
-
-    def counts(self, rows_BN: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Return shares per grid cell of each drawn batch; float64, (B, width)."""
-        batches, size = rows_BN.shape
-        cells = self._coded[rows_BN] + (np.arange(batches) * self._width)[:, None, None]
-        flat = np.bincount(cells.ravel(), minlength=batches * self._width)
-        table: NDArray[np.float64] = flat.reshape(batches, self._width) / size
-        return table
-
-    def statistics(
-        self, base: NDArray[np.float64], rows: NDArray[np.float64]
-    ) -> NDArray[np.float64]:
-        """Return the statistics of batches against one base; float64, (B, D + 1)."""
-        cut = self._numeric * _GRID
-        gap = (rows[:, :cut] - base[:, :cut]).reshape(len(rows), self._numeric, _GRID)
-        gap = np.abs(gap.cumsum(axis=2))
-        steps = np.diff(self._edges, axis=1) / self._norm
-        numeric = np.einsum("bdg,dg->bd", (gap[:, :, :-1] + gap[:, :, 1:]) / 2, steps)
-        return np.column_stack([numeric, jensenshannon_rows(base[0, cut:], rows[:, cut:])])
+    return float(values[low]) if low < len(values) else float(values[-1]) + 1e-9

@@ -8,7 +8,9 @@ from typing import Literal
 from mlops.core.canonical import ADDED
 
 Outcome = Literal["promote", "reject", "inconclusive"]
-Approval = Literal["auto", "pending", "approved", "declined"]
+ACCURACY, MAE = "accuracy", "absolute error"
+"""The primary metric of a classification and of a regression."""
+Approval = Literal["auto", "pending", "approved", "declined", "withdrawn"]
 
 
 @dataclass(frozen=True)
@@ -55,12 +57,14 @@ class Evidence:
 
     Attributes:
         recent_rows: recent production rows that counted.
-        recent_excluded: recent rows left out: seen by a model, or not later than its training.
+        recent_excluded: recent rows left out: seen by a model, not later than its training and the
+            gap, spent by an earlier promotion, or of a time whose labels may still come.
         base_rows: base test rows that counted.
         base_excluded: base rows left out because a model has seen their key.
         gained: recent rows on which only the candidate is right.
         lost: recent rows on which only the champion is right.
-        difference: accuracy on recent rows, candidate minus champion.
+        difference: accuracy on recent rows, candidate minus champion; of a regression the share by
+            which the candidate's absolute error is smaller.
         lower: its one-sided lower bound.
         upper: its one-sided upper bound.
         p_value: of McNemar's one-sided mid-p test, where the margin is 0.
@@ -73,6 +77,7 @@ class Evidence:
         recent_until_s: time of the newest; a promotion retires all rows up to it.
         coverage: share of the cohort's predictions that have labels.
         anchor: the fixed version that losses add up against, where it is not the champion.
+        metric: what `difference` is of: `accuracy` or `absolute error`.
     """
 
     recent_rows: int
@@ -94,6 +99,7 @@ class Evidence:
     recent_until_s: float | None = field(default=None, metadata=ADDED)
     coverage: float | None = field(default=None, metadata=ADDED)
     anchor: str | None = field(default=None, metadata=ADDED)
+    metric: str = field(default=ACCURACY, metadata=ADDED)
 
 
 @dataclass(frozen=True)
@@ -150,7 +156,8 @@ class Decision:
         commit: git commit of the code; empty where unknown.
         verdict: the gate's answer.
         approval: `auto`: nobody is asked; `pending`: the verdict waits for a person. The ledger
-            holds one of these two; whoever reads a decision with its answer sees the others.
+            holds one of these two; whoever reads a decision with its answer sees the others, of
+            which `withdrawn` means that the version's files could not be verified any more.
         evidence: sha256 of the lockfile from which the verdict can be derived again.
     """
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -48,10 +49,16 @@ def presort(reference: Columns) -> Reference:
     return Reference(
         names=reference.names,
         ordered=np.sort(reference.values.T, axis=1),
-        norm=np.maximum(reference.values.std(axis=0), _SMALLEST_NORM),
+        norm=norms(reference),
         share=shares(reference),
         rows=len(reference),
     )
+
+
+def norms(reference: Columns) -> NDArray[np.float64]:
+    """Return what Evidently divides a reference's distances by; float64, (D,)."""
+    norm: NDArray[np.float64] = np.maximum(reference.values.std(axis=0), _SMALLEST_NORM)
+    return norm
 
 
 def shares(rows: Columns) -> NDArray[np.float64]:
@@ -70,8 +77,7 @@ def statistics(reference: Reference, window: Columns) -> NDArray[np.float64]:
         msg = f"a window of {len(window)} rows with columns {window.names} cannot be compared"
         raise ValueError(msg)
     current = np.sort(window.values.T, axis=1)
-    pairs = zip(reference.ordered, current, reference.norm, strict=True)
-    numeric = [wasserstein(old, new) / norm for old, new, norm in pairs]
+    numeric = wasserstein_rows(reference.ordered, current) / reference.norm
     return np.array([*numeric, jensenshannon(reference.share, shares(window))])
 
 
@@ -86,12 +92,37 @@ def wasserstein(reference_sorted: NDArray[np.float64], window_sorted: NDArray[np
     Source: Vallender, Calculation of the Wasserstein distance between probability
     distributions on the line, 1974.
     """
-    both = np.concatenate([reference_sorted, window_sorted])
-    both.sort(kind="stable")  # merges two sorted runs
-    at = both[:-1]
-    old = reference_sorted.searchsorted(at, "right") / len(reference_sorted)
-    new = window_sorted.searchsorted(at, "right") / len(window_sorted)
-    return float(np.abs(old - new) @ np.diff(both))
+    return float(wasserstein_rows(reference_sorted[np.newaxis], window_sorted[np.newaxis])[0])
+
+
+def wasserstein_rows(
+    reference_sorted: NDArray[np.float64], window_sorted: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return the distance of each row of (D, n) to its row of (D, N), all sorted; float64, (D,).
+
+    It is also ∫|F⁻¹ - G⁻¹| over (0, 1), whose steps lie at i/n and j/N whatever the values are:
+    which pairs of ranks meet is worked out once for all columns and all windows of a size.
+    """
+    n, m = reference_sorted.shape[1], window_sorted.shape[1]
+    out = np.empty(len(window_sorted))
+    if n == m:  # equal ranks meet, and nothing need be gathered
+        for d, (x, y) in enumerate(zip(reference_sorted, window_sorted, strict=True)):
+            out[d] = np.abs(x - y).mean()
+        return out
+    old, new, weight = _steps(n, m)
+    for d, (x, y) in enumerate(zip(reference_sorted, window_sorted, strict=True)):
+        gap = x[old] - y[new]
+        out[d] = np.abs(gap, out=gap) @ weight
+    return out
+
+
+@lru_cache(maxsize=8)
+def _steps(n: int, m: int) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
+    """Return ranks in samples of n and m rows that meet, and the length of (0, 1) they meet on."""
+    # In units of 1 / (n m), so that equal ends are equal.
+    ends = np.union1d(np.arange(1, n + 1) * m, np.arange(1, m + 1) * n)
+    begins = np.concatenate([[0], ends[:-1]])
+    return begins // m, begins // n, (ends - begins) / (n * m)
 
 
 def jensenshannon(p: NDArray[np.float64], q: NDArray[np.float64]) -> float:

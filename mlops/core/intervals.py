@@ -38,11 +38,11 @@ class Interval:
     high: float
 
 
-def wilson(successes: int, n: int, confidence: float = 0.95) -> Interval:
+def wilson(successes: float, n: float, confidence: float = 0.95) -> Interval:
     """Return Wilson's score interval of a proportion: near its coverage even close to 0 and 1.
 
-    Source: E. B. Wilson, Probable inference (1927); recommended by Brown, Cai & DasGupta,
-    Interval estimation for a binomial proportion (2001).
+    Source: E. B. Wilson, Probable inference (1927); Brown, Cai & DasGupta, Interval estimation for
+    a binomial proportion (2001). Counts of dependent rows, by design effect, may be fractions.
 
     Raises:
         ValueError: if not 0 ≤ successes ≤ n with n ≥ 1.

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 PAGE_CHARACTERS = 5000
 """What MLflow's column of descriptions holds; Postgres refuses more, SQLite does not."""
 _ANSWER = 300  # letters of one answer or check
+_SHADOW = "It is the `shadow`: a person pointed that alias at it, and nobody gets its answers."
 _GAP = "&emsp;"  # MLflow's page sets no space between columns
 _VERDICTS = {
     "promote": "✓ promote",
@@ -49,11 +50,13 @@ class Surroundings:
         card: the version's model card; nothing where it could not be read.
         plots: pictures to show, where the page can reach them.
         links: pages to go to.
+        shadow: whether the alias `shadow` points at the version.
     """
 
     card: Card | None = None
     plots: tuple[Link, ...] = ()
     links: tuple[Link, ...] = ()
+    shadow: bool = False
 
 
 def page(decision: Decision, around: Surroundings) -> str:
@@ -62,7 +65,8 @@ def page(decision: Decision, around: Surroundings) -> str:
     Where there is no room for everything, what the model card and the run hold too gives way.
     """
     title = f"## {_VERDICTS[decision.verdict.outcome]}"
-    lead = "\n\n".join([wording.headline(decision), "---", title, _answers(decision)])
+    beside = (_SHADOW,) if around.shadow else ()
+    lead = "\n\n".join([wording.headline(decision), "---", title, *beside, _answers(decision)])
     sections = (
         Section("Champion against candidate", (_against(decision),), 9),
         *_measured(around.card),
@@ -92,7 +96,8 @@ def front(card: Card) -> str:
         f"{use}\n\n"
         "The alias `champion` is the deployment: moving it puts that version in service, and "
         "`mlops rollback` moves it back. `previous` was in service before, `challenger` waits "
-        "for approval. Each version's page says what was decided about it and why.\n"
+        "for approval; `shadow` is yours to point at a version that is to run beside the champion. "
+        "Each version's page says what was decided about it and why.\n"
     )
 
 
@@ -166,7 +171,7 @@ def _check_table(checks: Sequence[Check]) -> str:
 def _measured(card: Card | None) -> tuple[Section, ...]:
     if card is None:
         return ()
-    worst = (slice_table(worst_slices(card, n), card.confidence, _GAP) for n in (6, 3))
+    worst = (slice_table(worst_slices(card, n), card, _GAP) for n in (6, 3))
     none = "No slice has enough rows to be assessed."
     return (
         Section("How good it is", (score_table(card, _GAP, main=True), ""), 1),

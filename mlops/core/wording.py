@@ -8,14 +8,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mlops.core.amounts import points
+from mlops.core.amounts import percent, points
+from mlops.core.decision import MAE
 
 if TYPE_CHECKING:
     from mlops.core.decision import Check, Decision
 
 HEADLINE_CHARACTERS = 29  # MLflow's table of versions shows 32, the last three of them dots
 _STAMP = {"promote": "PASS", "reject": "FAIL", "inconclusive": "MORE"}
-_ASKED = {"pending": "REVIEW", "declined": "DECLINED"}
+_ASKED = {"pending": "REVIEW", "declined": "DECLINED", "withdrawn": "UNSOUND"}
 
 
 def headline(decision: Decision) -> str:
@@ -25,6 +26,8 @@ def headline(decision: Decision) -> str:
     if difference is not None:
         arrow = "▲" if difference > 0 else ("▼" if difference < 0 else "◆")
         start = f"{arrow} {points(difference)} acc"
+        if decision.verdict.evidence.metric == MAE:
+            start = f"{arrow} {percent(-difference)} error"
     elif decision.champion is None:
         start = "● first model"
     else:
@@ -78,6 +81,9 @@ def done(decision: Decision) -> str:
         return f"version {candidate} passed and waits for approval; {stays}"
     if decision.approval == "declined":
         return f"version {candidate} passed, and a person declined it; {stays}"
+    if decision.approval == "withdrawn":
+        why = "its stored files are not what the ledger vouches for"
+        return f"version {candidate} passed, and was not put in service: {why}; {stays}"
     word = "refused" if outcome == "reject" else "did not promote"
     return f"{word} version {candidate}; {stays}"
 
@@ -88,13 +94,16 @@ def must_do(decision: Decision) -> str:
     if decision.approval == "pending":
         version = decision.candidate.version
         return f"approve it: mlops approve {version}; or decline it: mlops reject {version}"
+    if decision.approval == "withdrawn":
+        return "find out what changed the files; restore them, then: mlops promote --again"
     if outcome == "promote":
         return "nothing"
     if outcome == "reject":
         return "nothing, or look at the reasons and train again"
     if missing:
         return f"label {missing} more predictions chosen at random; the next run judges again"
-    shown = any(c.name == "recent accuracy" and c.passed for c in decision.verdict.checks)
+    primary = f"recent {decision.verdict.evidence.metric}"
+    shown = any(c.name == primary and c.passed for c in decision.verdict.checks)
     why = "what is not settled needs more rows" if shown else (
         "the labels held would have shown a gain worth finding"
     )  # fmt: skip
@@ -105,7 +114,9 @@ def undo(decision: Decision) -> str:
     """Say how to undo it."""
     if decision.approval == "pending":
         return "nothing to undo: nothing moves before a person approves"
-    if decision.verdict.outcome != "promote" or decision.approval == "declined":
+    if decision.verdict.outcome != "promote" or decision.approval in (
+        "declined", "withdrawn",
+    ):  # fmt: skip
         return "nothing to undo; to judge once more: mlops promote --again"
     if decision.champion is None:
         return "no earlier version to return to; remove the alias champion in MLflow"

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from mlops.params.base import Section
+from mlops.params.budget import Budget, parse_budget
 
 
 class MonitoringSection(Section):
@@ -16,10 +17,8 @@ class MonitoringSection(Section):
     """A window is also closed after so many minutes, if it has `min_rows`."""
     min_rows: int = Field(ge=30)
     """Fewest predictions from which a verdict is drawn."""
-    false_alarms: float = Field(gt=0.0)
-    """Budget: false incidents allowed in `per_windows` windows."""
-    per_windows: int = Field(ge=1)
-    """The period of the budget, in windows."""
+    false_alarms: str
+    """Budget of false incidents: `1 per year` (month, week, day), or `1 per 1000 windows`."""
     raise_k: int = Field(ge=1)
     """An incident opens when so many of the last `raise_n` windows alarm."""
     raise_n: int = Field(ge=1)
@@ -37,6 +36,17 @@ class MonitoringSection(Section):
     """Loss of measured accuracy, against the evaluation's, that is worth a retrain."""
     min_labels: int = Field(ge=1)
     """Fewest labelled predictions from which accuracy counts as measured."""
+
+    @property
+    def budget(self) -> Budget:
+        """The budget of false incidents."""
+        return parse_budget(self.false_alarms)
+
+    @field_validator("false_alarms")
+    @classmethod
+    def _is_a_budget(cls, text: str) -> str:
+        parse_budget(text)
+        return text
 
     @model_validator(mode="after")
     def _k_of_n(self) -> MonitoringSection:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+from pydantic import Field
+
 from mlops.params.base import Section
 
 
@@ -12,3 +14,5 @@ class PromoteSection(Section):
 
     approval: Literal["auto", "required"]
     """auto: it is promoted at once; required: it becomes `challenger` until a person approves."""
+    approval_days: float = Field(gt=0.0)
+    """Days after which a paused Prefect run ends and a mail reminds; the decision stays open."""

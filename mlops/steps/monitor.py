@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mlops.adapters import incidents, measured, registry, windows
+from mlops.adapters import incidents, measured, pace, registry, windows
 from mlops.adapters.estimates import Known, guess, read_known
 from mlops.adapters.hand_over import hand_over
 from mlops.adapters.observe import NO_IMAGES, keep, observe
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     import sqlalchemy as sa
 
     from mlops.adapters.windows import Cut
-    from mlops.core.calibration import Thresholds
+    from mlops.core.thresholds import Thresholds
     from mlops.site import Event, Site
 
 _RECENT = 50  # windows whose labels are still looked for
@@ -142,10 +142,10 @@ def _judge_one(run: _Run, cut: Cut, watched: _Watched) -> tuple[Window, tuple[Ev
     seen = observe(rows, cut, watched.baseline, watched.thresholds, earlier_s)
     keep(run.site.layout.windows / cut.id, cut, seen)
     with run.engine.begin() as connection:
-        told = guess(rows, watched.known)
-        if not windows.insert(connection, cut, seen.verdict, told):
+        told, regression = guess(rows, watched.known), not watched.baseline.schema.classes
+        if not windows.insert(connection, cut, seen.verdict, told, regression=regression):
             return None
-        window = Window(cut, seen.verdict, 0, 0, "pending", None, told)
+        window = Window(cut, seen.verdict, 0, 0, "pending", None, regression, told)
         judged = Judged(
             window, seen.columns, watched.baseline, watched.known, run.serving, run.now_s
         )
@@ -163,7 +163,10 @@ def _write_off(run: _Run, cut: Cut, why: str) -> None:
 def _watched(run: _Run, version: str) -> _Watched:
     """Fetch a version's reference and thresholds from the registry, verified."""
     folder = registry.fetch(run.site, run.params.project.name, version)
-    thresholds = thresholds_for(run.site, folder, run.params.monitoring)
+    monitoring = run.params.monitoring
+    with run.engine.connect() as connection:
+        found = pace.minutes(connection, run.params.project.name)
+    thresholds = thresholds_for(run.site, folder, monitoring, found)
     return _Watched(read_baseline(folder), thresholds, read_known(folder))
 
 
@@ -172,6 +175,8 @@ def _summary(
 ) -> str:
     alarms = sum(w.verdict.alarm for w in judged)
     parts = [f"{len(judged)} windows judged, {alarms} in alarm"]
+    if judged and not judged[-1].verdict.calibrated:
+        parts.append("thresholds uncalibrated: the reference is too small to promise a budget")
     parts.extend(f"{i.kind} incident {i.id} open ({i.cause}; {i.body.triage})" for i in held)
     parts.extend(event.name for event in events)
     return "; ".join(parts)

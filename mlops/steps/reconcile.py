@@ -24,6 +24,5 @@ def reconcile(params: ReconcileParams, site: Site) -> Report:
 
     Raises:
         Unavailable: if MLflow or the database does not answer.
-        UnverifiedModel: if the version to be applied is not what the ledger vouches for.
     """
     return Report(summary=aliases.reconcile(site, params.project.name))

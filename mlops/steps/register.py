@@ -7,7 +7,7 @@ import hashlib
 import math
 from typing import TYPE_CHECKING, Any
 
-from mlops.adapters import dvc, files, git, model_card, publish, seal
+from mlops.adapters import dvc, files, git, model_card, publish, run_files, seal, store
 from mlops.adapters.ledger import Ledger, Row
 from mlops.adapters.model_card import SNAPSHOT, Stated
 from mlops.adapters.package import package
@@ -15,7 +15,6 @@ from mlops.adapters.publish import Lineage, Pages, Point, Record
 from mlops.adapters.registry import (
     Registration,
     candidate_digest,
-    download,
     registered_as,
     source_of,
 )
@@ -44,6 +43,7 @@ if TYPE_CHECKING:
     from mlops.site import Site
 
 _CURVES = 8  # at most so many columns of the training's history
+_ANEW = "delete the version and its logged model in MLflow, then run: mlops register"
 _SEALED = ("model.onnx", "weights.safetensors", "model.json", "seen.npy")
 
 
@@ -108,12 +108,12 @@ def _publish(params: RegisterParams, site: Site, lineage: Lineage) -> tuple[str,
     """Find or make run, logged model and version, and read the version back."""
     project = params.project.name
     found = publish.find_version(site, project, lineage.candidate)
+    model = publish.find_model(site, project, lineage.candidate)
     if found is None:
         card = model_card.gather(site, Stated(project, params.data.source, params.card))
         run_id, complete = publish.open_run(site, project, lineage)
         if not complete:
             publish.log_record(site, run_id, _record(params, site, card), lineage)
-        model = publish.find_model(site, project, lineage.candidate)
         if model is None:
             folder = site.work / "model"
             digest = package(site, folder, params.monitoring, card)
@@ -123,31 +123,35 @@ def _publish(params: RegisterParams, site: Site, lineage: Lineage) -> tuple[str,
             )  # fmt: skip
         pages = Pages(front(card), undecided(lineage.reason, card))
         found = publish.create_version(site, project, model, lineage, pages)
-    digest = _prove(site, found)
+    run_id = str(found.run_id)
     registration = Registration(
-        digest=digest, candidate=lineage.candidate, run_id=str(found.run_id),
-        reason=lineage.reason, incident=lineage.incident, commit=lineage.commit, data=lineage.data,
+        digest=_prove(site, found, publish.sealed_digest(model)), candidate=lineage.candidate,
+        run_id=run_id, reason=lineage.reason, incident=lineage.incident, commit=lineage.commit,
+        data=lineage.data, inputs=run_files.hash_inputs(site, run_id),
     )  # fmt: skip
     return str(found.version), registration
 
 
-def _prove(site: Site, version: Any) -> str:
-    """Download a version, verify it against its own manifest and the candidate; its digest."""
+def _prove(site: Site, version: Any, sealed: str) -> str:
+    """Download a version, verify it against what was sealed and the candidate; its digest.
+
+    Its manifest is not believed: whoever can change the store's files can seal them anew.
+    """
     scratch = site.work / "proof"
     files.remove(scratch)
     scratch.mkdir(parents=True)
-    folder = download(site, str(version.source), scratch)
-    stated = files.read_json(folder / seal.MANIFEST).get("digest")
-    seal.verify(folder, str(stated))
+    folder = store.copy(site, str(version.source), scratch)
+    try:
+        seal.verify(folder, sealed)
+    except UnverifiedModel as error:
+        msg = f"version {version.version}: not what was sealed and uploaded"
+        raise UnverifiedModel(f"{msg} ({error}); {_ANEW}") from None
     for name in _SEALED:
         if files.sha256(folder / name) != files.sha256(site.layout.candidate / name):
-            msg = (
-                f"version {version.version}: its {name} is not the candidate's; delete the "
-                "version in MLflow and run: mlops register"
-            )
+            msg = f"version {version.version}: its {name} is not the candidate's; {_ANEW}"
             raise UnverifiedModel(msg)
     files.remove(scratch)
-    return str(stated)
+    return sealed
 
 
 def _record(params: RegisterParams, site: Site, card: Card) -> Record:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
-from mlops.adapters import answered, approval
-from mlops.adapters.ledger import Ledger
-from mlops.adapters.reconcile import challenge, reconcile_held
-from mlops.adapters.sql.engine import database
+from mlops.adapters.answers import answer
 from mlops.params.base import View
 from mlops.params.project import ProjectSection
 from mlops.site import Report
@@ -23,28 +20,9 @@ class RejectParams(View):
 
 
 def reject(params: RejectParams, site: Site) -> Report:
-    """Decline the newest decision that waits, or that about the option `version=N`; once.
-
-    The options `actor=NAME` and `way=flow` say who did so and how.
-
-    Raises:
-        UsageError: if nothing waits.
-        LedgerError: if it was approved.
-        Unavailable: if MLflow or the database does not answer.
-    """
-    project = params.project.name
-    with database(site) as engine:
-        ledger = Ledger(engine, project)
-        with ledger.exclusive():
-            reconcile_held(site, project, ledger)
-            held = approval.find(ledger, site.option("version"))
-            before = ledger.find("declined", held.entry.hash)
-            way = cast("approval.Way", site.option("way", "command"))
-            actor = site.option("actor", "mlops reject")
-            said = approval.Said(way, actor, site.now.timestamp())
-            entry = approval.decline(ledger, held, said)
-            challenge(site, project, ledger)
-            answered.tell(site, ledger, held, entry)
-    facts: Facts = {"version": held.version, "declined": before is None}
-    known = "already declined: " if before else ""
-    return Report(f"{known}version {held.version}, by {entry.actor}; nothing has moved", facts)
+    """Decline what waits (see `mlops.adapters.answers.answer` for options and errors)."""
+    given = answer(site, params.project.name, yes=False)
+    version = given.held.version
+    facts: Facts = {"version": version, "declined": given.fresh}
+    known = "" if given.fresh else "already declined: "
+    return Report(f"{known}version {version}, by {given.entry.actor}; nothing has moved", facts)

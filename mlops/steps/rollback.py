@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING
 
-from mlops.adapters.ledger import MOVES, Ledger, Row
-from mlops.adapters.reconcile import Note, apply, challenge, reconcile_held
+from mlops.adapters.ledger import Ledger, Row
+from mlops.adapters.moves import Note, apply, challenge, effective
+from mlops.adapters.reconcile import reconcile_held
 from mlops.adapters.registry import fetch, source_of
 from mlops.adapters.sql.engine import database
 from mlops.core.canonical import to_json
@@ -53,7 +54,7 @@ def rollback(params: RollbackParams, site: Site) -> Report:
             if source_of(site, project, target) is None:
                 msg = f"{project} has no version {target} in MLflow; look with: mlops history"
                 raise RegistryError(msg)
-            fetch(site, project, target)
+            fetch(site, project, target, fresh=True)
             words = f"rolled back from version {champion or 'none'} to version {target}"
             base = last.hash if last else "start"
             row = Row(
@@ -73,9 +74,9 @@ def rollback(params: RollbackParams, site: Site) -> Report:
 
 def _previous(ledger: Ledger, champion: str | None) -> str:
     """Return the version that was in service before the champion, by the ledger."""
-    for entry in reversed(ledger.entries()):
+    for entry in reversed(effective(ledger.entries())):
         before = entry.from_version
-        if entry.kind in MOVES and before is not None and before != champion:
+        if entry.kind != "withdrawn" and before is not None and before != champion:
             return before
     msg = "no earlier version was in service; name one with: mlops rollback --to N"
     raise UsageError(msg)

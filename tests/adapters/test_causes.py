@@ -18,8 +18,11 @@ from mlops.core.alert import ColumnChange
 from mlops.core.prediction import Label, Prediction
 from mlops.errors import RegistryError
 from tests import entrants, judged
+from tests.kept import copy_state
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from mlops.site import Site
 
 PROJECT = judged.PROJECT
@@ -27,13 +30,17 @@ NAME = "drift-digits-1-7"
 
 
 @pytest.fixture
-def site(mlflow_site: Site, monkeypatch: pytest.MonkeyPatch) -> Site:
-    """Return a site whose version 1 drifted, was mailed about, and was replaced by version 2."""
-    monkeypatch.setenv("MLOPS_ROOT", str(mlflow_site.layout.root))
-    judged.begin(mlflow_site)
-    judged.enter(mlflow_site, entrants.corner_weights())
-    judged.judge(mlflow_site)
-    later = replace(mlflow_site, now=mlflow_site.now + timedelta(hours=2))
+def site(kept: Site, site: Site, monkeypatch: pytest.MonkeyPatch) -> Site:
+    """Return a copy of the site that was kept."""
+    monkeypatch.setenv("MLOPS_ROOT", str(site.layout.root))
+    return replace(copy_state(kept, site), now=kept.now)
+
+
+@pytest.fixture(scope="module")
+def kept(keep: Callable[[], Site], kept_first: Site) -> Site:
+    """Keep a site whose version 1 drifted, was mailed about, and was replaced by version 2."""
+    first = copy_state(kept_first, keep())
+    later = replace(first, now=first.now + timedelta(hours=2))
     drift(later)
     judged.enter(later, entrants.block_weights(), "reason=drift: contrast", f"incident={NAME}")
     judged.judge(later)

@@ -9,9 +9,9 @@ import pytest
 
 from mlops.adapters.evidently import TOLERANCE, make_report, values
 from mlops.core.alarm import Verdict, judge
-from mlops.core.calibration import Thresholds
 from mlops.core.columns import Columns
 from mlops.core.drift import presort, statistics
+from mlops.core.thresholds import Thresholds
 from mlops.errors import MonitorError
 
 if TYPE_CHECKING:
@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 NAMES = ("brightness", "contrast", "constant")
 LIMITS = Thresholds(
-    columns=(*NAMES, "predicted"), limits=(0.2, 0.123456789, 0.1, 0.15), min_effect=0.0,
+    columns=(*NAMES, "predicted"), limits=(0.2, 0.123456789, 0.1, 0.15), means=(0.0,) * 4,
+    tail=(0.0,) * 9, block=1, min_effect=0.0,
     window_rows=150, reference_rows=400, rate=0.001, budget=0.002, z=4.0, calibrated=True,
     reason="made up",
 )  # fmt: skip

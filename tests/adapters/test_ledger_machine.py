@@ -30,7 +30,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from mlops.adapters import approval, mlflow, reconcile, record, registry
+from mlops.adapters import approval, mlflow, moves, reconcile, record, registry
 from mlops.adapters.ledger import MOVES, Ledger
 from mlops.adapters.sql.engine import database
 from mlops.core.decision import Decision
@@ -95,6 +95,18 @@ class Machine(RuleBasedStateMachine):
         version = add_version(self.home, self.project, vouched=how != "never registered")
         (stored(self.home, version, self.project) / "model.onnx").write_bytes(b"poison")
         return version
+
+    @rule(version=versions, heals=st.booleans())
+    def rot(self, version: str, heals: bool) -> None:  # noqa: FBT001 - drawn
+        """Bytes change in the store of what was sound, at any time; somebody may restore them."""
+        if registry.source_of(self.home, self.project, version) is None:
+            return
+        path = stored(self.home, version, self.project) / "model.onnx"
+        held = path.read_bytes()
+        path.write_bytes(b"rotten")
+        self.agree()
+        if heals:
+            path.write_bytes(held)
 
     @rule(target=hands, version=versions, outcome=_outcomes, asked=st.booleans())
     def judge(
@@ -190,7 +202,7 @@ class Machine(RuleBasedStateMachine):
             move, held = ledger.last_move(), approval.waiting(ledger)
             ours = {a.version for a in approval.asked(ledger.entries())}
             assert registry.champion(self.site, self.project) == ledger.in_service()
-            assert move is None or not reconcile.is_pending(ledger, move)
+            assert move is None or not moves.is_pending(ledger, move)
         challenger = registry.alias(self.site, self.project, "challenger")
         if held is not None and registry.source_of(self.site, self.project, held.version):
             assert challenger == held.version
@@ -204,9 +216,9 @@ class Machine(RuleBasedStateMachine):
         if not hasattr(self, "project"):
             return
         rows = entries(self.home, self.project)  # its chain of hashes is verified
-        moves = [row for row in rows if row.kind in MOVES]
+        served = [row for row in rows if row.kind in MOVES]
         before = None
-        for move in moves:  # each began where the one before had ended: nobody overwrote anybody
+        for move in served:  # each began where the one before had ended: nobody overwrote anybody
             assert move.from_version == before
             before = move.to_version
         assert self.recorded <= {row.key for row in rows if row.kind == "decided"}
@@ -214,7 +226,7 @@ class Machine(RuleBasedStateMachine):
         assert len(answers) == len(set(answers))
         for row in rows:
             if row.kind == "applied":  # follows one move of ours, once
-                [followed] = [m for m in moves if m.hash == row.key]
+                [followed] = [m for m in served if m.hash == row.key]
                 assert (row.from_version, row.to_version) == (
                     followed.from_version, followed.to_version,
                 )  # fmt: skip
@@ -265,7 +277,7 @@ class Machine(RuleBasedStateMachine):
         """Count what a step writes, die where told, and let no alias of ours go astray."""
         count = 0
         places: list[tuple[Any, str]] = [
-            (Ledger, "append"), (reconcile, "set_alias"), (reconcile, "drop_alias"),
+            (Ledger, "append"), (moves, "set_alias"), (moves, "drop_alias"),
             (record, "set_tag"),
         ]  # fmt: skip
 
@@ -276,7 +288,7 @@ class Machine(RuleBasedStateMachine):
                 count += 1
                 if kill == (count, "before"):
                     raise Killed
-                if original is registry.set_alias and given[2] != "previous":
+                if original is registry.set_alias:
                     assert self._sound(given[3]), f"{given[2]} → {given[3]}"
                 result = original(*given, **named)
                 if kill == (count, "after"):

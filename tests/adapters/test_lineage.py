@@ -17,6 +17,7 @@ from mlops.cli.trace import trace as verb
 from mlops.core.prediction import Label, Prediction
 from mlops.errors import DataError
 from tests import entrants, judged
+from tests.kept import copy_state
 
 if TYPE_CHECKING:
     from mlops.site import Site
@@ -70,10 +71,9 @@ def site(mlflow_site: Site, monkeypatch: pytest.MonkeyPatch) -> Site:
 
 
 def test_a_prediction_leads_back_to_everything_that_made_it(
-    site: Site, capsys: pytest.CaptureFixture[str]
+    site: Site, kept_first: Site, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    judged.enter(site, entrants.corner_weights())
-    judged.judge(site)
+    copy_state(kept_first, site)
     params = site.layout.params
     params.write_text(params.read_text() + "# changed\n")
     judged.enter(site, entrants.block_weights(), "reason=drift: contrast", "incident=inc-7")
@@ -128,11 +128,8 @@ def test_what_is_not_recorded_is_said_to_be_missing(site: Site) -> None:
     assert dict(links(stray))["run"] == "not recorded"
 
 
-def test_the_move_is_the_last_one_before_the_prediction(site: Site) -> None:
-    judged.enter(site, entrants.corner_weights())
-    judged.judge(site)
-    judged.enter(site, entrants.block_weights())
-    judged.judge(site)
+def test_the_move_is_the_last_one_before_the_prediction(site: Site, kept_both: Site) -> None:
+    copy_state(kept_both, site)
     later = replace(site, now=site.now + timedelta(hours=1))
     judged.back(later)
     predict(site, "before", "1")

@@ -16,28 +16,25 @@ import pytest
 
 from mlops.adapters import registry
 from mlops.adapters.ports import choose_ports
-from mlops.params.load import load
-from mlops.steps.promote import PromoteParams, promote
-from mlops.steps.register import RegisterParams, register
-from tests import entrants
+from tests import entrants, judged
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from mlops.site import Site
 
 URI = "models:/digits@champion"
 START_S = 180.0
 
 
-@pytest.fixture
-def promoted(mlflow_site: Site) -> Site:
-    """Return a site with a champion."""
-    entrants.set_params(mlflow_site)
-    given = entrants.world(mlflow_site)
-    entrants.prepare(mlflow_site, given)
-    entrants.train(mlflow_site, given, entrants.block_weights())
-    register(load(mlflow_site.layout.params, RegisterParams), mlflow_site)
-    promote(load(mlflow_site.layout.params, PromoteParams), mlflow_site)
-    return mlflow_site
+@pytest.fixture(scope="module")
+def promoted(keep: Callable[[], Site]) -> Site:
+    """Return a site with a champion, which is only read."""
+    site = keep()
+    judged.begin(site)
+    judged.enter(site, entrants.block_weights())
+    judged.judge(site)
+    return site
 
 
 def test_mlflow_describes_the_version_and_its_example_runs_without_pickle(
@@ -56,7 +53,7 @@ def test_mlflow_describes_the_version_and_its_example_runs_without_pickle(
     folder = registry.fetch(promoted, "digits", "1", fresh=True)
     example = Model.load(folder).load_input_example(str(folder))
     with np.load(folder / "golden.npz") as golden:
-        images, expected = golden["image"], golden["probabilities"]
+        images, expected = golden["features"], golden["probabilities"]
     np.testing.assert_array_equal(example["image"], images[:2])
     found = pyfunc.load_model(URI).predict(example)
     np.testing.assert_allclose(found["probabilities"], expected[:2], atol=1e-6)
@@ -81,7 +78,7 @@ def test_mlflows_own_server_answers_as_the_golden_requests_say(promoted: Site) -
         "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
     }  # fmt: skip
     with np.load(registry.fetch(promoted, "digits", "1") / "golden.npz") as golden:
-        images, expected = golden["image"], golden["probabilities"]
+        images, expected = golden["features"], golden["probabilities"]
     log = (promoted.work / "serve.log").open("wb")
     process = subprocess.Popen(
         command, env=environment, stdout=log, stderr=log, start_new_session=True

@@ -11,7 +11,8 @@ import pytest
 from mlops.adapters import dvc, files
 from mlops.adapters.decisions import find
 from mlops.adapters.model_files import write_best
-from mlops.adapters.rebuild import rebuild
+from mlops.adapters.rebuild import Rebuilt, rebuild
+from mlops.cli.replay import rebuilt_lines
 from mlops.cli.replay import replay as verb
 from mlops.core.learning import Hyperparameters
 from mlops.errors import DataError, StepError
@@ -90,6 +91,30 @@ def test_retraining_in_a_copy_reproduces_every_metric_and_touches_nothing(
     assert figures["accuracy"]["rebuilt"] == pytest.approx(figures["accuracy"]["recorded"])
     assert figures["latency_p95_ms"]["allowed"] is None
     assert not list(whole.layout.work.glob("rebuild.*"))
+
+
+@pytest.mark.parametrize("name", ["uncommitted.diff", "params.yaml", "dvc.lock"])
+def test_a_file_of_the_run_that_is_not_the_registered_one_is_never_used(
+    whole: Site, name: str
+) -> None:
+    made = decision(whole)
+    [held] = [p for p in whole.layout.mlartifacts.rglob(name) if made.candidate.run_id in p.parts]
+    content = held.read_bytes()
+    for change, words in ((lambda: held.write_bytes(content + b"#"), "is not the file that was"),
+                          (held.unlink, "is gone")):  # fmt: skip
+        change()
+        try:
+            with pytest.raises(DataError, match=f"{name} {words}"):
+                rebuild(whole, made, 0.005)
+        finally:
+            held.write_bytes(content)
+
+
+def test_an_older_record_says_that_nobody_vouches() -> None:
+    words = "nobody vouches for the run's diff"
+    for vouched in (True, False):
+        said = "\n".join(rebuilt_lines(Rebuilt("1", "c" * 40, 0.1, (), vouched)))
+        assert (words in said) is not vouched
 
 
 def test_what_can_no_longer_be_had_is_said_with_the_remedy(whole: Site) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import threading
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -118,6 +119,19 @@ def test_one_changed_byte_anywhere_refuses(mlflow_site: Site, damage: object, wo
         registry.fetch(mlflow_site, PROJECT, version)
     home = mlflow_site.layout.serving / PROJECT
     assert list(home.iterdir()) == []
+
+
+def test_a_link_or_a_missing_folder_in_the_store_is_refused(mlflow_site: Site) -> None:
+    version, stored = add_version(mlflow_site)
+    registry.fetch(mlflow_site, PROJECT, version)  # a sound copy lies here: it must not matter
+    real = stored / "model.onnx"
+    elsewhere = real.rename(stored.parent / "elsewhere")
+    real.symlink_to(elsewhere)
+    with pytest.raises(UnverifiedModel, match=r"model\.onnx: is a link"):
+        registry.fetch(mlflow_site, PROJECT, version, fresh=True)
+    shutil.rmtree(stored)
+    with pytest.raises(UnverifiedModel, match="files are not there"):
+        registry.fetch(mlflow_site, PROJECT, version, fresh=True)
 
 
 def test_a_version_that_the_ledger_does_not_know_is_refused(mlflow_site: Site) -> None:

@@ -14,6 +14,7 @@ from mlops.adapters.sql.engine import database
 from mlops.cli.label import export, take
 from mlops.core.example import example_id
 from mlops.core.prediction import Label, Prediction
+from mlops.core.schema import Column, TableSchema, to_plain
 from mlops.errors import DataError
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ SHAPE = (4, 4, 1)
 def _logged(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """Log 120 predictions; the first forty, the hardest, were labelled by users."""
     monkeypatch.setenv("MLOPS_ROOT", str(site.layout.root))
-    schema = {"classes": CLASSES, "height": 4, "width": 4, "channels": 1}
+    schema = {"kind": "image", "classes": CLASSES, "height": 4, "width": 4, "channels": 1}
     files.write_json(site.layout.snapshot / "schema.json", schema)
     rng = np.random.default_rng(0)
     rows = []
@@ -156,4 +157,32 @@ def test_a_line_twice_and_blank_lines(tmp_path: Path, capsys: pytest.CaptureFixt
         take(path)
     path.write_bytes(b"\xff\xfe")
     with pytest.raises(DataError, match="save it as CSV in UTF-8"):
+        take(path)
+
+
+def test_rows_of_a_table_are_shown_and_numbers_taken(
+    site: Site, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    columns = (Column("size", "number"), Column("=kind", "category", ("=a", "b")))
+    schema = TableSchema(classes=(), columns=columns)
+    files.write_json(site.layout.snapshot / "schema.json", to_plain(schema))
+    rows = [
+        Prediction(
+            f"t{n}", 1000.0 + n, "2", f"e{n}", None, f'[{n}.5,"=a"]'.encode(),
+            np.array([1, 2, 3], dtype="<f4").tobytes(), 0.001,
+        )
+        for n in range(20)
+    ]  # fmt: skip
+    with database(site) as engine:
+        insert_batch(engine, "digits", rows)
+    give_out(tmp_path, capsys, random=8, hard=4)
+    path = tmp_path / "labels.csv"
+    lines = fill(path, "3.25")
+    assert list(lines[0])[4:] == ["size", "'=kind"]
+    assert {line["'=kind"] for line in lines} == {"'=a"}
+    assert take(path) == 0
+    with database(site) as engine:
+        assert {x.label.label for x in labelled(engine, "digits", "2")} == {3.25}
+    fill(path, "much")
+    with pytest.raises(DataError, match="label = 'much' is no number"):
         take(path)

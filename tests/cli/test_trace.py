@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from mlops.adapters import predictions
-from mlops.adapters.lineage import Answer, Move, Trace
+from mlops.adapters.history import Moment
+from mlops.adapters.lineage import Answer, Trace
 from mlops.adapters.registry import Registration
 from mlops.adapters.run_record import Checks, RunRecord
 from mlops.adapters.sql.engine import database
@@ -26,7 +27,7 @@ FOUND = Trace(
         counts=(("production", 2), ("rows", 9)), classes=("zero", "one"),
         checks=Checks(4, 4, ()), missing=(),
     ),
-    Move("decided", 0.0, "me", "abc", "promoted version 2"), (),
+    Moment(3, 0.0, "decided", "me", "2", "1", "2", "promote", "abc", "promoted version 2"), (),
 )  # fmt: skip
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mlops.core.alarm import ColumnVerdict, Rule, Verdict, incidents, judge
-from mlops.core.calibration import Thresholds
+from mlops.core.thresholds import Thresholds
 
 RULE = Rule(raise_k=2, raise_n=3, clear_after=2)
 
@@ -50,8 +50,9 @@ def test_the_simulated_rule_is_the_rule(windows: str, count: int) -> None:
 
 def _thresholds() -> Thresholds:
     return Thresholds(
-        columns=("a", "predicted"), limits=(0.2, 0.3), min_effect=0.1, window_rows=100,
-        reference_rows=1000, rate=0.001, budget=0.002, z=4.0, calibrated=True, reason="",
+        columns=("a", "predicted"), limits=(0.2, 0.3), means=(0.05, 0.1), min_effect=0.1,
+        window_rows=100, reference_rows=1000, rate=0.001, budget=0.002, z=4.0,
+        tail=(0.0,) * 9, block=1, calibrated=True, reason="",
     )  # fmt: skip
 
 

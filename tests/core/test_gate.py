@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from mlops.core.canonical import from_json, to_json
-from mlops.core.decision import Verdict
+from mlops.core.decision import Check, Verdict
 from mlops.core.exam import Anchor, Cohort, Exam, Look, Memory, Paired, Trial
 from mlops.core.gate import judge
 from mlops.core.rules import Limits, Rules, level
@@ -449,6 +449,27 @@ def test_groups_of_a_protected_column_must_not_drift_apart() -> None:
     assert any("brightness low" in reason and "a gap of" in reason for reason in verdict.reasons)
     odd = replace(RULES, protected=("colour",))
     assert "no column of these rows" in judge(given_exam, odd).reasons[0]
+
+
+def test_a_gap_that_the_rows_leave_open_neither_passes_nor_fails() -> None:
+    fair = replace(RULES, protected=("brightness",), min_slice_rows=10)
+    limits = tuple((n, 0.06 if n == "group_gap" else v) for n, v in RULES.ceilings)
+    tight = replace(fair, ceilings=limits)
+    few, many = (with_columns(exam(candidate=0.95, champion=0.5, n=n)) for n in (90, 3000))
+
+    def checked(given_exam: Exam, rules: Rules) -> Check:
+        [check] = [c for c in judge(given_exam, rules).checks if c.name == "fairness brightness"]
+        return check
+
+    assert (checked(few, tight).passed, checked(many, tight).passed) == (None, True)
+    assert judge(few, tight).outcome == "inconclusive"
+    unassessed = checked(few, replace(fair, min_slice_rows=31))
+    assert unassessed.passed is not False
+    assert "not assessable for want of 31 rows" in unassessed.words
+    # Rows of one key are worth less: what many rows settle, their copies do not.
+    copies = _recent(few, lambda r: r.take(np.repeat(np.arange(90), 30)))
+    assert checked(copies, tight).passed is None
+    assert checked(copies, tight).value == pytest.approx(checked(few, tight).value, abs=0.02)
 
 
 def test_rows_close_in_time_count_as_one() -> None:

@@ -9,7 +9,16 @@ import pytest
 import sqlalchemy as sa
 import yaml
 
-from mlops.adapters import answered, approval, history, incidents, mlflow, reconcile, registry
+from mlops.adapters import (
+    answered,
+    approval,
+    history,
+    incidents,
+    mlflow,
+    moves,
+    reconcile,
+    registry,
+)
 from mlops.adapters import versions as pages
 from mlops.adapters.incidents import Findings, Incident
 from mlops.adapters.ledger import Ledger
@@ -26,6 +35,7 @@ from mlops.steps.reject import RejectParams, reject
 from mlops.steps.rollback import RollbackParams, rollback
 from tests import entrants
 from tests.entrants import with_options
+from tests.kept import copy_state
 from tests.promotions import PROJECT, add_version, decide, entries, kinds, stored
 
 if TYPE_CHECKING:
@@ -55,13 +65,20 @@ def mails(site: Site) -> list[str]:
         return [row.key for row in connection.execute(sa.select(outbox.c.key))]
 
 
-@pytest.fixture
-def asked(mlflow_site: Site) -> tuple[Site, Decision]:
-    """Return a site where version 1 serves and version 2 waits, and the decision about it."""
+@pytest.fixture(scope="module")
+def kept(keep: Callable[[], Site]) -> tuple[Site, Decision]:
+    """Keep a site where version 1 serves and version 2 waits, and the decision about it."""
+    site = keep()
     for _ in range(3):
-        add_version(mlflow_site)
-    decide(mlflow_site, "1", None, approval="auto")
-    return mlflow_site, decide(mlflow_site, "2", "1", approval="required")
+        add_version(site)
+    decide(site, "1", None, approval="auto")
+    return site, decide(site, "2", "1", approval="required")
+
+
+@pytest.fixture
+def asked(kept: tuple[Site, Decision], site: Site) -> tuple[Site, Decision]:
+    """Return a copy of that site, and the decision."""
+    return copy_state(kept[0], site), kept[1]
 
 
 def test_from_the_gate_to_the_alias(mlflow_site: Site) -> None:
@@ -264,8 +281,8 @@ class Killed(BaseException):
 @pytest.mark.parametrize(
     "point",
     [
-        (Ledger, "append", 1), (reconcile, "set_alias", 1), (reconcile, "_remember", 1),
-        (Ledger, "append", 2), (reconcile, "drop_alias", 1), (answered, "show", 1),
+        (Ledger, "append", 1), (moves, "set_alias", 1), (moves, "remember", 1),
+        (Ledger, "append", 2), (moves, "drop_alias", 1), (answered, "show", 1),
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("when", ["before", "after"])

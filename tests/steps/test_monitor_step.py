@@ -12,12 +12,14 @@ from pydantic import SecretStr
 
 from mlops.adapters import incidents, registry, retrains, windows
 from mlops.adapters.estimates import scored
+from mlops.adapters.files import write_json
 from mlops.adapters.predictions import insert_batch
 from mlops.adapters.sql.engine import open_database
 from mlops.adapters.sql.tables import outbox
 from mlops.adapters.thresholds import thresholds_for, write_thresholds
 from mlops.core.example import example_id
 from mlops.core.prediction import Label, Prediction
+from mlops.core.schema import ImageSchema, to_plain
 from mlops.errors import EXIT_DRIFT, MonitorError, RegistryError, Unavailable
 from mlops.params.load import load
 from mlops.steps.monitor import MonitorParams, monitor
@@ -119,7 +121,12 @@ class World:
 @pytest.fixture
 def world(site: Site, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     params = load(site.layout.params, MonitorParams)
-    told = {"window_rows": WINDOW, "min_rows": 40, "replicates": 200, "per_windows": 200}
+    told = {
+        "window_rows": WINDOW,
+        "min_rows": 40,
+        "replicates": 200,
+        "false_alarms": "1 per 200 windows",
+    }
     monitoring = params.monitoring.model_copy(update=told)
     trigger = params.trigger.model_copy(update={"min_new_labels": 60})
     params = params.model_copy(update={"monitoring": monitoring, "trigger": trigger})
@@ -141,6 +148,8 @@ def publish(world: World, version: str, reference: NDArray[np.uint8]) -> Path:
     folder.mkdir(parents=True)
     p = classify(reference)
     np.savez(folder / "reference.npz", features=reference, probabilities=p, label=p.argmax(axis=1))
+    schema = ImageSchema(tuple(str(k) for k in range(p.shape[1])), *reference.shape[1:])
+    write_json(folder / "model.json", {"schema": to_plain(schema)})
     write_thresholds(folder, world.params.monitoring)
     return folder
 
@@ -342,9 +351,9 @@ def test_a_kill_in_a_window_loses_and_doubles_nothing(
     calls: list[int] = []
     real = windows.insert
 
-    def killed(*given: object) -> bool:
+    def killed(*given: object, **more: object) -> bool:
         calls.append(1)
-        done = real(*given)  # type: ignore[arg-type]
+        done = real(*given, **more)  # type: ignore[arg-type]
         if len(calls) % 2:
             raise KeyboardInterrupt
         return done
@@ -386,7 +395,7 @@ def test_other_rules_than_the_registered_ones_calibrate_anew(world: World) -> No
     folder = world.site.layout.serving / "digits" / "1"
     before = (folder / "thresholds.json").read_bytes()
     same = thresholds_for(world.site, folder, world.params.monitoring)
-    strict = world.params.monitoring.model_copy(update={"per_windows": 2000})
+    strict = world.params.monitoring.model_copy(update={"false_alarms": "1 per 2000 windows"})
     other = thresholds_for(world.site, folder, strict)
     assert other.budget < same.budget
     assert other.limits > same.limits

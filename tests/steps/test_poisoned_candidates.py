@@ -17,6 +17,7 @@ from mlops.core.canonical import from_json
 from mlops.core.decision import Decision
 from mlops.errors import MlopsError
 from tests import entrants
+from tests.kept import copy_state
 from tests.steps.test_register_promote import PROJECT, enter, judge
 
 if TYPE_CHECKING:
@@ -27,16 +28,23 @@ if TYPE_CHECKING:
     from mlops.site import Site
 
 
+@pytest.fixture(scope="module")
+def kept(keep: Callable[[], Site]) -> Site:
+    """Keep a site whose champion is fairly good: wrong on hard rows only."""
+    site = keep()
+    entrants.set_params(site, min_rows=60)
+    given = entrants.world(site, recent=300)
+    entrants.prepare(site, given)
+    entrants.train(site, given, entrants.corner_weights())
+    enter(site)
+    assert judge(site).facts["outcome"] == "promote"
+    return site
+
+
 @pytest.fixture
-def defended(mlflow_site: Site) -> Site:
-    """Return a site whose champion is fairly good: wrong on hard rows only."""
-    entrants.set_params(mlflow_site, min_rows=60)
-    given = entrants.world(mlflow_site, recent=300)
-    entrants.prepare(mlflow_site, given)
-    entrants.train(mlflow_site, given, entrants.corner_weights())
-    enter(mlflow_site)
-    assert judge(mlflow_site).facts["outcome"] == "promote"
-    return mlflow_site
+def defended(kept: Site, site: Site) -> Site:
+    """Return a copy of that site."""
+    return copy_state(kept, site)
 
 
 def _train(site: Site, weights: NDArray[np.float32]) -> None:

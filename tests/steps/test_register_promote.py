@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import functools
+import json
 import subprocess
 import sys
 from dataclasses import replace
@@ -11,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from mlops.adapters import contest, files, history, mlflow, reconcile, registry
+from mlops.adapters import contest, files, history, mlflow, moves, reconcile, registry, seal
 from mlops.adapters.ledger import Ledger, Row
 from mlops.adapters.onnx_session import Session
 from mlops.adapters.replay import replay
 from mlops.adapters.sql.engine import database
-from mlops.core.canonical import from_json
+from mlops.core.canonical import from_json, to_json
 from mlops.core.decision import Decision
 from mlops.core.example import sampled
 from mlops.errors import (
@@ -32,7 +33,9 @@ from mlops.params.load import load
 from mlops.steps.promote import PromoteParams, promote
 from mlops.steps.register import RegisterParams, register
 from mlops.steps.rollback import RollbackParams, rollback
-from tests import entrants
+from tests import entrants, judged
+from tests.kept import copy_state
+from tests.project import unmeasured
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,11 +48,21 @@ PROJECT = "digits"
 @pytest.fixture
 def loop(mlflow_site: Site) -> Site:
     """Return a site with prepared rows and the weaker model as candidate."""
-    entrants.set_params(mlflow_site)
-    given = entrants.world(mlflow_site)
-    entrants.prepare(mlflow_site, given)
-    entrants.train(mlflow_site, given, entrants.corner_weights())
+    judged.begin(mlflow_site)
+    retrain(mlflow_site, entrants.corner_weights())
     return mlflow_site
+
+
+@pytest.fixture
+def served(kept_first: Site, site: Site) -> Site:
+    """Return a site with the weaker model in service."""
+    return copy_state(kept_first, site)
+
+
+@pytest.fixture
+def entered(kept_second: Site, site: Site) -> Site:
+    """Return a site with the weaker model in service and the better one waiting for the gate."""
+    return copy_state(kept_second, site)
 
 
 def enter(site: Site, *options: str) -> Report:
@@ -184,18 +197,16 @@ def test_a_worse_candidate_is_refused_and_may_say_so_by_exit_code(loop: Site) ->
     assert kinds(loop).count("decided") == before + 1
 
 
-def test_inconclusive_is_judged_again_when_new_labels_came(loop: Site) -> None:
-    enter(loop)
-    judge(loop)
-    given = entrants.world(loop, recent=40)
-    entrants.prepare(loop, given)
-    entrants.train(loop, given, entrants.block_weights())
-    enter(loop)
-    first = judge(loop)
+def test_inconclusive_is_judged_again_when_new_labels_came(served: Site) -> None:
+    given = entrants.world(served, recent=40)
+    entrants.prepare(served, given)
+    entrants.train(served, given, entrants.block_weights())
+    enter(served)
+    first = judge(served)
     assert (first.facts["outcome"], first.facts["missing_labels"]) == ("inconclusive", 20)
-    assert "already decided" in judge(loop).summary
-    entrants.prepare(loop, entrants.world(loop, recent=150))
-    assert judge(loop).facts["outcome"] == "promote"
+    assert "already decided" in judge(served).summary
+    entrants.prepare(served, entrants.world(served, recent=150))
+    assert judge(served).facts["outcome"] == "promote"
 
 
 def test_rows_that_are_old_future_or_actively_chosen_are_not_recent(loop: Site) -> None:
@@ -242,52 +253,42 @@ def test_what_is_missing_is_named_with_the_command_that_makes_it(loop: Site) -> 
     ],
 )
 def test_a_model_whose_bytes_changed_in_the_store_is_refused(
-    loop: Site, who: str, change: str, words: str
+    entered: Site, who: str, change: str, words: str
 ) -> None:
-    enter(loop)
-    judge(loop)
-    retrain(loop)
-    enter(loop)
     version = {"champion": "1", "candidate": "2"}[who]
-    source = registry.source_of(loop, PROJECT, version)
+    source = registry.source_of(entered, PROJECT, version)
     entry = Path(str(source)) / change
     content = bytearray(entry.read_bytes())
     content[-1] ^= 1
     entry.write_bytes(bytes(content))
-    report = judge(loop)
+    report = judge(entered)
     assert report.facts["outcome"] == "reject"
     assert words in report.markdown.replace("\\", "")
-    assert registry.champion(loop, PROJECT) == "1"
+    assert registry.champion(entered, PROJECT) == "1"
 
 
-def test_a_person_may_move_the_alias_and_it_stands(loop: Site) -> None:
-    enter(loop)
-    judge(loop)
-    retrain(loop)
-    enter(loop)
-    registry.set_alias(loop, PROJECT, "champion", "2")
-    assert "from version 1 to version 2" in reconcile.reconcile(loop, PROJECT)
-    assert registry.champion(loop, PROJECT) == "2"
-    assert registry.alias(loop, PROJECT, "previous") == "1"
-    assert "agree: version 2" in reconcile.reconcile(loop, PROJECT)
-    assert "version 2 is the champion" in judge(loop).summary
-    mlflow.client(loop).delete_registered_model_alias(PROJECT, "champion")
-    assert "to no version" in reconcile.reconcile(loop, PROJECT)
-    assert back(loop, "to=1").facts["champion"] == "1"
-    assert kinds(loop).count("observed") == 2
+def test_a_person_may_move_the_alias_and_it_stands(entered: Site) -> None:
+    registry.set_alias(entered, PROJECT, "champion", "2")
+    assert "from version 1 to version 2" in reconcile.reconcile(entered, PROJECT)
+    assert registry.champion(entered, PROJECT) == "2"
+    assert registry.alias(entered, PROJECT, "previous") == "1"
+    assert "agree: version 2" in reconcile.reconcile(entered, PROJECT)
+    assert "version 2 is the champion" in judge(entered).summary
+    mlflow.client(entered).delete_registered_model_alias(PROJECT, "champion")
+    assert "to no version" in reconcile.reconcile(entered, PROJECT)
+    assert back(entered, "to=1").facts["champion"] == "1"
+    assert kinds(entered).count("observed") == 2
 
 
-def test_rollback_refuses_what_is_unknown_unverified_or_deleted(loop: Site) -> None:
-    enter(loop)
-    judge(loop)
+def test_rollback_refuses_what_is_unknown_unverified_or_deleted(served: Site) -> None:
     with pytest.raises(RegistryError, match="no version 9"):
-        back(loop, "to=9")
-    api = mlflow.client(loop)
-    api.create_model_version(PROJECT, str(loop.layout.mlartifacts / "x"))
+        back(served, "to=9")
+    api = mlflow.client(served)
+    api.create_model_version(PROJECT, str(served.layout.mlartifacts / "x"))
     with pytest.raises(UnverifiedModel, match="not in the ledger"):
-        back(loop, "to=2")
-    assert registry.champion(loop, PROJECT) == "1"
-    assert "rollback" not in kinds(loop)
+        back(served, "to=2")
+    assert registry.champion(served, PROJECT) == "1"
+    assert "rollback" not in kinds(served)
 
 
 class Killed(BaseException):
@@ -338,7 +339,7 @@ def agree(site: Site) -> None:
         ledger = Ledger(engine, PROJECT)
         ledger.verify_chain()
         move = ledger.last_move()
-        if move is not None and not reconcile.is_pending(ledger, move):
+        if move is not None and not moves.is_pending(ledger, move):
             assert move.to_version == champion
 
 
@@ -408,39 +409,35 @@ def die_registering(loop: Site, monkeypatch: pytest.MonkeyPatch, point: Point) -
 
 @pytest.mark.parametrize("point", PROMOTING)
 def test_a_kill_while_promoting_loses_and_doubles_no_decision(
-    loop: Site, monkeypatch: pytest.MonkeyPatch, point: Point
+    entered: Site, monkeypatch: pytest.MonkeyPatch, point: Point
 ) -> None:
-    die_promoting(loop, monkeypatch, point)
+    die_promoting(entered, monkeypatch, point)
 
 
 @pytest.mark.bench
 @pytest.mark.parametrize("point", both_sides(PROMOTING))
 @pytest.mark.parametrize("turn", range(REPEATS))
 def test_a_kill_while_promoting_in_full_count(
-    loop: Site, monkeypatch: pytest.MonkeyPatch, point: Point, turn: int
+    entered: Site, monkeypatch: pytest.MonkeyPatch, point: Point, turn: int
 ) -> None:
-    die_promoting(loop, monkeypatch, point)
+    die_promoting(entered, monkeypatch, point)
 
 
-def die_promoting(loop: Site, monkeypatch: pytest.MonkeyPatch, point: Point) -> None:
-    enter(loop)
-    judge(loop)
-    retrain(loop)
-    enter(loop)
+def die_promoting(entered: Site, monkeypatch: pytest.MonkeyPatch, point: Point) -> None:
     with monkeypatch.context() as patch:
-        kill_at(patch, loop, point)
+        kill_at(patch, entered, point)
         with pytest.raises(Killed):
-            judge(loop)
-    agree(loop)
-    judge(loop)
-    agree(loop)
-    assert registry.champion(loop, PROJECT) == "2"
-    assert registry.alias(loop, PROJECT, "previous") == "1"
-    assert kinds(loop) == ["registered", "decided", "applied"] * 2
-    assert len(list(loop.layout.decisions.iterdir())) == 2
-    files.remove(loop.layout.decisions)
-    for moment in history.history(loop, PROJECT):
-        assert not moment.decision or replay(loop, PROJECT, moment.decision).identical
+            judge(entered)
+    agree(entered)
+    judge(entered)
+    agree(entered)
+    assert registry.champion(entered, PROJECT) == "2"
+    assert registry.alias(entered, PROJECT, "previous") == "1"
+    assert kinds(entered) == ["registered", "decided", "applied"] * 2
+    assert len(list(entered.layout.decisions.iterdir())) == 2
+    files.remove(entered.layout.decisions)
+    for moment in history.history(entered, PROJECT):
+        assert not moment.decision or replay(entered, PROJECT, moment.decision).identical
 
 
 _PROMOTER = """
@@ -470,28 +467,26 @@ except LedgerError as error:
 """
 
 
-def test_of_two_promoters_in_two_processes_one_wins(loop: Site) -> None:
-    race(loop)
+def test_of_two_promoters_in_two_processes_one_wins(served: Site) -> None:
+    race(served)
 
 
 @pytest.mark.bench
 @pytest.mark.parametrize("turn", range(RACES))
-def test_of_two_promoters_one_wins_in_full_count(loop: Site, turn: int) -> None:
-    race(loop)
+def test_of_two_promoters_one_wins_in_full_count(served: Site, turn: int) -> None:
+    race(served)
 
 
-def race(loop: Site) -> None:
-    enter(loop)
-    judge(loop)
+def race(served: Site) -> None:
     digests = []
     for scale in (1.0, 1.1):
-        retrain(loop, entrants.block_weights() * np.float32(scale))
-        enter(loop)
-        digests.append(registry.candidate_digest(loop))
+        retrain(served, entrants.block_weights() * np.float32(scale))
+        enter(served)
+        digests.append(registry.candidate_digest(served))
     racers = [
         subprocess.Popen(
-            [sys.executable, "-c", _PROMOTER, str(loop.layout.root), str(loop.now), digest],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+            [sys.executable, "-c", _PROMOTER, str(served.layout.root), str(served.now), digest],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=unmeasured(),
         )
         for digest in digests
     ]  # fmt: skip
@@ -500,74 +495,68 @@ def race(loop: Site) -> None:
         assert racer.stdout.readline() == "judging\n"
     said = sorted(racer.communicate("go\n", timeout=120)[0].split()[0] for racer in racers)
     assert said == ["promote", "raced"]
-    agree(loop)
-    assert kinds(loop).count("decided") == 2
-    assert registry.champion(loop, PROJECT) in ("2", "3")
+    agree(served)
+    assert kinds(served).count("decided") == 2
+    assert registry.champion(served, PROJECT) in ("2", "3")
 
 
 def test_a_decision_on_a_champion_that_a_person_replaced_meanwhile_is_not_recorded(
-    loop: Site, monkeypatch: pytest.MonkeyPatch
+    served: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    enter(loop)
-    judge(loop)
     for scale in (1.0, 1.1):
-        retrain(loop, entrants.block_weights() * np.float32(scale))
-        enter(loop)
+        retrain(served, entrants.block_weights() * np.float32(scale))
+        enter(served)
     original = contest.hold
 
     def moved(*args: Any) -> Any:
-        registry.set_alias(loop, PROJECT, "champion", "2")
+        registry.set_alias(served, PROJECT, "champion", "2")
         return original(*args)
 
     monkeypatch.setattr("mlops.adapters.judgement.hold", moved)
     with pytest.raises(LedgerError, match="version 2 came into service"):
-        judge(loop)
-    assert registry.champion(loop, PROJECT) == "2"
-    assert kinds(loop)[-1] == "observed"
-    assert len(list(loop.layout.decisions.iterdir())) == 1
+        judge(served)
+    assert registry.champion(served, PROJECT) == "2"
+    assert kinds(served)[-1] == "observed"
+    assert len(list(served.layout.decisions.iterdir())) == 1
 
 
-def test_a_removed_champion_makes_no_first_model_of_the_next(loop: Site) -> None:
-    enter(loop)
-    judge(loop)
-    mlflow.client(loop).delete_registered_model_alias(PROJECT, "champion")
-    retrain(loop, entrants.corner_weights() * np.float32(0.9))
-    enter(loop)
+def test_a_removed_champion_makes_no_first_model_of_the_next(served: Site) -> None:
+    mlflow.client(served).delete_registered_model_alias(PROJECT, "champion")
+    retrain(served, entrants.corner_weights() * np.float32(0.9))
+    enter(served)
     with pytest.raises(StepError, match=r"version 1 was in service .* mlops promote --first"):
-        judge(loop)
-    assert registry.champion(loop, PROJECT) is None
-    assert judge(loop, "first").facts["outcome"] == "promote"
+        judge(served)
+    assert registry.champion(served, PROJECT) is None
+    assert judge(served, "first").facts["outcome"] == "promote"
 
 
 def test_a_verdict_on_the_same_rows_recorded_meanwhile_must_be_paid_for_first(
-    loop: Site, monkeypatch: pytest.MonkeyPatch
+    served: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """While one candidate is judged, another host records a refusal on the very same rows."""
-    enter(loop)
-    judge(loop)
-    retrain(loop, entrants.corner_weights() * np.float32(0.5))
-    enter(loop)
-    assert judge(loop).facts["outcome"] != "promote"
-    with database(loop) as engine:
+    retrain(served, entrants.corner_weights() * np.float32(0.5))
+    enter(served)
+    assert judge(served).facts["outcome"] != "promote"
+    with database(served) as engine:
         [*_, refused] = [e for e in Ledger(engine, PROJECT).entries() if e.kind == "decided"]
-    retrain(loop)
-    enter(loop)
+    retrain(served)
+    enter(served)
     original = contest.hold
 
     def raced(*args: Any) -> Any:
         row = Row("decided", "another", 1.0, "another host", "1", "1", refused.body)
-        with database(loop) as engine:
+        with database(served) as engine:
             Ledger(engine, PROJECT).append(row)
         return original(*args)
 
     monkeypatch.setattr("mlops.adapters.judgement.hold", raced)
     with pytest.raises(LedgerError, match="its look is not paid for"):
-        judge(loop)
+        judge(served)
     monkeypatch.undo()
-    assert registry.champion(loop, PROJECT) == "1"
-    report = judge(loop)
+    assert registry.champion(served, PROJECT) == "1"
+    report = judge(served)
     assert report.facts["outcome"] == "promote"
-    decision = history.find_decision(loop, PROJECT, str(report.facts["decision"]))
+    decision = history.find_decision(served, PROJECT, str(report.facts["decision"]))
     assert decision is not None
     assert decision.verdict.evidence.look == 3
 
@@ -577,3 +566,29 @@ def test_the_evaluation_of_another_candidate_is_not_sealed_into_this_one(loop: S
     with pytest.raises(DataError, match=r"answers of another model .* run: mlops evaluate"):
         enter(loop)
     assert kinds(loop) == []
+
+
+def test_a_version_that_was_sealed_anew_before_it_was_vouched_for_is_refused(
+    loop: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        kill_at(patch, loop, ("append", 1, "before"))
+        with pytest.raises(Killed):
+            enter(loop)
+    folder = Path(str(registry.source_of(loop, PROJECT, "1")))
+    content = json.loads((folder / "metrics.json").read_text())
+    (folder / "metrics.json").write_text(json.dumps({**content, "accuracy": 1.0}))
+    seal.write_manifest(folder)
+    with pytest.raises(UnverifiedModel, match=r"version 1: not what was sealed .* mlops register"):
+        enter(loop)
+    assert kinds(loop) == []
+
+
+def test_the_ledger_vouches_for_what_a_candidate_can_be_trained_again_from(loop: Site) -> None:
+    enter(loop)
+    known = registry.registration(loop, PROJECT, "1")
+    assert {one.name: one.sha256 for one in known.inputs} == {
+        "params.yaml": files.sha256(loop.layout.params)
+    }
+    older = {k: v for k, v in vars(known).items() if k != "inputs"}
+    assert from_json(registry.Registration, to_json(older)).inputs == ()

@@ -66,7 +66,7 @@ def compose(alert: Alert, sender: str, receivers: Sequence[str]) -> EmailMessage
     message["From"] = _address(sender, "MLOPS_MAIL_FROM")
     message["To"] = _receivers(receivers)
     message["Date"] = datetime.fromtimestamp(alert.at_s, UTC)
-    message["Message-ID"] = message_id(alert, alert.stage, alert.number)
+    message["Message-ID"] = message_id(alert, f"{alert.stage}{alert.again}")
     if alert.stage not in (_ROOT_STAGE, "digest"):
         root = message_id(alert, _ROOT_STAGE)
         message["In-Reply-To"] = root
@@ -95,10 +95,9 @@ def subject(alert: Alert) -> str:
     return one_line(f"{head} {alert.project} · {alert.cause} · {alert.state or alert.stage}", 180)
 
 
-def message_id(alert: Alert, stage: str, number: int = 1) -> str:
+def message_id(alert: Alert, stage: str) -> str:
     """Return the Message-ID of one stage of an incident: the same for ever, so threads hold."""
-    again = f"\0{number}" if number > 1 else ""
-    whole = f"{alert.project}\0{alert.incident}\0{stage}{again}".encode()
+    whole = f"{alert.project}\0{alert.incident}\0{stage}".encode()
     return f"<{hashlib.sha256(whole).hexdigest()[:32]}@mlops.invalid>"
 
 

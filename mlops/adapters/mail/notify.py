@@ -33,7 +33,7 @@ def notify_within(site: Site, connection: sa.Connection, alert: Alert) -> bool:
     Raises:
         UsageError: if MLOPS_MAIL_FROM or MLOPS_MAIL_TO holds no address.
     """
-    key = f"{alert.incident}:{alert.stage}" + (f" {alert.number}" if alert.number > 1 else "")
+    key = f"{alert.incident}:{alert.stage}{alert.again}"
     mail = addressed(site, alert)
     for channel in _channels(site, alert):
         copy = addressed(site, alert)

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from mlops.cli.demo.client import Record
 
 _SMOOTH = 120
-_WITH, _WITHOUT, _MARK = "#1769aa", "#b0b4ba", "#4a4f57"
 
 
 @dataclass(frozen=True)
@@ -57,27 +56,19 @@ def relive(record: Record, first: Path, marks: tuple[tuple[int, str], ...]) -> S
 
 def draw(story: Story, path: Path) -> None:
     """Draw the picture, readable at half its width."""
-    import matplotlib as mpl
+    from mlops.adapters.canvas import CANDIDATE, GRID, MUTED, axes
 
-    mpl.use("agg")
-    from matplotlib import pyplot as plt
-
-    figure, axes = plt.subplots(figsize=(9.0, 4.2), dpi=130)
     x = np.arange(len(story.with_loop))
-    axes.plot(x, _running(story.without_loop), color=_WITHOUT, lw=2.2, label="without the loop")
-    axes.plot(x, _running(story.with_loop), color=_WITH, lw=2.6, label="with the loop")
-    _marks(axes, story)
-    axes.set(xlim=(0, len(x)), ylim=(0, 1.12), xlabel="requests, in order of arrival")
-    axes.set_ylabel(f"accuracy of the last {_SMOOTH}")
-    axes.set_yticks([0, 0.25, 0.5, 0.75, 1.0], ["0", "25 %", "50 %", "75 %", "100 %"])
-    axes.set_title(story.title, loc="left", fontsize=11.5, fontweight="bold")
-    axes.grid(axis="y", color="#e6e8eb", lw=0.8)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(loc="lower right", frameon=False)
-    figure.tight_layout()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, metadata={"Software": ""})
-    plt.close(figure)
+    with axes(path, 10.6, 5.0) as ax:
+        ax.plot(x, _running(story.without_loop), color=MUTED, lw=2.2, label="without the loop")
+        ax.plot(x, _running(story.with_loop), color=CANDIDATE, lw=2.6, label="with the loop")
+        _marks(ax, story)
+        ax.set(xlim=(0, len(x)), ylim=(0, 1.12), xlabel="requests, in order of arrival")
+        ax.set_ylabel(f"accuracy of the last {_SMOOTH}")
+        ax.set_yticks([0, 0.25, 0.5, 0.75, 1.0], ["0", "25 %", "50 %", "75 %", "100 %"])
+        ax.set_title(story.title)
+        ax.grid(axis="y", color=GRID)
+        ax.legend(loc="lower right")
 
 
 def _running(right: NDArray[np.bool_]) -> NDArray[np.float64]:
@@ -89,16 +80,18 @@ def _running(right: NDArray[np.bool_]) -> NDArray[np.float64]:
     return shares
 
 
-def _marks(axes: Axes, story: Story) -> None:
+def _marks(ax: Axes, story: Story) -> None:
     """Write each mark beside its line, on alternating heights so that close ones stay apart."""
+    from mlops.adapters.canvas import INK
+
     for number, (position, name) in enumerate(story.marks):
-        axes.axvline(position, color=_MARK, lw=0.9, ls=(0, (4, 3)))
-        axes.annotate(
+        ax.axvline(position, color=INK, lw=0.9, ls=(0, (4, 3)))
+        ax.annotate(
             name,
             (position, 1.09 - 0.065 * (number % 2)),
             xytext=(4, 0),
             textcoords="offset points",
             fontsize=9,
-            color=_MARK,
+            color=INK,
             va="center",
         )

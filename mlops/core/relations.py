@@ -1,0 +1,99 @@
+"""What each column is given the others: shifts that no single column shows.
+
+Columns of one row hang together: a sharper picture has more contrast. A corruption breaks such a
+relation long before it moves a column out of its usual range, so each numeric column that the
+others explain is watched twice: as it is, and as the residual of its regression on them. On
+digits with every tenth image blurred, windows of 200 rows, the largest Wasserstein distance had a
+power of .06 at the level .05 without the residuals and of .88 with them; the mean's Mahalanobis
+distance had .74 (docs/drift.md).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from mlops.core.columns import Columns
+
+GIVEN = " given the rest"
+"""Ends the name of a residual column."""
+
+_ROWS_PER_COLUMN = 10  # with fewer, the coefficients' own error is what the residuals show
+_LEAST_UNEXPLAINED = 1e-6  # share of the variance; below it a column is a function of the others
+_MOST_UNEXPLAINED = 0.9  # above it the residual is the column over again
+_RIDGE = 1e-9
+
+
+@dataclass(frozen=True)
+class Relations:
+    """Linear relations between the D numeric columns of a reference.
+
+    Attributes:
+        names: the D columns.
+        kept: the R of them that the others explain.
+        centre: (D,), the reference's means.
+        weights: (D, R): a centred row times these is its residuals, in their standard deviations.
+    """
+
+    names: tuple[str, ...]
+    kept: tuple[str, ...]
+    centre: NDArray[np.float64]
+    weights: NDArray[np.float64]
+
+    def extend(self, rows: Columns) -> Columns:
+        """Return the rows with a residual column after their numeric ones, for each kept column.
+
+        Raises:
+            ValueError: if the rows have other columns.
+        """
+        if rows.names != self.names:
+            msg = f"relations of columns {self.names} do not fit rows of {rows.names}"
+            raise ValueError(msg)
+        return _append(rows, self.kept, (rows.values - self.centre) @ self.weights)
+
+
+def relate(reference: Columns) -> tuple[Relations, Columns]:
+    """Fit the relations of a reference; return them, and the reference with its residuals.
+
+    The reference's own residuals are those of leaving each row out of the fit: a row that was
+    fitted on lies too near its prediction, and every window would seem to have drifted.
+
+    Source: leave-one-out residuals r / (1 - h) in Cook and Weisberg, Residuals and Influence in
+    Regression, 1982; columns given all others by the inverse of their covariance.
+    """
+    n, d = reference.values.shape
+    centre = reference.values.mean(axis=0) if n else np.zeros(d)
+    none = Relations(reference.names, (), centre, np.zeros((d, 0)))
+    spread = reference.values.std(axis=0) if n else np.zeros(d)
+    free = np.flatnonzero(spread > 0)
+    if len(free) < 2 or n < _ROWS_PER_COLUMN * len(free):
+        return none, reference
+    x = (reference.values[:, free] - centre[free]) / spread[free]
+    inverse = np.linalg.inv(x.T @ x + _RIDGE * n * np.eye(len(free)))
+    own = np.diag(inverse)
+    unexplained = 1 / (own * n)
+    keep = (unexplained >= _LEAST_UNEXPLAINED) & (unexplained <= _MOST_UNEXPLAINED)
+    if not keep.any():
+        return none, reference
+    projected = x @ inverse
+    leverage = (projected * x).sum(axis=1)[:, np.newaxis] - projected**2 / own + 1 / n
+    residuals = (projected / own / np.maximum(1 - leverage, 1 / n))[:, keep]
+    size = residuals.std(axis=0)
+    weights = np.zeros((d, int(keep.sum())))
+    weights[free] = (inverse / own / spread[free][:, np.newaxis])[:, keep] / size
+    kept = tuple(reference.names[i] for i in free[keep])
+    return Relations(reference.names, kept, centre, weights), _append(
+        reference, kept, residuals / size
+    )
+
+
+def _append(rows: Columns, kept: tuple[str, ...], residuals: NDArray[np.float64]) -> Columns:
+    if not kept:
+        return rows
+    names = (*rows.names, *(name + GIVEN for name in kept))
+    return replace(rows, names=names, values=np.concatenate([rows.values, residuals], axis=1))

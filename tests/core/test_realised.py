@@ -1,0 +1,25 @@
+from __future__ import annotations
+
+import pytest
+from scipy import stats
+
+from mlops.core.realised import keeps_budget
+
+
+@pytest.mark.parametrize(
+    ("false", "windows", "keeps"),
+    [(0, 0, True), (0, 9, True), (1, 20, True), (2, 10, False), (3, 1000, True), (5, 1000, False)],
+)  # fmt: skip
+def test_more_false_incidents_than_chance_explains_are_seen(
+    false: int,
+    windows: int,
+    keeps: bool,  # noqa: FBT001 - a table
+) -> None:
+    assert keeps_budget(false, windows, 0.001) is keeps
+    chance = stats.poisson.sf(false - 1, windows * 0.001)
+    assert bool(chance > 0.01) is keeps
+
+
+def test_negative_numbers_are_refused() -> None:
+    with pytest.raises(ValueError, match="below 0"):
+        keeps_budget(-1, 5, 0.1)
