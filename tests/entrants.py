@@ -21,7 +21,8 @@ from mlops.adapters.onnx_session import Session
 from mlops.adapters.snapshot import Rows, write_rows
 from mlops.adapters.sql.engine import database
 from mlops.adapters.sql.tables import labels, predictions
-from mlops.core.example import example_ids
+from mlops.core.features import canonical, identities
+from mlops.core.schema import parse_schema
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -67,8 +68,10 @@ def rows(
     pixels[is_hard, 5 * ((label[is_hard] + 1) % 3)] = 250
     image = pixels.astype(np.uint8).reshape(n, *SHAPE)
     times = np.full(n, np.nan) if until_s is None else until_s - _DAY_S * rng.random(n)
+    schema = parse_schema(SCHEMA, "SCHEMA")
+    ids = identities(canonical(image, schema), schema)
     return Rows(
-        features=image, label=label.astype(np.int64), example_id=np.array(example_ids(image)),
+        features=image, label=label.astype(np.int64), example_id=np.array(ids),
         key=rng.integers(1 << 40, 1 << 60, n).astype(np.uint64), observed_s=times,
         production=np.full(n, production), label_source=np.full(n, "random"),
     )  # fmt: skip

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from mlops.adapters.files import write_json
-from mlops.adapters.snapshot import COLUMNS, write_schema, write_shard
+from mlops.adapters.snapshot import columns, write_schema, write_shard
 from mlops.core.example import example_id
 from mlops.core.grouping import near_duplicate_keys
 from mlops.core.schema import ImageSchema
@@ -73,4 +73,4 @@ def write_snapshot(
 
 def write_rows_as_shard(path: Path, rows: list[dict[str, Any]]) -> None:
     """Write rows as one shard."""
-    write_shard(path, pa.Table.from_pylist(rows, schema=COLUMNS))
+    write_shard(path, pa.Table.from_pylist(rows, schema=columns(SCHEMA)), SCHEMA)

@@ -151,7 +151,7 @@ def _answers(incident: Incident, stage: Stage) -> tuple[str, str]:
         return "Nothing: the model is watched as before.", "No."
     blocked = (
         "Retraining is blocked until the data is sound again.",
-        "Yes: repair the source of the images, then watch: mlops status.",
+        "Yes: repair the source of the data, then watch: mlops status.",
     )
     if stage == "detected" or body.triage == "quality":
         wait = f"No retrain yet: {body.answer}.", "No, unless it stays so."

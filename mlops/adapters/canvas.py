@@ -56,3 +56,8 @@ def axes(path: Path, width: float, height: float) -> Iterator[Axes]:
     """Give one pair of axes and save it as a PNG."""
     with figure(path, width, height) as made:
         yield made.add_subplot()
+
+
+def per_cent(share: float, _: float) -> str:
+    """Write a tick of a share, for matplotlib's axes."""
+    return f"{100 * share:.3g} %"

@@ -13,9 +13,10 @@ from mlops.adapters.onnx_session import Session
 from mlops.adapters.snapshot import Rows, read_rows
 from mlops.adapters.trial import try_in_server
 from mlops.core.columns import looks
-from mlops.core.corruption import NAMES, corrupt_mix
+from mlops.core.disturbance import disturb_mix
 from mlops.core.exam import Anchor, Exam, Memory, Paired, Trial
 from mlops.core.example import sampled
+from mlops.core.schema import compatible, parse_schema
 from mlops.errors import DataError
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from mlops.core.exam import Look
+    from mlops.core.schema import Schema
     from mlops.site import Site
 
 _DAY_S = 86_400.0
@@ -99,9 +101,9 @@ def rows_of(site: Site, recent_days: float, *, sample: float, until_s: float) ->
     with np.errstate(invalid="ignore"):
         timely = recent.observed_s >= now_s - recent_days * _DAY_S
         timely &= recent.observed_s <= until_s
-    chosen = timely & (recent.label >= 0) & recent.production & (recent.label_source != "active")
+    chosen = timely & recent.labelled & recent.production & (recent.label_source != "active")
     chosen &= np.array([sampled(str(i), share=sample) for i in recent.example_id], dtype=bool)
-    return recent.take(chosen), base.take((base.label >= 0) & ~base.production)
+    return recent.take(chosen), base.take(base.labelled & ~base.production)
 
 
 def data_digest(*parts: Rows) -> str:
@@ -126,17 +128,19 @@ def hold(
         earlier: verdicts on recent rows.
     """
     recent, base = rows
-    split: dict[str, object] = files.read_json(site.layout.prepared / "split.json")
-    corrupted = _corrupted(base)
+    path = site.layout.prepared / "split.json"
+    split: dict[str, object] = files.read_json(path)
+    schema = parse_schema(split.get("schema"), f"{path}: schema")
+    corrupted = _corrupted(base, schema)
     parts = (recent.features, base.features, corrupted.features)
     first = _enter(entered.candidate, split, parts)
     second = None if entered.champion is None else _enter(entered.champion, split, parts)
     third = None if entered.anchor is None else _enter(entered.anchor, split, parts[:1])
     trial, trial_faults = _try(entered.candidate)
     everyone = [e for e in (first, second, third) if e is not None]
-    names, pairs = _pair((recent, base, corrupted), first, second, third)
+    names, pairs = _pair((recent, base, corrupted), (first, second, third), schema)
     exam = Exam(
-        classes=_classes(site.layout.prepared / "split.json", split.get("schema")),
+        classes=schema.classes,
         recent=pairs[0], base=pairs[1], corrupted=pairs[2],
         candidate=first.memory,
         champion=second.memory if second else None,
@@ -159,12 +163,15 @@ class _Scored:
 
 
 def _pair(
-    parts: tuple[Rows, ...], candidate: _Scored, champion: _Scored | None, anchor: _Scored | None
+    parts: tuple[Rows, ...],
+    scored: tuple[_Scored, _Scored | None, _Scored | None],
+    schema: Schema,
 ) -> tuple[tuple[str, ...], list[Paired]]:
+    candidate, champion, anchor = scored
     names: tuple[str, ...] = ()
     pairs = []
     for place, rows in enumerate(parts):
-        names, values = looks(rows.features)
+        names, values = looks(rows.features, schema)
         pairs.append(
             Paired(
                 rows.label,
@@ -185,7 +192,7 @@ def _enter(entrant: Entrant, split: dict[str, object], parts: tuple[np.ndarray, 
     try:
         memory = _memory(entrant, entrant.folder, split)
         session = Session(entrant.folder / "model.onnx")
-        said = tuple(session.probabilities(images) for images in parts)
+        said = tuple(session.probabilities(features) for features in parts)
     except DataError as error:
         return _Scored(faults=(f"the {entrant.who}: {error}",))
     return _Scored(memory, said)
@@ -200,17 +207,20 @@ def _try(candidate: Entrant) -> tuple[Trial | None, tuple[str, ...]]:
         return None, (str(error),)
 
 
-def _corrupted(base: Rows) -> Rows:
+def _corrupted(base: Rows, schema: Schema) -> Rows:
     """Return some base rows after a fixed mix of every corruption, the same for every model."""
     chosen = base.take(np.argsort(base.key, kind="stable")[:_CORRUPTED_ROWS])
-    images = corrupt_mix(chosen.features, NAMES, _SEVERITY, np.random.default_rng(0))
-    return Rows(**{**vars(chosen), "features": images})
+    changed = disturb_mix(chosen.features, schema, _SEVERITY, np.random.default_rng(0))
+    return Rows(**{**vars(chosen), "features": changed})
 
 
 def _memory(entrant: Entrant, folder: Path, split: dict[str, object]) -> Memory:
     """Read what a model was fitted on, and hold its schema and split against those of the rows."""
     described = files.read_json(folder / "model.json")
-    if described.get("schema") != split.get("schema"):
+    own, theirs = (
+        parse_schema(content.get("schema"), "its schema") for content in (described, split)
+    )
+    if not compatible(own, theirs):
         raise DataError("was made for other classes or another shape than the prepared rows")
     if entrant.who == "candidate" and described.get("split") != split.get("split"):
         msg = (
@@ -231,11 +241,3 @@ def _memory(entrant: Entrant, folder: Path, split: dict[str, object]) -> Memory:
         msg = f"{path.name}: holds no keys"
         raise DataError(msg)
     return Memory(seen, None if until is None else float(until))
-
-
-def _classes(path: Path, schema: object) -> tuple[str, ...]:
-    classes = schema.get("classes") if isinstance(schema, dict) else None
-    if not isinstance(classes, list) or len(classes) < 2:
-        msg = f"{path}: schema.classes must name two classes or more; run: mlops prepare"
-        raise DataError(msg)
-    return tuple(str(name) for name in classes)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from mlops.adapters.snapshot import Rows
     from mlops.core.assessment import ClassScores, Measured
     from mlops.core.intervals import Interval
+    from mlops.core.regression_scores import CoverageBin
     from mlops.core.reliability import Calibration
     from mlops.core.robustness import Robustness
     from mlops.core.slices import Slice
@@ -57,18 +58,20 @@ def write_intervals(folder: Path, confidence: float, found: Iterable[tuple[str, 
     write_table(folder / "intervals.csv", header, table)
 
 
-def write_slices(folder: Path, found: Iterable[tuple[str, Slice]]) -> None:
-    """Write `slices.csv`: part of the rows and slice."""
+def write_slices(
+    folder: Path, found: Iterable[tuple[str, Slice]], *, regression: bool = False
+) -> None:
+    """Write `slices.csv`: part of the rows and slice, with accuracy or mean absolute error."""
     table = [
         (
             part, s.name, s.value, s.limits, s.n, s.status,
-            *(astuple(s.accuracy) if s.accuracy else UNKNOWN), s.log_loss, s.adjusted_p,
+            *(astuple(s.score) if s.score else UNKNOWN), s.loss, s.adjusted_p,
         )
         for part, s in found
     ]  # fmt: skip
     header = (
-        "rows", "slice", "value", "limits", "n", "status", "accuracy", "low", "high", "log_loss",
-        "adjusted_p",
+        "rows", "slice", "value", "limits", "n", "status", "mae" if regression else "accuracy",
+        "low", "high", "rmse" if regression else "log_loss", "adjusted_p",
     )  # fmt: skip
     write_table(folder / "slices.csv", header, table)
 
@@ -109,11 +112,24 @@ def write_temperature(folder: Path, before: dict[str, float], after: dict[str, f
 
 def write_robustness(folder: Path, found: Robustness) -> None:
     """Write `robustness.csv`, every cell, and `severity.csv`, means over the corruptions."""
-    cells = [(c.corruption, c.severity, found.n, *astuple(c.accuracy)) for c in found.cells]
-    header = ("corruption", "severity", "n", "accuracy", "low", "high")
+    cells = [(c.corruption, c.severity, found.n, *astuple(c.score)) for c in found.cells]
+    header = ("corruption", "severity", "n", found.measure, "low", "high")
     write_table(folder / "robustness.csv", header, cells)
     means = [(severity, *astuple(i)) for severity, i in enumerate(found.by_severity)]
-    write_table(folder / "severity.csv", ("severity", "accuracy", "low", "high"), means)
+    write_table(folder / "severity.csv", ("severity", found.measure, "low", "high"), means)
+
+
+def write_coverage(folder: Path, bins: Iterable[CoverageBin]) -> None:
+    """Write `coverage.csv`: of a regression, how often targets lie in their intervals."""
+    header = ("prediction_low", "prediction_high", "n", "coverage", "low", "high")
+    table = [(one.low, one.high, one.n, *astuple(one.coverage)) for one in bins]
+    write_table(folder / "coverage.csv", header, table)
+
+
+def write_mistakes(folder: Path, table: Iterable[Sequence[Any]]) -> None:
+    """Write `mistakes.csv`: the worst answers with what they were given to."""
+    header = ("example_id", "label", "answer", "loss", "features")
+    write_table(folder / "mistakes.csv", header, table)
 
 
 def write_fairness(folder: Path, found: Sequence[tuple[str, Fairness]]) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mlops.adapters.model_files import CARD, WEIGHTS, read_trained
+from mlops.core.preprocessing import ImagePreprocessed
 from mlops.errors import DataError
 
 if TYPE_CHECKING:
@@ -63,6 +64,8 @@ def explain(
     from captum.attr import IntegratedGradients, Occlusion, Saliency
 
     model = read_trained(candidate).eval()
+    if not isinstance(model, ImagePreprocessed):
+        raise DataError(f"{candidate / CARD}: describes no model of images")
     with torch.no_grad():
         again = model(torch.from_numpy(images_NHWC)).numpy()
     gap = float(np.abs(again - probability_NK).max())

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from mlops.core.schema import ImageSchema
+    from mlops.core.schema import Schema
     from mlops.params.checks import ChecksSection
 
 Severity = Literal["critical", "warning"]
@@ -66,13 +66,13 @@ class Checked:
     page: str
 
 
-def run_checks(frame: pd.DataFrame, schema: ImageSchema, checks: ChecksSection) -> Checked:
+def run_checks(frame: pd.DataFrame, schema: Schema, checks: ChecksSection) -> Checked:
     """Hold a snapshot to its expectations.
 
     Args:
         frame: one row per example, with the columns of `core.inspection.Inspection` and
             `example_id`, `group`, `observed_s`, `future`, `untimed`, `label_source`, `origin`.
-        schema: what images and labels should be.
+        schema: what features and labels should be.
         checks: the limits.
     """
     import great_expectations as gx

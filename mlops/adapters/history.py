@@ -14,6 +14,8 @@ from mlops.core import wording
 from mlops.core.canonical import from_json
 
 if TYPE_CHECKING:
+    import sqlalchemy as sa
+
     from mlops.core.decision import Decision
     from mlops.site import Site
 
@@ -55,9 +57,18 @@ def history(site: Site, project: str) -> tuple[Moment, ...]:
         Unavailable: if the database does not answer.
     """
     with database(site) as engine:
-        ledger = Ledger(engine, project)
-        ledger.verify_chain()
-        entries = ledger.entries()
+        return moments(engine, project)
+
+
+def moments(engine: sa.Engine, project: str) -> tuple[Moment, ...]:
+    """Return `history` from an open database.
+
+    Raises:
+        LedgerError: if the record was changed outside this program.
+    """
+    ledger = Ledger(engine, project)
+    ledger.verify_chain()
+    entries = ledger.entries()
     shown = [e for e in entries if e.kind in (*MOVES, "registered", "declined", "shadowed")]
     return tuple(moment(entries, entry) for entry in reversed(shown))
 

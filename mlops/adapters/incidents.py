@@ -57,6 +57,7 @@ class Findings:
         timeline: what happened, oldest first.
         due: mails that are to be sent, in order.
         notified: mails that were handed to the outbox.
+        regression: whether its version predicts numbers.
     """
 
     windows: tuple[str, ...] = ()
@@ -81,6 +82,7 @@ class Findings:
     timeline: tuple[Moment, ...] = ()
     due: tuple[Stage, ...] = ()
     notified: tuple[Stage, ...] = ()
+    regression: bool = False
 
     def to_notify(self) -> tuple[Stage, ...]:
         """Return the mails that are due and not handed over yet."""

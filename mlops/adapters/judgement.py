@@ -105,7 +105,7 @@ def rules_of(params: Sections) -> Rules:
     nested = {"recent_days", "block_minutes", "floors", "ceilings", "non_inferiority"}
     return Rules(
         **gate.model_dump(exclude=nested),
-        floors=tuple(sorted(gate.floors.model_dump().items())),
+        floors=tuple(sorted((n, v) for n, v in gate.floors.model_dump().items() if v is not None)),
         ceilings=tuple(sorted(gate.ceilings.model_dump().items())),
         non_inferiority=tuple(sorted((n, v) for n, v in asked.items() if v is not None)),
         min_coverage=params.labels.min_coverage,

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from mlops.core.networks import Preprocessed
+    from mlops.core.preprocessing import Preprocessed
 
 KEPT = 3
 """Checkpoints kept: the newest, and two to fall back to."""
@@ -26,9 +26,9 @@ KEPT = 3
 
 @dataclass(frozen=True)
 class Examples:
-    """Rows as tensors: images uint8 (N, H, W, C), labels int64 (N,), on any one device."""
+    """Rows as tensors: (N, *shape) of the schema, labels int64 or float64 (N,), on one device."""
 
-    images: Tensor
+    features: Tensor
     labels: Tensor
 
 
@@ -57,7 +57,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class EpochLog:
-    """One row of `history.csv`: losses in nats, accuracy as a share, time in seconds."""
+    """One row of `history.csv`: losses and accuracy as in `learning.Scores`, time in seconds."""
 
     epoch: int
     train_loss: float
@@ -138,9 +138,9 @@ class Keeper(pl.Callback):
         """Validate, remember, save, and stop if nothing got better for long."""
         model: Preprocessed = pl_module.model  # type: ignore[assignment]
         device = pl_module.device
-        rows = Examples(self._validation.images.to(device), self._validation.labels.to(device))
+        rows = Examples(self._validation.features.to(device), self._validation.labels.to(device))
         self._validation = rows
-        scores = learning.score(model, rows.images, rows.labels)
+        scores = learning.score(model, rows.features, rows.labels)
         model.train()
         steps = int(trainer.num_training_batches)
         entry = EpochLog(

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from mlops.core.networks import Preprocessed
+    from mlops.core.preprocessing import Preprocessed
 
 
 def fit(
@@ -111,10 +111,10 @@ class _Steps:
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         # A generator starts at the first `next`, when Lightning has set epoch and state.
-        images, labels = self.examples.images, self.examples.labels
+        features, labels = self.examples.features, self.examples.labels
         order = learning.epoch_order(len(labels), self._plan.seed, self.epoch)
         first, size = self._done % len(self), self._plan.batch_size
-        for number, batch in enumerate(learning.batches(images, labels, order, size, first)):
+        for number, batch in enumerate(learning.batches(features, labels, order, size, first)):
             self._done = (first + number + 1) % len(self)
             yield batch
 
@@ -139,7 +139,7 @@ class _Task(pl.LightningModule):
     def on_fit_start(self) -> None:
         """Move the rows to the device once, not batch by batch."""
         rows = self._steps.examples
-        self._steps.examples = Examples(rows.images.to(self.device), rows.labels.to(self.device))
+        self._steps.examples = Examples(rows.features.to(self.device), rows.labels.to(self.device))
 
     def on_train_epoch_start(self) -> None:
         """Tell the batches which epoch it is."""

@@ -37,7 +37,8 @@ class Answer:
         example_id: hash of its features.
         index: the most probable class.
         probability: of that class.
-        label: index of the newest label; nothing if none came.
+        label: index of the newest label, or of a regression the number; nothing if none came.
+        scores: probabilities of the classes, or of a regression the quantiles.
     """
 
     id: str
@@ -46,7 +47,8 @@ class Answer:
     example_id: str
     index: int
     probability: float
-    label: int | None
+    label: float | None
+    scores: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -109,8 +111,9 @@ def _answer(found: Logged | Labelled) -> Answer:
     made, scores = logged.prediction, logged.scores
     index = int(scores.argmax())
     return Answer(
-        made.id, made.at_s, made.version, made.example_id, index, float(scores[index]), label
-    )
+        made.id, made.at_s, made.version, made.example_id, index, float(scores[index]), label,
+        tuple(scores.tolist()),
+    )  # fmt: skip
 
 
 def _model(entries: tuple[Entry, ...], version: str) -> Registration | None:

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from mlops.adapters import windows
 from mlops.adapters.sql.tables import SERVED, labels, predictions
 from mlops.core.example import sampled
+from mlops.core.quality import hits
 from mlops.core.triage import Accuracy
 
 if TYPE_CHECKING:
@@ -29,13 +30,15 @@ def accuracy(
     seqs: tuple[int, int],
     reference: float | None = None,
     *,
+    regression: bool = False,
     expected: Expected,
 ) -> Accuracy:
     """Return the accuracy of a version's predictions between two seqs, both inclusive.
 
     Only labels of a random sample measure: those asked for at random, and volunteered ones that
     fall into the sample while it is nearly complete, so that nobody's choice is left in it. Only
-    predictions whose labels' time has come count. The newest label of a prediction wins.
+    predictions whose labels' time has come count. The newest label of a prediction wins. Of a
+    regression accuracy is the share of targets between the outer quantiles.
     """
     span = _span(project, version, seqs, expected.until_s)
     newest = {row.prediction_id: row for row in connection.execute(_labelled(project, span))}
@@ -50,10 +53,12 @@ def accuracy(
         if len(given) + len(drawn) < expected.min_coverage * wanted:
             given = []
     told = drawn + given
-    mix = np.bincount([int(row.label) for row in told]) if told else np.zeros(0, dtype=np.int64)
+    classes = [] if regression else [int(row.label) for row in told]
+    mix = np.bincount(classes) if classes else np.zeros(0, dtype=np.int64)
     return Accuracy(
-        correct=sum(map(_right, told)), labelled=len(told), reference=reference,
-        mix=tuple(int(n) for n in mix), apart=len(newest) - len(told),
+        correct=sum(_right(row, regression=regression) for row in told), labelled=len(told),
+        reference=reference, mix=tuple(int(n) for n in mix), apart=len(newest) - len(told),
+        measure="coverage" if regression else "accuracy",
     )  # fmt: skip
 
 
@@ -101,9 +106,10 @@ def _labelled(project: str, span: sa.ColumnElement[bool]) -> sa.Select[Any]:
     )  # fmt: skip
 
 
-def _right(row: sa.Row[Any]) -> bool:
-    probabilities = np.frombuffer(row.probabilities, dtype="<f4")
-    return bool(np.isfinite(probabilities).all()) and bool(row.label == probabilities.argmax())
+def _right(row: sa.Row[Any], *, regression: bool) -> bool:
+    answers = np.frombuffer(row.probabilities, dtype="<f4")[np.newaxis]
+    right = hits(np.array([row.label]), answers, regression=regression)
+    return bool(np.isfinite(answers).all() and right[0])
 
 
 def new_labels(connection: sa.Connection, project: str, *, since_seq: int, since_s: float) -> int:
@@ -132,7 +138,8 @@ def backfill(engine: sa.Engine, recent: Sequence[windows.Window], expected: Expe
             continue  # half a window's labels would stand for the whole
         seqs = (cut.first_seq, cut.last_seq)
         with engine.begin() as connection:
-            seen = accuracy(connection, cut.project, cut.version, seqs, expected=expected)
+            seen = accuracy(connection, cut.project, cut.version, seqs, expected=expected,
+                            regression=window.regression)  # fmt: skip
             if (seen.labelled, seen.correct) != (window.labelled, window.correct):
                 windows.set_accuracy(connection, window, seen.labelled, seen.correct)
                 changed += 1

@@ -12,6 +12,7 @@ from mlops.adapters.model_files import CARD, read_table
 from mlops.core import card_text
 from mlops.core.canonical import from_json, to_json
 from mlops.core.card import Card, RowCount, Score, SliceScore
+from mlops.core.schema import parse_schema, table_columns
 from mlops.errors import DataError
 
 if TYPE_CHECKING:
@@ -52,10 +53,12 @@ def gather(site: Site, stated: Stated) -> Card:
     evaluation = site.layout.evaluation
     model = files.read_json(site.layout.candidate / CARD)
     intervals = _json(evaluation / "intervals.json")
-    schema, until = model.get("schema"), model.get("trained_until_s")
-    if not isinstance(schema, dict):
-        msg = f"{site.layout.candidate / CARD}: schema is missing; run: mlops train"
-        raise DataError(msg)
+    until = model.get("trained_until_s")
+    try:
+        schema = parse_schema(model.get("schema"), str(site.layout.candidate / CARD))
+    except DataError as error:
+        msg = f"{error}: schema is missing or damaged; run: mlops train"
+        raise DataError(msg) from None
     return Card(
         project=stated.project,
         intended_use=stated.words.intended_use,
@@ -64,14 +67,16 @@ def gather(site: Site, stated: Stated) -> Card:
         source=stated.source,
         snapshot=dvc.locked_md5s(site.layout.root).get(SNAPSHOT, ""),
         network=str(model.get("network", "unknown")),
-        classes=tuple(str(name) for name in schema["classes"]),
-        shape=(int(schema["height"]), int(schema["width"]), int(schema["channels"])),
+        classes=schema.classes,
+        shape=schema.shape,
         trained_until_s=float(until) if isinstance(until, int | float) else None,
         rows=_rows(site),
         confidence=float(intervals["confidence"]),
         scores=_scores(intervals["metrics"]),
         slices=tuple(_slice(row) for row in _table(evaluation / "slices.csv")),
         measured=tuple(name for name, file in _MEASURED if (evaluation / file).is_file()),
+        kind=schema.kind,
+        columns=tuple(column.name for column in table_columns(schema)),
     )
 
 
@@ -113,7 +118,8 @@ def _scores(metrics: Any) -> tuple[Score, ...]:
 
 
 def _slice(row: dict[str, str]) -> SliceScore:
-    accuracy, low, high = (float(row[n]) if row[n] else None for n in ("accuracy", "low", "high"))
+    measure = "mae" if "mae" in row else "accuracy"
+    accuracy, low, high = (float(row[n]) if row[n] else None for n in (measure, "low", "high"))
     return SliceScore(
         row["rows"], row["slice"], row["value"], int(row["n"]), accuracy, low, high
     )  # fmt: skip

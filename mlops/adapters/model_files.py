@@ -9,7 +9,8 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from mlops.adapters.files import read_json, replacing, write_json, write_text
-from mlops.core.schema import parse_image_schema
+from mlops.core.schema import parse_schema
+from mlops.core.statistics import parse_statistics
 from mlops.errors import DataError
 
 if TYPE_CHECKING:
@@ -17,8 +18,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from mlops.core.learning import Hyperparameters
-    from mlops.core.networks import Preprocessed
-    from mlops.core.schema import ImageSchema
+    from mlops.core.preprocessing import Preprocessed
+    from mlops.core.schema import Schema
 
 MODEL, WEIGHTS, CARD, SEEN = "model.onnx", "weights.safetensors", "model.json", "seen.npy"
 HISTORY, BEST, TRIALS = "history.csv", "best.json", "trials.csv"
@@ -72,7 +73,7 @@ def read_best(folder: Path) -> Hyperparameters:
         raise DataError(f"{path}: {error} is missing or no number; run: mlops tune") from None
 
 
-def read_split(prepared: Path) -> tuple[ImageSchema, dict[str, Any]]:
+def read_split(prepared: Path) -> tuple[Schema, dict[str, Any]]:
     """Return the schema, and the whole content, of `split.json`.
 
     Raises:
@@ -81,7 +82,7 @@ def read_split(prepared: Path) -> tuple[ImageSchema, dict[str, Any]]:
     path = prepared / "split.json"
     content: dict[str, Any] = read_json(path)
     try:
-        schema = parse_image_schema(content["schema"], f"{path}: schema")
+        schema = parse_schema(content["schema"], f"{path}: schema")
         _ = content["mean"], content["std"], content["trained_until_s"], content["split"]
     except (KeyError, TypeError) as error:
         raise DataError(f"{path}: {error} is missing; run: mlops prepare") from None
@@ -113,16 +114,18 @@ def read_trained(folder: Path) -> Preprocessed:
     from safetensors.torch import load
 
     from mlops.core import networks
+    from mlops.core.preprocessing import with_preprocessing
 
     card: dict[str, Any] = read_json(folder / CARD)
     path = folder / WEIGHTS
     try:
         chosen = card["hyperparameters"]
-        schema = parse_image_schema(card["schema"], f"{folder / CARD}: schema")
+        schema = parse_schema(card["schema"], f"{folder / CARD}: schema")
         network = networks.build(
             card["network"], schema, width_factor=chosen["width_factor"], dropout=chosen["dropout"]
         )
-        model = networks.with_preprocessing(network, card["mean"], card["std"])
+        statistics = parse_statistics(card, str(folder / CARD))
+        model = with_preprocessing(network, statistics, schema)
     except (KeyError, TypeError) as error:
         raise DataError(f"{folder / CARD}: {error} is missing; run: mlops train") from None
     try:

@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mlops.adapters.files import replacing, write_json
+from mlops.adapters.thresholds import pictures
 from mlops.adapters.windows import verdict_content
 from mlops.core.alarm import Verdict, judge
 from mlops.core.columns import Columns, blank, columns
 from mlops.core.drift import shares, statistics
+from mlops.core.features import decode, fits
 from mlops.core.quality import Arrivals, breaks, sound
+from mlops.core.schema import outputs
 from mlops.errors import MonitorError
 
 if TYPE_CHECKING:
@@ -26,7 +29,6 @@ if TYPE_CHECKING:
     from mlops.adapters.windows import Cut
     from mlops.core.thresholds import Thresholds
 
-_SHOWN = 6
 _LEAST = 2  # rows from which a statistic can be computed at all
 
 
@@ -37,7 +39,7 @@ class Observation:
     Attributes:
         verdict: its numbers against their thresholds.
         columns: its sound rows; None when hardly any is sound.
-        shown: up to six of its images, uint8 (N, H, W, C), for the mail.
+        shown: up to six of its images, uint8 (N, H, W, C), for the mail; none of other kinds.
     """
 
     verdict: Verdict
@@ -71,11 +73,12 @@ def observe(
     hidden = sum(row.features is None for row in rows)
     if hidden:
         return _unseen(hidden, len(rows), thresholds, baseline)
-    images, probabilities, wrong_size = _arrays(rows, baseline)
-    fit = sound(probabilities)
+    features, answers, wrong_size = _arrays(rows, baseline)
+    fit = sound(answers, regression=not baseline.schema.classes)
+    shown = pictures(features, baseline.schema)
     found = breaks(
         unsound=int((~fit).sum()),
-        blank_share=float(blank(images).mean()) if len(images) else 0.0,
+        blank_share=float(blank(features).mean()) if len(features) else 0.0,
         reference_blank_share=baseline.blank_share,
         arrivals=Arrivals(
             wrong_size=wrong_size,
@@ -86,15 +89,15 @@ def observe(
     )
     if fit.sum() < _LEAST:
         verdict = Verdict(len(rows), (), found, thresholds.calibrated)
-        return Observation(verdict, None, images[:_SHOWN])
-    seen = baseline.relations.extend(columns(images[fit], probabilities[fit]))
+        return Observation(verdict, None, shown)
+    seen = baseline.relations.extend(columns(features[fit], answers[fit], baseline.schema))
     if seen.all_names != thresholds.columns:
         msg = f"window {cut.id}: columns {seen.all_names}, thresholds for {thresholds.columns}"
         raise MonitorError(f"{msg}; run: mlops register")
     judged = judge(
         thresholds, statistics(baseline.reference, seen), shifts(baseline.columns, seen), len(seen)
     )
-    return Observation(replace(judged, rows=len(rows), breaks=found), seen, images[:_SHOWN])
+    return Observation(replace(judged, rows=len(rows), breaks=found), seen, shown)
 
 
 def _unseen(hidden: int, rows: int, thresholds: Thresholds, baseline: Baseline) -> Observation:
@@ -102,7 +105,7 @@ def _unseen(hidden: int, rows: int, thresholds: Thresholds, baseline: Baseline) 
         f"unknown: no features were kept of {hidden} of {rows} predictions, so drift cannot be "
         "seen; set MLOPS_PAYLOADS=keep"
     )
-    nothing = np.zeros((0, *baseline.shape), dtype=np.uint8)
+    nothing = pictures(baseline.shown[:0], baseline.schema)
     return Observation(Verdict(rows, (), (why,), thresholds.calibrated), None, nothing)
 
 
@@ -152,13 +155,14 @@ def kept(folder: Path) -> tuple[Columns, NDArray[np.uint8]]:
 
 def _arrays(
     rows: Sequence[sa.Row[Any]], baseline: Baseline
-) -> tuple[NDArray[np.uint8], NDArray[np.float32], int]:
-    """Return images and probabilities of the rows of the right size, and how many are not."""
-    size, classes = int(np.prod(baseline.shape)), baseline.columns.classes
-    right = [row for row in rows if len(row.features) == size]
-    pixels = np.frombuffer(b"".join(row.features for row in right), dtype=np.uint8)
-    probabilities = np.full((len(right), classes), np.nan, dtype=np.float32)
+) -> tuple[NDArray[Any], NDArray[np.float32], int]:
+    """Return features and answers of the rows of the schema, and how many are of another."""
+    schema = baseline.schema
+    count = outputs(schema)
+    right = [row for row in rows if fits(row.features, schema)]
+    features = decode([row.features for row in right], schema)
+    answers = np.full((len(right), count), np.nan, dtype=np.float32)
     for at, row in enumerate(right):
-        if len(row.probabilities) == 4 * classes:
-            probabilities[at] = np.frombuffer(row.probabilities, dtype="<f4")
-    return pixels.reshape(len(right), *baseline.shape), probabilities, len(rows) - len(right)
+        if len(row.probabilities) == 4 * count:
+            answers[at] = np.frombuffer(row.probabilities, dtype="<f4")
+    return features, answers, len(rows) - len(right)

@@ -1,4 +1,4 @@
-"""Export a trained model to one ONNX file, from raw pixels to probabilities, and check it."""
+"""Export a trained model to one ONNX file, from raw features to answers, and check it."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import contextlib
 import io
 import logging
 import warnings
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mlops.adapters.files import replacing
-from mlops.adapters.onnx_session import INPUT, OUTPUT, Session
+from mlops.adapters.onnx_session import PROBABILITIES, QUANTILES, Session
 from mlops.errors import StepError
 
 if TYPE_CHECKING:
@@ -19,17 +19,22 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from mlops.core.networks import Preprocessed
+    from mlops.core.preprocessing import Preprocessed
+    from mlops.core.schema import Schema
 
 
-def export(model: Preprocessed, images: NDArray[np.uint8], path: Path, parity: float) -> float:
+def export(
+    model: Preprocessed, features: NDArray[Any], schema: Schema, path: Path, parity: float
+) -> float:
     """Write `model` as ONNX and return how far it is from the original on real rows.
 
     Args:
         model: on the CPU; put into evaluation mode.
-        images: uint8 (N, H, W, C) real images, N ≥ 1, on which both are compared.
+        features: (N, *shape) of real examples, N ≥ 1, on which both are compared.
+        schema: of the examples; its kind is the name of the graph's input.
         path: the file to write; all weights are inside it.
-        parity: largest difference in probability allowed.
+        parity: largest difference allowed, in probability; of a regression in standard deviations
+            of the target.
 
     Raises:
         StepError: if the model cannot be exported, or the file answers differently.
@@ -38,29 +43,32 @@ def export(model: Preprocessed, images: NDArray[np.uint8], path: Path, parity: f
 
     model.eval()
     with replacing(path) as temporary:
-        temporary.write_bytes(_exported(model, images))
+        temporary.write_bytes(_exported(model, features, schema))
     with torch.no_grad():
-        expected = model(torch.from_numpy(images)).numpy()
-    gap = float(np.abs(Session(path).probabilities(images) - expected).max())
+        expected = model(torch.from_numpy(features)).numpy()
+    unit = float(model.target[1]) if model.regression else 1.0
+    gap = float(np.abs(Session(path).probabilities(features) - expected).max()) / unit
     # Written so that NaN fails too.
     if not gap <= parity:
-        msg = f"{path.name} differs from the trained model by {gap:.2g} in probability"
+        words = "standard deviations of the target" if model.regression else "probability"
+        msg = f"{path.name} differs from the trained model by {gap:.2g} in {words}"
         raise StepError(f"{msg}, above train.parity = {parity:g}; the network does not export well")
     return gap
 
 
-def _exported(model: Preprocessed, images: NDArray[np.uint8]) -> bytes:
+def _exported(model: Preprocessed, features: NDArray[Any], schema: Schema) -> bytes:
     import torch
 
     # Two rows: with one, the exporter would take the batch for a constant 1.
-    sample = torch.from_numpy(np.resize(images, (2, *images.shape[1:])))
+    sample = torch.from_numpy(np.resize(features, (2, *features.shape[1:])))
     for name in ("torch.onnx", "onnxscript", "onnx_ir"):
         logging.getLogger(name).setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
             warnings.simplefilter("ignore")
             program = torch.onnx.export(
-                model, (sample,), dynamo=True, input_names=[INPUT], output_names=[OUTPUT],
+                model, (sample,), dynamo=True, input_names=[schema.kind],
+                output_names=[QUANTILES if model.regression else PROBABILITIES],
                 dynamic_shapes=({0: torch.export.Dim("batch")},), verbose=False,
             )  # fmt: skip
     except Exception as error:  # the exporter raises whatever the network's code raises

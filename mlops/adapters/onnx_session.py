@@ -1,9 +1,9 @@
-"""Score images with an ONNX file; loads neither torch nor mlflow, so that servers start fast."""
+"""Score examples with an ONNX file; loads neither torch nor mlflow, so that servers start fast."""
 
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-INPUT, OUTPUT = "image", "probabilities"
+PROBABILITIES, QUANTILES = "probabilities", "quantiles"
+"""Name of the output of a classification and of a regression."""
+_DTYPES = {"tensor(uint8)": np.dtype(np.uint8), "tensor(double)": np.dtype(np.float64)}
 BATCH_ROWS = 256
 """Rows of one run: bounds memory; more rows are no faster per row on a CPU."""
 LATENCY_RUNS = 200
@@ -30,8 +32,15 @@ class Session:
         batch_rows: most rows of one run.
 
     Raises:
-        DataError: if the file is missing, damaged, or does not map `image` (uint8, N × H × W × C)
-            to `probabilities`.
+        DataError: if the file is missing, damaged, or does not map one input (uint8 or float64,
+            N × shape) to `probabilities` or `quantiles`.
+
+    Attributes:
+        input: name of the input: the kind of the examples.
+        output: `probabilities` or `quantiles`.
+        shape: of one example.
+        dtype: of the input.
+        answers: numbers per row: classes, or quantiles.
     """
 
     def __init__(self, path: Path, threads: int = 1, batch_rows: int = BATCH_ROWS) -> None:
@@ -52,47 +61,49 @@ class Session:
             what = str(error).splitlines()[0][:200]
             msg = f"{path}: not a model that ONNX Runtime can load ({what}); run: mlops train"
             raise DataError(msg) from None
-        inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
-        if (
-            [i.name for i in inputs] != [INPUT]
-            or inputs[0].type != "tensor(uint8)"
-            or len(inputs[0].shape) != 4
-            or OUTPUT not in [o.name for o in outputs]
-        ):
-            msg = f"{path}: must map {INPUT} (uint8, N × H × W × C) to {OUTPUT}; run: mlops train"
-            raise DataError(msg)
-        self.shape: tuple[int, int, int] = tuple(int(n) for n in inputs[0].shape[1:])  # type: ignore[assignment]
-        self.classes = int(next(o for o in outputs if o.name == OUTPUT).shape[1])
+        inputs = self._session.get_inputs()
+        outputs = [o for o in self._session.get_outputs() if o.name in (PROBABILITIES, QUANTILES)]
+        if len(inputs) != 1 or inputs[0].type not in _DTYPES or len(outputs) != 1:
+            msg = (
+                f"{path}: must map one input of uint8 or float64 to {PROBABILITIES} or {QUANTILES}"
+            )
+            raise DataError(f"{msg}; run: mlops train")
+        self.input, self.output = str(inputs[0].name), str(outputs[0].name)
+        self.dtype = _DTYPES[inputs[0].type]
+        self.shape = tuple(int(n) for n in inputs[0].shape[1:])
+        self.answers = int(outputs[0].shape[1])
         self._batch_rows = batch_rows
 
-    def probabilities(self, images_NHWC: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Return probabilities, float32 (N, K), of uint8 images (N, H, W, C); N may be 0.
+    def probabilities(self, features: NDArray[Any]) -> NDArray[np.float32]:
+        """Return answers, float32 (N, K), of examples (N, *shape); N may be 0.
+
+        Probabilities of the classes; of a regression the quantiles.
 
         Raises:
             DataError: if dtype or shape are not what the model takes.
         """
-        if images_NHWC.dtype != np.uint8 or images_NHWC.shape[1:] != self.shape:
-            found = f"{images_NHWC.dtype} {images_NHWC.shape}"
-            wanted = f"(N, {', '.join(map(str, self.shape))})"
-            raise DataError(f"images are {found}; the model takes uint8 {wanted}")
-        out = np.empty((len(images_NHWC), self.classes), dtype=np.float32)
-        for start in range(0, len(images_NHWC), self._batch_rows):
+        if features.dtype != self.dtype or features.shape[1:] != self.shape:
+            found = f"{features.dtype} {features.shape}"
+            wanted = f"{self.dtype} (N, {', '.join(map(str, self.shape))})"
+            raise DataError(f"the {self.input}s are {found}; the model takes {wanted}")
+        out = np.empty((len(features), self.answers), dtype=np.float32)
+        for start in range(0, len(features), self._batch_rows):
             part = slice(start, start + self._batch_rows)
-            rows = np.ascontiguousarray(images_NHWC[part])
-            out[part] = self._session.run([OUTPUT], {INPUT: rows})[0]
+            rows = np.ascontiguousarray(features[part])
+            out[part] = self._session.run([self.output], {self.input: rows})[0]
         return out
 
 
-def latency_ms(session: Session, images_NHWC: NDArray[np.uint8]) -> NDArray[np.float64]:
+def latency_ms(session: Session, features: NDArray[Any]) -> NDArray[np.float64]:
     """Return the time for one row, in milliseconds, of many runs after warming up.
 
     Args:
         session: with one thread.
-        images_NHWC: uint8, N ≥ 1, taken in turn.
+        features: (N, *shape), N ≥ 1, taken in turn.
     """
     times = []
     for run in range(LATENCY_RUNS):
-        row = images_NHWC[run % len(images_NHWC)][None]
+        row = features[run % len(features)][None]
         began = time.perf_counter()
         session.probabilities(row)
         times.append(time.perf_counter() - began)

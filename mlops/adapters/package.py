@@ -10,7 +10,7 @@ from zipfile import BadZipFile
 import numpy as np
 
 from mlops.adapters import files, model_card
-from mlops.adapters.onnx_session import INPUT, OUTPUT, Session
+from mlops.adapters.onnx_session import PROBABILITIES, Session
 from mlops.adapters.seal import write_manifest
 from mlops.adapters.snapshot import read_rows
 from mlops.adapters.thresholds import write_thresholds
@@ -51,7 +51,7 @@ def package(site: Site, folder: Path, monitoring: MonitoringSection, card: Card)
         MonitorError: if no thresholds can be calibrated on the reference.
     """
     model = site.layout.candidate / "model.onnx"
-    session, golden = Session(model), _golden_images(site)
+    session, golden = Session(model), _golden_rows(site)
     probabilities = session.probabilities(golden)
     if not np.isfinite(probabilities).all():
         msg = f"{model}: its answers hold NaN or infinity; the candidate is refused: mlops train"
@@ -78,12 +78,16 @@ def _need_own_evaluation(site: Site, session: Session) -> None:
     path = site.layout.evaluation / "reference.npz"
     try:
         with np.load(path, allow_pickle=False) as stored:
-            images, recorded = stored["features"], stored["probabilities"]
+            features, recorded = stored["features"], stored["probabilities"]
     except (OSError, KeyError, ValueError, EOFError, BadZipFile) as error:
         msg = f"{path}: unreadable ({error}); run: mlops evaluate"
         raise DataError(msg) from None
-    found = session.probabilities(images)
-    if found.shape != recorded.shape or not np.allclose(found, recorded, rtol=0.0, atol=_SAME):
+    found = session.probabilities(features)
+    # Of a regression in units of its spread.
+    unit = 1.0 if session.output == PROBABILITIES else max(float(np.ptp(recorded)), _SAME)
+    if found.shape != recorded.shape or not np.allclose(
+        found, recorded, rtol=0.0, atol=_SAME * unit
+    ):
         msg = f"{path}: holds the answers of another model than the candidate; run: mlops evaluate"
         raise DataError(msg)
 
@@ -95,8 +99,9 @@ def _save_flavour(model: Path, session: Session, example: np.ndarray, folder: Pa
     from mlflow.models.signature import ModelSignature
     from mlflow.types import Schema, TensorSpec
 
-    inputs = Schema([TensorSpec(np.dtype(np.uint8), (-1, *session.shape), INPUT)])
-    outputs = Schema([TensorSpec(np.dtype(np.float32), (-1, session.classes), OUTPUT)])
+    inputs = Schema([TensorSpec(session.dtype, (-1, *session.shape), session.input)])
+    answers = (-1, session.answers)
+    outputs = Schema([TensorSpec(np.dtype(np.float32), answers, session.output)])
     mlflow.onnx.save_model(
         onnx.load(model),
         folder,
@@ -111,13 +116,15 @@ def _save_flavour(model: Path, session: Session, example: np.ndarray, folder: Pa
         shutil.copyfile(model, folder / "model.onnx")  # the very bytes that were evaluated
 
 
-def _golden_images(site: Site) -> np.ndarray:
-    """Return 32 test images spread over the split, uint8 (32, H, W, C), or all if fewer."""
-    images = read_rows(site.layout.prepared / "test.npz").features
-    if len(images) == 0:
+def _golden_rows(site: Site) -> np.ndarray:
+    """Return features of 32 test rows spread over the split, or of all if fewer."""
+    rows = read_rows(site.layout.prepared / "test.npz").features
+    if rows.ndim == 2 and rows.dtype == np.uint8:
+        rows = rows[rows.any(axis=1)]  # no server takes an empty text
+    if len(rows) == 0:
         msg = f"{site.layout.prepared / 'test.npz'}: no test rows; raise split.test"
         raise DataError(msg)
-    return images[np.unique(np.linspace(0, len(images) - 1, GOLDEN_ROWS).astype(np.int64))]
+    return rows[np.unique(np.linspace(0, len(rows) - 1, GOLDEN_ROWS).astype(np.int64))]
 
 
 def _copy(source: Path, target: Path) -> None:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mlops.adapters import canvas
-from mlops.core.slices import EVERYTHING, FOUND
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,30 +15,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from numpy.typing import NDArray
 
-    from mlops.core.assessment import ClassScores
-    from mlops.core.intervals import Interval
     from mlops.core.reliability import Calibration
     from mlops.core.robustness import Cell, Robustness
-    from mlops.core.slices import Slice
-
-_MAX_SLICES = 16
-
-
-@dataclass(frozen=True)
-class _Dot:
-    """One line of a chart of intervals.
-
-    Attributes:
-        label: what it is about.
-        found: the value with its interval.
-        n: rows behind it.
-        marked: whether it is what to look at.
-    """
-
-    label: str
-    found: Interval
-    n: int
-    marked: bool
 
 
 def confusion(path: Path, table: NDArray[np.int64], classes: Sequence[str]) -> None:
@@ -97,83 +73,6 @@ def calibration(path: Path, before: Calibration, after: Calibration, temperature
         axes.grid(color=canvas.GRID)
 
 
-def per_class(
-    path: Path, scores: Sequence[ClassScores], rows: Sequence[int], classes: Sequence[str]
-) -> None:
-    """Draw the recall of each class with its interval, the worst on top."""
-    dots = [
-        _Dot(name, one.recall, int(n), marked=False)
-        for name, one, n in zip(classes, scores, rows, strict=True)
-        if n > 0
-    ]
-    dots.sort(key=lambda dot: dot.found.value)
-    dots[:1] = [replace(dot, marked=True) for dot in dots[:1]]
-    _intervals(path, dots, title="Recall by class, with intervals",
-               unit="share of the class found (recall)")  # fmt: skip
-
-
-def slices(path: Path, found: Sequence[Slice], alpha: float) -> None:
-    """Draw the accuracy of slices, found ones first, then the worst of what images look like.
-
-    Args:
-        path: the file to write.
-        found: slices of the same rows; classes have a chart of their own.
-        alpha: slices with an adjusted p-value up to it are marked.
-    """
-    whole = next(one for one in found if one.name == EVERYTHING)
-    searched: list[_Dot] = []
-    declared: list[_Dot] = []
-    for one in found:
-        if one.accuracy is None or one.name in (EVERYTHING, "class") or one.n == whole.n:
-            continue
-        marked = one.adjusted_p is not None and one.adjusted_p <= alpha
-        words = f"{one.name}: {one.value}" + (f" ({one.limits})" if one.limits else "")
-        if one.name == FOUND:
-            words = f"found: {one.value}".replace(" and ", "\nand ")
-        dot = _Dot(words, one.accuracy, one.n, marked)
-        (searched if one.name == FOUND else declared).append(dot)
-    for some in (searched, declared):
-        some.sort(key=lambda dot: dot.found.value)
-    shown = [*searched, *declared[:_MAX_SLICES]]
-    worse = sum(dot.marked for dot in shown)
-    title = f"{worse} slices worse beyond chance" if worse > 1 else "One slice worse beyond chance"
-    _intervals(
-        path, shown, title=title if worse else "No slice worse beyond chance",
-        unit="accuracy; the line is that of all test rows",
-        whole=whole.accuracy.value if whole.accuracy else None,
-    )  # fmt: skip
-
-
-def _intervals(
-    path: Path, dots: Sequence[_Dot], *, title: str, unit: str, whole: float | None = None
-) -> None:
-    """Draw values with their intervals, one line each, the first on top."""
-    # A label of two lines needs more room than one of one.
-    tall = np.array([1.0 + 0.55 * dot.label.count("\n") for dot in dots])
-    at = np.cumsum(tall) - tall / 2.0
-    with canvas.figure(path, 6.4, 1.4 + 0.28 * max(1.0, float(tall.sum()))) as made:
-        made.suptitle(title, x=0.02, ha="left", fontsize=13, fontweight="bold")
-        axes = made.add_subplot()
-        if whole is not None:
-            axes.axvline(whole, color=canvas.MUTED, linewidth=1, linestyle="--")
-        for y, dot in zip(at, dots, strict=True):
-            colour = canvas.WORST if dot.marked else canvas.CANDIDATE
-            low, high = dot.found.low, dot.found.high
-            axes.plot([low, high], [y, y], color=colour, linewidth=2, alpha=0.6)
-            axes.plot(dot.found.value, y, "o", color=colour, markersize=7, clip_on=False, zorder=3)
-            axes.text(
-                1.02, y, f"n = {dot.n:,}", color=canvas.MUTED, fontsize=9, va="center",
-                transform=axes.get_yaxis_transform(),
-            )  # fmt: skip
-        axes.set_yticks(at, [dot.label for dot in dots], fontsize=10)
-        lowest = min((dot.found.low for dot in dots), default=0.0)
-        axes.set(xlim=(max(0.0, lowest - 0.03), 1.005), ylim=(tall.sum(), 0.0), xlabel=unit)
-        axes.locator_params(axis="x", nbins=5)
-        axes.xaxis.set_major_formatter(_per_cent)
-        axes.grid(axis="x", color=canvas.GRID)
-        axes.tick_params(axis="y", length=0)
-
-
 def training(path: Path, history: Sequence[dict[str, str]]) -> None:
     """Draw training and validation loss by epoch, from the rows of `history.csv`."""
     from matplotlib.ticker import MaxNLocator
@@ -186,10 +85,10 @@ def training(path: Path, history: Sequence[dict[str, str]]) -> None:
         axes.plot(epochs, fitted, color=canvas.MUTED, linewidth=2, label="training")
         axes.plot(epochs, held, color=canvas.CANDIDATE, linewidth=2, label="validation")
         axes.plot(epochs[best], held[best], "o", color=canvas.WORST, markersize=9, label="kept")
-        axes.set_yscale("log")
+        axes.set_yscale("log" if min(*fitted, *held) > 0.0 else "linear")
         axes.yaxis.set_major_formatter("{x:g}")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axes.set(xlabel="epoch", ylabel="loss (nats)")
+        axes.set(xlabel="epoch", ylabel="loss")
         axes.set_title(f"Epoch {epochs[best]} kept: validation loss {held[best]:.3f}")
         axes.legend()
         axes.grid(color=canvas.GRID)
@@ -202,10 +101,11 @@ def robustness(path: Path, found: Robustness) -> None:
     columns = 3
     lines = -(-len(names) // columns)
     with canvas.figure(path, 6.4, 0.7 + 1.75 * lines) as made:
-        clean = found.by_severity[0].value
-        title = (
-            f"Accuracy {100 * found.mean.value:.0f} % when corrupted, {100 * clean:.0f} % when not"
-        )
+        worse, clean = found.mean.value, found.by_severity[0].value
+        shares = found.measure == "accuracy"
+        title = f"Error {worse:.4g} when corrupted, {clean:.4g} when not"
+        if shares:
+            title = f"Accuracy {100 * worse:.0f} % when corrupted, {100 * clean:.0f} % when not"
         made.suptitle(title, x=0.02, ha="left", fontsize=13, fontweight="bold")
         grid = made.subplots(lines, columns, sharex=True, sharey=True, squeeze=False)
         for axes in grid.ravel()[len(names) :]:
@@ -213,28 +113,28 @@ def robustness(path: Path, found: Robustness) -> None:
         for axes, name in zip(grid.ravel(), names, strict=False):
             for other in curves.values():
                 axes.plot(*_curve(other), color=canvas.GRID, linewidth=1)
-            _corruption(axes, name, curves[name])
+            _corruption(axes, name, curves[name], shares=shares)
         made.supxlabel(f"severity (0: as it is); {found.n:,} test rows", fontsize=10)
-        made.supylabel("accuracy", fontsize=10)
+        made.supylabel("accuracy" if shares else "mean absolute error", fontsize=10)
 
 
-def _corruption(axes: Axes, name: str, cells: Sequence[Cell]) -> None:
+def _corruption(axes: Axes, name: str, cells: Sequence[Cell], *, shares: bool) -> None:
     x, y = _curve(cells)
-    low, high = [c.accuracy.low for c in cells], [c.accuracy.high for c in cells]
+    low, high = [c.score.low for c in cells], [c.score.high for c in cells]
     axes.fill_between(x, low, high, color=canvas.CANDIDATE, alpha=0.15, linewidth=0)
     axes.plot(x, y, "o-", color=canvas.CANDIDATE, linewidth=2, markersize=4)
     axes.set_title(name, fontsize=11, fontweight="normal")
-    axes.set(ylim=(0.0, 1.02), xticks=range(6), yticks=[0.0, 0.5, 1.0])
-    axes.yaxis.set_major_formatter(_per_cent)
+    axes.set(xticks=range(6))
+    if shares:
+        axes.set(ylim=(0.0, 1.02), yticks=[0.0, 0.5, 1.0])
+        axes.yaxis.set_major_formatter(canvas.per_cent)
+    else:
+        axes.set_ylim(bottom=0.0)
     axes.grid(axis="y", color=canvas.GRID)
 
 
-def _per_cent(share: float, _: float) -> str:
-    return f"{100 * share:.3g} %"
-
-
 def _curve(cells: Sequence[Cell]) -> tuple[list[int], list[float]]:
-    return [c.severity for c in cells], [c.accuracy.value for c in cells]
+    return [c.severity for c in cells], [c.score.value for c in cells]
 
 
 def _short(classes: Sequence[str]) -> bool:

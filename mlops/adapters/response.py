@@ -147,6 +147,7 @@ def _open(
         breaks=judged.window.verdict.breaks,
         severity=max(w.verdict.severity for w in alarming),
         reference_accuracy=judged.baseline.accuracy,
+        regression=judged.window.regression,
         reference_mix=judged.known.mix,
         timeline=(Moment(judged.now_s, f"opened: {cause} in window {cut.id}"),),
         due=("needs you",) if kind == _QUALITY else ("detected",),

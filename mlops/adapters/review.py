@@ -93,6 +93,7 @@ def _judge(
     seen = measured.accuracy(
         connection, held.project, held.version, (body.since_seq, _LAST_SEQ),
         body.reference_accuracy, expected=measured.expect(asked.labels, now_s),
+        regression=body.regression,
     )  # fmt: skip
     broken = body.breaks if held.kind == "quality" else _open_breaks(connection, held.project)
     guess = together(windows.named(connection, held.project, body.windows[-_GUESSED:]))

@@ -46,9 +46,10 @@ class RunRecord:
         changed: whether the code had changes that were not committed.
         md5s: path and DVC md5 of every stage's output; empty if not logged.
         counts: kind and number of the snapshot's rows; empty if not logged.
-        classes: names of the labels; empty if not logged.
+        classes: names of the labels; empty of a regression, or if not logged.
         checks: how the snapshot fared; nothing if not logged.
         missing: what was not logged, one sentence each.
+        regression: whether the model predicts numbers.
     """
 
     id: str
@@ -61,6 +62,7 @@ class RunRecord:
     classes: tuple[str, ...]
     checks: Checks | None
     missing: tuple[str, ...]
+    regression: bool = False
 
 
 def read_record(site: Site, run_id: str) -> RunRecord:
@@ -89,6 +91,7 @@ def read_record(site: Site, run_id: str) -> RunRecord:
             md5s=tuple(sorted(dvc.md5s_of(lock).items())) if lock else (),
             counts=_counts(files.read_json(counts)) if counts else (),
             classes=_classes(files.read_json(schema)) if schema else (),
+            regression=schema is not None and files.read_json(schema).get("classes") == [],
             checks=_checks(files.read_json(checks)) if checks else None,
             missing=tuple(missing),
         )  # fmt: skip

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mlops.adapters.files import read_json, sha256, write_json
+from mlops.adapters.snapshot import has_label
 from mlops.core.alarm import Rule
 from mlops.core.calibration import Rules, calibrate
 from mlops.core.columns import Columns, blank, columns
 from mlops.core.drift import Reference, presort
-from mlops.core.quality import sound
+from mlops.core.quality import hits, sound
 from mlops.core.relations import Relations, relate
+from mlops.core.schema import ImageSchema, parse_schema
 from mlops.core.thresholds import Thresholds
 from mlops.errors import DataError, MonitorError
 
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from mlops.core.schema import Schema
     from mlops.params.monitoring import MonitoringSection
     from mlops.site import Site
 
@@ -40,10 +43,11 @@ class Baseline:
         relations: that windows are extended by.
         in_order: whether the rows stand in the order of time.
         reference: the same, presorted.
-        accuracy: of the version on them; None with fewer than 30 labels.
-        blank_share: share of one-coloured images.
-        shape: of one image: (height, width, channels).
-        shown: up to six images, uint8 (N, H, W, C), for the mail.
+        accuracy: of the version on them, of a regression the share of targets between the outer
+            quantiles; None with fewer than 30 labels.
+        blank_share: share of examples that hold nothing.
+        schema: of the version.
+        shown: up to six images, uint8 (N, H, W, C), for the mail; none of other kinds.
     """
 
     columns: Columns
@@ -52,7 +56,7 @@ class Baseline:
     reference: Reference
     accuracy: float | None
     blank_share: float
-    shape: tuple[int, int, int]
+    schema: Schema
     shown: NDArray[np.uint8]
 
 
@@ -64,33 +68,44 @@ def read_baseline(folder: Path) -> Baseline:
     """
     path = folder / "reference.npz"
     try:
+        model = folder / "model.json"
+        schema = parse_schema(read_json(model).get("schema"), str(model))
         with np.load(path, allow_pickle=False) as stored:
-            image, probabilities = stored["features"], stored["probabilities"]
+            features, answers = stored["features"], stored["probabilities"]
             label = stored["label"]
             times = stored["observed_s"] if "observed_s" in stored else np.full(len(label), np.nan)
-    except (OSError, ValueError, KeyError, EOFError) as error:
+    except (OSError, ValueError, KeyError, EOFError, DataError) as error:
         msg = f"{path}: no usable reference ({error}); run: mlops evaluate, mlops register"
         raise MonitorError(msg) from None
-    fit = sound(probabilities) if probabilities.ndim == 2 else np.zeros(0, dtype=bool)
-    if image.ndim != 4 or len(fit) != len(image) or fit.sum() < 2:
-        msg = f"{path}: {int(fit.sum())} usable rows of {len(image)}; run: mlops evaluate"
+    fit = np.zeros(0, dtype=bool)
+    if answers.ndim == 2:
+        fit = sound(answers, regression=not schema.classes)
+    if features.shape[1:] != schema.shape or len(fit) != len(features) or fit.sum() < 2:
+        msg = f"{path}: {int(fit.sum())} usable rows of {len(features)}; run: mlops evaluate"
         raise MonitorError(msg)
-    known = (label >= 0) & fit
-    right = probabilities[known].argmax(axis=1) == label[known]
+    known = has_label(label) & fit
+    right = hits(label[known], answers[known], regression=not schema.classes)
     in_order = bool(np.isfinite(times).all())
     order = np.argsort(times, kind="stable")
     order = order[fit[order]]
-    relations, rows = relate(columns(image[order], probabilities[order]))
+    relations, rows = relate(columns(features[order], answers[order], schema))
     return Baseline(
         columns=rows,
         relations=relations,
         in_order=in_order,
         reference=presort(rows),
         accuracy=float(right.mean()) if len(right) >= _MIN_LABELS else None,
-        blank_share=float(blank(image).mean()),
-        shape=tuple(image.shape[1:]),
-        shown=image[:_SHOWN],
+        blank_share=float(blank(features).mean()),
+        schema=schema,
+        shown=pictures(features, schema),
     )
+
+
+def pictures(features: NDArray[Any], schema: Schema) -> NDArray[np.uint8]:
+    """Return the first six images for a mail; none where the examples are no images."""
+    if isinstance(schema, ImageSchema):
+        return features[:_SHOWN]
+    return np.zeros((0, 1, 1, 1), dtype=np.uint8)
 
 
 def rules(monitoring: MonitoringSection, pace_minutes: float | None = None) -> Rules:

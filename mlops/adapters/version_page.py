@@ -21,9 +21,13 @@ _TITLES = {
     "per_class": "Recall by class",
     "slices": "Where it is weakest",
     "calibration": "Is it as sure as it is right?",
+    "residuals": "How far off it is",
+    "coverage": "Are its intervals honest?",
+    "normal": "Are its errors normal?",
     "mistakes": "Its surest mistakes",
-    "robustness": "On degraded pictures",
-    "explanations": "Where it looks",
+    "robustness": "On degraded examples",
+    "importance": "What it cannot do without",
+    "explanations": "What its answers rest on",
     "training": "How it was trained",
 }
 """Plot → title, in the order of the page; plots without a title follow by name."""

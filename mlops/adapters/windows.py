@@ -2,71 +2,25 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from mlops.adapters.sql.tables import SERVED, leases, predictions, windows
-from mlops.core.alarm import ColumnVerdict, Verdict
-from mlops.core.estimate import Estimate
+from mlops.adapters.window import Cut, ReportState, Window, parsed, verdict_content, written
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from mlops.core.alarm import Verdict
+    from mlops.core.estimate import Estimate
     from mlops.params.monitoring import MonitoringSection
 
-ReportState = Literal["pending", "made", "failed"]
+__all__ = ["Cut", "ReportState", "Window", "verdict_content"]
+
 _LOCK = 0x6D6F6E69  # "moni": one judge at a time on Postgres
-
-
-@dataclass(frozen=True)
-class Cut:
-    """Where a window that is not judged yet begins and ends; both ends inclusive."""
-
-    project: str
-    version: str
-    number: int
-    first_seq: int
-    last_seq: int
-    rows: int
-    start_s: float
-    end_s: float
-
-    @property
-    def id(self) -> str:
-        """Identity of the window: the same however often it is cut."""
-        return f"{self.project}-{self.version}-{self.number}"
-
-
-@dataclass(frozen=True)
-class Window:
-    """A judged window.
-
-    Attributes:
-        cut: where it lies.
-        verdict: what its numbers say.
-        labelled: its predictions with a label that measures.
-        correct: those of them that were right.
-        report: whether Evidently's report is made.
-        incident: the incident it belongs to, if any.
-        estimate: of its accuracy, from confidence alone, as it was judged.
-    """
-
-    cut: Cut
-    verdict: Verdict
-    labelled: int
-    correct: int
-    report: ReportState
-    incident: str | None
-    estimate: Estimate | None = None
-
-    @property
-    def id(self) -> str:
-        """Identity of the window."""
-        return self.cut.id
 
 
 def serialise(connection: sa.Connection) -> None:
@@ -151,13 +105,18 @@ def read(connection: sa.Connection, cut: Cut) -> Sequence[sa.Row[Any]]:
 
 
 def insert(
-    connection: sa.Connection, cut: Cut, verdict: Verdict, estimate: Estimate | None = None
+    connection: sa.Connection,
+    cut: Cut,
+    verdict: Verdict,
+    estimate: Estimate | None = None,
+    *,
+    regression: bool = False,
 ) -> bool:
     """Insert a judged window; return False if somebody else was first."""
     serialise(connection)
     values = {
         **asdict(cut), "id": cut.id, "alarm": verdict.alarm, "report": "pending",
-        "verdict": _text(verdict, 0, 0, estimate), "incident": None,
+        "verdict": written(verdict, (0, 0), estimate, regression=regression), "incident": None,
     }  # fmt: skip
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
     statement = dialect.insert(windows).values(values).on_conflict_do_nothing()
@@ -173,21 +132,21 @@ def latest(connection: sa.Connection, project: str, limit: int) -> tuple[Window,
         .order_by(windows.c.last_seq.desc())
         .limit(limit)
     ).all()
-    return tuple(_window(row) for row in reversed(rows))
+    return tuple(parsed(row) for row in reversed(rows))
 
 
 def named(connection: sa.Connection, project: str, ids: Sequence[str]) -> tuple[Window, ...]:
     """Return windows by their ids, in the order in which they ended."""
     mine = (windows.c.project == project) & windows.c.id.in_(ids)
     rows = connection.execute(sa.select(windows).where(mine).order_by(windows.c.last_seq))
-    return tuple(_window(row) for row in rows)
+    return tuple(parsed(row) for row in rows)
 
 
 def get(connection: sa.Connection, project: str, window: str) -> Window | None:
     """Return one window by its id."""
     mine = (windows.c.project == project) & (windows.c.id == window)
     row = connection.execute(sa.select(windows).where(mine)).first()
-    return _window(row) if row else None
+    return parsed(row) if row else None
 
 
 def unreported(connection: sa.Connection, project: str, limit: int) -> tuple[Window, ...]:
@@ -198,7 +157,7 @@ def unreported(connection: sa.Connection, project: str, limit: int) -> tuple[Win
         .order_by(windows.c.alarm.desc(), windows.c.last_seq.desc())
         .limit(limit)
     ).all()
-    return tuple(_window(row) for row in rows)
+    return tuple(parsed(row) for row in rows)
 
 
 def set_report(connection: sa.Connection, window: str, state: ReportState) -> None:
@@ -214,36 +173,6 @@ def set_incident(connection: sa.Connection, ids: Sequence[str], incident: str) -
 
 def set_accuracy(connection: sa.Connection, window: Window, labelled: int, correct: int) -> None:
     """Fill in, backwards, what the labels of a window say."""
-    text = _text(window.verdict, labelled, correct, window.estimate)
+    counts = (labelled, correct)
+    text = written(window.verdict, counts, window.estimate, regression=window.regression)
     connection.execute(windows.update().where(windows.c.id == window.id).values(verdict=text))
-
-
-def verdict_content(verdict: Verdict) -> dict[str, object]:
-    """Return a verdict as JSON-ready values."""
-    return {**asdict(verdict), "alarm": verdict.alarm, "severity": verdict.severity}
-
-
-def _text(verdict: Verdict, labelled: int, correct: int, estimate: Estimate | None) -> str:
-    content = {
-        "verdict": verdict_content(verdict), "labelled": labelled, "correct": correct,
-        "estimate": asdict(estimate) if estimate else None,
-    }  # fmt: skip
-    return json.dumps(content, sort_keys=True, allow_nan=False)
-
-
-def _window(row: sa.Row[Any]) -> Window:
-    content = json.loads(row.verdict)
-    told = content["verdict"]
-    cut = Cut(**{name: getattr(row, name) for name in Cut.__dataclass_fields__})
-    verdict = Verdict(
-        rows=told["rows"],
-        columns=tuple(ColumnVerdict(**column) for column in told["columns"]),
-        breaks=tuple(told["breaks"]),
-        calibrated=told["calibrated"],
-    )
-    counts = {"labelled": content["labelled"], "correct": content["correct"]}
-    guess = content.get("estimate")  # absent in rows of before there was one
-    return Window(
-        cut=cut, verdict=verdict, **counts, report=row.report, incident=row.incident,
-        estimate=Estimate(**guess) if guess else None,
-    )  # fmt: skip

@@ -55,6 +55,10 @@ def links(found: Trace) -> Iterator[tuple[str, str]]:
     answer, model, run = found.answer, found.model, found.run
     label = "" if answer.label is None else f", labelled {_class(found, answer.label)}"
     guess = f"{_class(found, answer.index)} ({answer.probability:.1%}){label}"
+    if found.run and found.run.regression:
+        low, *_, high = answer.scores
+        middle = answer.scores[len(answer.scores) // 2]
+        guess = f"{middle:g} ({low:g} to {high:g}){label}"
     yield "prediction", f"{answer.id}, {time(answer.at_s)}: {guess}"
     digest = f", digest {model.digest[:12]}" if model else ""
     yield "model", f"{found.project} version {answer.version}{digest}"
@@ -98,8 +102,10 @@ def time(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
-def _class(found: Trace, index: int) -> str:
-    names = found.run.classes if found.run else ()
+def _class(found: Trace, label: float) -> str:
+    if found.run and found.run.regression:
+        return f"{label:g}"
+    names, index = found.run.classes if found.run else (), int(label)
     return f'"{names[index]}"' if 0 <= index < len(names) else f"class number {index}"
 
 

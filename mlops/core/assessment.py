@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -30,16 +30,26 @@ class Scored:
     """Labelled rows with a model's answers.
 
     Attributes:
-        label: int64 (N,), 0 … K-1.
-        probabilities: float32 (N, K).
+        label: int64 (N,), 0 … K-1; of a regression float64.
+        probabilities: float32 (N, K); of a regression the quantiles.
         key: uint64 (N,): rows with equal keys resemble each other and are resampled together.
         production: bool (N,): whether the row came from production.
     """
 
-    label: NDArray[np.int64]
+    label: NDArray[Any]
     probabilities: NDArray[np.float32]
     key: NDArray[np.uint64]
     production: NDArray[np.bool_]
+
+    @property
+    def regression(self) -> bool:
+        """Whether the labels are numbers."""
+        return self.label.dtype.kind == "f"
+
+    @property
+    def point(self) -> NDArray[np.float64]:
+        """The predicted numbers of a regression: the medians; float64 (N,)."""
+        return self.probabilities[:, self.probabilities.shape[1] // 2].astype(np.float64)
 
     def take(self, mask: NDArray[np.bool_]) -> Scored:
         """Return the rows that a mask selects."""

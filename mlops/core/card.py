@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from mlops.core.canonical import ADDED
 
 
 @dataclass(frozen=True)
@@ -24,14 +26,15 @@ class Score:
 
 @dataclass(frozen=True)
 class SliceScore:
-    """Accuracy on the rows that have one value of one property.
+    """What the model is worth on the rows that have one value of one property.
 
     Attributes:
         rows: `test` or `recent`.
         name: the property, such as `class`.
         value: its value.
         n: rows.
-        accuracy: share right; nothing where the rows were too few to assess.
+        accuracy: share right, or of a regression the mean absolute error; nothing where the rows
+            were too few to assess.
         low: lower end of its interval; nothing likewise.
         high: upper end; nothing likewise.
     """
@@ -57,14 +60,16 @@ class Card:
         source: where the examples come from.
         snapshot: DVC md5 of the snapshot; empty where unknown.
         network: class path.
-        classes: names of the labels.
-        shape: height, width and channels of an image.
+        classes: names of the labels; none of a regression.
+        shape: of one example: of an image height, width and channels.
         trained_until_s: time of the newest row that it was fitted on, seconds since 1970.
         rows: split and its number of rows: `train`, `validation`, `test`, `recent`, `reference`.
         confidence: coverage of every interval.
         scores: the candidate's metrics.
         slices: its accuracy by slice.
         measured: what was measured beyond the metrics: `robustness`, `fairness`, `explanations`.
+        kind: of the examples: `image`, `table` or `text`.
+        columns: names of a table's columns; none of other kinds.
     """
 
     project: str
@@ -82,6 +87,13 @@ class Card:
     scores: tuple[Score, ...]
     slices: tuple[SliceScore, ...]
     measured: tuple[str, ...]
+    kind: str = field(default="image", metadata=ADDED)
+    columns: tuple[str, ...] = field(default=(), metadata=ADDED)
+
+    @property
+    def regression(self) -> bool:
+        """Whether the model predicts a number."""
+        return not self.classes
 
     def count(self, split: str) -> int:
         """Return the number of rows of a split; 0 where there are none."""
@@ -97,6 +109,8 @@ class RowCount:
 
 
 def worst_slices(card: Card, most: int = 6) -> tuple[SliceScore, ...]:
-    """Return the assessed slices that may be worst: by the lower end of their intervals."""
+    """Return the assessed slices that may be worst: by the bad end of their intervals."""
     known = [s for s in card.slices if s.low is not None and s.name != "all"]
+    if card.regression:
+        return tuple(sorted(known, key=lambda s: (-(s.high or 0.0), s.n, s.value))[:most])
     return tuple(sorted(known, key=lambda s: (s.low or 0.0, s.n, s.value))[:most])

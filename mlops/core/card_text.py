@@ -5,16 +5,24 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mlops.core.markup import bullets, code, figure, moment, percent, plain, table
+from mlops.core.schema import QUANTILES
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from mlops.core.card import Card, Score, SliceScore
 
 NOT_STATED = "not stated; say it in `params.yaml`: `card`"
 _RECENT = "recent_"
-_MAIN = ("accuracy", "balanced_accuracy", "f1_macro", "roc_auc", "log_loss", "brier", "ece")
+_MAIN = (
+    "accuracy", "balanced_accuracy", "f1_macro", "roc_auc", "log_loss", "brier", "ece",
+    "mae", "rmse", "r2", "mape", "coverage",
+)  # fmt: skip
 _METRICS = {
     "brier": "Brier score", "ece": "calibration error", "f1_macro": "F1, macro",
-    "roc_auc": "ROC AUC",
+    "roc_auc": "ROC AUC", "mae": "mean absolute error", "rmse": "root mean squared error",
+    "r2": "R²", "mape": "mean absolute error, share of the target", "pinball": "pinball loss",
+    "coverage": "targets in their 90 % interval",
 }  # fmt: skip
 _TABLE_ROWS = 60  # classes and slices beyond are in slices.csv
 
@@ -24,13 +32,10 @@ def limits(card: Card) -> tuple[str, ...]:
 
     What people stated comes first; the rest follows from how it was made and measured.
     """
-    height, width, channels = card.shape
-    names = ", ".join(plain(name, 30) for name in card.classes[:12])
-    more = f" and {len(card.classes) - 12} more" if len(card.classes) > 12 else ""
     found = [plain(text) for text in card.stated_limits]
     found += [
-        f"Takes uint8 images of {height} × {width} × {channels} only; tested with nothing else.",
-        f"Knows {len(card.classes)} classes ({names}{more}); any picture is given one of them.",
+        f"Takes {_input(card)} only; tested with nothing else.",
+        _answers(card),
         _evidence(card),
         _reference(card),
     ]
@@ -43,7 +48,7 @@ def limits(card: Card) -> tuple[str, ...]:
     found += [
         f"Not measured: {what}."
         for name, what in (
-            ("robustness", "accuracy on degraded pictures (robustness)"),
+            ("robustness", "how it does on degraded examples (robustness)"),
             ("fairness", "differences between groups of people (fairness): none is declared"),
         )
         if name not in card.measured
@@ -51,10 +56,12 @@ def limits(card: Card) -> tuple[str, ...]:
     return tuple(found)
 
 
-def slice_table(slices: tuple[SliceScore, ...], confidence: float, gap: str = "") -> str:
-    """Return slices as a Markdown table with rows, accuracy and interval."""
-    head = ("slice", "rows", "n", "accuracy", _interval(confidence))
-    return table(head, [_slice_cells(s) for s in slices], gap)
+def slice_table(slices: tuple[SliceScore, ...], card: Card, gap: str = "") -> str:
+    """Return some of a card's slices as a Markdown table with rows, score and interval."""
+    measure = "mean absolute error" if card.regression else "accuracy"
+    head = ("slice", "rows", "n", measure, _interval(card.confidence))
+    write = figure if card.regression else percent
+    return table(head, [_slice_cells(s, write) for s in slices], gap)
 
 
 def score_table(card: Card, gap: str = "", *, main: bool = False) -> str:
@@ -96,7 +103,7 @@ def markdown(card: Card) -> str:
         "## Data", _data(card),
         "## Model", _model(card),
         "## Metrics", score_table(card) or "None was measured.",
-        "## Slices", slice_table(card.slices[:_TABLE_ROWS], card.confidence) or "None.",
+        "## Slices", slice_table(card.slices[:_TABLE_ROWS], card) or "None.",
         "## Limits", bullets(limits(card)),
         "## Licence", plain(card.licence) or NOT_STATED,
     ]  # fmt: skip
@@ -130,17 +137,40 @@ def _data(card: Card) -> str:
         f"Source: {plain(card.source)}",
         f"Snapshot (DVC md5): {snapshot}",
         f"Rows: {rows}; {until}",
-        f"Classes: {', '.join(plain(name) for name in card.classes)}",
+        *(f"Classes: {', '.join(plain(name) for name in card.classes)}" for _ in card.classes[:1]),
+        *(f"Columns: {', '.join(plain(name) for name in card.columns)}" for _ in card.columns[:1]),
     ))  # fmt: skip
 
 
 def _model(card: Card) -> str:
-    height, width, channels = card.shape
+    shape = ", ".join(map(str, card.shape))
+    taken = {"image": "uint8 images", "table": "float64 rows", "text": "uint8 bytes of texts"}
+    output = f"quantiles {', '.join(f'{q:g}' for q in QUANTILES)}: (N, {len(QUANTILES)})"
+    if card.classes:
+        output = f"probabilities (N, {len(card.classes)})"
     return bullets((
         f"Network: {code(card.network)}, exported as one ONNX file with its preprocessing inside",
-        f"Input: uint8 images (N, {height}, {width}, {channels})",
-        f"Output: probabilities (N, {len(card.classes)})",
+        f"Input: {taken.get(card.kind, 'examples')} (N, {shape})",
+        f"Output: {output}",
     ))  # fmt: skip
+
+
+def _input(card: Card) -> str:
+    if card.kind == "table":
+        return f"rows of {len(card.columns)} columns"
+    if card.kind == "text":
+        return f"texts, of which it reads {card.shape[0]} bytes,"
+    height, width, channels = card.shape
+    return f"uint8 images of {height} × {width} × {channels}"
+
+
+def _answers(card: Card) -> str:
+    if not card.classes:
+        return "Predicts a number with a 90 % interval; beyond the targets seen it only guesses."
+    names = ", ".join(plain(name, 30) for name in card.classes[:12])
+    more = f" and {len(card.classes) - 12} more" if len(card.classes) > 12 else ""
+    what = {"image": "picture"}.get(card.kind, card.kind if card.kind != "table" else "row")
+    return f"Knows {len(card.classes)} classes ({names}{more}); any {what} is given one of them."
 
 
 def _score(found: Score | None) -> str:
@@ -153,6 +183,6 @@ def _interval(confidence: float) -> str:
     return f"{100 * confidence:g} % interval"
 
 
-def _slice_cells(s: SliceScore) -> tuple[str, ...]:
-    interval = "not assessable" if s.low is None else f"{percent(s.low)} to {percent(s.high)}"
-    return slice_name(s), plain(s.rows), str(s.n), percent(s.accuracy), interval
+def _slice_cells(s: SliceScore, write: Callable[[float | None], str]) -> tuple[str, ...]:
+    interval = "not assessable" if s.low is None else f"{write(s.low)} to {write(s.high)}"
+    return slice_name(s), plain(s.rows), str(s.n), write(s.accuracy), interval

@@ -1,15 +1,17 @@
-"""The monitored columns of a batch: what its images look like and what the model said of them."""
+"""The monitored columns of a batch: what its examples look like and what the model said of them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mlops.core.schema import ImageSchema, TableSchema
+from mlops.core.schema import ImageSchema, TableSchema, TextSchema
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
     from mlops.core.schema import Schema
@@ -18,10 +20,26 @@ PREDICTED = "predicted"
 """Name of the one categorical column: the predicted class."""
 
 _IMAGE = ("brightness", "contrast", "sharpness", "noise", "coverage", "slant")
+_TEXT = ("length", "words", "word_length", "digits", "capitals", "marks", "foreign")
 _COLOUR = ("saturation",)  # of images with three channels
 _PREDICTION = ("confidence", "entropy")
+_REGRESSION = ("prediction", "spread")
+MISSING = "missing"
+"""Name of the column that holds the share of missing values of a table's row."""
+
 _TINY = 1e-12
 _CHUNK_ROWS = 4096  # bounds the memory of the float copies of the images
+
+
+def elsewhere(name: str, names: tuple[str, ...]) -> bool:
+    """Say whether a name is of examples of another kind: the template's parameters name some.
+
+    Args:
+        name: of a column.
+        names: of the columns that these examples have.
+    """
+    own = set(names)
+    return any(name in kind and not own & set(kind) for kind in ((*_IMAGE, *_COLOUR), _TEXT))
 
 
 @dataclass(frozen=True)
@@ -54,22 +72,24 @@ class Columns:
         return Columns(self.names, self.values[index], self.predicted[index], self.classes)
 
 
-def columns(images_NHWC: NDArray[np.uint8], probabilities: NDArray[np.float32]) -> Columns:
+def columns(features: NDArray[Any], answers: NDArray[np.float32], schema: Schema) -> Columns:
     """Compute the monitored columns of a batch.
 
-    Of the image, in units of full scale [0, 1] on its grey version: `brightness` (mean),
-    `contrast` (standard deviation), `sharpness` (mean absolute difference of neighbours),
-    `noise` (standard deviation of the noise: Immerkær, Fast noise variance estimation, 1996),
-    `coverage` (share of pixels above half), `slant` (the diagonal part of the structure tensor,
-    in [-1, 1]: it moves when images are rotated), and with three channels `saturation`.
-    Of the prediction: `confidence` (largest probability), `entropy` (nats).
+    What the examples look like, see `looks`; and of the prediction `confidence` (largest
+    probability) and `entropy` (nats), or of a regression `prediction` (the median) and `spread`
+    (between the outer quantiles); there the predicted class is always the same.
 
     Args:
-        images_NHWC: uint8, (N, H, W, C).
-        probabilities: (N, K), finite.
+        features: (N, *shape) of the schema.
+        answers: (N, K), finite: probabilities or quantiles.
+        schema: of the examples.
     """
-    names, values = looks(images_NHWC)
-    p = np.asarray(probabilities, dtype=np.float64)
+    names, values = looks(features, schema)
+    p = np.asarray(answers, dtype=np.float64)
+    if not schema.classes:
+        told = np.column_stack([p[:, p.shape[1] // 2], p[:, -1] - p[:, 0]])
+        both = np.column_stack([values, told])
+        return Columns((*names, *_REGRESSION), both, np.zeros(len(p), dtype=np.int64), 1)
     entropy = -(p * np.log(np.maximum(p, _TINY))).sum(axis=1)
     prediction = np.column_stack([p.max(axis=1, initial=0.0), entropy])
     return Columns(
@@ -82,34 +102,76 @@ def columns(images_NHWC: NDArray[np.uint8], probabilities: NDArray[np.float32]) 
 
 def look_names(schema: Schema | None) -> tuple[str, ...]:
     """Return the names of the columns that slice rows of a schema; of images if unknown."""
+    if isinstance(schema, TextSchema):
+        return _TEXT
     if isinstance(schema, TableSchema):
-        return tuple(column.name for column in schema.columns)
+        return (*(column.name for column in schema.columns), MISSING)
     channels = schema.channels if isinstance(schema, ImageSchema) else 1
     return (*_IMAGE, *_COLOUR) if channels == len("RGB") else _IMAGE
 
 
-def looks(images_NHWC: NDArray[np.uint8]) -> tuple[tuple[str, ...], NDArray[np.float64]]:
-    """Return what images look like, whatever a model says: the first of `columns`, and their names.
+def looks(features: NDArray[Any], schema: Schema) -> tuple[tuple[str, ...], NDArray[np.float64]]:
+    """Return what examples look like, whatever a model says: the first of `columns`, and names.
+
+    - Images, in units of full scale [0, 1] on their grey version: `brightness` (mean),
+      `contrast` (standard deviation), `sharpness` (mean absolute difference of neighbours),
+      `noise` (standard deviation of the noise: Immerkær, Fast noise variance estimation, 1996),
+      `coverage` (share of pixels above half), `slant` (the diagonal part of the structure tensor,
+      in [-1, 1]: it moves when images are rotated), and with three channels `saturation`.
+    - Tables: every column, missing values as 0, and `missing`, the share of the row's values that
+      are. Of a category it is the code, -1 for an unknown one: any change of its shares moves the
+      codes' distribution, by more the further apart the codes are.
+    - Texts: `length` (bytes), `words`, `word_length`, and of the bytes the shares of `digits`,
+      `capitals` (of letters), `marks` (punctuation) and `foreign` (beyond ASCII).
 
     Args:
-        images_NHWC: uint8, (N, H, W, C).
+        features: (N, *shape) of the schema.
+        schema: of the examples.
 
     Returns:
-        The names of D columns, and float64 (N, D).
+        The names of D columns, and float64 (N, D), finite.
     """
-    parts = [
-        _image_columns(images_NHWC[start : start + _CHUNK_ROWS])
-        for start in range(0, max(len(images_NHWC), 1), _CHUNK_ROWS)
-    ]
-    colour = _COLOUR if images_NHWC.shape[-1] == 3 else ()
-    return (*_IMAGE, *colour), np.concatenate(parts)
+    measure: Callable[[NDArray[Any]], NDArray[np.float64]] = _text_columns
+    if isinstance(schema, ImageSchema):
+        measure = _image_columns
+    elif isinstance(schema, TableSchema):
+        measure = _table_columns
+    starts = range(0, max(len(features), 1), _CHUNK_ROWS)
+    parts = [measure(features[start : start + _CHUNK_ROWS]) for start in starts]
+    return look_names(schema), np.concatenate(parts)
 
 
-def blank(images_NHWC: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """Say of each image of (N, H, W, C) whether all its pixels are equal; bool (N,)."""
-    flat = images_NHWC.reshape(len(images_NHWC), -1)
+def blank(features: NDArray[Any]) -> NDArray[np.bool_]:
+    """Say of each example whether it holds nothing: one colour, no value, no text; bool (N,)."""
+    flat = features.reshape(len(features), -1)
+    if flat.dtype.kind == "f":
+        gone: NDArray[np.bool_] = np.isnan(flat).all(axis=1)
+        return gone
     mask: NDArray[np.bool_] = (flat == flat[:, :1]).all(axis=1)
     return mask
+
+
+def _table_columns(row_ND: NDArray[np.float64]) -> NDArray[np.float64]:
+    gone = np.isnan(row_ND)
+    return np.column_stack([np.where(gone, 0.0, row_ND), gone.mean(axis=1)])
+
+
+def _text_columns(byte_NL: NDArray[np.uint8]) -> NDArray[np.float64]:
+    length = (byte_NL > 0).sum(axis=1)
+    whole = np.maximum(length, 1)
+    blanks = (byte_NL == 0) | (byte_NL == 32) | ((byte_NL >= 9) & (byte_NL <= 13))
+    starts = ~blanks & np.column_stack([np.ones(len(byte_NL), dtype=bool), blanks[:, :-1]])
+    digits = (byte_NL >= ord("0")) & (byte_NL <= ord("9"))
+    capitals = (byte_NL >= ord("A")) & (byte_NL <= ord("Z"))
+    letters = capitals | ((byte_NL >= ord("a")) & (byte_NL <= ord("z")))
+    foreign = byte_NL > 127
+    marks = ~blanks & ~digits & ~letters & ~foreign
+    words = starts.sum(axis=1)
+    return np.column_stack([
+        length, words, (~blanks).sum(axis=1) / np.maximum(words, 1), digits.sum(axis=1) / whole,
+        capitals.sum(axis=1) / np.maximum(letters.sum(axis=1), 1), marks.sum(axis=1) / whole,
+        foreign.sum(axis=1) / whole,
+    ]).astype(np.float64)  # fmt: skip
 
 
 def _image_columns(images_NHWC: NDArray[np.uint8]) -> NDArray[np.float64]:

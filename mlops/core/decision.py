@@ -8,6 +8,8 @@ from typing import Literal
 from mlops.core.canonical import ADDED
 
 Outcome = Literal["promote", "reject", "inconclusive"]
+ACCURACY, MAE = "accuracy", "absolute error"
+"""The primary metric of a classification and of a regression."""
 Approval = Literal["auto", "pending", "approved", "declined", "withdrawn"]
 
 
@@ -61,7 +63,8 @@ class Evidence:
         base_excluded: base rows left out because a model has seen their key.
         gained: recent rows on which only the candidate is right.
         lost: recent rows on which only the champion is right.
-        difference: accuracy on recent rows, candidate minus champion.
+        difference: accuracy on recent rows, candidate minus champion; of a regression the share by
+            which the candidate's absolute error is smaller.
         lower: its one-sided lower bound.
         upper: its one-sided upper bound.
         p_value: of McNemar's one-sided mid-p test, where the margin is 0.
@@ -74,6 +77,7 @@ class Evidence:
         recent_until_s: time of the newest; a promotion retires all rows up to it.
         coverage: share of the cohort's predictions that have labels.
         anchor: the fixed version that losses add up against, where it is not the champion.
+        metric: what `difference` is of: `accuracy` or `absolute error`.
     """
 
     recent_rows: int
@@ -95,6 +99,7 @@ class Evidence:
     recent_until_s: float | None = field(default=None, metadata=ADDED)
     coverage: float | None = field(default=None, metadata=ADDED)
     anchor: str | None = field(default=None, metadata=ADDED)
+    metric: str = field(default=ACCURACY, metadata=ADDED)
 
 
 @dataclass(frozen=True)

@@ -12,14 +12,15 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from mlops.core.rules import Rules
+    from mlops.core.schema import Task
 
 
 @dataclass(frozen=True)
 class Paired:
-    """Labelled rows with the models' probabilities.
+    """Labelled rows with the models' probabilities, or of a regression their quantiles.
 
     Attributes:
-        label: int64 (N,).
+        label: int64 (N,); of a regression float64.
         candidate: float32 (N, K); nothing if the model could not be scored.
         champion: float32 (N, K); nothing if there is none or it could not be scored.
         key: uint64 (N,): hash of the split key.
@@ -28,7 +29,7 @@ class Paired:
         columns: float64 (N, C): properties of the rows, in the order of `Exam.columns`.
     """
 
-    label: NDArray[np.int64]
+    label: NDArray[Any]
     candidate: NDArray[np.float32] | None
     champion: NDArray[np.float32] | None
     key: NDArray[np.uint64]
@@ -122,7 +123,7 @@ class Exam:
     """Everything that the gate looks at.
 
     Attributes:
-        classes: names of the labels.
+        classes: names of the labels; none of a regression.
         recent: recent labelled production rows of the test side.
         base: base rows of the test side.
         candidate: what the candidate has seen.
@@ -148,6 +149,16 @@ class Exam:
     looks: tuple[Look, ...] = ()
     columns: tuple[str, ...] = ()
     faults: tuple[str, ...] = ()
+
+    @property
+    def task(self) -> Task:
+        """What the models are to do."""
+        return "classification" if self.classes else "regression"
+
+    @property
+    def regression(self) -> bool:
+        """Whether the models predict numbers."""
+        return not self.classes
 
     @property
     def memories(self) -> tuple[Memory, ...]:

@@ -8,9 +8,6 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    import numpy as np
-    from numpy.typing import NDArray
-
 Side = Literal["train", "validation", "test"]
 
 _RESERVE_SALT = "reserve:1"
@@ -21,20 +18,14 @@ def example_id(features: bytes, shape: Sequence[int | str]) -> str:
     """Return the identity of an example: a hash of its features and nothing else.
 
     A label that comes late, a time or an origin does not make a new example. The one function
-    for both the snapshot and the prediction log.
+    for both the snapshot and the prediction log; `mlops.core.features.identities` calls it.
 
     Args:
-        features: canonical bytes; for an image the uint8 pixels in rows, columns, channels.
+        features: canonical bytes, of `mlops.core.features.canonical`.
         shape: shape of an image, so that equal bytes of other images differ; else the kind.
     """
     head = "x".join(str(n) for n in shape).encode()
     return hashlib.blake2b(head + b"\0" + features, digest_size=16).hexdigest()
-
-
-def example_ids(images_NHWC: NDArray[np.uint8]) -> list[str]:
-    """Return `example_id` of each image of a batch of shape (N, H, W, C)."""
-    shape = images_NHWC.shape[1:]
-    return [example_id(image.tobytes(), shape) for image in images_NHWC]
 
 
 def key_hash(split_key: str) -> int:

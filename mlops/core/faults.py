@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mlops.core.schema import QUANTILES
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -67,31 +69,39 @@ def _trial_faults(trial: Trial | None) -> list[str]:
 
 def _rows_faults(name: str, rows: Paired, exam: Exam) -> list[str]:
     classes = len(exam.classes)
+    numbers = classes or len(QUANTILES)
     shapes = {rows.label.shape, rows.key.shape, rows.observed_s.shape}
     if shapes != {(len(rows.label),)}:
         return [f"the {name} rows' labels, keys and times differ in number"]
-    if len(rows.label) and not 0 <= rows.label.min() <= rows.label.max() < classes:
+    if exam.regression and not np.isfinite(rows.label).all():
+        return [f"a target of the {name} rows is no number"]
+    if classes and len(rows.label) and not 0 <= rows.label.min() <= rows.label.max() < classes:
         return [f"a label of the {name} rows is outside the {classes} classes"]
     scored = [("candidate", rows.candidate)]
     scored += [("champion", rows.champion)] if exam.champion is not None else []
     scored += [("anchor", rows.anchor)] if exam.anchor is not None and name == "recent" else []
     found = []
     for who, scores in scored:
-        what = _scores_fault(scores, (len(rows.label), classes))
+        what = _scores_fault(scores, (len(rows.label), numbers), regression=exam.regression)
         if what:
-            found.append(f"the {who}'s probabilities on the {name} rows {what}")
+            answers = "quantiles" if exam.regression else "probabilities"
+            found.append(f"the {who}'s {answers} on the {name} rows {what}")
     if rows.columns is not None and rows.columns.shape != (len(rows.label), len(exam.columns)):
         found.append(f"the columns of the {name} rows have the shape {rows.columns.shape}")
     return found
 
 
-def _scores_fault(scores: NDArray[np.float32] | None, shape: tuple[int, int]) -> str:
+def _scores_fault(
+    scores: NDArray[np.float32] | None, shape: tuple[int, int], *, regression: bool
+) -> str:
     if scores is None:
         return "are missing"
     if scores.shape != shape:
         return f"have the shape {scores.shape}, not {shape}"
     if not np.isfinite(scores).all():
         return "hold NaN or infinity"
+    if regression:
+        return "cross each other" if (np.diff(scores, axis=1) < 0).any() else ""
     if (scores < 0).any() or (np.abs(scores.sum(1) - 1.0) > _SUM_TOLERANCE).any():
         return "are no probabilities: they are negative or do not add up to 1"
     return ""

@@ -11,6 +11,8 @@
 from __future__ import annotations
 
 import json
+import math
+import sys
 import unicodedata
 from typing import TYPE_CHECKING, Any
 
@@ -147,7 +149,7 @@ def _written(values: NDArray[Any], column: Column) -> list[str]:
     """Return each value as JSON; minus zero is zero, or equal rows would have two ids."""
     if column.kind == "number":
         numbers = (np.asarray(values, dtype=np.float64) + 0.0).tolist()
-        return ["null" if v != v else repr(v) for v in numbers]  # noqa: PLR0124
+        return ["null" if math.isnan(v) else repr(v) for v in numbers]
     known = {v: "null" if v is None else json.dumps(v, ensure_ascii=False) for v in set(values)}
     return [known[v] for v in values]
 
@@ -165,7 +167,7 @@ def _names(codes: NDArray[np.float64], column: Column) -> NDArray[Any]:
     while stranger in column.categories:
         stranger += "?"
     known = {float(n): v for n, v in enumerate(column.categories)}
-    names = [None if c != c else known.get(c, stranger) for c in codes.tolist()]  # noqa: PLR0124
+    names = [None if math.isnan(c) else known.get(c, stranger) for c in codes.tolist()]
     return np.array(names, dtype=object)
 
 
@@ -182,7 +184,7 @@ def _is_value(value: object, column: Column) -> bool:
         return isinstance(value, str)
     if isinstance(value, bool) or not isinstance(value, int | float):
         return False
-    return bool(abs(value) <= np.finfo(np.float64).max)  # false for NaN and infinity too
+    return abs(value) <= sys.float_info.max  # false for NaN and infinity too
 
 
 def _padded(contents: Sequence[bytes], width: int) -> NDArray[np.uint8]:

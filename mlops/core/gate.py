@@ -74,7 +74,7 @@ def _evidence(exam: Exam, rules: Rules, recent: Paired, base: Paired) -> Evidenc
 
 def _first(exam: Exam, base: Paired, evidence: Evidence, rules: Rules) -> Verdict:
     """Judge a first model, with no champion to beat: floors, constant predictor, ceilings."""
-    checks, metrics = limits.floors(base, rules)
+    checks, metrics = limits.floors(exam, base, rules)
     fair = limits.fairness(exam, base, rules, rules.alpha)
     all_checks = (*checks, limits.constant("base", base), *limits.ceilings(exam, base, rules))
     return _conclude((*all_checks, *fair), metrics, evidence, missing=0)
@@ -86,7 +86,7 @@ def _compare(exam: Exam, recent: Paired, base: Paired, evidence: Evidence, rules
         missing = rules.min_rows - len(recent.label)
         checks = (_too_few(evidence, rules), *on_base[0])
         return _conclude(checks, on_base[1], evidence, missing)
-    main, metric, evidence, missing = primary(recent, evidence, rules)
+    main, metric, evidence, missing = primary(recent, evidence, rules, regression=exam.regression)
     covered, unlabelled = _coverage(exam, rules)
     missing = 0 if main.passed else missing  # what is shown needs no more rows
     others = _on_recent(exam, recent, rules, evidence.level)
@@ -99,11 +99,11 @@ def _on_recent(exam: Exam, recent: Paired, rules: Rules, alpha: float) -> Findin
     anchor_checks, anchor_metrics = drift_from_anchor(exam, recent, rules, alpha)
     checks, metrics = [*anchor_checks], [*anchor_metrics]
     for name, margin in rules.non_inferiority:
-        if name in NAMED and NAMED[name].part == "recent":
+        if name in NAMED and (NAMED[name].part, NAMED[name].task) == ("recent", exam.task):
             check, figures = non_inferior(name, margin, recent, rules, alpha)
             checks.append(check)
             metrics += figures
-    checks += [limits.constant("recent", recent), *limits.recent_floor(recent, rules)]
+    checks += [limits.constant("recent", recent), *limits.recent_floor(exam, recent, rules)]
     checks += [*slice_harm(exam, recent, rules), *limits.fairness(exam, recent, rules, alpha)]
     return tuple(checks), tuple(metrics)
 
@@ -120,7 +120,7 @@ def _on_base(exam: Exam, base: Paired, rules: Rules) -> Findings:
         if name not in NAMED:
             words = f"gate.non_inferiority.{name} is no known metric; known: {', '.join(NAMED)}"
             checks.append(Check(name, passed=False, value=None, limit=margin, words=words))
-        elif NAMED[name].part in rows:
+        elif NAMED[name].part in rows and NAMED[name].task == exam.task:
             on = rows[NAMED[name].part]
             if on is None or len(on.label) == 0:
                 words = f"gate.non_inferiority.{name}: its rows were not scored"
@@ -129,7 +129,7 @@ def _on_base(exam: Exam, base: Paired, rules: Rules) -> Findings:
             check, figures = non_inferior(name, margin, on, rules, rules.alpha)
             checks.append(check)
             metrics += figures
-    floor_checks, floor_metrics = limits.floors(base, rules)
+    floor_checks, floor_metrics = limits.floors(exam, base, rules)
     checks += [*floor_checks, limits.constant("base", base), *limits.ceilings(exam, base, rules)]
     return tuple(checks), (*metrics, *floor_metrics)
 

@@ -1,4 +1,4 @@
-"""Near-duplicate groups of images: a key that depends on the image and on nothing else.
+"""Near-duplicate groups: a key that depends on the example and on nothing else.
 
 Because no other row is looked at, a row's group, and with it its side of the split, never
 changes as data grows. The price: a near-copy on the other side of a rounding edge gets another
@@ -8,14 +8,20 @@ key. A declared entity is the sure way, and overrides the group.
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING
+import re
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from mlops.core.features import canonical
+from mlops.core.schema import ImageSchema, TextSchema
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
+
+    from mlops.core.schema import Schema
 
 _CELLS = 8
 _STEP = 20.0
@@ -27,8 +33,33 @@ _BATCH = 4096
 _LUMA = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601
 
 
+def groups(values: Any, schema: Schema) -> list[str]:
+    """Return one group key per example, equal for near-copies: 32 hex digits.
+
+    Images by `near_duplicate_keys`. Texts that differ in case, numbers, punctuation or blanks
+    only are near-copies: one campaign of messages is one group. Rows of a table are near-copies
+    only if they are equal: two customers who are alike are two customers.
+
+    Args:
+        values: as in `mlops.core.features`.
+        schema: of the examples.
+    """
+    if isinstance(schema, ImageSchema):
+        return near_duplicate_keys(values)
+    contents = canonical(values, schema)
+    if isinstance(schema, TextSchema):
+        contents = [_gist(content.decode()).encode() for content in contents]
+    return [_digest(content) for content in contents]
+
+
+def _gist(text: str) -> str:
+    """Return a text in lower case with every number as 0 and words alone; itself without words."""
+    words = re.sub(r"[\W_]+", " ", re.sub(r"\d+", "0", text.casefold())).strip()
+    return words or text
+
+
 def near_duplicate_keys(images_NHWC: NDArray[np.uint8]) -> list[str]:
-    """Return one group key per image: 32 hex digits, equal for near-copies.
+    """Return one group key per image, equal for near-copies.
 
     The key is a difference hash: is each cell of a coarse grey version of the image brighter
     than, darker than or like its left and its upper neighbour? An image without any such step

@@ -10,9 +10,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy import stats
 
+from mlops.core.columns import elsewhere
 from mlops.core.decision import Check
-from mlops.core.noninferiority import right, scores
+from mlops.core.noninferiority import absolute, right, scores
 from mlops.core.paired import count, holm, mcnemar_p, one_per_key
 from mlops.core.slices import terciles
 from mlops.core.weakness import Condition, FoundSlice, find_slices, finding_half
@@ -45,7 +47,9 @@ class Slice:
 
 
 def slice_harm(exam: Exam, recent: Paired, rules: Rules) -> tuple[Check, ...]:
-    """Look for slices in which the candidate is worse: McNemar's test in each, Holm over all.
+    """Look for slices in which the candidate is worse: one test in each, Holm over all.
+
+    McNemar's test of right answers; of a regression Student's test of the absolute errors.
 
     Declared slices are the classes and the thirds of the columns that `gate.slices` names; weak
     ones are searched for on the rows of even keys and tested on those of odd keys.
@@ -58,9 +62,9 @@ def slice_harm(exam: Exam, recent: Paired, rules: Rules) -> tuple[Check, ...]:
     parts = [*declared(exam, recent, rules), *_found(exam, recent, rules)]
     large = [p for p in parts if int(p.mask.sum()) >= rules.min_slice_rows]
     small = [p.name for p in parts if int(p.mask.sum()) < rules.min_slice_rows]
-    candidate, champion = scores(recent)
-    difference_N = right(recent.label, candidate) - right(recent.label, champion)
-    adjusted = holm([_harm_p(p, difference_N, recent.key) for p in large])
+    gain_N = gains(recent)
+    test = _mean_p if exam.regression else _harm_p
+    adjusted = holm([test(p, gain_N, recent.key) for p in large])
     harmed = [p.name for p, value in zip(large, adjusted, strict=True) if value <= rules.alpha]
     rest = f"; too few rows to assess: {', '.join(small)}" if small else ""
     if harmed:
@@ -70,7 +74,11 @@ def slice_harm(exam: Exam, recent: Paired, rules: Rules) -> tuple[Check, ...]:
         found = f" ({searched} of them found by search)" if searched else ""
         words = f"no slice harmed beyond chance, of {len(large)} assessed{found}{rest}"
     checks = [Check("slices", not harmed, min(adjusted, default=None), rules.alpha, words)]
-    checks += [_no_column(name) for name in rules.slices if name not in exam.columns]
+    checks += [
+        _no_column(name)
+        for name in rules.slices
+        if name not in exam.columns and not elsewhere(name, exam.columns)
+    ]
     return (*checks, *_required(rules, {p.name for p in parts}, small))
 
 
@@ -105,19 +113,38 @@ def _found(exam: Exam, recent: Paired, rules: Rules) -> list[Slice]:
     """Search where the candidate loses on one half of the keys; return it on the other half."""
     if recent.columns is None or recent.columns.size == 0:
         return []
-    candidate, champion = scores(recent)
-    difference_N = right(recent.label, candidate) - right(recent.label, champion)
     found = find_slices(
-        recent.columns, exam.columns, difference_N.astype(np.float64), recent.key,
+        recent.columns, exam.columns, gains(recent), recent.key,
         Search(_DEPTH, rules.min_slice_rows, _MOST_FOUND),
     )  # fmt: skip
     testing_N = ~finding_half(recent.key)
     return [Slice(f.name, f.mask(recent.columns) & testing_N, found=True) for f in found]
 
 
-def _harm_p(part: Slice, difference_N: NDArray[np.int64], key_N: NDArray[np.uint64]) -> float:
-    pairs = count(one_per_key(difference_N[part.mask], key_N[part.mask]))
+def gains(rows: Paired) -> NDArray[np.float64]:
+    """Return of each row how much better the candidate answers, float64 (N,).
+
+    Right answers gained, or of a regression by how much the absolute error is smaller.
+    """
+    candidate, champion = scores(rows)
+    if rows.label.dtype.kind == "f":
+        return absolute(rows.label, champion) - absolute(rows.label, candidate)
+    return (right(rows.label, candidate) - right(rows.label, champion)).astype(np.float64)
+
+
+def _harm_p(part: Slice, gain_N: NDArray[np.float64], key_N: NDArray[np.uint64]) -> float:
+    difference_N = gain_N[part.mask].astype(np.int64)
+    pairs = count(one_per_key(difference_N, key_N[part.mask]))
     return mcnemar_p(pairs.lost, pairs.gained)
+
+
+def _mean_p(part: Slice, gain_N: NDArray[np.float64], key_N: NDArray[np.uint64]) -> float:
+    """Return the one-sided p-value of `no smaller on average`, rows of one key as one."""
+    _, place = np.unique(key_N[part.mask], return_inverse=True)
+    mean_G = np.bincount(place, gain_N[part.mask]) / np.bincount(place)
+    if len(mean_G) < 2 or np.ptp(mean_G) == 0.0:
+        return 0.0 if len(mean_G) >= 2 and mean_G[0] < 0.0 else 1.0
+    return float(stats.ttest_1samp(mean_G, 0.0, alternative="less").pvalue)
 
 
 def _required(rules: Rules, known: set[str], small: Sequence[str]) -> list[Check]:

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from mlops.core.example import example_id, side
+from mlops.core.appearance import appearance
+from mlops.core.example import side
+from mlops.core.features import canonical, identities
 from mlops.core.grouping import split_keys
+from mlops.core.schema import ImageSchema
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import numpy as np
     from numpy.typing import NDArray
 
-    from mlops.core.schema import ImageSchema
-
-_BATCH = 4096
+    from mlops.core.schema import Schema
 
 
 @dataclass(frozen=True)
@@ -27,11 +27,11 @@ class SnapshotColumns:
 
     Attributes:
         example_id: identity.
-        entity: what the image shows, None where not declared.
+        entity: what the row is about, None where not declared.
         group: near-duplicate group.
         observed_s: float64, seconds since 1970; NaN where there is no time.
-        image: canonical bytes.
-        label: index into the classes; None where there is none.
+        values: features, as in `mlops.core.features`; of images canonical bytes, of any length.
+        label: index into the classes, or a number; None where there is none.
         label_source: how the row was chosen for labelling; None where unlabelled.
         origin: `base` or `production`.
     """
@@ -40,8 +40,8 @@ class SnapshotColumns:
     entity: Sequence[str | None]
     group: Sequence[str]
     observed_s: NDArray[np.float64]
-    image: Sequence[bytes]
-    label: Sequence[int | None]
+    values: Any
+    label: Sequence[float | None]
     label_source: Sequence[str | None]
     origin: Sequence[str]
 
@@ -53,40 +53,37 @@ class Inspection:
     Attributes:
         split_key: entity, else group.
         side: train, validation or test.
-        label: name of the class; `#17` for an index outside the schema.
-        class_share: share of the labelled rows that have this row's label.
-        size_bytes: bytes of the image.
-        mean: of the pixels, 0 to 255; None for images of the wrong size, as the next three.
-        std: standard deviation of the pixels.
-        high: brightest pixel.
-        constant: whether the image is one flat colour.
+        label: name of the class, `#17` for an index outside the schema; of a regression the number.
+        class_share: share of the labelled rows that have this row's label; None for a regression.
         intact: whether the bytes hash to `example_id`.
         duplicate: for base rows, whether the near-duplicate group holds another base row, other
             than of the same declared entity. Production repeats itself by nature.
         leaked: for rows of validation and test, whether the group holds a training row too.
         key_sides: on how many sides the split key stands; anything but 1 is a broken split.
         conflict: for base rows, whether the source gave these features two labels.
+        looks: by name, what the features look like: see `mlops.core.appearance`.
     """
 
     split_key: list[str]
     side: list[str]
-    label: list[str | None]
+    label: list[str | None] | list[float | None]
     class_share: list[float | None]
-    size_bytes: list[int]
-    mean: list[float | None]
-    std: list[float | None]
-    high: list[int | None]
-    constant: list[bool | None]
     intact: list[bool]
     duplicate: list[bool | None]
     leaked: list[bool | None]
     key_sides: list[int]
     conflict: list[bool | None]
+    looks: dict[str, Sequence[Any]]
+
+    def table(self) -> dict[str, Sequence[Any]]:
+        """Return every column by its name."""
+        own = {name: value for name, value in vars(self).items() if name != "looks"}
+        return {**own, **self.looks}
 
 
 def inspect(
     rows: SnapshotColumns,
-    schema: ImageSchema,
+    schema: Schema,
     conflicting: frozenset[str],
     *,
     salt: str,
@@ -105,25 +102,21 @@ def inspect(
     """
     keys = split_keys(rows.entity, rows.group)
     sides = [side(key, salt=salt, validation=validation, test=test) for key in keys]
-    labels = [_name(label, schema) for label in rows.label]
+    labels: list[Any] = [_name(label, schema) for label in rows.label]
     counts = Counter(label for label in labels if label is not None)
+    whole = isinstance(schema, ImageSchema)
+    ids = identities(rows.values if whole else canonical(rows.values, schema), schema)
     labelled = max(1, counts.total())
     sides_of_group, sides_of_key = _sides(rows.group, sides), _sides(keys, sides)
-    mean, std, high, constant = _pixels(rows.image, schema)
     return Inspection(
         split_key=keys,
         side=list(sides),
         label=labels,
-        class_share=[None if name is None else counts[name] / labelled for name in labels],
-        size_bytes=[len(image) for image in rows.image],
-        mean=mean,
-        std=std,
-        high=high,
-        constant=constant,
-        intact=[
-            example_id(image, schema.shape) == name
-            for name, image in zip(rows.example_id, rows.image, strict=True)
+        class_share=[
+            None if name is None or not schema.classes else counts[name] / labelled
+            for name in labels
         ],
+        intact=[one == name for one, name in zip(ids, rows.example_id, strict=True)],
         duplicate=_duplicates(rows),
         leaked=[
             None if where == "train" else "train" in sides_of_group[group]
@@ -134,13 +127,15 @@ def inspect(
             name in conflicting if origin == "base" else None
             for name, origin in zip(rows.example_id, rows.origin, strict=True)
         ],
+        looks=appearance(rows.values, schema, rows.origin),
     )
 
 
-def _name(label: int | None, schema: ImageSchema) -> str | None:
-    if label is None:
-        return None
-    return schema.classes[label] if 0 <= label < len(schema.classes) else f"#{label}"
+def _name(label: float | None, schema: Schema) -> str | float | None:
+    if label is None or not schema.classes:
+        return label
+    index = int(label)
+    return schema.classes[index] if 0 <= index < len(schema.classes) else f"#{index}"
 
 
 def _sides(keys: Sequence[str], sides: Sequence[str]) -> dict[str, set[str]]:
@@ -159,25 +154,3 @@ def _duplicates(rows: SnapshotColumns) -> list[bool | None]:
         in_group[pair[0]] > (1 if pair[1] is None else of_entity[pair]) if own else None
         for pair, own in zip(pairs, base, strict=True)
     ]
-
-
-def _pixels(
-    images: Sequence[bytes], schema: ImageSchema
-) -> tuple[list[float | None], list[float | None], list[int | None], list[bool | None]]:
-    """Return mean, standard deviation, maximum and flatness; None for images of a wrong size."""
-    mean: list[float | None] = [None] * len(images)
-    std: list[float | None] = [None] * len(images)
-    high: list[int | None] = [None] * len(images)
-    constant: list[bool | None] = [None] * len(images)
-    sound = [row for row, image in enumerate(images) if len(image) == schema.size_bytes]
-    for start in range(0, len(sound), _BATCH):
-        rows = sound[start : start + _BATCH]
-        joined = np.frombuffer(b"".join(images[row] for row in rows), np.uint8)
-        # Flat means flat in every channel: a red square is constant too.
-        x_NPC = joined.reshape(len(rows), -1, schema.channels)
-        flat = (x_NPC == x_NPC[:, :1]).all(axis=(1, 2))
-        x_NP = joined.reshape(len(rows), -1)
-        figures = (x_NP.mean(axis=1), x_NP.std(axis=1), x_NP.max(axis=1), flat)
-        for row, a, b, c, d in zip(rows, *(f.tolist() for f in figures), strict=True):
-            mean[row], std[row], high[row], constant[row] = a, b, c, d
-    return mean, std, high, constant

@@ -10,10 +10,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from mlops.core.schema import QUANTILES
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from mlops.core.networks import Preprocessed
+    from mlops.core.preprocessing import Preprocessed
 
 WARM_UP = 0.15
 """Share of the steps over which the learning rate rises."""
@@ -41,7 +43,13 @@ class Hyperparameters:
 
 @dataclass(frozen=True)
 class Scores:
-    """How a network does on rows that it is not fitted on: mean cross-entropy (nats), accuracy."""
+    """How a network does on rows that it is not fitted on.
+
+    Attributes:
+        loss: mean cross-entropy in nats; of a regression the mean pinball loss of the quantiles
+            of the standardised target.
+        accuracy: share of right answers; of a regression of targets between the outer quantiles.
+    """
 
     loss: float
     accuracy: float
@@ -64,27 +72,54 @@ def batch_count(rows: int, batch_size: int) -> int:
 
 
 def batches(
-    images: Tensor, labels: Tensor, order: Tensor, batch_size: int, first: int = 0
+    features: Tensor, labels: Tensor, order: Tensor, batch_size: int, first: int = 0
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield an epoch's batches from memory, from batch number `first` on.
 
     Args:
-        images: uint8 (N, H, W, C), on any device.
-        labels: int64 (N,), on the same device.
+        features: (N, *shape) of the schema, on any device.
+        labels: int64 or, of a regression, float64 (N,), on the same device.
         order: int64 (N,), from `epoch_order`.
         batch_size: rows of a batch.
         first: batches already done, when an interrupted epoch goes on.
     """
-    order = order.to(images.device)
+    order = order.to(features.device)
     for batch in range(first, batch_count(len(order), batch_size)):
         index = order[batch * batch_size : (batch + 1) * batch_size]
-        yield images[index], labels[index]
+        yield features[index], labels[index]
 
 
-def training_loss(model: Preprocessed, images: Tensor, labels: Tensor, *, augment: bool) -> Tensor:
-    """Return the mean cross-entropy of one batch, a scalar with its gradient."""
-    pixels = augmented(images) if augment else images
-    return functional.cross_entropy(model.logits(pixels), labels)
+def training_loss(
+    model: Preprocessed, features: Tensor, labels: Tensor, *, augment: bool
+) -> Tensor:
+    """Return the mean loss of one batch, a scalar with its gradient; only images are augmented."""
+    varied = augmented(features) if augment and features.dim() == 4 else features
+    return _losses(model, model.logits(varied), labels).mean()
+
+
+def _losses(model: Preprocessed, logits: Tensor, labels: Tensor) -> Tensor:
+    """Return the loss of each row, (N,): cross-entropy, or pinball over the quantiles.
+
+    Source: R. Koenker & G. Bassett, Regression quantiles (1978).
+    """
+    if not model.regression:
+        return functional.cross_entropy(logits, labels, reduction="none")
+    mean, std = model.target.to(torch.float64)
+    standard = ((labels - mean) / std).to(torch.float32)
+    q = torch.tensor(QUANTILES, device=logits.device)
+    gap = standard.unsqueeze(1) - logits
+    return torch.maximum(q * gap, (q - 1.0) * gap).mean(dim=1)
+
+
+def _hits(model: Preprocessed, logits: Tensor, labels: Tensor) -> Tensor:
+    """Return which answers are right, bool (N,): see `Scores.accuracy`."""
+    if not model.regression:
+        right: Tensor = logits.argmax(1) == labels
+        return right
+    mean, std = model.target.to(torch.float64)
+    standard = (labels - mean) / std
+    inside: Tensor = (logits[:, 0] <= standard) & (standard <= logits[:, -1])
+    return inside
 
 
 def augmented(images: Tensor) -> Tensor:
@@ -141,9 +176,9 @@ def train_epoch(
     """Fit one epoch and return its mean training loss; `seed` is (seed, epoch)."""
     model.train()
     losses = []
-    for batch, (images, labels) in enumerate(steps):
+    for batch, (features, labels) in enumerate(steps):
         torch.manual_seed(step_seed(*seed, batch))
-        loss = training_loss(model, images, labels, augment=augment)
+        loss = training_loss(model, features, labels, augment=augment)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
@@ -153,19 +188,19 @@ def train_epoch(
 
 
 @torch.no_grad()
-def score(model: Preprocessed, images: Tensor, labels: Tensor) -> Scores:
+def score(model: Preprocessed, features: Tensor, labels: Tensor) -> Scores:
     """Return loss and accuracy of a model, in evaluation mode, over all rows.
 
     Args:
         model: left in evaluation mode.
-        images: uint8 (N, H, W, C), N ≥ 1.
-        labels: int64 (N,).
+        features: (N, *shape) of the schema, N ≥ 1.
+        labels: int64 or, of a regression, float64 (N,).
     """
     model.eval()
     loss, right = 0.0, 0
     for start in range(0, len(labels), EVALUATION_ROWS):
         part = slice(start, start + EVALUATION_ROWS)
-        logits = model.logits(images[part])
-        loss += float(functional.cross_entropy(logits, labels[part], reduction="sum"))
-        right += int((logits.argmax(1) == labels[part]).sum())
+        logits = model.logits(features[part])
+        loss += float(_losses(model, logits, labels[part]).sum())
+        right += int(_hits(model, logits, labels[part]).sum())
     return Scores(loss / len(labels), right / len(labels))

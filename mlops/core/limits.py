@@ -3,28 +3,38 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mlops.core import metrics
+from mlops.core import metrics, regression
 from mlops.core.bounds import design_effect
 from mlops.core.decision import Check, Metric
 from mlops.core.fairness import Counted, gap_bounds
 from mlops.core.harm import Slice, thirds
-from mlops.core.noninferiority import right, settle
+from mlops.core.noninferiority import absolute, covered, right, settle
+from mlops.core.regression_scores import constant_mae
 from mlops.core.reliability import debiased_ece
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
     from mlops.core.exam import Exam, Paired, Trial
     from mlops.core.rules import Rules
+    from mlops.core.schema import Task
 
-FLOORS = {
-    "accuracy": metrics.accuracy,
-    "balanced_accuracy": metrics.balanced_accuracy,
-    "roc_auc": metrics.roc_auc,
+FLOORS: dict[Task, dict[str, Callable[[Any, Any], float]]] = {
+    "classification": {
+        "accuracy": metrics.accuracy,
+        "balanced_accuracy": metrics.balanced_accuracy,
+        "roc_auc": metrics.roc_auc,
+    },
+    "regression": {
+        "r2": lambda label, q: regression.r2(label, q[:, q.shape[1] // 2]),
+        "coverage": lambda label, q: float(covered(label, q).mean()),
+    },
 }
 """What `gate.floors` may name on base rows; `recent_roc_auc` is the one on recent rows."""
 
@@ -37,11 +47,13 @@ _ECE_BINS = 10
 
 
 def constant(name: str, rows: Paired) -> Check:
-    """Ask whether the candidate beats the best constant predictor on log loss.
+    """Ask whether the candidate beats the best constant predictor on log loss, or absolute error.
 
     After a collapse a constant can beat the champion: so this does not look at the champion.
     """
     scores = _candidate(rows)
+    if rows.label.dtype.kind == "f":
+        return _median(name, rows, scores)
     limit = metrics.constant_log_loss(rows.label, scores.shape[1])
     value = float(metrics.row_log_loss(rows.label, scores).mean())
     if limit == 0.0:
@@ -51,15 +63,28 @@ def constant(name: str, rows: Paired) -> Check:
     return Check(f"{name} constant", value < limit, value, limit, words)
 
 
-def floors(base: Paired, rules: Rules) -> tuple[tuple[Check, ...], tuple[Metric, ...]]:
+def _median(name: str, rows: Paired, scores: NDArray[np.float32]) -> Check:
+    """Ask whether a regression beats the median of the rows' own targets."""
+    limit = constant_mae(rows.label)
+    value = float(absolute(rows.label, scores).mean())
+    if limit == 0.0:
+        words = f"all {name} rows have one target: no constant can be told from a model"
+        return Check(f"{name} constant", None, value, limit, words)
+    words = f"absolute error on {name} rows {value:.4g}; their median as the answer has {limit:.4g}"
+    return Check(f"{name} constant", value < limit, value, limit, words)
+
+
+def floors(exam: Exam, base: Paired, rules: Rules) -> tuple[tuple[Check, ...], tuple[Metric, ...]]:
     """Hold the candidate's metrics on the base test rows against absolute floors."""
     checks, figures = [], []
     for name, limit in rules.floors:
-        if name == "recent_roc_auc":
+        others = {n for task, known in FLOORS.items() if task != exam.task for n in known}
+        if name == "recent_roc_auc" or name in others:
             continue
-        label, measure = name.replace("_", " "), FLOORS.get(name)
+        label, measure = name.replace("_", " "), FLOORS[exam.task].get(name)
         if measure is None:
-            words = f"gate.floors.{name} is no known metric; known: {', '.join(FLOORS)}"
+            known = ", ".join(FLOORS[exam.task])
+            words = f"gate.floors.{name} is no known metric; known: {known}"
             checks.append(_unknown(f"floor {label}", limit, words))
             continue
         value = measure(base.label, _candidate(base))
@@ -70,9 +95,11 @@ def floors(base: Paired, rules: Rules) -> tuple[tuple[Check, ...], tuple[Metric,
     return tuple(checks), tuple(figures)
 
 
-def recent_floor(recent: Paired, rules: Rules) -> tuple[Check, ...]:
+def recent_floor(exam: Exam, recent: Paired, rules: Rules) -> tuple[Check, ...]:
     """Hold the ROC-AUC on recent rows against its floor: a constant, however right, has 0.5."""
     limits = [limit for name, limit in rules.floors if name == "recent_roc_auc"]
+    if exam.regression:
+        return ()
     value = metrics.roc_auc(recent.label, _candidate(recent))
     return tuple(_floor("roc auc", "recent rows", value, limit) for limit in limits)
 
@@ -85,6 +112,8 @@ def ceilings(exam: Exam, base: Paired, rules: Rules) -> tuple[Check, ...]:
     for name, limit in rules.ceilings:
         if name in _TRIED:
             checks.append(_tried(name, exam.trial, limit))
+        elif name == "ece" and exam.regression:
+            continue
         elif name == "ece":
             value = debiased_ece(base.label, _candidate(base), _ECE_BINS)
             words = f"calibration error on base test rows {value:.3f}; at most {limit:.3f} allowed"
@@ -98,6 +127,8 @@ def ceilings(exam: Exam, base: Paired, rules: Rules) -> tuple[Check, ...]:
 
 def fairness(exam: Exam, rows: Paired, rules: Rules, alpha: float) -> tuple[Check, ...]:
     """Hold the gap of accuracy between the groups of each protected column against its ceiling.
+
+    Of a regression it is the coverage: the share of targets between the outer quantiles.
 
     It passes where the gap is shown to be below, fails where it is shown to be above, and is not
     settled between. Groups of fewer than `min_slice_rows` rows are not assessable: they neither
@@ -118,7 +149,7 @@ def fairness(exam: Exam, rows: Paired, rules: Rules, alpha: float) -> tuple[Chec
 
 
 def _groups(exam: Exam, rows: Paired, column: str) -> list[Slice]:
-    if column == "class":
+    if column == "class" and exam.classes:
         return [Slice(name, rows.label == k) for k, name in enumerate(exam.classes)]
     return thirds(exam, rows, column)
 
@@ -130,7 +161,9 @@ def _gap(
     if not groups:
         words = f"gate.protected names {column!r}, which is no column of these rows"
         return _unknown(name, limit, words)
-    hits_N = right(rows.label, _candidate(rows)).astype(np.float64)
+    numbers = rows.label.dtype.kind == "f"
+    measure = "coverage" if numbers else "accuracy"
+    hits_N = (covered if numbers else right)(rows.label, _candidate(rows)).astype(np.float64)
     large = [g for g in groups if int(g.mask.sum()) >= least]
     small = [g.name for g in groups if int(g.mask.sum()) < least]
     rest = f"; not assessable for want of {least} rows: {', '.join(small)}" if small else ""
@@ -141,7 +174,7 @@ def _gap(
     found = gap_bounds(counted, alpha)
     low, high = min(counted, key=lambda g: g.share), max(counted, key=lambda g: g.share)
     words = (
-        f"accuracy on {low.name} {100 * low.share:.1f} %, on {high.name} {100 * high.share:.1f} %:"
+        f"{measure} on {low.name} {100 * low.share:.1f} %, on {high.name} {100 * high.share:.1f} %:"
         f" {100 * found.value:.1f} points apart, {100 * found.low:.1f} to {100 * found.high:.1f} "
         f"at {100 * alpha:.3g} % each side; a gap of {100 * limit:.0f} points allowed{rest}"
     )

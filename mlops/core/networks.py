@@ -1,19 +1,28 @@
-"""Networks, and the preprocessing that travels with them from training to the model file."""
+"""Networks by their class path, and the one for images."""
 
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
+from mlops.core.preprocessing import ENCODING, SPECIAL_CODES
+from mlops.core.schema import ImageSchema, TextSchema, outputs
 from mlops.errors import ParamsError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from torch import Tensor
 
-    from mlops.core.schema import ImageSchema
+    from mlops.core.schema import Schema
+
+AUTO = "auto"
+DEFAULTS = {
+    "image": "mlops.core.networks.SmallCNN",
+    "table": "mlops.core.table_network.TableNet",
+    "text": "mlops.core.text_network.TextNet",
+}
+"""Kind of examples → the network that `auto` stands for."""
 
 
 class SmallCNN(nn.Module):
@@ -65,44 +74,6 @@ class SmallCNN(nn.Module):
         return logits
 
 
-class Preprocessed(nn.Module):
-    """A network from raw pixels on: what is trained is what is exported and served.
-
-    Args:
-        network: from normalised float32 (N, C, H, W) to logits (N, K).
-        mean: one per channel, of pixels divided by 255.
-        std: likewise; a channel without spread counts as 1.
-    """
-
-    mean: Tensor
-    std: Tensor
-
-    def __init__(self, network: nn.Module, mean: Sequence[float], std: Sequence[float]) -> None:
-        super().__init__()
-        self.network = network
-        spread = [value if value > 0.0 else 1.0 for value in std]
-        self.register_buffer("mean", torch.tensor([255.0 * value for value in mean]))
-        self.register_buffer("std", torch.tensor([255.0 * value for value in spread]))
-
-    def logits(self, x_NHWC: Tensor) -> Tensor:
-        """Return logits, float32 (N, K), of uint8 images (N, H, W, C)."""
-        scaled = (x_NHWC.to(torch.float32) - self.mean) / self.std
-        # A permuted view is already channels-last in memory, which convolutions like best.
-        out: Tensor = self.network(scaled.permute(0, 3, 1, 2))
-        return out
-
-    def forward(self, x_NHWC: Tensor) -> Tensor:
-        """Return probabilities, float32 (N, K), of uint8 images (N, H, W, C)."""
-        return torch.softmax(self.logits(x_NHWC), dim=1)
-
-
-def with_preprocessing(
-    network: nn.Module, mean: Sequence[float], std: Sequence[float]
-) -> Preprocessed:
-    """Return `network` as one module from uint8 (N, H, W, C) to probabilities (N, K)."""
-    return Preprocessed(network, mean, std).to(memory_format=torch.channels_last)
-
-
 def network_class(path: str) -> type[nn.Module]:
     """Return the network that a class path names.
 
@@ -123,25 +94,47 @@ def network_class(path: str) -> type[nn.Module]:
     return found
 
 
-def build(path: str, schema: ImageSchema, *, width_factor: float, dropout: float) -> nn.Module:
-    """Return a fresh network for images of `schema`, with torch's global seed.
+def build(path: str, schema: Schema, *, width_factor: float, dropout: float) -> nn.Module:
+    """Return a fresh network for examples of `schema`, with torch's global seed.
+
+    Args:
+        path: class path; `auto` for the one that this project has for the kind of examples.
+        schema: of the examples.
+        width_factor: multiple of the network's standard width.
+        dropout: probability.
 
     Raises:
         ParamsError: if the class is unknown or does not take the arguments.
     """
+    path = class_path(path, schema)
     found = network_class(path)
     try:
-        return found(
-            channels=schema.channels,
-            height=schema.height,
-            width=schema.width,
-            classes=len(schema.classes),
-            width_factor=width_factor,
-            dropout=dropout,
-        )
+        return found(**_size(schema), width_factor=width_factor, dropout=dropout)
     except (TypeError, ValueError) as error:
         msg = f'params.yaml: model.network = "{path}" cannot be built for {schema.shape}: {error}'
-        raise ParamsError(msg) from error
+        raise ParamsError(f"{msg}; auto takes the network for a {schema.kind}") from error
 
 
-_EXAMPLE = "mlops.core.networks.SmallCNN"
+def class_path(path: str, schema: Schema) -> str:
+    """Return the class path that `auto` stands for, or the path that is given."""
+    return DEFAULTS[schema.kind] if path == AUTO else path
+
+
+def _size(schema: Schema) -> dict[str, Any]:
+    """Return the arguments that tell a network of its input and output."""
+    if isinstance(schema, ImageSchema):
+        return {
+            "channels": schema.channels, "height": schema.height, "width": schema.width,
+            "classes": outputs(schema),
+        }  # fmt: skip
+    if isinstance(schema, TextSchema):
+        return {"max_bytes": schema.max_bytes, "outputs": outputs(schema)}
+    kinds = [column.kind for column in schema.columns]
+    sizes = [len(c.categories) + SPECIAL_CODES for c in schema.columns if c.kind == "category"]
+    return {
+        "numbers": kinds.count("number"), "encoding": ENCODING, "categories": tuple(sizes),
+        "outputs": outputs(schema),
+    }  # fmt: skip
+
+
+_EXAMPLE = DEFAULTS["image"]

@@ -7,7 +7,7 @@ many (intersection-union: R. L. Berger, J. C. Hsu 1996, Statistical Science 11).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -21,6 +21,7 @@ from mlops.core.bounds import (
     statistic_bounds,
 )
 from mlops.core.decision import Check, Metric
+from mlops.core.schema import QUANTILES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,8 +30,9 @@ if TYPE_CHECKING:
 
     from mlops.core.exam import Paired
     from mlops.core.rules import Rules
+    from mlops.core.schema import Task
 
-    PerRow = Callable[[NDArray[np.int64], NDArray[np.float32]], NDArray[np.float64]]
+    PerRow = Callable[[NDArray[Any], NDArray[np.float32]], NDArray[np.float64]]
     Whole = Callable[[NDArray[np.int64], NDArray[np.float32]], float]
 
 Part = Literal["recent", "base", "corrupted"]
@@ -42,6 +44,54 @@ def right(label_N: NDArray[np.int64], probability_NK: NDArray[np.float32]) -> ND
     return np.asarray(metrics.predicted(probability_NK) == label_N, dtype=np.int64)
 
 
+def covered(label_N: NDArray[Any], quantile_NK: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Return 1 where a number lies between the outer quantiles, else 0; float64 (N,)."""
+    inside = (quantile_NK[:, 0] <= label_N) & (label_N <= quantile_NK[:, -1])
+    return np.asarray(inside, dtype=np.float64)
+
+
+def absolute(label_N: NDArray[Any], quantile_NK: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Return the absolute error of the median, float64 (N,)."""
+    point_N = quantile_NK[:, quantile_NK.shape[1] // 2].astype(np.float64)
+    return np.asarray(np.abs(point_N - label_N), dtype=np.float64)
+
+
+def pinball(label_N: NDArray[Any], quantile_NK: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Return the mean loss of the quantiles, float64 (N,): R. Koenker, G. Bassett (1978)."""
+    levels = np.array(QUANTILES)
+    gap_NK = np.asarray(label_N)[:, None] - quantile_NK.astype(np.float64)
+    return np.asarray(np.maximum(levels * gap_NK, (levels - 1.0) * gap_NK).mean(axis=1))
+
+
+def relative_bounds(
+    ours_N: NDArray[np.float64],
+    theirs_N: NDArray[np.float64],
+    key_N: NDArray[np.uint64],
+    margin: float,
+    more: Resampling,
+) -> Bounds:
+    """Bound by which share of the champion's mean loss the candidate's is lower.
+
+    `1 − ours / theirs > −margin` holds exactly if the mean of `(1 + margin) · theirs − ours` is
+    above 0, and so is tested as a mean of rows. Bounds of that mean are given in shares of the
+    champion's loss, less the margin: they exceed −margin exactly if the mean is above 0.
+
+    Args:
+        ours_N: the candidate's loss of each row.
+        theirs_N: the champion's.
+        key_N: dependent rows have one key.
+        margin: share that may be lost.
+        more: level and resampling.
+    """
+    scale = float(theirs_N.mean()) or 1.0  # a champion without error: any loss is infinitely more
+    value_N = ((1.0 + margin) * theirs_N - ours_N) / scale
+    found = mean_bounds(value_N, key_N, **more)
+    return Bounds(
+        found.estimate - margin, found.lower - margin, found.upper - margin,
+        found.design_effect, found.method,
+    )  # fmt: skip
+
+
 @dataclass(frozen=True)
 class Named:
     """A metric that `gate.non_inferiority` may name.
@@ -49,10 +99,11 @@ class Named:
     Attributes:
         part: the rows that it is computed on.
         words: its name in a sentence.
-        unit: `pp` for shares, `nats`, or nothing.
+        unit: `pp` for shares, `nats`, `%` of the champion's loss, or nothing.
         sign: 1 if more is better, -1 if less is.
         per_row: value of each row, for metrics that are means; else nothing.
         whole: value of all rows together, for the others.
+        task: what models must do for it to exist; other tasks pass over it.
     """
 
     part: Part
@@ -61,6 +112,7 @@ class Named:
     sign: int
     per_row: PerRow | None = None
     whole: Whole | None = None
+    task: Task = "classification"
 
 
 NAMED = {
@@ -73,6 +125,10 @@ NAMED = {
     ),
     "f1_macro": Named("recent", "macro F1", "pp", 1, whole=metrics.f1_macro),
     "roc_auc": Named("recent", "ROC-AUC", "pp", 1, whole=metrics.roc_auc),
+    "base_mae": Named("base", "absolute error", "%", 1, task="regression"),
+    "robustness_mae": Named("corrupted", "absolute error", "%", 1, task="regression"),
+    "coverage": Named("recent", "coverage", "pp", 1, per_row=covered, task="regression"),
+    "pinball": Named("recent", "pinball loss", "%", 1, task="regression"),
 }
 """What `gate.non_inferiority` may name."""
 
@@ -90,7 +146,7 @@ def non_inferior(name: str, margin: float, rows: Paired, rules: Rules, alpha: fl
         alpha: level of the bound.
     """
     named = NAMED[name]
-    bounds, figures = _bounds(named, rows, rules, alpha)
+    bounds, figures = _bounds(named, rows, rules, alpha, margin)
     gain = bounds if named.sign > 0 else _negated(bounds)
     passed = settle(gain.lower > -margin, gain.upper <= -margin)
     worst = bounds.lower if named.sign > 0 else bounds.upper
@@ -106,10 +162,15 @@ def non_inferior(name: str, margin: float, rows: Paired, rules: Rules, alpha: fl
 
 
 def _bounds(
-    named: Named, rows: Paired, rules: Rules, alpha: float
+    named: Named, rows: Paired, rules: Rules, alpha: float, margin: float
 ) -> tuple[Bounds, tuple[float, float]]:
     candidate, champion = scores(rows)
     more = Resampling(alpha=alpha, resamples=rules.resamples, seed=rules.seed)
+    if named.unit == "%":
+        loss = pinball if named.words.startswith("pinball") else absolute
+        lost, before = (loss(rows.label, q) for q in (candidate, champion))
+        found = relative_bounds(lost, before, rows.key, margin, more)
+        return found, (float(lost.mean()), float(before.mean()))
     if named.per_row is not None:
         ours, theirs = (named.per_row(rows.label, p) for p in (candidate, champion))
         found = mean_bounds(ours - theirs, rows.key, **more)

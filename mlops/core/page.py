@@ -171,7 +171,7 @@ def _check_table(checks: Sequence[Check]) -> str:
 def _measured(card: Card | None) -> tuple[Section, ...]:
     if card is None:
         return ()
-    worst = (slice_table(worst_slices(card, n), card.confidence, _GAP) for n in (6, 3))
+    worst = (slice_table(worst_slices(card, n), card, _GAP) for n in (6, 3))
     none = "No slice has enough rows to be assessed."
     return (
         Section("How good it is", (score_table(card, _GAP, main=True), ""), 1),

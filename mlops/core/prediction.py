@@ -26,9 +26,10 @@ class Prediction:
         version: the model version that made it.
         example_id: `core.example.example_id` of its features.
         entity: what the caller says it belongs to, if anything.
-        features: canonical bytes (uint8 pixels, rows × columns × channels); None when payloads
-            are not kept.
-        probabilities: float32, little-endian bytes, one per class.
+        features: canonical bytes, of `mlops.core.features.canonical`; None when payloads are not
+            kept.
+        probabilities: float32, little-endian bytes, one per class; of a regression the quantiles
+            of `mlops.core.schema.QUANTILES`.
         latency_s: from the whole request's arrival to the model's answer; of a shadow's, the
             model's own time.
         shadow_of: the prediction that was served, if this one only looked on; None if served.
@@ -51,13 +52,13 @@ class Label:
 
     Attributes:
         prediction_id: what it labels.
-        label: index into the schema's classes.
+        label: index into the schema's classes; of a regression the number.
         label_source: how the row was chosen for labelling.
         at_s: when it was given, seconds since 1970.
     """
 
     prediction_id: str
-    label: int
+    label: float
     label_source: LabelSource
     at_s: float
 

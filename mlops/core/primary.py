@@ -15,6 +15,7 @@ from mlops.core.bounds import Bounds, accuracy_bounds
 from mlops.core.decision import Check, Evidence, Metric
 from mlops.core.noninferiority import right, scores, settle
 from mlops.core.paired import count, labels_needed, mcnemar_p, one_per_key
+from mlops.core.primary_error import error, error_from_anchor
 from mlops.core.rules import level
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 
 def primary(
-    recent: Paired, evidence: Evidence, rules: Rules
+    recent: Paired, evidence: Evidence, rules: Rules, *, regression: bool = False
 ) -> tuple[Check, Metric, Evidence, int]:
     """Judge accuracy on recent rows against the margin; count the labels that would settle it.
 
@@ -34,7 +35,10 @@ def primary(
         recent: the rows that count; dependent ones have one key.
         evidence: with the number of this look and its level.
         rules: margin, power, effect.
+        regression: whether the metric is the absolute error, and not accuracy.
     """
+    if regression:
+        return error(recent, evidence, rules)
     alpha = evidence.level
     candidate, champion = scores(recent)
     candidate_N, champion_N = right(recent.label, candidate), right(recent.label, champion)
@@ -96,6 +100,8 @@ def drift_from_anchor(
     if exam.anchor is None or recent.anchor is None:
         return (), ()
     candidate, _ = scores(recent)
+    if exam.regression:
+        return error_from_anchor(exam, recent, rules, alpha)
     ours, theirs = right(recent.label, candidate), right(recent.label, recent.anchor)
     bounds = _bounds(ours - theirs, recent, rules, alpha)
     limit = -rules.anchor_margin

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -26,7 +26,7 @@ class Arrivals:
     """How a window came in.
 
     Attributes:
-        wrong_size: rows whose image has not the schema's size.
+        wrong_size: rows whose features are not of the schema.
         example_ids: identity of each row.
         duration_s: from the first row to the last.
         earlier_s: durations of the windows before, any number of them.
@@ -38,13 +38,37 @@ class Arrivals:
     earlier_s: Sequence[float]
 
 
-def sound(probabilities: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """Say of each row of (N, K) whether it is a distribution: finite, in [0, 1], summing to 1."""
-    finite = np.isfinite(probabilities).all(axis=1)
-    p = np.nan_to_num(probabilities.astype(np.float64), posinf=0.0, neginf=0.0)
+def sound(answers: NDArray[np.float32], *, regression: bool = False) -> NDArray[np.bool_]:
+    """Say of each row of (N, K) whether it is an answer.
+
+    A distribution: finite, in [0, 1], summing to 1. Quantiles: finite and ascending.
+    """
+    finite = np.isfinite(answers).all(axis=1)
+    p = np.nan_to_num(answers.astype(np.float64), posinf=0.0, neginf=0.0)
+    if regression:
+        return np.asarray(finite & (np.diff(p, axis=1) >= 0.0).all(axis=1))
     whole = np.abs(p.sum(axis=1) - 1.0) <= _SUM_TOLERANCE
     mask: NDArray[np.bool_] = finite & whole & (p >= 0.0).all(axis=1)
     return mask
+
+
+def hits(
+    label: NDArray[Any], answers: NDArray[np.float32], *, regression: bool
+) -> NDArray[np.bool_]:
+    """Say which answers are right; bool (N,).
+
+    A class if it is the likeliest. A number has no right or wrong: its quantiles are right if it
+    lies between the outer ones, which they promise for a fixed share of the rows.
+
+    Args:
+        label: (N,): indices of classes, or numbers.
+        answers: (N, K): probabilities, or quantiles.
+        regression: which of the two.
+    """
+    if regression:
+        inside: NDArray[np.bool_] = (answers[:, 0] <= label) & (label <= answers[:, -1])
+        return inside
+    return np.asarray(answers.argmax(axis=1) == label)
 
 
 def breaks(
@@ -53,8 +77,8 @@ def breaks(
     """Return the quality checks that fail, each as `name: words`.
 
     Args:
-        unsound: rows whose probabilities are no distribution.
-        blank_share: share of images whose pixels are all equal.
+        unsound: rows whose answers are none: see `sound`.
+        blank_share: share of examples that hold nothing: see `mlops.core.columns.blank`.
         reference_blank_share: likewise, of the reference.
         arrivals: how the window came in.
     """
@@ -63,16 +87,16 @@ def breaks(
     if unsound:
         found.append(f"probabilities: {unsound} of {rows} rows are no distribution (NaN or sum)")
     if arrivals.wrong_size:
-        found.append(f"size: {arrivals.wrong_size} of {rows} images have not the model's size")
+        found.append(f"size: {arrivals.wrong_size} of {rows} rows are not of the model's schema")
     allowed = max(reference_blank_share + _BLANK_EXTRA, _BLANK_FACTOR * reference_blank_share)
     if blank_share > allowed:
         found.append(
-            f"blank: {blank_share:.0%} of the images are one colour, "
+            f"blank: {blank_share:.0%} of the rows are empty or of one colour, "
             f"in the reference {reference_blank_share:.0%}"
         )
     _, counts = np.unique(np.asarray(arrivals.example_ids), return_counts=True)
     if rows and counts.max() > _STUCK_SHARE * rows:
-        found.append(f"stuck: one image makes up {counts.max() / rows:.0%} of the window")
+        found.append(f"stuck: one example makes up {counts.max() / rows:.0%} of the window")
     if len(arrivals.earlier_s) >= _HISTORY:
         usual = float(np.median(np.asarray(arrivals.earlier_s)))
         if arrivals.duration_s > max(_SLOW_FACTOR * usual, _SLOW_S):

@@ -1,13 +1,14 @@
-"""Accuracy under a fixed suite of corruptions: every one of `mlops.core.corruption`, 1 to 5."""
+"""What a model is worth under a fixed suite of disturbances: `mlops.core.disturbance`, 1 to 5."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mlops.core import corruption
+from mlops.core.corruption import SEVERITIES
+from mlops.core.disturbance import disturb, names
 from mlops.core.intervals import Interval, bootstrap_all, wilson
 
 if TYPE_CHECKING:
@@ -15,7 +16,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    Answer = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
+    from mlops.core.schema import Schema
+
+    Answer = Callable[[NDArray[Any]], NDArray[np.float32]]
 
 CLEAN = 0
 """The severity of rows as they are."""
@@ -23,30 +26,32 @@ CLEAN = 0
 
 @dataclass(frozen=True)
 class Cell:
-    """Accuracy under one corruption.
+    """What the model is worth under one corruption.
 
     Attributes:
         corruption: its name.
         severity: 1 to 5, or 0 for the rows as they are.
-        accuracy: with its interval.
+        score: accuracy, or of a regression the mean absolute error, with its interval.
     """
 
     corruption: str
     severity: int
-    accuracy: Interval
+    score: Interval
 
 
 @dataclass(frozen=True)
 class Robustness:
-    """What a model's accuracy is under the suite.
+    """What a model is worth under the suite.
 
     Attributes:
+        measure: of every score: `accuracy`, or `mae` of a regression.
         n: rows, the same in every cell.
         cells: every corruption at severities 0 to 5.
-        by_severity: mean accuracy over the corruptions, at severities 0 to 5.
-        mean: accuracy over all corruptions at severities 1 to 5.
+        by_severity: mean score over the corruptions, at severities 0 to 5.
+        mean: score over all corruptions at severities 1 to 5.
     """
 
+    measure: str
     n: int
     cells: tuple[Cell, ...]
     by_severity: tuple[Interval, ...]
@@ -60,9 +65,10 @@ def choose(rows: int, most: int, seed: int) -> NDArray[np.int64]:
 
 
 def endure(
-    images_NHWC: NDArray[np.uint8],
-    label_N: NDArray[np.int64],
+    features: NDArray[Any],
+    label_N: NDArray[Any],
     key_N: NDArray[np.uint64],
+    schema: Schema,
     answer: Answer,
     *,
     confidence: float,
@@ -75,37 +81,51 @@ def endure(
     over cells always have: the cells share their rows, and are resampled together.
 
     Args:
-        images_NHWC: uint8, N ≥ 1.
-        label_N: int64.
+        features: (N, *shape) of the schema, N ≥ 1.
+        label_N: int64; of a regression float64.
         key_N: uint64, equal for rows that resemble each other.
-        answer: from uint8 (M, H, W, C) to probabilities, float32 (M, K).
+        schema: of the examples.
+        answer: from features (M, *shape) to answers, float32 (M, K).
         confidence: coverage of the intervals.
         resamples: of the bootstrap.
         seed: of the corruptions and the bootstrap; equal seeds give equal suites.
     """
-    clean = answer(images_NHWC).argmax(axis=1) == label_N
-    right_NSC = np.empty((len(label_N), 1 + len(corruption.SEVERITIES), len(corruption.NAMES)))
-    right_NSC[:, CLEAN, :] = clean[:, None]
-    for c, name in enumerate(corruption.NAMES):
-        for severity in corruption.SEVERITIES:
+    known = names(schema)
+    score_NSC = np.empty((len(label_N), 1 + len(SEVERITIES), len(known)))
+    score_NSC[:, CLEAN, :] = _scores(answer(features), label_N, schema)[:, None]
+    for c, name in enumerate(known):
+        for severity in SEVERITIES:
             # A generator for each cell: adding a corruption changes none of the others.
             rng = np.random.default_rng([seed, severity, *name.encode()])
-            changed = corruption.corrupt(images_NHWC, name, severity, rng)
-            right_NSC[:, severity, c] = answer(changed).argmax(axis=1) == label_N
-    n, severities, count = right_NSC.shape
-    alone = len(np.unique(key_N)) == n
-    columns = [right_NSC.mean(axis=2), right_NSC[:, 1:].mean(axis=(1, 2))[:, None]]
-    if not alone:
-        columns.append(right_NSC.reshape(n, -1))
+            changed = disturb(features, schema, name, severity, rng)
+            score_NSC[:, severity, c] = _scores(answer(changed), label_N, schema)
+    n, severities, count = score_NSC.shape
+    # Only shares of independent rows have Wilson's interval.
+    shares = bool(schema.classes) and len(np.unique(key_N)) == n
+    columns = [score_NSC.mean(axis=2), score_NSC[:, 1:].mean(axis=(1, 2))[:, None]]
+    if not shares:
+        columns.append(score_NSC.reshape(n, -1))
     value_NM = np.concatenate(columns, axis=1)
     found = bootstrap_all(
         lambda counts: counts @ value_NM / counts.sum(), n, confidence=confidence,
-        resamples=resamples, seed=seed, groups=None if alone else key_N,
+        resamples=resamples, seed=seed, groups=None if shares else key_N,
     )  # fmt: skip
     cells = []
     for place in range(severities * count):
         severity, c = divmod(place, count)
-        hits = int(right_NSC[:, severity, c].sum())
-        known = wilson(hits, n, confidence) if alone else found[severities + 1 + place]
-        cells.append(Cell(corruption.NAMES[c], severity, known))
-    return Robustness(n, tuple(cells), found[:severities], found[severities])
+        if shares:
+            one = wilson(int(score_NSC[:, severity, c].sum()), n, confidence)
+        else:
+            one = found[severities + 1 + place]
+        cells.append(Cell(known[c], severity, one))
+    measure = "accuracy" if schema.classes else "mae"
+    return Robustness(measure, n, tuple(cells), found[:severities], found[severities])
+
+
+def _scores(
+    answers: NDArray[np.float32], label_N: NDArray[Any], schema: Schema
+) -> NDArray[np.float64]:
+    """Return 1 for a right class, else 0; of a regression the absolute error."""
+    if schema.classes:
+        return np.asarray(answers.argmax(axis=1) == label_N, dtype=np.float64)
+    return np.asarray(np.abs(answers[:, answers.shape[1] // 2] - label_N))

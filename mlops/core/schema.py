@@ -20,8 +20,20 @@ if TYPE_CHECKING:
 UNKNOWN_CATEGORY = -1.0
 """Code of a category that the schema does not list."""
 
+MAX_CATEGORIES = 1000
+"""A column with more names is a text or an identity, and no category."""
+
 QUANTILES = (0.05, 0.5, 0.95)
 """What a regression model answers with; the middle one is its prediction."""
+
+RESERVED = frozenset({
+    "example_id", "entity", "group", "observed_at", "label", "label_source", "origin",
+    "all", "class", "found", "predicted", "confidence", "entropy", "prediction", "spread",
+    "missing",
+})  # fmt: skip
+"""Names that no column of a table may have: they mean something else in shards and reports."""
+
+Task = Literal["classification", "regression"]
 
 
 @dataclass(frozen=True)
@@ -86,6 +98,21 @@ class TableSchema:
 
     classes: tuple[str, ...]
     columns: tuple[Column, ...]
+
+    def __post_init__(self) -> None:
+        """Refuse names that would be confused with others.
+
+        Raises:
+            DataError: naming the column.
+        """
+        names = [column.name for column in self.columns]
+        for column in self.columns:
+            if column.name in RESERVED or not column.name.strip():
+                raise DataError(f"a column cannot be called {column.name!r}; rename or drop it")
+            if names.count(column.name) > 1:
+                raise DataError(f"the column {column.name!r} stands twice; rename or drop one")
+            if len(set(column.categories)) < len(column.categories):
+                raise DataError(f"the column {column.name!r} lists a category twice")
 
     @property
     def shape(self) -> tuple[int]:
@@ -160,13 +187,31 @@ def parse_schema(content: object, where: str) -> Schema:
     return schema
 
 
-def parse_image_schema(content: object, where: str) -> ImageSchema:
-    """Read the schema of a project of images.
+def task(schema: Schema) -> Task:
+    """Return what a model is to do: find a class, or a number."""
+    return "classification" if schema.classes else "regression"
 
-    Raises:
-        DataError: as `parse_schema`, or if the examples are none.
+
+def outputs(schema: Schema) -> int:
+    """Return how many numbers a model answers with: one per class, or the quantiles."""
+    return len(schema.classes) or len(QUANTILES)
+
+
+def table_columns(schema: Schema) -> tuple[Column, ...]:
+    """Return the columns of a table; none of other kinds."""
+    return schema.columns if isinstance(schema, TableSchema) else ()
+
+
+def compatible(one: Schema, other: Schema) -> bool:
+    """Say whether models of both can be scored on the same arrays.
+
+    Tables may differ in categories that came later: codes only grow, and a model takes a code
+    that it does not know for an unknown category.
     """
-    schema = parse_schema(content, where)
-    if not isinstance(schema, ImageSchema):
-        raise DataError(f"{where}: examples of the kind {schema.kind} are not handled here")
-    return schema
+    if not isinstance(one, TableSchema) or not isinstance(other, TableSchema):
+        return one == other
+    shapes = [[(c.name, c.kind) for c in schema.columns] for schema in (one, other)]
+    pairs = zip(one.columns, other.columns, strict=False)
+    known = all(b.categories[: len(a.categories)] == a.categories[: len(b.categories)]
+                for a, b in pairs)  # fmt: skip
+    return one.classes == other.classes and shapes[0] == shapes[1] and known

@@ -1,4 +1,4 @@
-"""Declared slices: parts of the rows by class, by origin, by what the images look like."""
+"""Declared slices: parts of the rows by class, by origin, by what the examples look like."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mlops.core import metrics
-from mlops.core.intervals import Interval, wilson
+from mlops.core.intervals import Interval, bootstrap_all, wilson
+from mlops.core.schema import table_columns
 from mlops.core.weakness import Rules as SearchRules
 from mlops.core.weakness import compare, find_slices, finding_half
 
@@ -18,8 +19,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from mlops.core.assessment import Rules, Scored
+    from mlops.core.schema import Schema
 
 EVERYTHING, FOUND = "all", "found"
+_MOST_CATEGORIES = 12  # of a column; what is left out is rare
 
 
 @dataclass(frozen=True)
@@ -27,7 +30,7 @@ class Part:
     """Rows with one value of one property.
 
     Attributes:
-        name: the property: `all`, `class`, `origin`, or an image's column.
+        name: the property: `all`, `class`, `origin`, or a column of the examples.
         value: its value; of a column `low`, `middle` or `high`.
         limits: what that means for a column, such as `≤ 0.21`; empty for others.
         mask: bool (N,).
@@ -41,15 +44,16 @@ class Part:
 
 @dataclass(frozen=True)
 class Slice:
-    """Accuracy of the rows that have one value of one property.
+    """What the model is worth on the rows that have one value of one property.
 
     Attributes:
         name: the property, or `found` for a slice that was searched for.
         value: its value; of a found slice its conditions.
         limits: as in `Part`.
         n: rows.
-        accuracy: with Wilson's interval; None if there are fewer than `min_slice_rows`.
-        log_loss: in nats; None likewise.
+        score: accuracy with Wilson's interval, or of a regression the mean absolute error with a
+            bootstrap's; None if there are fewer than `min_slice_rows`.
+        loss: log loss in nats, or of a regression the root mean squared error; None likewise.
         adjusted_p: one-sided p-value of `no worse than the other rows`, after Holm over the
             slices of its kind; None likewise, and for all rows.
     """
@@ -58,14 +62,14 @@ class Slice:
     value: str
     limits: str
     n: int
-    accuracy: Interval | None
-    log_loss: float | None
+    score: Interval | None
+    loss: float | None
     adjusted_p: float | None
 
     @property
     def status(self) -> str:
         """`assessed`, or `not assessable` for want of rows."""
-        return "not assessable" if self.accuracy is None else "assessed"
+        return "not assessable" if self.score is None else "assessed"
 
 
 def terciles(column_NC: NDArray[np.float64]) -> tuple[tuple[float, ...], ...]:
@@ -83,7 +87,7 @@ def terciles(column_NC: NDArray[np.float64]) -> tuple[tuple[float, ...], ...]:
 
 def parts(
     rows: Scored,
-    class_names: Sequence[str],
+    schema: Schema,
     column_NC: NDArray[np.float64],
     names: Sequence[str],
     cuts: Sequence[Sequence[float]],
@@ -92,17 +96,21 @@ def parts(
 
     Args:
         rows: N rows.
-        class_names: names of the labels.
-        column_NC: what the images look like.
+        schema: of the examples: names of the classes, and of categories.
+        column_NC: what the examples look like.
         names: of the C columns.
         cuts: of `terciles`, of these rows or of others that these are compared with.
     """
     everything = np.ones(len(rows.label), dtype=bool)
     out = [Part(EVERYTHING, "all", "", everything)]
-    out += [Part("class", name, "", rows.label == k) for k, name in enumerate(class_names)]
+    out += [Part("class", name, "", rows.label == k) for k, name in enumerate(schema.classes)]
     out.append(Part("origin", "base", "", ~rows.production))
     out.append(Part("origin", "production", "", rows.production))
+    categories = {c.name: c.categories for c in table_columns(schema) if c.kind == "category"}
     for c, (name, where) in enumerate(zip(names, cuts, strict=True)):
+        if name in categories:
+            out += _named(name, categories[name], column_NC[:, c])
+            continue
         limits = (-np.inf, *where, np.inf)
         words = ("low", "middle", "high") if len(where) == 2 else ("low", "high")
         for value, above, upto in zip(words, limits, limits[1:], strict=False):
@@ -113,6 +121,17 @@ def parts(
     return tuple(out)
 
 
+def _named(name: str, categories: Sequence[str], code_N: NDArray[np.float64]) -> list[Part]:
+    """Return a slice for each category that there are rows of, the most frequent first."""
+    known, counts = np.unique(code_N, return_counts=True)
+    order = np.argsort(-counts, kind="stable")[:_MOST_CATEGORIES]
+    return [
+        Part(name, categories[int(code)] if 0 <= code < len(categories) else "unknown", "",
+             code_N == code)
+        for code in known[order]
+    ]  # fmt: skip
+
+
 def _limits(above: float, upto: float) -> str:
     if above == -np.inf:
         return f"≤ {upto:g}"
@@ -120,12 +139,11 @@ def _limits(above: float, upto: float) -> str:
 
 
 def measure(rows: Scored, declared: Sequence[Part], rules: Rules) -> tuple[Slice, ...]:
-    """Return the accuracy of each part, and whether it is below that of the other rows."""
-    right_N = metrics.predicted(rows.probabilities) == rows.label
-    loss_N = metrics.row_log_loss(rows.label, rows.probabilities)
+    """Return the score of each part, and whether it is worse than that of the other rows."""
+    score_N, loss_N = _per_row(rows)
     least = max(1, rules.min_slice_rows)
     asked = [p for p in declared if p.name != EVERYTHING and p.mask.sum() >= least]
-    tested = compare([p.mask for p in asked], right_N.astype(np.float64), rows.key)
+    tested = compare([p.mask for p in asked], goodness(rows), rows.key)
     adjusted = {id(p): t.adjusted for p, t in zip(asked, tested, strict=True)}
     out = []
     for part in declared:
@@ -133,11 +151,44 @@ def measure(rows: Scored, declared: Sequence[Part], rules: Rules) -> tuple[Slice
         if n < least:
             out.append(Slice(part.name, part.value, part.limits, n, None, None, None))
             continue
-        share = wilson(int(right_N[part.mask].sum()), n, rules.confidence)
-        loss = float(loss_N[part.mask].mean())
+        chosen_N = score_N[part.mask]
+        if rows.regression:
+            share = mean_interval(chosen_N, rows.key[part.mask], rules)
+            loss = float(np.sqrt(loss_N[part.mask].mean()))
+        else:
+            share = wilson(int(chosen_N.sum()), n, rules.confidence)
+            loss = float(loss_N[part.mask].mean())
         p = adjusted.get(id(part))
         out.append(Slice(part.name, part.value, part.limits, n, share, loss, p))
     return tuple(out)
+
+
+def goodness(rows: Scored) -> NDArray[np.float64]:
+    """Return of each row how good its answer is, float64 (N,): higher is better."""
+    score_N, _ = _per_row(rows)
+    return -score_N if rows.regression else score_N
+
+
+def mean_interval(
+    value_N: NDArray[np.float64], key_N: NDArray[np.uint64], rules: Rules
+) -> Interval:
+    """Return a mean with its BCa interval over keys."""
+    alone = len(np.unique(key_N)) == len(key_N)
+    [found] = bootstrap_all(
+        lambda counts: np.array([counts @ value_N / counts.sum()]), len(value_N),
+        confidence=rules.confidence, resamples=rules.resamples, seed=rules.seed,
+        groups=None if alone else key_N,
+    )  # fmt: skip
+    return found
+
+
+def _per_row(rows: Scored) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return score and loss of each row: right or wrong and log loss, or errors and squares."""
+    if rows.regression:
+        error_N = np.abs(rows.point - rows.label)
+        return error_N, error_N**2
+    right_N = (metrics.predicted(rows.probabilities) == rows.label).astype(np.float64)
+    return right_N, metrics.row_log_loss(rows.label, rows.probabilities)
 
 
 def find(
@@ -148,8 +199,7 @@ def find(
     search: SearchRules,
 ) -> tuple[Slice, ...]:
     """Search half of the rows for weak slices and measure them on the other half."""
-    right_N = (metrics.predicted(rows.probabilities) == rows.label).astype(np.float64)
-    found = find_slices(column_NC, names, right_N, rows.key, search)
+    found = find_slices(column_NC, names, goodness(rows), rows.key, search)
     half = ~finding_half(rows.key)
     # One row for each key: only independent rows have Wilson's interval.
     _, first = np.unique(rows.key[half], return_index=True)

@@ -23,6 +23,8 @@ class Accuracy:
         correct: labelled predictions that were right.
         labelled: labelled predictions chosen at random, whose labels' time has come.
         reference: accuracy on the reference; None where it has no labels.
+        measure: `accuracy`, or of a regression `coverage`: the share of targets between the
+            outer quantiles.
         mix: those labels by class.
         apart: labels that measure nothing: volunteered, or chosen for being hard.
     """
@@ -30,6 +32,7 @@ class Accuracy:
     correct: int
     labelled: int
     reference: float | None
+    measure: str = "accuracy"
     mix: tuple[int, ...] = ()
     apart: int = 0
 
@@ -89,7 +92,7 @@ def triage(
         return _unclear(accuracy, accuracy.reference, margin, needed, estimate)
     loss = accuracy.reference - accuracy.value
     figures = (
-        f"accuracy {accuracy.value:.1%} on {accuracy.labelled} labelled predictions, "
+        f"{accuracy.measure} {accuracy.value:.1%} on {accuracy.labelled} labelled predictions, "
         f"{accuracy.reference:.1%} on the reference"
     )
     if loss > margin:

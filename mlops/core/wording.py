@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mlops.core.amounts import points
+from mlops.core.amounts import percent, points
+from mlops.core.decision import MAE
 
 if TYPE_CHECKING:
     from mlops.core.decision import Check, Decision
@@ -25,6 +26,8 @@ def headline(decision: Decision) -> str:
     if difference is not None:
         arrow = "▲" if difference > 0 else ("▼" if difference < 0 else "◆")
         start = f"{arrow} {points(difference)} acc"
+        if decision.verdict.evidence.metric == MAE:
+            start = f"{arrow} {percent(-difference)} error"
     elif decision.champion is None:
         start = "● first model"
     else:
@@ -99,7 +102,8 @@ def must_do(decision: Decision) -> str:
         return "nothing, or look at the reasons and train again"
     if missing:
         return f"label {missing} more predictions chosen at random; the next run judges again"
-    shown = any(c.name == "recent accuracy" and c.passed for c in decision.verdict.checks)
+    primary = f"recent {decision.verdict.evidence.metric}"
+    shown = any(c.name == primary and c.passed for c in decision.verdict.checks)
     why = "what is not settled needs more rows" if shown else (
         "the labels held would have shown a gain worth finding"
     )  # fmt: skip

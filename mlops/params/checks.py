@@ -22,4 +22,9 @@ class ChecksSection(Section):
     max_unlabelled_share: float = Field(ge=0.0, le=1.0)
     """Largest share of rows without a label."""
     max_constant_share: float = Field(ge=0.0, le=1.0)
-    """Largest share of images that are one flat colour."""
+    """Largest share of images that are one flat colour, of rows without a value, of empty texts."""
+    max_missing_share: float = Field(default=0.5, ge=0.0, le=1.0)
+    """Tables: largest share of missing values in a column."""
+    max_novel_share: float = Field(default=0.05, ge=0.0, le=1.0)
+    """Tables: largest share of production rows with a number outside the range of the base rows,
+    or with a category that these have not; more of them is a warning."""

@@ -8,7 +8,7 @@ from mlops.params.base import Section
 
 
 class Floors(Section):
-    """Lowest value of each metric of the candidate; all are required."""
+    """Lowest value of each metric of the candidate; those of another task ask nothing."""
 
     accuracy: float = Field(ge=0.0, le=1.0)
     """Share of base test rows predicted right."""
@@ -18,6 +18,10 @@ class Floors(Section):
     """Area under the ROC curve on base test rows, mean of one class against the rest."""
     recent_roc_auc: float = Field(ge=0.0, le=1.0)
     """The same on recent rows: after a collapse a constant (0.5) can beat the champion."""
+    r2: float | None = Field(default=None, lt=1.0)
+    """Regression: share of the targets' variance explained on base test rows; null: not asked."""
+    coverage: float | None = Field(default=0.8, ge=0.0, le=1.0)
+    """Regression: share of the targets of base test rows between the outer quantiles."""
 
 
 class Ceilings(Section):
@@ -36,7 +40,10 @@ class Ceilings(Section):
 
 
 class NonInferiority(Section):
-    """How much of each metric the candidate may lose, each at its own alpha; null: not judged."""
+    """How much of each metric the candidate may lose, each at its own alpha; null: not judged.
+
+    Those of another task ask nothing.
+    """
 
     base_accuracy: float | None = Field(gt=0.0, lt=1.0)
     """Accuracy on base test rows."""
@@ -52,13 +59,22 @@ class NonInferiority(Section):
     """Macro F1 on recent rows."""
     roc_auc: float | None = Field(gt=0.0, lt=1.0)
     """ROC-AUC on recent rows."""
+    base_mae: float | None = Field(default=0.05, gt=0.0)
+    """Regression: absolute error on base test rows, as the next two in shares of the champion's."""
+    robustness_mae: float | None = Field(default=0.15, gt=0.0)
+    """Regression: the same after a fixed mix of disturbances at severity 3."""
+    pinball: float | None = Field(default=None, gt=0.0)
+    """Regression: loss of all quantiles on recent rows."""
+    coverage: float | None = Field(default=0.05, gt=0.0, lt=1.0)
+    """Regression: share of the targets of recent rows between the outer quantiles."""
 
 
 class GateSection(Section):
     """What a candidate must show to replace the champion (step `promote`)."""
 
     margin: float = Field(ge=0.0, lt=1.0)
-    """Declared margin δ on accuracy: 0 asks for superiority, above 0 for non-inferiority."""
+    """Declared margin δ on accuracy: 0 asks for superiority, above 0 for non-inferiority. Of a
+    regression, as `effect` and `anchor_margin`, in shares of the champion's absolute error."""
     alpha: float = Field(gt=0.0, lt=0.5)
     """Probability of promoting a candidate that is not better than the margin allows, over all
     verdicts on the same recent rows."""
@@ -82,7 +98,8 @@ class GateSection(Section):
     ceilings: Ceilings
     """Guardrails: what the candidate must not exceed."""
     slices: tuple[str, ...] = Field(strict=False)
-    """Columns of the images whose thirds are slices, beside the classes."""
+    """Columns of the examples whose thirds are slices, beside the classes; those that the kind of
+    examples has not are named and refused."""
     protected: tuple[str, ...] = Field(strict=False)
     """`class`, or columns, whose groups' accuracy must not differ by more than the ceiling."""
     required_slices: tuple[str, ...] = Field(strict=False)

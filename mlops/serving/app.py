@@ -9,7 +9,6 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 from functools import cache
-from importlib.metadata import version as package_version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,10 +17,13 @@ import structlog
 from mlops.serving import metrics
 from mlops.serving.admission import Admission, busy
 from mlops.serving.asked import ASKED, Asked, read_head
-from mlops.serving.feedback import Lookup, feedback, prediction
-from mlops.serving.reply import TEXT, Refused, Reply
+from mlops.serving.browser import CHALLENGE, translate
+from mlops.serving.feedback import Lookup
+from mlops.serving.pulse import Pulse
+from mlops.serving.reply import Refused, Reply
 from mlops.serving.request import Gone, Scope
-from mlops.serving.scoring import invocations, predict
+from mlops.serving.routes import OTHER, find
+from mlops.serving.situation import Situations
 from mlops.serving.tokens import Guard
 
 if TYPE_CHECKING:
@@ -31,18 +33,11 @@ if TYPE_CHECKING:
     from mlops.serving.config import ServingConfig
     from mlops.serving.ids import Minter
     from mlops.serving.log import PredictionLog
+    from mlops.serving.routes import Route
     from mlops.serving.shadow import Mirror
 
     Receive = Callable[[], Awaitable[dict[str, Any]]]
     Send = Callable[[dict[str, Any]], Awaitable[None]]
-
-POSTS = {"/invocations": invocations, "/predict": predict, "/feedback": feedback}
-GETS = ("/ping", "/health", "/version")
-GATED = ("/invocations", "/predict")
-"""Routes whose work waits its turn: see `mlops.serving.admission`."""
-OPEN = ("/ping", "/health")
-"""Routes that need no token: exact paths; everything else is denied without one."""
-PREFIX = "/predictions/"
 
 
 @dataclass
@@ -66,6 +61,8 @@ class App:
     draining: bool = False
     lookup: Lookup = field(init=False)
     admission: Admission = field(init=False)
+    pulse: Pulse = field(init=False)
+    situations: Situations = field(init=False)
     guard: Guard = field(init=False)
 
     def __post_init__(self) -> None:
@@ -77,6 +74,8 @@ class App:
             rate=config.rate, share=config.share,
         )  # fmt: skip
         self.admission = Admission(self.config.limits)
+        self.pulse = Pulse(config.folder / "pulse")
+        self.situations = Situations(config)
         self._in_progress = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -86,82 +85,58 @@ class App:
                 await send({"type": "websocket.close", "code": 1003})
             return
         started = time.perf_counter()
-        route = _route(scope["path"])
+        route = find(scope["path"])
         asked = read_head(scope["headers"], started + self.config.limits.deadline_s)
         ASKED.set(asked)
         ticket = self.admission.ticket(receive, asked.due_s)
         self._in_progress += 1
         try:
-            if self.guard.closed and route not in OPEN:
-                self.guard.admit(asked)
-            reply = await self._answer(route, scope, ticket if route in GATED else receive)
+            self._check(route, scope, asked)
+            reply = await route.handler(self, scope, ticket if route.gated else receive)
         except Refused as refused:
-            reply = refused.reply()
+            reply = refused.reply(open_inference=route.open_inference)
+            if reply.status == 401 and route.name == "/":
+                reply.headers = (*reply.headers, CHALLENGE)
         except Gone:
             return
         except Exception:  # noqa: BLE001 - the edge: logged, and told without its trace
-            structlog.get_logger().exception("request failed", route=route, request=asked.id)
-            reply = Refused(500, "internal", "the server failed; it has been logged").reply()
+            structlog.get_logger().exception("request failed", route=route.name, request=asked.id)
+            failed = Refused(500, "internal", "the server failed; it has been logged")
+            reply = failed.reply(open_inference=route.open_inference)
         finally:
             ticket.close()
             self._in_progress -= 1
             metrics.IN_PROGRESS.set(self._in_progress)
-        _count(route, reply.status).inc()
+        _count(route.name, reply.status).inc()
         spent_s = time.perf_counter() - started
-        _seconds(route).observe(spent_s)
+        _seconds(route.name).observe(spent_s)
+        if route.gated:
+            self.pulse.add(spent_s, reply.status)
         if self.config.access_log:
             structlog.get_logger().info(
-                "request", id=asked.id, route=route, status=reply.status, token=asked.token,
+                "request", id=asked.id, route=route.name, status=reply.status, token=asked.token,
                 ms=round(spent_s * 1000, 2),
             )  # fmt: skip
         await _send(send, reply, asked)
 
-    async def _answer(self, route: str, scope: Scope, receive: Receive) -> Reply:
-        post = POSTS.get(route)
-        method = scope["method"]
-        if post is not None:
-            if method != "POST":
-                raise _wrong_method("POST")
-            if route in GATED and self.admission.full():
-                raise busy()
-            return await post(self, scope, receive)
-        if route == "other":
-            raise Refused(404, "not_found", "no such page")
-        if method not in ("GET", "HEAD"):
-            raise _wrong_method("GET")
-        if route == PREFIX:
-            return await prediction(self, scope["path"][len(PREFIX) :])
-        return self._health() if route in OPEN else _protocol_version()
+    def _check(self, route: Route, scope: Scope, asked: Asked) -> None:
+        """Refuse who may not ask, asks in the wrong way, or would find no place to wait."""
+        if self.guard.closed and not route.open:
+            translate(scope, asked)
+            self.guard.admit(asked)
+        if route is not OTHER:
+            route.check(scope["method"])
+        if route.gated and self.admission.full():
+            raise busy()
 
-    def _health(self) -> Reply:
-        """Say 200 when a model is in service and no end is near; MLflow's body is one newline."""
+    def refuse_draining(self) -> None:
+        """Turn away who asks whether this worker is ready, when its end is near.
+
+        Raises:
+            Refused: 503.
+        """
         if self.draining:
             raise Refused(503, "draining", "this worker is about to stop", retry_s=1)
-        model = self.batcher.current()
-        return Reply(200, b"\n", ((b"x-model-version", model.version.encode()),))
-
-
-def _route(path: str) -> str:
-    """Return the route of a path; of all unknown ones the same, so that labels stay bounded."""
-    if path in POSTS or path in GETS:
-        return path
-    return PREFIX if path.startswith(PREFIX) and "/" not in path[len(PREFIX) :] else "other"
-
-
-def _wrong_method(allowed: str) -> Refused:
-    return Refused(
-        405, "method", f"this route answers {allowed}", remedy=f"use {allowed}", allow=allowed
-    )
-
-
-def _protocol_version() -> Reply:
-    """Return the version of the scoring protocol's reference, as `mlflow models serve` does."""
-    return Reply(200, _mlflow_version(), (), TEXT)
-
-
-@cache
-def _mlflow_version() -> bytes:
-    return package_version("mlflow").encode()
 
 
 @cache

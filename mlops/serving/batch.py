@@ -79,21 +79,37 @@ class Batcher:
         """Give a share of the keys to a challenger; None ends it."""
         self._challenger, self._split = challenger, split if challenger else NOBODY
 
-    async def score(self, images_NHWC: NDArray[np.uint8], key: str | None = None) -> Scored:
+    def arm(self, version: str) -> Arm | None:
+        """Return who answers with a version; None if nobody does."""
+        if self.current().version == version:
+            return "champion"
+        rival = self._challenger
+        return "challenger" if rival is not None and rival.version == version else None
+
+    def versions(self) -> list[str]:
+        """Return the versions in service, the champion first."""
+        rival = self._rival(self.current())
+        return [self.current().version, *([rival.version] if rival else [])]
+
+    async def score(
+        self, images_NHWC: NDArray[np.uint8], key: str | None = None, arm: Arm | None = None
+    ) -> Scored:
         """Score the images of one request, together with what else is queued now.
 
         Args:
             images_NHWC: what was sent.
             key: whom the request is about; decides between champion and challenger. Without one
                 the request's `X-Entity` decides, else its id.
+            arm: who answers, where the caller has chosen; None: the split decides.
 
         Raises:
             Refused: 503 when it would be answered too late.
         """
         loop = asyncio.get_running_loop()
         asked = ASKED.get()
-        arm: Arm = "champion"
-        if self._challenger is not None:
+        if self._challenger is None:
+            arm = "champion"
+        elif arm is None:
             named = key or (asked and (asked.key or asked.id)) or fresh_id()
             arm = self._split.arm(named)
         due_s = asked.due_s if asked else float("inf")

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from mlops.core.example import example_id
+from mlops.core.features import canonical, identities
 from mlops.core.prediction import Label, Prediction
 from mlops.serving import metrics
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from mlops.core.schema import Schema
     from mlops.serving.redaction import Redaction
 
 _SPAN = float(16**8)
@@ -30,7 +31,8 @@ class Answered:
         at_s: when, seconds since 1970.
         version: the model version that answered.
         entities: one per row; None for no row having one.
-        images: uint8, (N, H, W, C).
+        values: of the rows, see `mlops.core.features`.
+        schema: of the model that answered.
         probabilities: float32, (N, classes).
         latency_s: from arrival to answer.
         shadow_of: ids of the served predictions that a shadow looked at; None if these were served.
@@ -40,7 +42,8 @@ class Answered:
     at_s: float
     version: str
     entities: Sequence[str | None] | None
-    images: NDArray[np.uint8]
+    values: Any
+    schema: Schema
     probabilities: NDArray[np.float32]
     latency_s: float
     shadow_of: Sequence[str] | None = None
@@ -66,7 +69,8 @@ class Cutter:
         return records
 
     def _rows(self, answered: Answered) -> list[Prediction]:
-        shape = answered.images.shape[1:]
+        contents = canonical(answered.values, answered.schema)
+        examples = identities(contents, answered.schema)
         entities = answered.entities or [None] * len(answered.ids)
         served = answered.shadow_of or answered.ids
         scores = answered.probabilities.astype("<f4", copy=False)
@@ -74,10 +78,9 @@ class Cutter:
         for n, identity in enumerate(answered.ids):
             if not self._drawn(served[n]):
                 continue
-            features = answered.images[n].tobytes()
-            kept = features if self._keep and answered.shadow_of is None else None
+            kept = contents[n] if self._keep and answered.shadow_of is None else None
             row = Prediction(
-                identity, answered.at_s, answered.version, example_id(features, shape),
+                identity, answered.at_s, answered.version, examples[n],
                 entities[n], kept, scores[n].tobytes(), answered.latency_s,
                 None if answered.shadow_of is None else served[n],
             )  # fmt: skip

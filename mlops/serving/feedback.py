@@ -30,9 +30,10 @@ if TYPE_CHECKING:
 
     Receive = Callable[[], Awaitable[dict[str, Any]]]
 
-_KEYS = {"prediction_id", "label", "label_source"}
+_KEYS = {"prediction_id", "label", "correction", "label_source"}
 _SYNC_S = 5.0
 _MAX_ID = 64
+_LARGEST = 1.7e308  # a float64; an integer of JSON may be larger
 
 
 class Lookup:
@@ -117,33 +118,55 @@ async def prediction(app: App, identity: str) -> Reply:
 def _shown(found: Logged | Labelled, classes: Sequence[str]) -> dict[str, Any]:
     logged = found.logged if isinstance(found, Labelled) else found
     label = found.label if isinstance(found, Labelled) else None
-    row, best = logged.prediction, int(logged.scores.argmax())
+    row = logged.prediction
     at = datetime.fromtimestamp(row.at_s, UTC)
     return {
         "prediction_id": row.id, "state": "logged", "model_version": row.version,
         "at": at.isoformat(), "example_id": row.example_id, "entity": row.entity,
-        "class": _name(classes, best), "probabilities": logged.scores.tolist(),
-        "latency_ms": row.latency_s * 1000.0,
+        **_answer(logged.scores.tolist(), classes), "latency_ms": row.latency_s * 1000.0,
         "label": None if label is None else _name(classes, label.label),
         "label_source": None if label is None else label.label_source,
     }  # fmt: skip
 
 
-def _name(classes: Sequence[str], index: int) -> str:
-    return classes[index] if index < len(classes) else str(index)
+def _answer(scores: list[float], classes: Sequence[str]) -> dict[str, Any]:
+    """Return a class with its probabilities, or a number with its quantiles."""
+    if not classes:
+        return {"prediction": scores[len(scores) // 2], "quantiles": scores}
+    best = max(range(len(scores)), key=scores.__getitem__)
+    return {"class": _name(classes, best), "probabilities": scores}
+
+
+def _name(classes: Sequence[str], label: float) -> str | float:
+    """Return a class by its index; of a regression the number."""
+    if not classes:
+        return label
+    return classes[int(label)] if label < len(classes) else str(int(label))
 
 
 def _label(item: dict[str, Any], classes: Sequence[str], at_s: float) -> Label:
     identity, source = item.get("prediction_id"), item.get("label_source", "user")
-    if set(item) - _KEYS or "label" not in item:
-        raise invalid(f"must hold prediction_id, label and perhaps label_source ({LABEL_SOURCES})")
+    if set(item) - _KEYS or ("label" in item) == ("correction" in item):
+        raise invalid(
+            "must hold prediction_id, either label or correction, and perhaps label_source",
+            remedy=f"label_source is one of {', '.join(LABEL_SOURCES)}",
+        )
     if not isinstance(identity, str):
         raise invalid("must be text", field="prediction_id")
     if not _possible(identity):
         raise _unknown()
     if source not in LABEL_SOURCES:
         raise invalid(f"must be one of {', '.join(LABEL_SOURCES)}", field="label_source")
-    return Label(identity, _index(item["label"], classes), source, at_s)
+    given = item.get("label", item.get("correction"))
+    value = _index(given, classes) if classes else _number(given)
+    return Label(identity, value, source, at_s)
+
+
+def _number(label: Any) -> float:
+    """Return the label of a regression."""
+    if isinstance(label, int | float) and not isinstance(label, bool) and abs(label) <= _LARGEST:
+        return float(label)
+    raise invalid("must be a finite number", field="label", remedy="the model predicts a number")
 
 
 def _possible(identity: str) -> bool:

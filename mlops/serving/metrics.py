@@ -16,6 +16,9 @@ SECONDS = Histogram(
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0),
 )
 PREDICTIONS = Counter("mlops_predictions", "Rows answered")
+UNKNOWN_CATEGORIES = Counter(
+    "mlops_unknown_categories", "Values that the schema does not list", ["column"]
+)
 IN_PROGRESS = Gauge("mlops_requests_in_progress", "Requests", multiprocess_mode="livesum")
 VERSION = Gauge("mlops_model_version", "Version in service", multiprocess_mode="livemostrecent")
 SWAPS = Counter("mlops_model_swaps", "Versions brought into service by workers")

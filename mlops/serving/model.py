@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from zipfile import BadZipFile
 
 import numpy as np
 
 from mlops.adapters import files, seal
-from mlops.adapters.onnx_session import OUTPUT, Session
-from mlops.core.schema import parse_image_schema
+from mlops.adapters.onnx_session import Session
+from mlops.core.schema import outputs, parse_schema
 from mlops.errors import DataError, UnverifiedModel
 from mlops.serving.pointer import Pointer, read_pointer, write_pointer
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from mlops.core.schema import ImageSchema
+    from mlops.core.schema import Schema
 
 __all__ = ["Model", "Pointer", "load", "read_pointer", "sealed", "write_pointer"]
 
@@ -44,27 +44,36 @@ def sealed(folder: Path) -> str:
 
 
 class Model:
-    """An ONNX graph from raw uint8 images to probabilities, on one thread."""
+    """An ONNX graph from raw features to answers, on one thread.
+
+    Attributes:
+        version: the registry's.
+        schema: of the examples.
+        output: `probabilities`, or `quantiles` of a regression.
+    """
 
     def __init__(self, folder: Path, version: str) -> None:
         self.version = version
         self.schema = _read_schema(folder / "model.json")
-        self.output = OUTPUT
         self.row_s = 0.0  # of late, per row; kept by whoever runs it
         try:
             self._session = Session(folder / MODEL_FILE, threads=1)
         except (DataError, OSError) as error:
             raise UnverifiedModel(str(error)) from None
-        if self._session.shape != self.schema.shape:
-            msg = f"{folder}: the graph takes {self._session.shape}, model.json says otherwise"
+        self.output = self._session.output
+        takes = (self._session.shape, self._session.dtype)
+        if takes != (self.schema.shape, self.schema.dtype):
+            msg = f"{folder}: the graph takes {takes[1]} {takes[0]}, model.json says otherwise"
             raise UnverifiedModel(msg)
 
-    def predict(self, images_NHWC: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Return float32 probabilities (N, classes) of uint8 images (N, H, W, C)."""
-        return self._session.probabilities(images_NHWC)
+    def predict(self, features: NDArray[Any]) -> NDArray[np.float32]:
+        """Return answers, float32 (N, K), of features (N, *shape) in the schema's dtype."""
+        return self._session.probabilities(features)
 
     def replay(self, folder: Path) -> float:
-        """Score the golden images and return the largest difference to what was recorded.
+        """Score the golden rows and return the largest difference to what was recorded.
+
+        Of a regression it is in units of the recorded answers' spread.
 
         Raises:
             UnverifiedModel: if it exceeds `TOLERANCE`, or the file or a shape is wrong.
@@ -72,18 +81,19 @@ class Model:
         path = folder / GOLDEN_FILE
         try:
             with np.load(path, allow_pickle=False) as stored:
-                images, expected = stored["features"], stored["probabilities"]
-            found = self.predict(images)
-            worst = float(np.abs(found - expected).max())
+                features, expected = stored["features"], stored["probabilities"]
+            found = self.predict(features)
+            worst = difference(found, expected, self.schema)
         except (DataError, KeyError, OSError, ValueError, EOFError, BadZipFile) as error:
             what = str(error).splitlines()[0][:200]
             msg = f"{path}: cannot be replayed ({what}); register the version again"
             raise UnverifiedModel(msg) from None
-        if found.shape[1] != len(self.schema.classes):
-            msg = f"{folder}: {found.shape[1]} outputs for {len(self.schema.classes)} classes"
+        if found.shape[1] != outputs(self.schema):
+            msg = f"{folder}: {found.shape[1]} outputs for {outputs(self.schema)} "
+            msg += "classes" if self.schema.classes else "quantiles"
             raise UnverifiedModel(msg)
         if not worst <= TOLERANCE:
-            msg = f"{path}: probabilities differ by {worst:.2g}, above {TOLERANCE:g}; refused"
+            msg = f"{path}: answers differ by {worst:.2g}, above {TOLERANCE:g}; refused"
             raise UnverifiedModel(msg)
         return worst
 
@@ -92,7 +102,7 @@ class Model:
         spent = 0.0
         for rows in (32, *([1] * _WARM_UP)):
             started = time.perf_counter()
-            self.predict(np.zeros((rows, *self.schema.shape), dtype=np.uint8))
+            self.predict(np.zeros((rows, *self.schema.shape), dtype=self.schema.dtype))
             spent = time.perf_counter() - started
         self.row_s = spent
         return spent
@@ -112,8 +122,19 @@ def load(pointer: Pointer) -> Model:
     return model
 
 
-def _read_schema(path: Path) -> ImageSchema:
+def difference(found: NDArray[Any], expected: NDArray[np.float32], schema: Schema) -> float:
+    """Return the largest difference of answers to the recorded ones; NaN where one is none.
+
+    Of a regression in units of the recorded answers' spread: a unit of its own has no tolerance.
+    """
+    worst = float(np.abs(found - expected).max())
+    if schema.classes:
+        return worst
+    return worst / max(float(np.ptp(expected)), float(np.finfo(np.float32).tiny))
+
+
+def _read_schema(path: Path) -> Schema:
     try:
-        return parse_image_schema(files.read_json(path).get("schema"), str(path))
+        return parse_schema(files.read_json(path).get("schema"), str(path))
     except DataError as error:
         raise UnverifiedModel(f"{error}; register the version again") from None

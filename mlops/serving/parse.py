@@ -1,25 +1,17 @@
-"""JSON bodies → uint8 images: strict about types, shapes, ranges, keys."""
+"""JSON bodies, strictly: no NaN, no infinity, no duplicate keys, no deep nesting."""
 
 from __future__ import annotations
 
 import json
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import orjson
 
 from mlops.core.prediction import MAX_ENTITY
 from mlops.serving.reply import Refused, invalid, malformed
-from mlops.serving.tensor import array
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from mlops.core.schema import ImageSchema
-
-FORMATS = ("instances", "inputs", "dataframe_split", "dataframe_records")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 
 
@@ -70,56 +62,6 @@ def objects(body: bytes, max_items: int) -> list[dict[str, Any]]:
     return items
 
 
-def scoring(body: Body, schema: ImageSchema, max_rows: int) -> NDArray[np.uint8]:
-    """Read a body in MLflow's scoring protocol (`mlflow.pyfunc.scoring_server`).
-
-    Raises:
-        Refused: 400 unless exactly one format key stands there, 422 as `array` does.
-    """
-    keys = [key for key in body.content if key != "params"]
-    if len(keys) != 1 or keys[0] not in FORMATS:
-        raise malformed(
-            f"the object must have exactly one of the keys {', '.join(FORMATS)}",
-            remedy='send {"inputs": [image, …]}',
-        )
-    name = keys[0]
-    value = body.content[name]
-    if name == "dataframe_split":
-        value = _split(value)
-    elif name == "dataframe_records" or (name == "instances" and _records(value)):
-        value = _rows(value, name)
-    elif name == "inputs" and isinstance(value, dict):
-        value = _only(value, name)
-    return array(value, schema, max_rows, plain=body.plain, field=name)
-
-
-def images(
-    body: Body, schema: ImageSchema, max_rows: int
-) -> tuple[NDArray[np.uint8], list[str | None], bool]:
-    """Read a body of `/predict`.
-
-    Returns:
-        uint8 images (N, H, W, C), one entity per image, and whether one single image was sent.
-
-    Raises:
-        Refused: 422 for unknown keys, or as `array` does.
-    """
-    content = body.content
-    single = "image" in content
-    known = {"image", "entity"} if single else {"images", "entities"}
-    if (not single and "images" not in content) or set(content) - known:
-        raise invalid(
-            'the object must hold "image" and perhaps "entity", or "images" and perhaps "entities"'
-        )
-    field = "image" if single else "images"
-    value = [content["image"]] if single else content["images"]
-    pixels = array(value, schema, max_rows, plain=body.plain, field=field)
-    given = [content.get("entity")] if single else content.get("entities", [None] * len(pixels))
-    if not isinstance(given, list) or len(given) != len(pixels):
-        raise invalid("must be a list as long as images", field="entities")
-    return pixels, [entity(one) for one in given], single
-
-
 def entity(value: Any) -> str | None:
     """Check what a caller says that an image belongs to.
 
@@ -138,42 +80,6 @@ def _decode(body: bytes) -> Any:
         return orjson.loads(body)
     except orjson.JSONDecodeError as error:
         raise malformed(f"not JSON: {error.msg} (byte {error.pos})", remedy="send JSON") from None
-
-
-def _records(value: Any) -> bool:
-    return isinstance(value, list) and bool(value) and isinstance(value[0], dict)
-
-
-def _split(value: Any) -> Any:
-    field = "dataframe_split"
-    if not isinstance(value, dict) or not isinstance(value.get("data"), list):
-        raise invalid('must hold "columns" and "data"', field=field)
-    columns, data = value.get("columns", []), value["data"]
-    if not isinstance(columns, list) or set(value) - {"columns", "data", "index"}:
-        raise invalid('must hold "columns", "data" and perhaps "index"', field=field)
-    names = [name for name in columns if isinstance(name, str | int)]
-    if len(names) != len(columns) or len(set(names)) != len(names):
-        raise invalid("columns must be distinct names", field=field)
-    if any(not isinstance(row, list) or len(row) != len(columns) for row in data):
-        raise invalid("each row must have one value per column", field=field)
-    return [row[0] for row in data] if len(columns) == 1 else data
-
-
-def _rows(value: Any, field: str) -> Any:
-    if not _records(value) or not all(isinstance(row, dict) for row in value):
-        raise invalid("must be a list of objects", field=field)
-    names = list(value[0])
-    if not names or any(row.keys() != value[0].keys() for row in value):
-        raise invalid("every row must have the same columns", field=field)
-    if len(names) == 1:
-        return [row[names[0]] for row in value]
-    return [[row[name] for name in names] for row in value]
-
-
-def _only(value: dict[str, Any], field: str) -> Any:
-    if len(value) != 1:
-        raise invalid("must name the model's one input", field=field)
-    return next(iter(value.values()))
 
 
 def _refuse_duplicates(body: bytes) -> None:

@@ -60,8 +60,8 @@ class Refused(Exception):
         self.field, self.remedy, self.retry_s, self.close = field, remedy, retry_s, close
         self.allow = allow
 
-    def reply(self) -> Reply:
-        """Return the refusal as an answer."""
+    def reply(self, *, open_inference: bool = False) -> Reply:
+        """Return the refusal as an answer; in Open Inference's routes `error` is text."""
         headers: list[tuple[bytes, bytes]] = []
         if self.retry_s is not None:
             headers.append((b"retry-after", str(self.retry_s).encode()))
@@ -77,6 +77,8 @@ class Refused(Exception):
         }  # fmt: skip
         # `error_code` and `message` are the keys that MLflow's clients print.
         body = {"error": error, "error_code": self.code, "message": self.message}
+        if open_inference:  # whose clients print `error`, and want text there
+            body |= {"error": f"{self.message}; {self.remedy}".rstrip("; "), "detail": error}
         return as_json(body, tuple(headers), self.status)
 
 

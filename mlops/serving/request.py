@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl
 
-from mlops.serving.reply import Refused, malformed
+from mlops.serving.reply import Refused, invalid, malformed
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
 
     from mlops.serving.config import Limits
 
+_MAX_PARAMETERS = 8
 Scope = dict[str, Any]
 Receive = "Callable[[], Awaitable[dict[str, Any]]]"
 
@@ -47,13 +49,42 @@ def media_type(scope: Scope) -> str:
     return kind
 
 
+def query(scope: Scope, known: Sequence[str]) -> dict[str, str]:
+    """Return the parameters of the query.
+
+    Args:
+        scope: of the request.
+        known: names that the route understands.
+
+    Raises:
+        Refused: 400 for a query that is none, 422 for one that is unknown or stands twice.
+    """
+    if not scope["query_string"]:
+        return {}
+    try:
+        pairs = parse_qsl(
+            scope["query_string"].decode("ascii"), errors="strict", keep_blank_values=True,
+            max_num_fields=_MAX_PARAMETERS,
+        )  # fmt: skip
+    except ValueError:
+        raise malformed("the query is not valid") from None
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise invalid("a parameter stands twice in the query", remedy="send each once")
+    if not found.keys() <= {*known}:
+        names = ", ".join(known)
+        raise invalid("an unknown parameter stands in the query", remedy=f"known are: {names}")
+    return found
+
+
 async def read_body(
     scope: Scope, receive: Callable[[], Awaitable[dict[str, Any]]], limits: Limits
 ) -> bytes:
     """Return the whole body.
 
     Raises:
-        Refused: 400 if empty, 408 if too slow, 413 if too large, 415 if compressed.
+        Refused: 400 if empty, 408 if too slow, 411 without a length, 413 if too large, 415 if
+            compressed.
         Gone: if the client hung up.
     """
     if header(scope, b"content-encoding") not in (b"", b"identity"):
@@ -62,6 +93,10 @@ async def read_body(
             close=True,
         )  # fmt: skip
     declared = header(scope, b"content-length")
+    if not declared and not header(scope, b"transfer-encoding"):
+        raise Refused(
+            411, "no_length", "no Content-Length", remedy="send it, or the body in chunks"
+        )
     if declared and int(declared) > limits.body_bytes:
         raise _too_large(limits)
     parts: list[bytes] = []

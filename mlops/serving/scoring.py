@@ -2,32 +2,32 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qs
 
 import numpy as np
 
-from mlops.serving import images, metrics, parse
+from mlops.serving import metrics, parse
+from mlops.serving.answer import headers, named
+from mlops.serving.explain import explain, one_at_a_time
 from mlops.serving.log import Answered, stored
-from mlops.serving.reply import Refused, Reply, as_json, invalid, malformed
-from mlops.serving.request import media_type, read_body
+from mlops.serving.readers import INVOCATIONS, PREDICT, pick, read
+from mlops.serving.reply import Reply, as_json, invalid
+from mlops.serving.request import query, read_body
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable
 
-    from numpy.typing import NDArray
-
-    from mlops.core.schema import ImageSchema
     from mlops.serving.app import App
     from mlops.serving.batch import Scored
     from mlops.serving.request import Scope
+    from mlops.serving.rows import Rows
+    from mlops.serving.split import Arm
 
     Receive = Callable[[], Awaitable[dict[str, Any]]]
 
-_INLINE_BYTES = 1 << 18  # larger bodies are read in a thread, so that small ones need not wait
-_HEADER_IDS = 16
+_EXPLAIN = {"": None, "0": None, "1": "values", "png": "png"}
+_MAX_TOP_K = 10_000
 
 
 async def invocations(app: App, scope: Scope, receive: Receive) -> Reply:
@@ -36,121 +36,69 @@ async def invocations(app: App, scope: Scope, receive: Receive) -> Reply:
     Raises:
         Refused: whatever is wrong with the request.
     """
-    kind = media_type(scope)
-    if kind != "application/json":
-        raise _unsupported("application/json")
+    reader = pick(scope, INVOCATIONS)
     model = app.batcher.current()
     body = await read_body(scope, receive, app.config.limits)
     started = time.perf_counter()
-
-    def read() -> NDArray[np.uint8]:
-        return parse.scoring(parse.parse(body), model.schema, app.config.limits.rows)
-
-    pixels = read() if len(body) < _INLINE_BYTES else await asyncio.to_thread(read)
-    scored, ids = await _score(app, pixels, None, started)
+    rows = await read(reader, scope, body, model.schema, app.config.limits)
+    scored, ids = await score(app, rows, started)
     content = {
         "predictions": {scored.model.output: np.ascontiguousarray(scored.probabilities)},
         "prediction_ids": ids,
         "model_version": scored.model.version,
     }
-    return as_json(content, _headers(scored, ids))
+    return as_json(content, headers(scored.model.version, ids))
 
 
 async def predict(app: App, scope: Scope, receive: Receive) -> Reply:
-    """Answer an image file, a form with one, raw uint8 pixels, or JSON, with classes.
+    """Answer one example or many, in any of the types of `readers.PREDICT`, with names of classes.
 
     Raises:
         Refused: whatever is wrong with the request.
     """
-    kind = media_type(scope)
-    read = _READERS.get("image/*" if kind.startswith("image/") else kind)
-    if read is None:
-        raise _unsupported("application/json, image/png, image/jpeg, image/webp, "
-                           "multipart/form-data, application/octet-stream")  # fmt: skip
+    reader = pick(scope, PREDICT)
+    asked = query(scope, ("entity", "top_k", "explain"))
+    top_k, how = _top_k(asked), _explain(asked)
     model = app.batcher.current()
     body = await read_body(scope, receive, app.config.limits)
     started = time.perf_counter()
-    pixels, entities, single = await read(app, scope, body, model.schema)
-    scored, ids = await _score(app, pixels, entities, started)
-    rows = _named(scored, ids)
-    head: dict[str, Any] = {"model_version": scored.model.version}
-    content = {**head, **rows[0]} if single else {**head, "predictions": rows}
-    return as_json(content, _headers(scored, ids))
+    rows = await read(reader, scope, body, model.schema, app.config.limits)
+    if how:
+        one_at_a_time(rows)
+    scored, ids = await score(app, rows, started, entity=parse.entity(asked.get("entity")))
+    answers = named(scored.model.schema, scored.probabilities, ids, top_k)
+    if how:
+        answers[0]["explanation"] = await explain(scored, rows, png=how == "png")
+    content: dict[str, Any] = {"model_version": scored.model.version}
+    content |= answers[0] if rows.single else {"predictions": answers}
+    return as_json(content, headers(scored.model.version, ids))
 
 
-Read = tuple["NDArray[np.uint8]", "Sequence[str | None]", bool]
-
-
-async def _json(app: App, _scope: Scope, body: bytes, schema: ImageSchema) -> Read:
-    def read() -> Read:
-        return parse.images(parse.parse(body), schema, app.config.limits.rows)
-
-    return read() if len(body) < _INLINE_BYTES else await asyncio.to_thread(read)
-
-
-async def _file(app: App, scope: Scope, body: bytes, schema: ImageSchema) -> Read:
-    pixels = await asyncio.to_thread(images.decode, body, schema, app.config.limits.pixels)
-    return pixels[np.newaxis], [_asked_entity(scope)], True
-
-
-async def _raw(app: App, scope: Scope, body: bytes, schema: ImageSchema) -> Read:
-    rows, rest = divmod(len(body), schema.size_bytes)
-    if rest:
-        raise invalid(f"{len(body)} bytes are no multiple of {schema.size_bytes} {schema.shape}")
-    if rows > app.config.limits.rows:
-        raise Refused(413, "too_many_rows", f"{rows} rows, at most {app.config.limits.rows}")
-    pixels = np.frombuffer(body, dtype=np.uint8).reshape(rows, *schema.shape)
-    return pixels, [_asked_entity(scope)] * rows, rows == 1
-
-
-async def _form(app: App, scope: Scope, body: bytes, schema: ImageSchema) -> Read:
-    from starlette.datastructures import Headers, UploadFile
-    from starlette.formparsers import MultiPartParser
-
-    async def stream() -> Any:
-        yield body
-
-    limit = app.config.limits.body_bytes
-    try:
-        parser = MultiPartParser(
-            Headers(scope=scope), stream(), max_files=1, max_fields=4, max_part_size=limit
-        )
-        form = await parser.parse()
-    except Exception:  # noqa: BLE001 - the parser raises its own and its dependency's errors
-        raise malformed("not a valid multipart form", remedy="send one file field") from None
-    try:
-        uploads = [value for value in form.values() if isinstance(value, UploadFile)]
-        if not uploads:
-            raise invalid("the form holds no file", remedy='curl -F "image=@digit.png"')
-        content = await uploads[0].read()
-        named = form.get("entity")
-        entity = parse.entity(named) if named else _asked_entity(scope)
-    finally:
-        await form.close()
-    pixels = await asyncio.to_thread(images.decode, content, schema, app.config.limits.pixels)
-    return pixels[np.newaxis], [entity], True
-
-
-_READERS = {
-    "application/json": _json,
-    "application/octet-stream": _raw,
-    "multipart/form-data": _form,
-    "image/*": _file,
-}
-
-
-async def _score(
-    app: App,
-    pixels: NDArray[np.uint8],
-    entities: Sequence[str | None] | None,
-    started: float,
+async def score(
+    app: App, rows: Rows, started: float, *, entity: str | None = None, arm: Arm | None = None
 ) -> tuple[Scored, list[str]]:
-    scored = await app.batcher.score(pixels, entities[0] if entities else None)
-    ids = app.minter.mint(len(pixels))
+    """Score rows, mint their ids, and log them.
+
+    Args:
+        app: whose batcher and log.
+        rows: of the request.
+        started: when the whole request had arrived, by `time.perf_counter`.
+        entity: of the rows that have none of their own.
+        arm: which model; None: as the canary's split has it.
+
+    Raises:
+        Refused: whatever is in the way.
+    """
+    entities = rows.entities
+    if entity is not None:
+        entities = [own or entity for own in entities or [None] * len(rows.array)]
+    scored = await app.batcher.score(rows.array, entities[0] if entities else None, arm)
+    ids = app.minter.mint(len(rows.array))
     latency_s = time.perf_counter() - started
     answered = Answered(
-        ids, time.time(), scored.model.version, entities, pixels, scored.probabilities, latency_s
-    )
+        ids, time.time(), scored.model.version, entities, rows.values, scored.model.schema,
+        scored.probabilities, latency_s,
+    )  # fmt: skip
     synced = app.log.append(answered)
     app.mirror.offer(answered)
     if synced is not None:
@@ -159,35 +107,19 @@ async def _score(
     return scored, ids
 
 
-def _named(scored: Scored, ids: Sequence[str]) -> list[dict[str, Any]]:
-    classes = scored.model.schema.classes
-    rows = []
-    for identity, scores in zip(ids, scored.probabilities.tolist(), strict=True):
-        best = max(range(len(scores)), key=scores.__getitem__)
-        rows.append({
-            "prediction_id": identity, "class": classes[best], "label": best,
-            "probability": scores[best], "probabilities": dict(zip(classes, scores, strict=True)),
-        })  # fmt: skip
-    return rows
-
-
-def _headers(scored: Scored, ids: Sequence[str]) -> tuple[tuple[bytes, bytes], ...]:
-    """Return version and ids as headers; of many rows only the first few, the body has all."""
-    return (
-        (b"x-model-version", scored.model.version.encode()),
-        (b"x-prediction-id", ",".join(ids[:_HEADER_IDS]).encode()),
-    )
-
-
-def _asked_entity(scope: Scope) -> str | None:
-    if not scope["query_string"]:
+def _top_k(asked: dict[str, str]) -> int | None:
+    text = asked.get("top_k")
+    if text is None:
         return None
-    try:
-        asked = parse_qs(scope["query_string"].decode("ascii"), errors="strict", max_num_fields=8)
-    except ValueError:
-        raise malformed("the query is not valid") from None
-    return parse.entity(asked.get("entity", [None])[0])
+    if not (text.isascii() and text.isdigit() and 0 < len(text) <= 5 and int(text) > 0):
+        raise invalid(f"must be a whole number from 1 to {_MAX_TOP_K}", field="top_k")
+    if int(text) > _MAX_TOP_K:
+        raise invalid(f"must be a whole number from 1 to {_MAX_TOP_K}", field="top_k")
+    return int(text)
 
 
-def _unsupported(known: str) -> Refused:
-    return Refused(415, "unsupported_type", "this Content-Type is not read", remedy=f"send {known}")
+def _explain(asked: dict[str, str]) -> str | None:
+    text = asked.get("explain", "")
+    if text not in _EXPLAIN:
+        raise invalid("must be 0, 1 or png", field="explain")
+    return _EXPLAIN[text]

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import structlog
 
+from mlops.core.features import arrays
 from mlops.serving import metrics
 from mlops.serving.cut import Answered
 
@@ -100,7 +101,7 @@ class Mirror:
     def _show(self, answered: Answered, model: Model) -> None:
         started = time.perf_counter()
         try:
-            scores = model.predict(answered.images)
+            scores = model.predict(arrays(answered.values, model.schema))
         except Exception as error:  # noqa: BLE001 - a shadow that fails is a finding, not a fault
             metrics.SHADOW_ROWS.labels("failed").inc(len(answered.ids))
             why = (str(error).splitlines() or [type(error).__name__])[0][:200]
@@ -115,6 +116,6 @@ class Mirror:
         metrics.SHADOW_ROWS.labels("differed").inc(int((finite & ~same).sum()))
         ids = [f"{identity}{MARK}{model.version}" for identity in answered.ids]
         self._log.append(Answered(
-            ids, answered.at_s, model.version, answered.entities, answered.images, scores,
-            spent_s, answered.ids,
+            ids, answered.at_s, model.version, answered.entities, answered.values,
+            answered.schema, scores, spent_s, answered.ids,
         ))  # fmt: skip

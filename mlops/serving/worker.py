@@ -26,6 +26,7 @@ from mlops.serving.batch import Batcher
 from mlops.serving.config import DRAIN_S, HUNG_S, ServingConfig, from_environment
 from mlops.serving.ids import Minter, load_key
 from mlops.serving.log import PredictionLog
+from mlops.serving.protocol import Protocol
 from mlops.serving.redaction import Redaction
 from mlops.serving.shadow import Mirror
 from mlops.serving.watcher import Watcher
@@ -140,7 +141,7 @@ def _drained(_number: int, _frame: FrameType | None) -> None:
 def uvicorn_config(app: App) -> uvicorn.Config:
     """Return how uvicorn is run: its fast parts, no access log, a bounded drain."""
     return uvicorn.Config(
-        app, http="httptools", loop="uvloop", lifespan="off", ws="none", access_log=False,
+        app, http=Protocol, loop="uvloop", lifespan="off", ws="none", access_log=False,
         log_level="warning", server_header=False, timeout_keep_alive=_KEEP_ALIVE_S,
         timeout_graceful_shutdown=DRAIN_S, backlog=2048,
         ssl_certfile=app.config.tls[0] or None, ssl_keyfile=app.config.tls[1] or None,

@@ -12,14 +12,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pyarrow as pa
 
 from mlops.adapters import files, predictions
 from mlops.adapters.cohort import SHARD_TIME
-from mlops.adapters.snapshot import COLUMNS, read_schema, write_shard
+from mlops.adapters.snapshot import columns, feature_columns, read_schema, write_shard
 from mlops.adapters.sql.engine import database
-from mlops.core.grouping import near_duplicate_keys
+from mlops.core import features
+from mlops.core.grouping import groups
+from mlops.core.schema import parse_schema
 from mlops.errors import DataError
 from mlops.params.base import View
 from mlops.params.project import ProjectSection
@@ -31,9 +32,8 @@ if TYPE_CHECKING:
     import sqlalchemy as sa
 
     from mlops.core.prediction import Labelled
+    from mlops.core.schema import Schema
     from mlops.site import Site
-
-Shape = tuple[int, int, int]
 
 
 class CollectParams(View):
@@ -45,7 +45,7 @@ class CollectParams(View):
 def collect(params: CollectParams, site: Site) -> Report:
     """Write labelled predictions that no shard holds yet as one new shard.
 
-    The newest label of a prediction wins; equal images in one shard stand once, with the newest
+    The newest label of a prediction wins; equal examples in one shard stand once, with the newest
     label. A prediction that is labelled anew after it was collected is collected again: `ingest`
     lets the later shard win.
 
@@ -60,11 +60,12 @@ def collect(params: CollectParams, site: Site) -> Report:
         hidden = predictions.count_uncollected(engine, project, features=False)
         if not found:
             return _nothing(mended, hidden)
-        table = _table(found, _shape(site, project))
+        schema = _schema(site, project)
+        table = _table(found, schema)
         name = _name(table, site.now)
         seqs = [seq for row in found for seq in row.label_seqs]
         predictions.claim(engine, project, seqs, name)
-    write_shard(folder / name, table)
+    write_shard(folder / name, table, schema)
     text = f"{table.num_rows} labelled predictions → data/production/{name}"
     facts = {"rows": table.num_rows, "shard": name, "mended": mended, "hidden": hidden}
     return Report(text + _hint(hidden), facts)
@@ -83,40 +84,41 @@ def _mend(engine: sa.Engine, project: str, site: Site) -> int:
         if any(row.logged.prediction.features is None for row in rows):
             msg = f"{folder / name}: missing, and its features are gone; restore it: dvc pull"
             raise DataError(msg)
-        write_shard(folder / name, _table(rows, _shape(site, project)))
+        schema = _schema(site, project)
+        write_shard(folder / name, _table(rows, schema), schema)
     return len(missing)
 
 
-def _table(rows: Sequence[Labelled], shape: Shape) -> pa.Table:
-    """Return rows as the columns of a shard, equal images once, in the order of the log."""
+def _table(rows: Sequence[Labelled], schema: Schema) -> pa.Table:
+    """Return rows as the columns of a shard, equal examples once, in the order of the log."""
     newest: dict[str, Labelled] = {}
     for row in sorted(rows, key=lambda row: (row.label.at_s, row.label_seqs)):
         newest[row.logged.prediction.example_id] = row
     kept = sorted(newest.values(), key=lambda row: row.logged.seq)
     origins = [row.logged.prediction for row in kept]
-    images = [_image(row, shape) for row in kept]
-    stacked = np.frombuffer(b"".join(images), dtype=np.uint8).reshape(len(kept), *shape)
+    values = features.read([_content(row, schema) for row in kept], schema)
     observed = [datetime.fromtimestamp(row.at_s, UTC) for row in origins]
-    columns = {
+    found = {
         "example_id": [row.example_id for row in origins],
         "entity": [row.entity for row in origins],
-        "group": near_duplicate_keys(stacked),
+        "group": groups(values, schema),
         "observed_at": observed,
-        "image": images,
+        **feature_columns(values, schema),
         "label": [row.label.label for row in kept],
         "label_source": [row.label.label_source for row in kept],
         "origin": ["production"] * len(kept),
     }
-    return pa.table(columns, schema=COLUMNS)
+    return pa.table(found).cast(columns(schema))
 
 
-def _image(row: Labelled, shape: Shape) -> bytes:
+def _content(row: Labelled, schema: Schema) -> bytes:
     logged = row.logged.prediction
-    content, wanted = logged.features or b"", int(np.prod(shape))
-    if len(content) != wanted:
+    content = logged.features or b""
+    if not features.fits(content, schema):
         msg = (
-            f"prediction {logged.id} (version {logged.version}): {len(content)} bytes, the schema "
-            f"{shape} has {wanted}; rows of another schema cannot be collected"
+            f"prediction {logged.id} (version {logged.version}): {len(content)} bytes are no "
+            f"{schema.kind} of the schema {schema.shape}; rows of another schema cannot be "
+            "collected"
         )
         raise DataError(msg)
     return content
@@ -130,20 +132,16 @@ def _name(table: pa.Table, now: datetime) -> str:
     return f"{now.astimezone(UTC).strftime(SHARD_TIME)}-{digest.hexdigest()}.parquet"
 
 
-def _shape(site: Site, project: str) -> Shape:
-    """Return height, width, channels: of the snapshot, else of the version in service."""
+def _schema(site: Site, project: str) -> Schema:
+    """Return the schema of the snapshot, else that of the version in service."""
     try:
-        return read_schema(site.layout.snapshot).shape
+        return read_schema(site.layout.snapshot)
     except DataError:
         pointer = site.layout.serving / project / "current.json"
         if not pointer.is_file():
             raise
     model = Path(str(files.read_json(pointer)["folder"])) / "model.json"
-    schema = files.read_json(model).get("schema")
-    if not isinstance(schema, dict):
-        msg = f"{model}: holds no schema; run: mlops ingest"
-        raise DataError(msg)
-    return int(schema["height"]), int(schema["width"]), int(schema["channels"])
+    return parse_schema(files.read_json(model).get("schema"), str(model))
 
 
 def _nothing(mended: int, hidden: int) -> Report:

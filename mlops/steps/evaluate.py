@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
-
-import numpy as np
 
 from mlops.params.base import View
 from mlops.params.evaluate import EvaluateSection
@@ -15,32 +12,21 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    import numpy as np
     from numpy.typing import NDArray
 
+    from mlops.adapters.appraisal import Side
     from mlops.adapters.onnx_session import Session
     from mlops.adapters.snapshot import Rows
     from mlops.core.assessment import Measured, Rules, Scored
     from mlops.core.robustness import Robustness
-    from mlops.core.slices import Part
-    from mlops.core.temperature import Rescaled
+    from mlops.core.schema import Schema
 
 
 class EvaluateParams(View):
     """What `evaluate` may see."""
 
     evaluate: EvaluateSection
-
-
-@dataclass(frozen=True)
-class _Side:
-    """Rows of one kind, what was answered, and what they look like."""
-
-    name: str
-    rows: Rows
-    scored: Scored
-    names: tuple[str, ...]
-    looks: NDArray[np.float64]
-    parts: tuple[Part, ...]
 
 
 def evaluate(params: EvaluateParams, site: Site) -> Report:
@@ -52,10 +38,9 @@ def evaluate(params: EvaluateParams, site: Site) -> Report:
         StepError: if there are no test rows, or the model answers with something else than
             probabilities.
     """
-    from mlops.adapters import evaluation, model_files, plots
+    from mlops.adapters import appraisal, evaluation, explaining, model_files, plots
     from mlops.adapters.onnx_session import Session, latency_ms
     from mlops.adapters.snapshot import read_rows
-    from mlops.core import temperature
 
     section, prepared = params.evaluate, site.layout.prepared
     rules = _rules(section)
@@ -64,29 +49,36 @@ def evaluate(params: EvaluateParams, site: Site) -> Report:
     session = Session(model)
     folder = site.out(site.layout.evaluation)
     folder.mkdir(parents=True, exist_ok=True)
-    sides = _sides(session, prepared, schema.classes)
+    sides = _sides(session, prepared, schema)
     test = sides[0]
-    validation = _score(session, read_rows(prepared / "validation.npz"))
-    rescaled = temperature.assess(test.scored, validation, rules)
-    robust = _robustness(section, session, test, folder)
-    found, figures = _measure(
-        sides, rules, rescaled, robust, latency_ms(session, test.rows.features)
-    )
+    validation = _score(session, read_rows(prepared / "validation.npz"), schema)
+    robust = _robustness(section, session, test, schema, folder)
+    found, figures = appraisal.write(folder, sides, validation, schema, rules)
+    more = _also(robust, latency_ms(session, test.rows.features), rules)
+    figures |= {one.name: one.interval.value for _, one in more}
     figures["model_bytes"] = float(model.stat().st_size)
     evaluation.write_metrics(folder, figures)
-    evaluation.write_intervals(folder, rules.confidence, found)
+    evaluation.write_intervals(folder, rules.confidence, [*found, *more])
     _write_slices(section, sides, rules, folder)
-    _write_test_rows(folder, test, schema.classes, rules, rescaled)
-    _write_explanations(section, site.layout.candidate, folder, test, schema.classes)
-    history = model_files.read_table(site.layout.candidate / model_files.HISTORY)
-    plots.training(folder / "training.png", history)
+    explaining.write(folder, site.layout.candidate, session, test, schema, section)
+    plots.training(
+        folder / "training.png", model_files.read_table(site.layout.candidate / model_files.HISTORY)
+    )
     evaluation.write_predictions(folder, [(s.name, s.rows, s.scored.probabilities) for s in sides])
     reference = read_rows(prepared / "reference.npz")
     evaluation.write_reference(folder, reference, session.probabilities(reference.features))
-    words = f"accuracy {100 * figures['accuracy']:.1f} % on {len(test.rows)} test rows"
+    return Report(_summary(figures, sides), facts=dict(figures))
+
+
+def _summary(figures: dict[str, float], sides: Sequence[Side]) -> str:
+    rows = [f"{len(side.rows)} {side.name} rows" for side in sides]
+    if sides[0].scored.regression:
+        recent = f", {figures['recent_mae']:.4g} on {rows[1]}" if len(sides) > 1 else ""
+        return f"mean absolute error {figures['mae']:.4g} on {rows[0]}{recent}"
+    words = f"accuracy {100 * figures['accuracy']:.1f} % on {rows[0]}"
     if len(sides) > 1:
-        words += f", {100 * figures['recent_accuracy']:.1f} % on {len(sides[1].rows)} recent rows"
-    return Report(words, facts=dict(figures))
+        words += f", {100 * figures['recent_accuracy']:.1f} % on {rows[1]}"
+    return words
 
 
 def _rules(section: EvaluateSection) -> Rules:
@@ -98,24 +90,26 @@ def _rules(section: EvaluateSection) -> Rules:
     )  # fmt: skip
 
 
-def _score(session: Session, rows: Rows) -> Scored:
+def _score(session: Session, rows: Rows, schema: Schema) -> Scored:
     from mlops.core.assessment import Scored
+    from mlops.core.quality import sound
     from mlops.errors import StepError
 
-    probabilities = session.probabilities(rows.features)
-    sums = probabilities.sum(axis=1)
-    if not np.isfinite(probabilities).all() or not np.allclose(sums, 1.0, atol=1e-3):
-        raise StepError("model.onnx: answers are no probabilities (NaN, or not summing to 1)")
-    return Scored(rows.label, probabilities, rows.key, rows.production)
+    answers = session.probabilities(rows.features)
+    if not sound(answers, regression=not schema.classes).all():
+        what = "probabilities (NaN, or not summing to 1)" if schema.classes else "quantiles"
+        raise StepError(f"model.onnx: answers are no {what}")
+    return Scored(rows.label, answers, rows.key, rows.production)
 
 
-def _sides(session: Session, prepared: Path, classes: Sequence[str]) -> tuple[_Side, ...]:
+def _sides(session: Session, prepared: Path, schema: Schema) -> tuple[Side, ...]:
     """Return the test rows, and the recent ones if there are any, cut into the same slices."""
+    from mlops.adapters.appraisal import Side
     from mlops.adapters.snapshot import read_rows
     from mlops.core import columns, slices
     from mlops.errors import StepError
 
-    sides: list[_Side] = []
+    sides: list[Side] = []
     cuts: tuple[tuple[float, ...], ...] = ()
     for name in ("test", "recent"):
         path = prepared / f"{name}.npz"
@@ -124,40 +118,33 @@ def _sides(session: Session, prepared: Path, classes: Sequence[str]) -> tuple[_S
             if name == "test":
                 raise StepError(f"{path}: no rows; raise split.test and run: mlops prepare")
             continue
-        scored = _score(session, rows)
-        names, looks = columns.looks(rows.features)
+        scored = _score(session, rows, schema)
+        names, looks = columns.looks(rows.features, schema)
         cuts = cuts or slices.terciles(looks)
-        parts = slices.parts(scored, classes, looks, names, cuts)
-        sides.append(_Side(name, rows, scored, names, looks, parts))
+        parts = slices.parts(scored, schema, looks, names, cuts)
+        sides.append(Side(name, rows, scored, names, looks, parts))
     return tuple(sides)
 
 
-def _measure(
-    sides: tuple[_Side, ...],
-    rules: Rules,
-    rescaled: Rescaled,
-    robust: Robustness | None,
-    times_ms: NDArray[np.float64],
-) -> tuple[list[tuple[str, Measured]], dict[str, float]]:
-    """Return every metric with its interval, and the flat figures of `metrics.json`."""
-    from mlops.core import assessment
+def _also(
+    robust: Robustness | None, times_ms: NDArray[np.float64], rules: Rules
+) -> list[tuple[str, Measured]]:
+    """Return what is measured beside the answers: the time that they take, and robustness."""
     from mlops.core.assessment import Measured
     from mlops.core.intervals import quantile_interval
 
-    found = [(s.name, one) for s in sides for one in assessment.measured(s.scored, rules)]
-    out = assessment.figures({side.name: side.scored for side in sides}, rules)
     latency = quantile_interval(times_ms, 0.95, rules.confidence)
-    more = [*rescaled.measured(), Measured("latency_p95_ms", latency, "order statistics")]
+    out = [("test", Measured("latency_p95_ms", latency, "order statistics"))]
     if robust is not None:
-        more.append(Measured("robustness_accuracy", robust.mean, "bootstrap BCa"))
-    out |= {one.name: one.interval.value for one in more}
-    return [*found, *(("test", one) for one in more)], out
+        name = f"robustness_{robust.measure}"
+        out.append(("test", Measured(name, robust.mean, "bootstrap BCa")))
+    return out
 
 
 def _robustness(
-    section: EvaluateSection, session: Session, test: _Side, folder: Path
+    section: EvaluateSection, session: Session, test: Side, schema: Schema, folder: Path
 ) -> Robustness | None:
-    """Run the corruption suite on some of the test rows, and write its tables and plot."""
+    """Run the suite of disturbances on some of the test rows, and write its tables and plot."""
     from mlops.adapters import evaluation, plots
     from mlops.core import robustness
 
@@ -165,7 +152,7 @@ def _robustness(
         return None
     some = test.rows.take(robustness.choose(len(test.rows), section.robustness_rows, section.seed))
     found = robustness.endure(
-        some.features, some.label, some.key, session.probabilities,
+        some.features, some.label, some.key, schema, session.probabilities,
         confidence=section.confidence, resamples=section.resamples, seed=section.seed,
     )  # fmt: skip
     evaluation.write_robustness(folder, found)
@@ -174,10 +161,10 @@ def _robustness(
 
 
 def _write_slices(
-    section: EvaluateSection, sides: tuple[_Side, ...], rules: Rules, folder: Path
+    section: EvaluateSection, sides: tuple[Side, ...], rules: Rules, folder: Path
 ) -> None:
     """Write declared slices, weak ones found among the test rows, and protected columns."""
-    from mlops.adapters import evaluation, fairness, plots
+    from mlops.adapters import evaluation, fairness, interval_plots
     from mlops.core import slices, weakness
 
     out = [(s.name, one) for s in sides for one in slices.measure(s.scored, s.parts, rules)]
@@ -187,53 +174,15 @@ def _write_slices(
         search = weakness.Rules(section.weak_depth, 2 * section.min_slice_rows, most=5)
         found = slices.find(test.scored, test.looks, test.names, rules, search)
         out += [(test.name, one) for one in found]
-    evaluation.write_slices(folder, out)
+    regression = test.scored.regression
+    evaluation.write_slices(folder, out, regression=regression)
     shown = [one for name, one in out if name == test.name]
-    plots.slices(folder / "slices.png", shown, 1.0 - rules.confidence)
+    interval_plots.slices(
+        folder / "slices.png", shown, 1.0 - rules.confidence, regression=regression
+    )
     if section.protected:
         groups = [
             (s.name, fairness.compare_groups(s.scored, s.parts, column, rules))
             for s in sides for column in section.protected
         ]  # fmt: skip
         evaluation.write_fairness(folder, groups)
-
-
-def _write_test_rows(
-    folder: Path, test: _Side, classes: tuple[str, ...], rules: Rules, rescaled: Rescaled
-) -> None:
-    """Write tables and plots of the test rows: classes, confusion, calibration, mistakes."""
-    from mlops.adapters import evaluation, plots, sheets
-    from mlops.core import assessment, metrics, reliability
-
-    label, p = test.scored.label, test.scored.probabilities
-    guess = metrics.predicted(p)
-    table = metrics.confusion(label, guess, len(classes))
-    scores = assessment.by_class(test.scored, rules)
-    curve = reliability.calibration(label, p, rules.bins)
-    evaluation.write_classes(folder, classes, scores, table.sum(axis=1))
-    evaluation.write_confusion(folder, np.array(classes), label, guess)
-    evaluation.write_calibration(folder, curve)
-    evaluation.write_temperature(folder, rescaled.before, rescaled.after)
-    plots.confusion(folder / "confusion.png", table, classes)
-    plots.calibration(folder / "calibration.png", curve, rescaled.curve, rescaled.temperature.value)
-    plots.per_class(folder / "per_class.png", scores, table.sum(axis=1), classes)
-    sheets.mistakes(folder / "mistakes.png", test.rows.features, label, p, classes)
-
-
-def _write_explanations(
-    section: EvaluateSection, candidate: Path, folder: Path, test: _Side, classes: tuple[str, ...]
-) -> None:
-    """Write the sheet of attributions, on the network that the model file was made from."""
-    from mlops.core import showcase
-
-    p = test.scored.probabilities
-    pairs = showcase.pairs(test.scored.label, p, section.explained)
-    if not pairs:
-        return
-    from mlops.adapters import explanations, sheets
-
-    rows = np.array(sorted({row for pair in pairs for row in pair if row != showcase.NOBODY}))
-    images, answers = test.rows.features[rows], p[rows].argmax(axis=1)
-    found = explanations.explain(candidate, images, answers, p[rows])
-    shown = sheets.Explained(rows, images, test.scored.label[rows], p[rows], found)
-    sheets.explanations(folder / "explanations.png", pairs, shown, classes)

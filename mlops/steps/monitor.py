@@ -142,10 +142,10 @@ def _judge_one(run: _Run, cut: Cut, watched: _Watched) -> tuple[Window, tuple[Ev
     seen = observe(rows, cut, watched.baseline, watched.thresholds, earlier_s)
     keep(run.site.layout.windows / cut.id, cut, seen)
     with run.engine.begin() as connection:
-        told = guess(rows, watched.known)
-        if not windows.insert(connection, cut, seen.verdict, told):
+        told, regression = guess(rows, watched.known), not watched.baseline.schema.classes
+        if not windows.insert(connection, cut, seen.verdict, told, regression=regression):
             return None
-        window = Window(cut, seen.verdict, 0, 0, "pending", None, told)
+        window = Window(cut, seen.verdict, 0, 0, "pending", None, regression, told)
         judged = Judged(window, watched.baseline, watched.known, run.serving, run.now_s)
         return window, respond(connection, judged, rules(run.params.monitoring).rule)
 

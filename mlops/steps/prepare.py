@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mlops.adapters import snapshot
 from mlops.adapters.files import digest_path, read_json, replacing, write_json
 from mlops.adapters.snapshot import Rows, write_rows
+from mlops.core import features
 from mlops.core.example import key_hash, side
 from mlops.core.grouping import split_keys
 from mlops.core.partition import SplitRows, partition
+from mlops.core.statistics import measure
 from mlops.errors import DataError
 from mlops.params.base import View
 from mlops.params.holdout import HoldoutSection
@@ -23,7 +25,6 @@ if TYPE_CHECKING:
 
 _PARTS = ("train", "validation", "test", "recent", "reference")
 _NEEDED = ("train", "validation", "test")
-_FLATTEST = 1e-3  # a channel that never changes must not be divided by nothing
 
 
 class PrepareParams(View):
@@ -43,7 +44,7 @@ def prepare(params: PrepareParams, site: Site) -> Report:
     rows, sides = _rows(params.split, site)
     dealt = partition(
         SplitRows(
-            side=sides, labelled=rows.label >= 0, production=rows.production,
+            side=sides, labelled=rows.labelled, production=rows.production,
             observed_s=rows.observed_s, key=rows.key, active=rows.label_source == "active",
         ),
         recent_share=params.holdout.recent_share, gap_s=params.holdout.gap_s,
@@ -59,10 +60,11 @@ def prepare(params: PrepareParams, site: Site) -> Report:
     with replacing(folder / "seen.npy") as temporary, temporary.open("wb") as stream:
         np.save(stream, dealt.seen, allow_pickle=False)
     counts = {name: len(part) for name, part in parts.items()}
-    mean, std = _normalisation(parts["train"].features)
+    schema = snapshot.read_schema(site.layout.snapshot)
+    statistics = measure(parts["train"].features, parts["train"].label, schema)
     write_json(folder / "split.json", {
         "schema": read_json(site.layout.snapshot / "schema.json"),
-        "split": params.split.model_dump(), "mean": mean, "std": std,
+        "split": params.split.model_dump(), **statistics.plain(),
         "trained_until_s": dealt.trained_until_s, "cutoff_s": dealt.cutoff_s, "counts": counts,
     })  # fmt: skip
     summary = ", ".join(f"{count} {name}" for name, count in counts.items())
@@ -82,7 +84,8 @@ def _need_checks(site: Site) -> None:
 def _rows(split: SplitSection, site: Site) -> tuple[Rows, NDArray[np.str_]]:
     """Return every row of the snapshot and the side it stands on."""
     folder = site.layout.snapshot
-    schema, table = snapshot.read_schema(folder), snapshot.read_shards(folder)
+    schema = snapshot.read_schema(folder)
+    table = snapshot.read_shards(folder, schema)
     if table.num_rows == 0:
         msg = f"{folder}: holds no examples; run: mlops ingest"
         raise DataError(msg)
@@ -91,8 +94,8 @@ def _rows(split: SplitSection, site: Site) -> tuple[Rows, NDArray[np.str_]]:
     keys = split_keys(column["entity"], column["group"])
     times = [np.nan if at is None else at.timestamp() for at in column["observed_at"]]
     rows = Rows(
-        features=snapshot.images(table, schema),
-        label=np.array([-1 if label is None else label for label in column["label"]], np.int64),
+        features=features.arrays(snapshot.values(table, schema), schema),
+        label=_labels(column["label"], classes=len(schema.classes)),
         example_id=np.array(column["example_id"], np.str_),
         key=np.array([key_hash(key) for key in keys], np.uint64),
         observed_s=np.array(times, np.float64),
@@ -105,29 +108,23 @@ def _rows(split: SplitSection, site: Site) -> tuple[Rows, NDArray[np.str_]]:
     return rows, np.array(sides, np.str_)
 
 
+def _labels(labels: list[Any], *, classes: int) -> NDArray[Any]:
+    """Return labels as `Rows` holds them."""
+    if not classes:
+        return np.array([np.nan if label is None else label for label in labels], np.float64)
+    return np.array([-1 if label is None else label for label in labels], np.int64)
+
+
 def _need_classes(name: str, part: Rows, total: int) -> None:
+    """Refuse a side on which nothing can be learnt or judged: of one class, or of one number."""
     classes = np.unique(part.label)
     if len(classes) >= 2:
         return
-    what = "no labelled rows" if len(part) == 0 else f"rows of one class only ({classes[0]})"
+    kind = "class" if part.label.dtype.kind == "i" else "value"
+    what = "no labelled rows" if len(part) == 0 else f"rows of one {kind} only ({classes[0]})"
     msg = (
         f"data/snapshot: the {name} side has {what} among {total} examples; "
-        "add labelled data of other classes, or raise that side's share in params.yaml: split"
+        f"add labelled data of other {kind}{'es' if kind == 'class' else 's'}, or raise that "
+        "side's share in params.yaml: split"
     )
     raise DataError(msg)
-
-
-def _normalisation(image_NHWC: NDArray[np.uint8]) -> tuple[list[float], list[float]]:
-    """Return mean and standard deviation per channel of pixels scaled to 0…1.
-
-    From a histogram: exact, and without a float copy of the images.
-    """
-    mean, std = [], []
-    levels = np.arange(256) / 255.0
-    for channel in range(image_NHWC.shape[3]):
-        share = np.bincount(image_NHWC[..., channel].ravel(), minlength=256).astype(np.float64)
-        share /= share.sum()
-        middle = float(share @ levels)
-        mean.append(middle)
-        std.append(max(float(np.sqrt(share @ (levels - middle) ** 2)), _FLATTEST))
-    return mean, std

@@ -14,11 +14,12 @@ from mlops.site import Report, Site
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from torch import Tensor
+    from numpy.typing import NDArray
 
     from mlops.adapters.lightning import Examples, Fitted
     from mlops.core.learning import Hyperparameters
-    from mlops.core.networks import Preprocessed
+    from mlops.core.preprocessing import Preprocessed
+    from mlops.core.schema import Schema
 
 PARITY_ROWS = 512
 """Real rows on which the exported model is compared with the trained one."""
@@ -42,9 +43,11 @@ def train(params: TrainParams, site: Site) -> Report:
         StepError: if training was stopped by SIGTERM, diverged, or the export is not faithful.
     """
     from mlops.adapters import lightning, model_files
+    from mlops.core import networks
+    from mlops.core.statistics import parse_statistics
 
     layout = site.layout
-    _, split = model_files.read_split(layout.prepared)
+    schema, split = model_files.read_split(layout.prepared)
     best = model_files.read_best(layout.tuned)
     model = _model(params, site, best)
     section = params.train
@@ -57,16 +60,19 @@ def train(params: TrainParams, site: Site) -> Report:
         model, _examples(layout.prepared / "train.npz"), validation, plan, site.work / "checkpoints"
     )
     card = {
-        "schema": split["schema"], "split": split["split"], "network": params.model.network,
-        "hyperparameters": asdict(best), "mean": split["mean"], "std": split["std"],
+        "schema": split["schema"], "split": split["split"],
+        "network": networks.class_path(params.model.network, schema),
+        "hyperparameters": asdict(best), **parse_statistics(split, "split.json").plain(),
         "trained_until_s": split["trained_until_s"], "epochs": fitted.best_epoch,
         "validation_loss": fitted.validation_loss, "runtime": "onnx",
     }  # fmt: skip
-    parity = _write(site, section, model, card, fitted, validation.images[:PARITY_ROWS])
+    features = validation.features[:PARITY_ROWS].cpu().numpy()
+    parity = _write(site, section, model, card, fitted, (features, schema))
+    right = "accuracy" if schema.classes else "coverage"
     best_row = fitted.history[fitted.best_epoch - 1]
     return Report(
         f"epoch {fitted.best_epoch} of {len(fitted.history)} is best: validation loss "
-        f"{fitted.validation_loss:.4f}, accuracy {best_row.validation_accuracy:.4f}",
+        f"{fitted.validation_loss:.4f}, {right} {best_row.validation_accuracy:.4f}",
         facts={
             "epochs": len(fitted.history), "best_epoch": fitted.best_epoch, "parity": parity,
             "validation_loss": fitted.validation_loss,
@@ -81,13 +87,16 @@ def _model(params: TrainParams, site: Site, best: Hyperparameters) -> Preprocess
 
     from mlops.adapters import model_files
     from mlops.core import networks
+    from mlops.core.preprocessing import with_preprocessing
+    from mlops.core.statistics import parse_statistics
 
     schema, split = model_files.read_split(site.layout.prepared)
     torch.manual_seed(params.train.seed)
     network = networks.build(
         params.model.network, schema, width_factor=best.width_factor, dropout=best.dropout
     )
-    return networks.with_preprocessing(network, split["mean"], split["std"])
+    statistics = parse_statistics(split, str(site.layout.prepared / "split.json"))
+    return with_preprocessing(network, statistics, schema)
 
 
 def _write(  # noqa: PLR0917 - one folder made of many things
@@ -96,15 +105,15 @@ def _write(  # noqa: PLR0917 - one folder made of many things
     model: Preprocessed,
     card: dict[str, Any],
     fitted: Fitted,
-    images: Tensor,
+    sample: tuple[NDArray[Any], Schema],
 ) -> float:
-    """Write `models/candidate/`; return how far the export is from the model on `images`."""
+    """Write `models/candidate/`; return how far the export is from the model on the sample."""
     from mlops.adapters import lightning, model_files, onnx
 
     folder = site.out(site.layout.candidate)
     folder.mkdir(parents=True, exist_ok=True)
     target = folder / model_files.MODEL
-    parity = onnx.export(model, images.cpu().numpy(), target, section.parity)
+    parity = onnx.export(model, *sample, target, section.parity)
     model_files.write_weights(folder / model_files.WEIGHTS, model)
     model_files.write_card(folder / model_files.CARD, card)
     shutil.copyfile(site.layout.prepared / model_files.SEEN, folder / model_files.SEEN)

@@ -69,10 +69,12 @@ class _Trainer:
         from mlops.adapters import model_files
         from mlops.adapters.snapshot import read_rows
         from mlops.core import networks
+        from mlops.core.statistics import parse_statistics
 
         self._params = params
         self._schema, self._split = model_files.read_split(site.layout.prepared)
-        networks.network_class(params.model.network)
+        networks.network_class(networks.class_path(params.model.network, self._schema))
+        self._statistics = parse_statistics(self._split, str(site.layout.prepared / "split.json"))
         if site.settings.threads:
             torch.set_num_threads(site.settings.threads)
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -91,15 +93,16 @@ class _Trainer:
             raise DataError(f"data/prepared: {len(rows)} rows on a side; need at least 2")
         section = self._params.tune
         chosen = learning.epoch_order(len(rows), section.seed, 0)[: section.rows].sort().values
-        images = torch.from_numpy(rows.features)[chosen].to(self._device)
-        return images, torch.from_numpy(rows.label)[chosen].to(self._device)
+        features = torch.from_numpy(rows.features)[chosen].to(self._device)
+        return features, torch.from_numpy(rows.label)[chosen].to(self._device)
 
     def loss(self, chosen: Hyperparameters, number: int, tell: Tell) -> float:
-        """Train with `chosen` and return the last epoch's validation loss in nats."""
+        """Train with `chosen` and return the last epoch's validation loss."""
         import torch
 
         from mlops.adapters.optuna import Pruned
         from mlops.core import learning, networks
+        from mlops.core.preprocessing import with_preprocessing
 
         del number  # every trial has the same seed: they differ by their hyper-parameters only
         tuned, shared = self._params.tune, self._params.model
@@ -108,16 +111,16 @@ class _Trainer:
             shared.network, self._schema,
             width_factor=chosen.width_factor, dropout=chosen.dropout,
         )  # fmt: skip
-        model = networks.with_preprocessing(network, self._split["mean"], self._split["std"])
+        model = with_preprocessing(network, self._statistics, self._schema)
         model.to(self._device)
-        images, labels = self._train
+        features, labels = self._train
         steps = tuned.epochs * learning.batch_count(len(labels), shared.batch_size)
         optimizer = learning.optimiser(model, chosen)
         scheduler = learning.schedule(optimizer, steps)
         loss = float("nan")
         for epoch in range(tuned.epochs):
             order = learning.epoch_order(len(labels), tuned.seed, epoch)
-            batches = learning.batches(images, labels, order, shared.batch_size)
+            batches = learning.batches(features, labels, order, shared.batch_size)
             learning.train_epoch(
                 model, optimizer, scheduler, batches,
                 seed=(tuned.seed, epoch), augment=shared.augment,

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from mlops.adapters.great_expectations import Checked, CheckResult
-    from mlops.core.schema import ImageSchema
+    from mlops.core.schema import Schema
 
 _log = structlog.get_logger()
 _NAMED_ROWS = 3
@@ -50,7 +50,7 @@ def validate(params: ValidateParams, site: Site) -> Report:
     from mlops.adapters.great_expectations import run_checks
 
     schema = snapshot.read_schema(site.layout.snapshot)
-    table = snapshot.read_shards(site.layout.snapshot)
+    table = snapshot.read_shards(site.layout.snapshot, schema)
     if table.num_rows == 0:
         msg = f"{site.layout.snapshot}: holds no examples; run: mlops ingest"
         raise DataError(msg)
@@ -80,15 +80,17 @@ def validate(params: ValidateParams, site: Site) -> Report:
     )
 
 
-def _frame(
-    params: ValidateParams, site: Site, table: pa.Table, schema: ImageSchema
-) -> pd.DataFrame:
+def _frame(params: ValidateParams, site: Site, table: pa.Table, schema: Schema) -> pd.DataFrame:
     """Return one row of figures and flags per example."""
     import pandas as pd
 
-    columns = {name: table.column(name).to_pylist() for name in table.column_names}
-    times = [np.nan if at is None else at.timestamp() for at in columns.pop("observed_at")]
-    rows = SnapshotColumns(observed_s=np.array(times, dtype=np.float64), **columns)
+    names = ("example_id", "entity", "group", "label", "label_source", "origin")
+    columns = {name: table.column(name).to_pylist() for name in names}
+    times = [np.nan if at is None else at.timestamp() for at in table["observed_at"].to_pylist()]
+    rows = SnapshotColumns(
+        observed_s=np.array(times, dtype=np.float64), **columns,
+        values=snapshot.written(table, schema),
+    )  # fmt: skip
     conflicting = read_json(site.layout.snapshot / "ingest.json").get("conflicting", [])
     if not isinstance(conflicting, list):
         msg = f"{site.layout.snapshot / 'ingest.json'}: conflicting is no list; run: mlops ingest"
@@ -109,7 +111,7 @@ def _frame(
         "future": rows.observed_s > site.now.timestamp() + _CLOCK_SKEW_S,
         "label_source": rows.label_source,
         "origin": rows.origin,
-        **vars(found),
+        **found.table(),
     })  # fmt: skip
 
 

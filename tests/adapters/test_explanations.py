@@ -13,11 +13,12 @@ from mlops.core import networks
 from mlops.core.schema import ImageSchema
 from mlops.core.showcase import NOBODY
 from mlops.errors import DataError
+from tests.pictures import image_model
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from mlops.core.networks import Preprocessed
+    from mlops.core.preprocessing import Preprocessed
 
 SCHEMA = ImageSchema(("a", "b", "c"), 8, 8, 1)
 IMAGES = np.random.default_rng(0).integers(0, 256, (5, 8, 8, 1), dtype=np.uint8)
@@ -27,7 +28,7 @@ def write(folder: Path, path: str) -> Preprocessed:
     """Write a candidate without its model file, and return its network."""
     torch.manual_seed(0)
     network = networks.build(path, SCHEMA, width_factor=0.5, dropout=0.1)
-    model = networks.with_preprocessing(network, [0.3], [0.4]).eval()
+    model = image_model(network, [0.3], [0.4]).eval()
     folder.mkdir()
     model_files.write_weights(folder / model_files.WEIGHTS, model)
     card = {

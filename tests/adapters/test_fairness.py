@@ -6,6 +6,7 @@ import pytest
 from mlops.adapters.fairness import compare_groups
 from mlops.core.assessment import Rules, Scored
 from mlops.core.intervals import wilson
+from mlops.core.schema import ImageSchema
 from mlops.core.slices import Part, parts
 from mlops.errors import ParamsError
 
@@ -74,6 +75,6 @@ def test_fewer_than_two_groups_are_not_compared() -> None:
 def test_an_unknown_column_is_named_with_those_that_there_are(column: str) -> None:
     rows = scored(np.ones(60, dtype=bool))
     looks = np.random.default_rng(0).uniform(size=(60, 1))
-    known = parts(rows, ("a", "b"), looks, ("contrast",), ((0.3, 0.6),))
+    known = parts(rows, ImageSchema(("a", "b"), 8, 8, 1), looks, ("contrast",), ((0.3, 0.6),))
     with pytest.raises(ParamsError, match=f'"{column}".*choose from: class, origin, contrast'):
         compare_groups(rows, known, column, RULES)

@@ -16,6 +16,7 @@ from sklearn.datasets import load_digits
 from mlops.adapters import checkpoints, keeper, lightning
 from mlops.core import learning, networks
 from mlops.errors import StepError
+from tests.pictures import image_model
 
 if TYPE_CHECKING:
     from multiprocessing.synchronize import Event
@@ -40,7 +41,7 @@ def train(
 ) -> tuple[dict[str, torch.Tensor], lightning.Fitted]:
     torch.manual_seed(1)
     network = networks.SmallCNN(1, 8, 8, 10, 0.5, 0.3)
-    model = networks.with_preprocessing(network, [0.3], [0.37])
+    model = image_model(network, [0.3], [0.37])
     fitted = lightning.fit(model, *data(), plan, folder)
     return model.state_dict(), fitted
 
@@ -156,8 +157,8 @@ def test_it_trains_outside_the_main_thread(
 
 def test_too_few_rows_are_refused(tmp_path: Path) -> None:
     train_rows, validation = data()
-    one = lightning.Examples(train_rows.images[:1], train_rows.labels[:1])
-    model = networks.with_preprocessing(networks.SmallCNN(1, 8, 8, 10), [0.3], [0.37])
+    one = lightning.Examples(train_rows.features[:1], train_rows.labels[:1])
+    model = image_model(networks.SmallCNN(1, 8, 8, 10), [0.3], [0.37])
     with pytest.raises(StepError, match="1 training and 100 validation rows"):
         lightning.fit(model, one, validation, PLAN, tmp_path)
 

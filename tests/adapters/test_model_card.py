@@ -89,7 +89,7 @@ def test_what_has_lost_a_key_is_named(trained: Site) -> None:
         gather(trained)
     write_json(split, content)
     write_json(trained.layout.candidate / "model.json", {})
-    with pytest.raises(DataError, match=r"model\.json: schema is missing; run: mlops train"):
+    with pytest.raises(DataError, match=r"model\.json: .*schema is missing or damaged"):
         gather(trained)
 
 

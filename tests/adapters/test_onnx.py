@@ -11,23 +11,28 @@ import torch
 from mlops.adapters import onnx
 from mlops.adapters.onnx_session import Session
 from mlops.core import networks
+from mlops.core.schema import ImageSchema
 from mlops.errors import DataError, StepError
+from tests.pictures import image_model
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from mlops.core.preprocessing import Preprocessed
+
+SCHEMA = ImageSchema(tuple("0123456789"), 8, 8, 1)
 IMAGES = np.random.default_rng(0).integers(0, 256, (70, 8, 8, 1), dtype=np.uint8)
 
 
-def network() -> networks.Preprocessed:
+def network() -> Preprocessed:
     torch.manual_seed(0)
-    return networks.with_preprocessing(networks.SmallCNN(1, 8, 8, 10, 0.5, 0.2), [0.3], [0.4])
+    return image_model(networks.SmallCNN(1, 8, 8, 10, 0.5, 0.2), [0.3], [0.4])
 
 
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("onnx") / "model.onnx"
-    assert onnx.export(network(), IMAGES, path, 1e-4) < 1e-5
+    assert onnx.export(network(), IMAGES, SCHEMA, path, 1e-4) < 1e-5
     return path
 
 
@@ -46,7 +51,7 @@ def test_the_file_answers_as_the_model_for_any_number_of_rows(
 
 def test_an_unfaithful_export_is_refused(tmp_path: Path) -> None:
     with pytest.raises(StepError, match=r"above train.parity = 1e-12"):
-        onnx.export(network(), IMAGES, tmp_path / "model.onnx", 1e-12)
+        onnx.export(network(), IMAGES, SCHEMA, tmp_path / "model.onnx", 1e-12)
 
 
 class Unexportable(torch.nn.Module):
@@ -57,9 +62,9 @@ class Unexportable(torch.nn.Module):
 
 
 def test_a_network_that_cannot_be_exported_is_named(tmp_path: Path) -> None:
-    model = networks.with_preprocessing(Unexportable(), [0.3], [0.4])
+    model = image_model(Unexportable(), [0.3], [0.4])
     with pytest.raises(StepError, match="Unexportable cannot be exported to ONNX"):
-        onnx.export(model, IMAGES, tmp_path / "model.onnx", 1e-4)
+        onnx.export(model, IMAGES, SCHEMA, tmp_path / "model.onnx", 1e-4)
     assert not list(tmp_path.iterdir())
 
 

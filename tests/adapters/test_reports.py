@@ -7,12 +7,14 @@ import numpy as np
 import pytest
 
 from mlops.adapters import registry, windows
+from mlops.adapters.files import write_json
 from mlops.adapters.observe import keep, observe
 from mlops.adapters.predictions import insert_batch
 from mlops.adapters.reports import make_named, make_pending
 from mlops.adapters.sql.engine import open_database
 from mlops.adapters.thresholds import read_baseline, thresholds_for
 from mlops.core.prediction import Prediction
+from mlops.core.schema import ImageSchema, to_plain
 from mlops.errors import MonitorError, UsageError
 from mlops.params.base import View
 from mlops.params.load import load
@@ -42,6 +44,8 @@ def judged(site: Site, monkeypatch: pytest.MonkeyPatch) -> Iterator[sa.Engine]:
     image = rng.integers(0, 256, (200, 4, 4, 1), dtype=np.uint8)
     p = rng.dirichlet(np.ones(3), 200).astype(np.float32)
     np.savez(folder / "reference.npz", features=image, probabilities=p, label=p.argmax(axis=1))
+    schema = ImageSchema(("a", "b", "c"), 4, 4, 1)
+    write_json(folder / "model.json", {"schema": to_plain(schema)})
     monkeypatch.setattr(registry, "fetch", lambda *_: folder)
     told = load(site.layout.params, _Monitoring).monitoring
     update = {"window_rows": ROWS, "false_alarms": "1 per 20 windows", "replicates": 200}

@@ -9,7 +9,7 @@ import pytest
 
 from mlops.adapters import snapshot
 from mlops.adapters.files import sha256, write_json
-from mlops.adapters.snapshot import COLUMNS, Rows
+from mlops.adapters.snapshot import Rows, columns
 from mlops.core.schema import ImageSchema
 from mlops.errors import DataError
 from tests.examples import SCHEMA, base_rows, pictures, write_rows_as_shard
@@ -23,9 +23,9 @@ def test_shards_come_back_in_the_order_of_their_names(tmp_path: Path) -> None:
     rows = base_rows(6)
     write_rows_as_shard(tmp_path / "part-00001.parquet", rows[3:])
     write_rows_as_shard(tmp_path / "part-00000.parquet", rows[:3])
-    table = snapshot.read_shards(tmp_path)
-    assert table.schema == COLUMNS
-    assert np.array_equal(snapshot.images(table, SCHEMA), pictures(6))
+    table = snapshot.read_shards(tmp_path, SCHEMA)
+    assert table.schema == columns(SCHEMA)
+    assert np.array_equal(snapshot.values(table, SCHEMA), pictures(6))
 
 
 def test_equal_rows_give_equal_bytes(tmp_path: Path) -> None:
@@ -35,8 +35,8 @@ def test_equal_rows_give_equal_bytes(tmp_path: Path) -> None:
 
 
 def test_an_empty_folder_is_an_empty_table(tmp_path: Path) -> None:
-    assert snapshot.read_shards(tmp_path).num_rows == 0
-    assert snapshot.images(snapshot.read_shards(tmp_path), SCHEMA).shape == (0, 6, 6, 1)
+    assert snapshot.read_shards(tmp_path, SCHEMA).num_rows == 0
+    assert snapshot.values(snapshot.read_shards(tmp_path, SCHEMA), SCHEMA).shape == (0, 6, 6, 1)
 
 
 def _without(table: pa.Table, name: str) -> pa.Table:
@@ -61,16 +61,16 @@ BROKEN: dict[str, Callable[[pa.Table], pa.Table]] = {
 @pytest.mark.parametrize("kind", BROKEN)
 def test_a_shard_of_another_schema_is_named(tmp_path: Path, kind: str) -> None:
     path = tmp_path / "part-00000.parquet"
-    pq.write_table(BROKEN[kind](pa.Table.from_pylist(base_rows(2), schema=COLUMNS)), path)
+    pq.write_table(BROKEN[kind](pa.Table.from_pylist(base_rows(2), schema=columns(SCHEMA))), path)
     with pytest.raises(DataError, match=r"part-00000\.parquet: not a shard of this project"):
-        snapshot.read_shards(tmp_path)
+        snapshot.read_shards(tmp_path, SCHEMA)
 
 
 @pytest.mark.parametrize("content", [b"", b"garbage", b"PAR1" + bytes(40) + b"PAR1"])
 def test_garbage_is_named(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "x.parquet").write_bytes(content)
     with pytest.raises(DataError, match=r"x\.parquet: not a shard") as caught:
-        snapshot.read_shards(tmp_path)
+        snapshot.read_shards(tmp_path, SCHEMA)
     assert "\n" not in str(caught.value)
 
 
@@ -80,7 +80,7 @@ def test_a_truncated_or_flipped_shard_is_named(tmp_path: Path) -> None:
     whole = path.read_bytes()
     path.write_bytes(whole[:-30])
     with pytest.raises(DataError, match=r"x\.parquet"):
-        snapshot.read_shards(tmp_path)
+        snapshot.read_shards(tmp_path, SCHEMA)
 
 
 def test_a_shard_that_claims_too_many_rows_is_not_unpacked(
@@ -89,15 +89,15 @@ def test_a_shard_that_claims_too_many_rows_is_not_unpacked(
     write_rows_as_shard(tmp_path / "x.parquet", base_rows(5))
     monkeypatch.setattr(snapshot, "MAX_ROWS", 4)
     with pytest.raises(DataError, match="more than 4 rows"):
-        snapshot.read_shards(tmp_path)
+        snapshot.read_shards(tmp_path, SCHEMA)
 
 
 def test_an_image_of_the_wrong_size_names_its_example(tmp_path: Path) -> None:
     rows = base_rows(2)
     rows[1]["image"] = b"short"
-    table = pa.Table.from_pylist(rows, schema=COLUMNS)
+    table = pa.Table.from_pylist(rows, schema=columns(SCHEMA))
     with pytest.raises(DataError, match=f"example {rows[1]['example_id']}: 5 bytes, expected 36"):
-        snapshot.images(table, SCHEMA)
+        snapshot.values(table, SCHEMA)
 
 
 def test_a_schema_comes_back(tmp_path: Path) -> None:

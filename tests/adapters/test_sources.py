@@ -52,10 +52,10 @@ def _fashion(root: Path, **changes: Any) -> Examples:
 @pytest.mark.parametrize("source", ["digits", "fashion_mnist"])
 def test_every_source_keeps_the_contract(source: str, folder: Path) -> None:
     examples = base.load(DataSection(source=source, path="idx"), folder.parent)
-    count = len(examples.images)
+    count = len(examples.values)
     assert count > 0
-    assert examples.images.dtype == np.uint8
-    assert examples.images.shape == (count, *examples.schema.shape)
+    assert examples.values.dtype == np.uint8
+    assert examples.values.shape == (count, *examples.schema.shape)
     assert examples.labels.dtype == np.int64
     assert examples.labels.shape == examples.observed_s.shape == (count,)
     assert set(np.unique(examples.labels)) <= set(range(-1, len(examples.schema.classes)))
@@ -64,14 +64,14 @@ def test_every_source_keeps_the_contract(source: str, folder: Path) -> None:
 
 def test_the_digits_use_the_whole_range_and_are_named(tmp_path: Path) -> None:
     examples = base.load(DataSection(source="digits"), tmp_path)
-    assert examples.images.shape == (1797, 8, 8, 1)
-    assert (examples.images.min(), examples.images.max()) == (0, 255)
+    assert examples.values.shape == (1797, 8, 8, 1)
+    assert (examples.values.min(), examples.values.max()) == (0, 255)
     assert examples.entities[7] == "digits-0007"
 
 
 def test_both_parts_of_fashion_mnist_become_examples(folder: Path) -> None:
     examples = _fashion(folder.parent)
-    assert examples.images.shape == (30, 28, 28, 1)
+    assert examples.values.shape == (30, 28, 28, 1)
     assert examples.entities[0] == "fashion-train-00000"
     assert examples.entities[-1] == "fashion-test-00009"
     assert list(examples.labels[:3]) == [0, 1, 2]
@@ -82,7 +82,7 @@ def test_a_limit_takes_rows_at_equal_distances(folder: Path) -> None:
     assert examples.entities == (
         "fashion-train-00000", "fashion-train-00010", "fashion-test-00000",
     )  # fmt: skip
-    assert len(_fashion(folder.parent, limit=99).images) == 30
+    assert len(_fashion(folder.parent, limit=99).values) == 30
 
 
 def _gz(content: bytes) -> bytes:
@@ -156,7 +156,7 @@ def test_an_earlier_download_is_used(folder: Path) -> None:
     target.parent.mkdir(parents=True)
     folder.rename(target)
     loaded = base.load(DataSection(source="fashion_mnist"), folder.parent)
-    assert len(loaded.images) == 30
+    assert len(loaded.values) == 30
 
 
 @pytest.mark.parametrize("name", ["nope", "base"])
@@ -168,7 +168,7 @@ def test_an_unknown_source_lists_the_known_ones(tmp_path: Path, name: str) -> No
 def _examples(**changes: Any) -> Examples:
     values: dict[str, Any] = {
         "schema": ImageSchema(("a", "b"), 2, 2, 1),
-        "images": np.zeros((2, 2, 2, 1), np.uint8),
+        "values": np.zeros((2, 2, 2, 1), np.uint8),
         "labels": np.array([0, -1]),
         "entities": (None, None),
         "observed_s": np.full(2, np.nan),
@@ -181,9 +181,9 @@ def _examples(**changes: Any) -> Examples:
     [
         ({"schema": ImageSchema(("a",), 2, 2, 1)}, "at least two different ones"),
         ({"schema": ImageSchema(("a", "a"), 2, 2, 1)}, "at least two different ones"),
-        ({"images": np.zeros((2, 2, 2, 1))}, "gives float64 images"),
-        ({"images": np.zeros((2, 3, 2, 1), np.uint8)}, r"not uint8 of \(2, 2, 1\)"),
-        ({"entities": ("x",)}, r"gives 2 images, but labels, entities and times for \[1, 2\]"),
+        ({"values": np.zeros((2, 2, 2, 1))}, "gives float64 images"),
+        ({"values": np.zeros((2, 3, 2, 1), np.uint8)}, r"not uint8 of \(2, 2, 1\)"),
+        ({"entities": ("x",)}, r"gives 2 examples, but labels, entities, times for \[1, 2\]"),
         ({"labels": np.array([0, 2])}, "gives row 1 the label 2; labels are 0 to 1"),
         ({"labels": np.array([-2, 0])}, "gives row 0 the label -2"),
     ],

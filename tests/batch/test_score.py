@@ -26,7 +26,8 @@ from mlops.batch import job as jobs
 from mlops.batch import work
 from mlops.batch.score import Progress, Request, ScoreParams, score
 from mlops.cli import main as cli
-from mlops.core.example import example_ids
+from mlops.core.features import canonical, identities
+from mlops.core.schema import parse_schema
 from mlops.errors import (
     Busy,
     ChangedWhileRunning,
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
 
     from mlops.site import Report, Site
 
+IMAGE = parse_schema(entrants.SCHEMA, "SCHEMA")
 IMAGES = entrants.rows(300, hard=0.3, seed=5).features
 
 
@@ -114,7 +116,7 @@ def test_every_input_gives_the_numbers_of_the_model_file(
     assert table.column("row").to_pylist() == list(range(300))
     assert table.column("class").to_pylist() == [entrants.CLASSES[k] for k in best]
     assert table.column("label").to_pylist() == best.tolist()
-    assert table.column("example_id").to_pylist() == example_ids(IMAGES)
+    assert table.column("example_id").to_pylist() == identities(canonical(IMAGES, IMAGE), IMAGE)
     assert set(table.column("model_version").to_pylist()) == {"1"}
     assert table.column("error").null_count == 300
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [

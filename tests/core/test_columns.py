@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from mlops.core.columns import blank, columns, looks
+from mlops.core.columns import Columns, blank, columns, looks
+from mlops.core.schema import ImageSchema
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,6 +48,14 @@ def turned(x: Images) -> Images:
     return np.stack([np.roll(x[:, i], i - 6, axis=1) for i in range(12)], axis=1)
 
 
+def schema_of(images: Images, classes: int = 2) -> ImageSchema:
+    return ImageSchema(tuple(str(k) for k in range(classes)), *images.shape[1:])
+
+
+def image_columns(images: Images, probabilities: NDArray[np.float32]) -> Columns:
+    return columns(images, probabilities, schema_of(images, probabilities.shape[1]))
+
+
 @pytest.mark.parametrize(
     ("change", "column", "sign"),
     [
@@ -61,7 +70,7 @@ def turned(x: Images) -> Images:
 def test_a_corruption_moves_its_column(
     change: Callable[[Images], Images], column: str, sign: int
 ) -> None:
-    before, after = (columns(x, flat(200)) for x in (strokes(200), change(strokes(200))))
+    before, after = (image_columns(x, flat(200)) for x in (strokes(200), change(strokes(200))))
     at = before.names.index(column)
     spread = before.values[:, at].std() + 1e-3
     assert sign * (after.values[:, at].mean() - before.values[:, at].mean()) > 2 * spread
@@ -69,13 +78,13 @@ def test_a_corruption_moves_its_column(
 
 def test_noise_is_the_standard_deviation_of_the_noise() -> None:
     noise = np.random.default_rng(0).normal(128, 25.5, (50, 40, 40, 1)).astype(np.uint8)
-    at = columns(noise, flat(50)).names.index("noise")
-    assert columns(noise, flat(50)).values[:, at].mean() == pytest.approx(0.1, rel=0.05)
+    at = image_columns(noise, flat(50)).names.index("noise")
+    assert image_columns(noise, flat(50)).values[:, at].mean() == pytest.approx(0.1, rel=0.05)
 
 
 def test_the_prediction_is_described() -> None:
     probabilities = np.array([[1, 0, 0, 0], [0.25] * 4], dtype=np.float32)
-    seen = columns(strokes(2), probabilities)
+    seen = image_columns(strokes(2), probabilities)
     table = dict(zip(seen.names, seen.values.T, strict=True))
     assert table["confidence"].tolist() == pytest.approx([1.0, 0.25])
     assert table["entropy"].tolist() == pytest.approx([0.0, np.log(4)])
@@ -86,7 +95,7 @@ def test_the_prediction_is_described() -> None:
 @pytest.mark.parametrize("shape", [(3, 1, 1, 1), (3, 2, 5, 3), (3, 28, 28, 1), (0, 8, 8, 1)])
 def test_any_shape_gives_finite_columns(shape: tuple[int, int, int, int]) -> None:
     images = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
-    seen = columns(images, flat(shape[0]))
+    seen = image_columns(images, flat(shape[0]))
     assert seen.values.shape == (shape[0], len(seen.names))
     assert np.isfinite(seen.values).all()
     assert ("saturation" in seen.names) == (shape[3] == 3)
@@ -102,9 +111,9 @@ def test_blank_images_are_found() -> None:
 @pytest.mark.parametrize("channels", [1, 3])
 def test_what_images_look_like_does_not_depend_on_the_answers(channels: int) -> None:
     images = strokes(20, channels)
-    names, values = looks(images)
-    everything = columns(images, flat(20))
+    names, values = looks(images, schema_of(images))
+    everything = image_columns(images, flat(20))
     assert everything.names[: len(names)] == names
     assert np.array_equal(everything.values[:, : len(names)], values)
     assert ("saturation" in names) == (channels == 3)
-    assert looks(images[:0])[1].shape == (0, len(names))
+    assert looks(images[:0], schema_of(images))[1].shape == (0, len(names))

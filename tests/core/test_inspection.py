@@ -10,11 +10,12 @@ from tests.examples import SCHEMA, base_rows, production_rows
 
 
 def _inspect(rows: list[dict[str, Any]], conflicting: frozenset[str] = frozenset()) -> Inspection:
-    names = ("example_id", "entity", "group", "image", "label", "label_source", "origin")
+    names = ("example_id", "entity", "group", "label", "label_source", "origin")
     columns = {name: [row[name] for row in rows] for name in names}
     times = np.array([np.nan if (at := r["observed_at"]) is None else at.timestamp() for r in rows])
+    values = [row["image"] for row in rows]
     return inspect(
-        SnapshotColumns(observed_s=times, **columns), SCHEMA, conflicting,
+        SnapshotColumns(observed_s=times, values=values, **columns), SCHEMA, conflicting,
         salt="1", validation=0.2, test=0.3,
     )  # fmt: skip
 
@@ -41,16 +42,21 @@ def test_damaged_bytes_are_seen_and_images_of_a_wrong_size_have_no_figures() -> 
     rows[1]["image"] = b"short"
     found = _inspect(rows)
     assert found.intact == [True, False, True]
-    assert found.size_bytes == [36, 5, 36]
-    assert found.mean[1] is None
-    assert found.constant == [False, None, False]
+    assert found.looks["size_bytes"] == [36, 5, 36]
+    assert found.looks["mean"][1] is None
+    assert found.looks["constant"] == [False, None, False]
 
 
 def test_a_flat_image_is_constant_and_has_its_figures() -> None:
     rows = base_rows(2)
     rows[0]["image"] = bytes([9]) * 36
     found = _inspect(rows)
-    assert (found.constant, found.mean[0], found.std[0], found.high[0]) == ([True, False], 9, 0, 9)
+    assert (
+        found.looks["constant"],
+        found.looks["mean"][0],
+        found.looks["std"][0],
+        found.looks["high"][0],
+    ) == ([True, False], 9, 0, 9)
 
 
 def test_near_copies_count_unless_they_are_of_one_entity_or_of_production() -> None:

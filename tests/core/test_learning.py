@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from mlops.core import learning, networks
+from tests.pictures import image_model
 
 
 def test_order_is_a_permutation_decided_by_seed_and_epoch() -> None:
@@ -59,7 +60,7 @@ def test_score_is_the_mean_over_all_rows_whatever_the_chunks(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     torch.manual_seed(0)
-    model = networks.with_preprocessing(networks.SmallCNN(1, 8, 8, 3, 0.5, 0.5), [0.5], [0.2])
+    model = image_model(networks.SmallCNN(1, 8, 8, 3, 0.5, 0.5), [0.5], [0.2])
     images, labels = torch.randint(0, 256, (70, 8, 8, 1), dtype=torch.uint8), torch.arange(70) % 3
     whole = learning.score(model, images, labels)
     monkeypatch.setattr(learning, "EVALUATION_ROWS", 16)

@@ -7,6 +7,7 @@ import torch
 from mlops.core import networks
 from mlops.core.schema import ImageSchema
 from mlops.errors import ParamsError
+from tests.pictures import image_model
 
 NAMES = tuple(str(n) for n in range(10))
 PATH = "mlops.core.networks.SmallCNN"
@@ -22,7 +23,7 @@ def test_small_cnn_takes_images_of_many_sizes(
 ) -> None:
     schema = ImageSchema(NAMES, height, width, channels)
     network = networks.build(PATH, schema, width_factor=width_factor, dropout=0.1)
-    model = networks.with_preprocessing(network, [0.5] * channels, [0.2] * channels).eval()
+    model = image_model(network, [0.5] * channels, [0.2] * channels).eval()
     images = torch.randint(0, 256, (3, *schema.shape), dtype=torch.uint8)
     p = model(images)
     assert p.shape == (3, 10)
@@ -37,7 +38,7 @@ def test_preprocessing_is_pixels_over_255_normalised_with_channels_first() -> No
 
     images = np.random.default_rng(0).integers(0, 256, (2, 3, 4, 3), dtype=np.uint8)
     mean, std = [0.1, 0.5, 0.7], [0.2, 0.3, 0.4]
-    model = networks.with_preprocessing(Keep(), mean, std)
+    model = image_model(Keep(), mean, std)
     expected = ((images / 255.0 - mean) / std).transpose(0, 3, 1, 2).reshape(2, -1)
     found = model.logits(torch.from_numpy(images)).numpy()
     assert np.allclose(found, expected, atol=1e-5)
@@ -47,7 +48,7 @@ def test_preprocessing_is_pixels_over_255_normalised_with_channels_first() -> No
 def test_a_channel_without_spread_gives_no_nan() -> None:
     schema = ImageSchema(NAMES, 8, 8, 1)
     network = networks.build(PATH, schema, width_factor=0.5, dropout=0.0)
-    model = networks.with_preprocessing(network, [0.0], [0.0]).eval()
+    model = image_model(network, [0.0], [0.0]).eval()
     assert torch.isfinite(model(torch.zeros(2, 8, 8, 1, dtype=torch.uint8))).all()
 
 

@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 
 from mlops.core import corruption, robustness
+from mlops.core.schema import ImageSchema
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+SCHEMA = ImageSchema(("dark", "bright"), 8, 8, 1)
 HOW: dict[str, Any] = {"confidence": 0.95, "resamples": 200, "seed": 3}
 
 
@@ -30,12 +32,12 @@ def pictures(n: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
 def test_the_suite_is_every_corruption_at_every_severity_on_the_same_rows() -> None:
     images, label = pictures(80)
     key = np.arange(80, dtype=np.uint64)
-    found = robustness.endure(images, label, key, bright, **HOW)
+    found = robustness.endure(images, label, key, SCHEMA, bright, **HOW)
     assert found.n == 80
     assert {(c.corruption, c.severity) for c in found.cells} == {
         (name, severity) for name in corruption.NAMES for severity in range(6)
     }
-    accuracy = {(c.corruption, c.severity): c.accuracy for c in found.cells}
+    accuracy = {(c.corruption, c.severity): c.score for c in found.cells}
     assert all(accuracy[name, 0].value == 1.0 for name in corruption.NAMES)
     # Brighter pictures are all taken for bright ones, blurred ones are still told apart.
     assert accuracy["brightness", 5].value == 0.5
@@ -59,7 +61,7 @@ def test_equal_seeds_give_equal_suites_and_others_other_ones() -> None:
         return bright(images_NHWC)
 
     for seed in (1, 1, 2):
-        robustness.endure(images, label, key, record, **{**HOW, "seed": seed})
+        robustness.endure(images, label, key, SCHEMA, record, **{**HOW, "seed": seed})
     first, again, other = np.array_split(np.array(seen), 3)
     assert np.array_equal(first, again)
     assert not np.array_equal(first, other)
@@ -68,14 +70,14 @@ def test_equal_seeds_give_equal_suites_and_others_other_ones() -> None:
 def test_rows_that_repeat_make_no_cell_surer() -> None:
     images, label = pictures(60)
     key = np.arange(60, dtype=np.uint64)
-    once = robustness.endure(images, label, key, bright, **HOW)
+    once = robustness.endure(images, label, key, SCHEMA, bright, **HOW)
     thrice = robustness.endure(
-        np.tile(images, (3, 1, 1, 1)), np.tile(label, 3), np.tile(key, 3), bright, **HOW
+        np.tile(images, (3, 1, 1, 1)), np.tile(label, 3), np.tile(key, 3), SCHEMA, bright, **HOW
     )
     for one, many in zip(once.cells, thrice.cells, strict=True):
         if (one.corruption, one.severity) == ("brightness", 5):
-            width = one.accuracy.high - one.accuracy.low
-            assert many.accuracy.high - many.accuracy.low == pytest.approx(width, rel=0.25)
+            width = one.score.high - one.score.low
+            assert many.score.high - many.score.low == pytest.approx(width, rel=0.25)
 
 
 @pytest.mark.parametrize(("rows", "most", "expected"), [(10, 3, 3), (3, 10, 3), (5, 5, 5)])

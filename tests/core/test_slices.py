@@ -7,13 +7,14 @@ import pytest
 
 from mlops.core import slices
 from mlops.core.assessment import Rules, Scored
+from mlops.core.schema import ImageSchema
 from mlops.core.weakness import Rules as SearchRules
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 RULES = Rules(confidence=0.95, resamples=200, seed=1, bins=10, min_slice_rows=20, top_k=3)
-CLASSES = ("cat", "dog")
+SCHEMA = ImageSchema(("cat", "dog"), 8, 8, 1)
 
 
 def scored(right: NDArray[np.bool_], label: NDArray[np.int64] | None = None) -> Scored:
@@ -32,7 +33,7 @@ def test_terciles_divide_evenly_and_crowded_values_get_fewer_cuts() -> None:
     assert cuts[0] == pytest.approx((1 / 3, 2 / 3), abs=0.001)
     assert cuts[1:] == ((0.0,), ())
     parts = slices.parts(
-        scored(np.ones(300, dtype=bool)), CLASSES, np.column_stack([even, crowded, constant]),
+        scored(np.ones(300, dtype=bool)), SCHEMA, np.column_stack([even, crowded, constant]),
         ("contrast", "coverage", "noise"), cuts,
     )  # fmt: skip
     by_name = {name: [p for p in parts if p.name == name] for name in ("contrast", "coverage")}
@@ -48,12 +49,12 @@ def test_a_weak_class_is_told_from_chance_and_a_small_slice_is_not_assessed() ->
     label = np.arange(400) % 2
     right = np.where(label == 0, np.arange(400) % 8 != 0, np.arange(400) % 40 != 1)
     rows = scored(right, label)
-    parts = slices.parts(rows, CLASSES, np.zeros((400, 0)), (), ())
+    parts = slices.parts(rows, SCHEMA, np.zeros((400, 0)), (), ())
     found = {(s.name, s.value): s for s in slices.measure(rows, parts, RULES)}
     everything, cat, dog = found["all", "all"], found["class", "cat"], found["class", "dog"]
     assert everything.adjusted_p is None
-    assert cat.accuracy is not None
-    assert cat.accuracy.value == right[label == 0].mean()
+    assert cat.score is not None
+    assert cat.score.value == right[label == 0].mean()
     assert cat.adjusted_p is not None
     assert cat.adjusted_p < 0.01
     assert dog.adjusted_p == 1.0
@@ -72,7 +73,7 @@ def test_found_slices_are_measured_on_rows_that_did_not_find_them() -> None:
     assert [s.name for s in found] == [slices.FOUND]
     assert found[0].value.startswith("contrast > 0.8")
     assert 150 < found[0].n < 250  # half of the fifth
-    assert found[0].accuracy is not None
-    assert found[0].accuracy.high < 0.62
+    assert found[0].score is not None
+    assert found[0].score.high < 0.62
     assert found[0].adjusted_p is not None
     assert found[0].adjusted_p < 1e-6

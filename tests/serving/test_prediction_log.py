@@ -17,6 +17,7 @@ from mlops.adapters import predictions
 from mlops.adapters.sql.engine import open_database
 from mlops.core.example import example_id
 from mlops.core.prediction import Label, Labelled, Logged, Prediction
+from mlops.core.schema import ImageSchema
 from mlops.errors import DataError, Unavailable
 from mlops.serving import spool
 from mlops.serving.config import Limits
@@ -24,7 +25,7 @@ from mlops.serving.ids import Minter, load_key
 from mlops.serving.log import Answered, PredictionLog
 from mlops.serving.writer import Writer
 from tests.serving.conftest import PROJECT
-from tests.serving.tiny import CLASSES, images, logged_ids
+from tests.serving.tiny import CLASSES, SHAPE, images, logged_ids
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -309,7 +310,8 @@ def test_ids_grow_and_cannot_be_invented(tmp_path: Path) -> None:
 def _answered(ids: list[str]) -> Answered:
     rows = len(ids)
     scores = np.full((rows, 3), 1 / 3, np.float32)
-    return Answered(ids, 1.0, "1", None, images(rows), scores, 0.01)
+    schema = ImageSchema(CLASSES, *SHAPE)
+    return Answered(ids, 1.0, "1", None, images(rows), schema, scores, 0.01)
 
 
 def _made(folder: Path) -> Path:

@@ -131,7 +131,7 @@ TENSOR = {"content-type": "application/octet-stream"}
 BAD: dict[str, tuple[str, Any, dict[str, str], int]] = {
     "empty": ("/invocations", b"", JSON, 400),
     "no content type": ("/invocations", b"{}", {}, 415),
-    "form type": ("/invocations", b"a=1", {"content-type": "text/csv"}, 415),
+    "form type": ("/invocations", b"a=1", {"content-type": "text/html"}, 415),
     "charset": ("/invocations", b"{}", {"content-type": "application/json; charset=utf-16"}, 415),
     "bad utf-8": ("/invocations", b'{"inputs": "\xff"}', JSON, 400),
     "cut": ("/invocations", b'{"inputs": [1', JSON, 400),

@@ -10,7 +10,9 @@ from sklearn.datasets import load_digits
 
 from mlops.adapters.files import write_json
 from mlops.adapters.snapshot import Rows, write_rows
-from mlops.core.example import example_ids, key_hash
+from mlops.core.example import key_hash
+from mlops.core.features import canonical, identities
+from mlops.core.schema import ImageSchema
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,7 +25,8 @@ def rows(start: int, stop: int) -> Rows:
     found = load_digits()
     image = (found.images[start:stop, ..., None] * 15.9375).round().astype(np.uint8)
     n = len(image)
-    ids = example_ids(image)
+    schema = ImageSchema(tuple(CLASSES), 8, 8, 1)
+    ids = identities(canonical(image, schema), schema)
     return Rows(
         features=image, label=found.target[start:stop].astype(np.int64), example_id=np.array(ids),
         key=np.array([key_hash(i) for i in ids], dtype=np.uint64),

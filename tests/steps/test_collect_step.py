@@ -26,11 +26,12 @@ if TYPE_CHECKING:
 
 PARAMS = CollectParams(project=ProjectSection(name="digits"))
 SHAPE = (4, 4, 1)
+SCHEMA = ImageSchema(("a", "b", "c"), *SHAPE)
 
 
 @pytest.fixture
 def engine(site: Site) -> sa.Engine:
-    snapshot.write_schema(_made(site), ImageSchema(("a", "b", "c"), *SHAPE))
+    snapshot.write_schema(_made(site), SCHEMA)
     return open_database(site.settings.database(site.layout))
 
 
@@ -60,7 +61,7 @@ def _shards(site: Site) -> list[str]:
 
 
 def _rows(site: Site) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = snapshot.read_shards(site.layout.production).to_pylist()
+    rows: list[dict[str, Any]] = snapshot.read_shards(site.layout.production, SCHEMA).to_pylist()
     return rows
 
 
@@ -137,7 +138,7 @@ def test_without_a_snapshot_the_served_version_tells_the_shape(
     with pytest.raises(DataError, match=r"schema\.json"):
         collect(PARAMS, site)
     home = site.layout.serving / "digits"
-    schema = {"height": 4, "width": 4, "channels": 1}
+    schema = {"classes": ["a", "b", "c"], "height": 4, "width": 4, "channels": 1}
     files.write_json(home / "1" / "model.json", {"schema": schema})
     files.write_json(home / "current.json", {"folder": str(home / "1")})
     assert collect(PARAMS, site).facts["rows"] == 1

@@ -31,7 +31,7 @@ def source(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """Put a source of ten small images in the place of `digits`; a test may change its fields."""
     fields: dict[str, Any] = {
         "schema": SCHEMA,
-        "images": pictures(10),
+        "values": pictures(10),
         "labels": np.arange(10) % 3,
         "entities": tuple(f"e{n}" for n in range(10)),
         "observed_s": np.full(10, np.nan),
@@ -43,7 +43,9 @@ def source(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
 
 def _rows(site: Site) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = snapshot.read_shards(site.layout.snapshot).to_pylist()
+    rows: list[dict[str, Any]] = snapshot.read_shards(
+        site.layout.snapshot, snapshot.read_schema(site.layout.snapshot)
+    ).to_pylist()
     return rows
 
 
@@ -122,7 +124,7 @@ def test_a_row_that_came_without_a_label_forgets_none(site: Site, source: dict[s
 
 
 def test_base_examples_with_two_labels_are_recorded(site: Site, source: dict[str, Any]) -> None:
-    source["images"] = np.concatenate([pictures(9), pictures(1)])
+    source["values"] = np.concatenate([pictures(9), pictures(1)])
     source["labels"] = np.array([0] * 9 + [1])
     report = ingest(_params(), site)
     assert report.facts["conflicts"] == 1

@@ -11,12 +11,14 @@ import sqlalchemy as sa
 
 from mlops.adapters import incidents, registry, retrains, windows
 from mlops.adapters.estimates import scored
+from mlops.adapters.files import write_json
 from mlops.adapters.predictions import insert_batch
 from mlops.adapters.sql.engine import open_database
 from mlops.adapters.sql.tables import outbox
 from mlops.adapters.thresholds import thresholds_for, write_thresholds
 from mlops.core.example import example_id
 from mlops.core.prediction import Label, Prediction
+from mlops.core.schema import ImageSchema, to_plain
 from mlops.errors import EXIT_DRIFT, MonitorError, RegistryError
 from mlops.params.load import load
 from mlops.steps.monitor import MonitorParams, monitor
@@ -145,6 +147,8 @@ def publish(world: World, version: str, reference: NDArray[np.uint8]) -> Path:
     folder.mkdir(parents=True)
     p = classify(reference)
     np.savez(folder / "reference.npz", features=reference, probabilities=p, label=p.argmax(axis=1))
+    schema = ImageSchema(tuple(str(k) for k in range(p.shape[1])), *reference.shape[1:])
+    write_json(folder / "model.json", {"schema": to_plain(schema)})
     write_thresholds(folder, world.params.monitoring)
     return folder
 
@@ -289,9 +293,9 @@ def test_a_kill_in_a_window_loses_and_doubles_nothing(
     calls: list[int] = []
     real = windows.insert
 
-    def killed(*given: object) -> bool:
+    def killed(*given: object, **more: object) -> bool:
         calls.append(1)
-        done = real(*given)  # type: ignore[arg-type]
+        done = real(*given, **more)  # type: ignore[arg-type]
         if len(calls) % 2:
             raise KeyboardInterrupt
         return done

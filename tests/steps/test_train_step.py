@@ -25,6 +25,7 @@ from mlops.params.load import load
 from mlops.steps.evaluate import EvaluateParams, evaluate
 from mlops.steps.train import TrainParams, train
 from mlops.steps.tune import TuneParams, tune
+from tests.pictures import image_model
 from tests.serving.conftest import running
 from tests.serving.tiny import point
 from tests.steps import digits
@@ -104,7 +105,7 @@ def test_train_writes_a_candidate_whose_files_agree(ready: Site) -> None:
     network = networks.build(
         card["network"], ImageSchema(tuple(digits.CLASSES), 8, 8, 1), width_factor=0.5, dropout=0.1
     )
-    model = networks.with_preprocessing(network, card["mean"], card["std"])
+    model = image_model(network, card["mean"], card["std"])
     model.load_state_dict(load_file(folder / "weights.safetensors"))
     with torch.no_grad():
         again = model.eval()(torch.from_numpy(rows.features)).numpy()
@@ -131,7 +132,9 @@ def test_bad_input_is_one_clear_line(
     write_best(ready)
     params, prepared = ready.layout.params, ready.layout.prepared
     if damage == "network":
-        params.write_text(params.read_text().replace("networks.SmallCNN", "nowhere.Net"))
+        params.write_text(
+            params.read_text().replace("network: auto", "network: mlops.core.nowhere.Net")
+        )
     elif damage == "split":
         (prepared / "split.json").unlink()
     elif damage == "rows":
@@ -164,8 +167,9 @@ def candidate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("candidate")
     torch.manual_seed(0)
     network = networks.SmallCNN(1, 8, 8, 10, 0.5)
-    model = networks.with_preprocessing(network, [0.3], [0.4])
-    adapter.export(model, digits.rows(0, 10).features, folder / "model.onnx", 1e-3)
+    model = image_model(network, [0.3], [0.4])
+    schema = ImageSchema(tuple(digits.CLASSES), 8, 8, 1)
+    adapter.export(model, digits.rows(0, 10).features, schema, folder / "model.onnx", 1e-3)
     # What attributions are computed on: the network behind the model file.
     model_files.write_weights(folder / "weights.safetensors", model)
     model_files.write_card(folder / "model.json", {

@@ -9,11 +9,13 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 import mlops.adapters.sources
+from mlops.core import features
+from mlops.core.schema import ImageSchema
 from mlops.errors import DataError, ParamsError
 
 if TYPE_CHECKING:
@@ -21,9 +23,10 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from mlops.core.schema import ImageSchema
+    from mlops.core.schema import Schema
     from mlops.params.data import DataSection
 
+_SHARED = ("base", "files")
 _PACKAGE = mlops.adapters.sources.__name__
 
 
@@ -32,25 +35,37 @@ class Examples:
     """The base examples of a project.
 
     Attributes:
-        schema: shape of the images and names of the classes.
-        images: uint8, (N, H, W, C).
-        labels: int64, (N,): index into `schema.classes`; -1 where there is none.
-        entities: per row what it is a picture of (a patient, a product): rows of one entity
+        schema: what the examples are, and names of the classes.
+        values: N examples as `mlops.core.features` says by kind; images: uint8, (N, H, W, C).
+        labels: int64, (N,): index into `schema.classes`, -1 where there is none; for regression
+            float64, NaN where there is none.
+        entities: per row what it is about (a patient, a product): rows of one entity
             never stand on two sides of the split; None where that is not known.
         observed_s: float64, (N,): seconds since 1970, UTC; NaN where the source has no times.
     """
 
-    schema: ImageSchema
-    images: NDArray[np.uint8]
-    labels: NDArray[np.int64]
+    schema: Schema
+    values: Any
+    labels: NDArray[Any]
     entities: tuple[str | None, ...]
     observed_s: NDArray[np.float64]
+
+    def __len__(self) -> int:
+        """Return the number of examples."""
+        return features.count(self.values, self.schema)
+
+    def take(self, rows: NDArray[np.int64]) -> Examples:
+        """Return some of the examples."""
+        return replace(
+            self, values=features.take(self.values, rows, self.schema), labels=self.labels[rows],
+            entities=tuple(self.entities[row] for row in rows), observed_s=self.observed_s[rows],
+        )  # fmt: skip
 
 
 def known_sources() -> list[str]:
     """Return the names that `data.source` may have."""
     names = (module.name for module in pkgutil.iter_modules(mlops.adapters.sources.__path__))
-    return sorted(name for name in names if name != "base")
+    return sorted(name for name in names if name not in _SHARED)
 
 
 def load(section: DataSection, root: Path) -> Examples:
@@ -82,38 +97,46 @@ def load(section: DataSection, root: Path) -> Examples:
 
 def _check(name: str, examples: Examples) -> None:
     """Hold a source to its contract, so that its mistakes are named here and not steps later."""
-    schema, images, labels = examples.schema, examples.images, examples.labels
-    count = len(images)
-    shapes = {len(labels), len(examples.entities), len(examples.observed_s)}
-    lowest, highest = (labels.min(), labels.max()) if len(labels) else (0, 0)
+    schema, count = examples.schema, len(examples)
+    shapes = {len(examples.labels), len(examples.entities), len(examples.observed_s)}
     problem = ""
     if count == 0:
         problem = "holds no examples; check data.path and data.limit in params.yaml"
-    elif len(schema.classes) < 2 or len(set(schema.classes)) < len(schema.classes):
+    elif len(schema.classes) == 1 or len(set(schema.classes)) < len(schema.classes):
         problem = f"declares the classes {schema.classes}; at least two different ones are needed"
-    elif images.dtype != np.uint8 or images.shape[1:] != schema.shape:
-        problem = f"gives {images.dtype} images of {images.shape[1:]}, not uint8 of {schema.shape}"
     elif shapes != {count}:
-        problem = f"gives {count} images, but labels, entities and times for {sorted(shapes)} rows"
-    elif lowest < -1 or highest >= len(schema.classes):
-        row = int(np.argmax((labels < -1) | (labels >= len(schema.classes))))
-        problem = (
-            f"gives row {row} the label {labels[row]}; "
-            f"labels are 0 to {len(schema.classes) - 1}, or -1 for none"
-        )
+        problem = f"gives {count} examples, but labels, entities, times for {sorted(shapes)} rows"
+    else:
+        problem = _features_fault(examples) or _labels_fault(examples)
     if problem:
         raise DataError(f"source {name} {problem}")
 
 
+def _features_fault(examples: Examples) -> str:
+    schema, values = examples.schema, examples.values
+    if isinstance(schema, ImageSchema):
+        if values.dtype != np.uint8 or values.shape[1:] != schema.shape:
+            shape = values.shape[1:]
+            return f"gives {values.dtype} images of {shape}, not uint8 of {schema.shape}"
+        return ""
+    array = features.arrays(values, schema)
+    if array.shape[1:] != schema.shape or np.isinf(array).any():
+        return f"gives features of the shape {array.shape[1:]}, expected {schema.shape} and finite"
+    return ""
+
+
+def _labels_fault(examples: Examples) -> str:
+    labels, classes = examples.labels, len(examples.schema.classes)
+    wrong = (labels < -1) | (labels >= classes) if classes else np.isinf(labels)
+    if not wrong.any():
+        return ""
+    row = int(np.argmax(wrong))
+    allowed = f"labels are 0 to {classes - 1}, or -1 for none" if classes else "it must be finite"
+    return f"gives row {row} the label {labels[row]}; {allowed}"
+
+
 def _limit(examples: Examples, limit: int | None) -> Examples:
-    count = len(examples.images)
+    count = len(examples)
     if limit is None or limit >= count:
         return examples
-    rows = np.arange(limit) * count // limit
-    return replace(
-        examples,
-        images=examples.images[rows],
-        labels=examples.labels[rows],
-        entities=tuple(examples.entities[row] for row in rows),
-        observed_s=examples.observed_s[rows],
-    )
+    return examples.take(np.arange(limit) * count // limit)

@@ -29,7 +29,7 @@ def load(section: DataSection, root: Path) -> Examples:  # noqa: ARG001 - the so
     count = len(images)
     return Examples(
         schema=ImageSchema(tuple(str(n) for n in range(10)), 8, 8, 1),
-        images=images,
+        values=images,
         labels=bunch.target.astype(np.int64),
         entities=tuple(f"digits-{row:04d}" for row in range(count)),
         observed_s=np.full(count, np.nan),

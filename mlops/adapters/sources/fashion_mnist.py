@@ -56,7 +56,7 @@ def load(section: DataSection, root: Path) -> Examples:
         entities += [f"fashion-{part}-{row:05d}" for row in range(len(pixels))]
     return Examples(
         schema=ImageSchema(CLASSES, SIDE_PIXELS, SIDE_PIXELS, 1),
-        images=np.concatenate(images)[..., None],
+        values=np.concatenate(images)[..., None],
         labels=np.concatenate(labels),
         entities=tuple(entities),
         observed_s=np.full(len(entities), np.nan),

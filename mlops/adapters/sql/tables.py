@@ -34,7 +34,9 @@ predictions = sa.Table(
     sa.Column("example_id", sa.String(_ID), nullable=False),
     sa.Column("entity", sa.String(200)),
     sa.Column("features", sa.LargeBinary),  # canonical bytes; NULL when payloads are hashed
-    sa.Column("probabilities", sa.LargeBinary, nullable=False),  # float32, little-endian
+    sa.Column(
+        "probabilities", sa.LargeBinary, nullable=False
+    ),  # or quantiles; float32, little-endian
     sa.Column("latency_s", sa.Double, nullable=False),
     sa.Column("shadow_of", sa.String(_ID)),  # the served prediction; NULL: this one was served
     _partial("ix_predictions_window", "shadow_of IS NULL", "project", "version", "at_s"),
@@ -49,7 +51,7 @@ labels = sa.Table(
     sa.Column("seq", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True),
     _project(),
     sa.Column("prediction_id", sa.String(_ID), nullable=False),
-    sa.Column("label", sa.Integer, nullable=False),  # index into the schema's classes
+    sa.Column("label", sa.Double, nullable=False),  # index into the classes, or a number
     sa.Column("label_source", sa.String(20), nullable=False),  # random | active | user
     sa.Column("at_s", sa.Double, nullable=False),
     sa.Column("collected_in", sa.String(120)),  # the production shard, once collected

@@ -48,7 +48,7 @@ class World:
         everything = load_source(data, root)
         keys = [entity or f"row-{i}" for i, entity in enumerate(everything.entities)]
         kept = [i for i, key in enumerate(keys) if reserved(key, share=data.reserve)]
-        self.images = everything.images[kept]
+        self.images = everything.values[kept]
         self.labels = everything.labels[kept]
         self.entities = [keys[i] for i in kept]
         self.classes = everything.schema.classes

@@ -1,0 +1,108 @@
+"""One window: where it lies, what it says, and how a row of SQL holds it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from mlops.core.alarm import ColumnVerdict, Verdict
+from mlops.core.estimate import Estimate
+
+if TYPE_CHECKING:
+    import sqlalchemy as sa
+
+ReportState = Literal["pending", "made", "failed"]
+
+
+@dataclass(frozen=True)
+class Cut:
+    """Where a window that is not judged yet begins and ends; both ends inclusive."""
+
+    project: str
+    version: str
+    number: int
+    first_seq: int
+    last_seq: int
+    rows: int
+    start_s: float
+    end_s: float
+
+    @property
+    def id(self) -> str:
+        """Identity of the window: the same however often it is cut."""
+        return f"{self.project}-{self.version}-{self.number}"
+
+
+@dataclass(frozen=True)
+class Window:
+    """A judged window.
+
+    Attributes:
+        cut: where it lies.
+        verdict: what its numbers say.
+        labelled: its predictions with a label that measures.
+        correct: those of them that were right.
+        report: whether Evidently's report is made.
+        incident: the incident it belongs to, if any.
+        regression: whether its version predicts numbers: then those are right that lie between
+            the outer quantiles.
+        estimate: of its accuracy, from confidence alone, as it was judged.
+    """
+
+    cut: Cut
+    verdict: Verdict
+    labelled: int
+    correct: int
+    report: ReportState
+    incident: str | None
+    regression: bool = False
+    estimate: Estimate | None = None
+
+    @property
+    def id(self) -> str:
+        """Identity of the window."""
+        return self.cut.id
+
+
+def verdict_content(verdict: Verdict) -> dict[str, object]:
+    """Return a verdict as JSON-ready values."""
+    return {**asdict(verdict), "alarm": verdict.alarm, "severity": verdict.severity}
+
+
+def written(
+    verdict: Verdict, counts: tuple[int, int], estimate: Estimate | None, *, regression: bool
+) -> str:
+    """Return what the column `verdict` holds.
+
+    Args:
+        verdict: of the window.
+        counts: its labelled predictions that measure, and those of them that were right.
+        estimate: of its accuracy.
+        regression: whether its version predicts numbers.
+    """
+    content = {
+        "verdict": verdict_content(verdict), "labelled": counts[0], "correct": counts[1],
+        "regression": regression, "estimate": asdict(estimate) if estimate else None,
+    }  # fmt: skip
+    return json.dumps(content, sort_keys=True, allow_nan=False)
+
+
+def parsed(row: sa.Row[Any]) -> Window:
+    """Read a row of the table `windows`."""
+    content = json.loads(row.verdict)
+    told = content["verdict"]
+    cut = Cut(**{name: getattr(row, name) for name in Cut.__dataclass_fields__})
+    verdict = Verdict(
+        rows=told["rows"],
+        columns=tuple(ColumnVerdict(**column) for column in told["columns"]),
+        breaks=tuple(told["breaks"]),
+        calibrated=told["calibrated"],
+    )
+    counts = {"labelled": content["labelled"], "correct": content["correct"]}
+    guess = content.get("estimate")  # absent in rows of before there was one
+    return Window(
+        cut=cut, verdict=verdict, **counts, report=row.report, incident=row.incident,
+        regression=content.get("regression", False),
+        estimate=Estimate(**guess) if guess else None,
+    )  # fmt: skip

@@ -1,0 +1,190 @@
+"""Parquet and Arrow → named columns, without trusting what a file says of its own size.
+
+Only what cannot unpack far beyond the body is read: flat Parquet columns, uncompressed or in Snappy
+(at most some twenty times), Arrow uncompressed. Repeated texts stay dictionaries until they are
+counted. PyArrow is loaded with the first such request; pandas never.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+from typing import TYPE_CHECKING, Any
+
+from mlops.core.schema import ImageSchema
+from mlops.serving.frame import Frame, too_many, values
+from mlops.serving.reply import Refused, invalid, malformed
+from mlops.serving.rows import Rows, rows
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import pyarrow as pa
+
+    from mlops.core.schema import Schema
+
+_MAX_COLUMNS = 20_000
+_CODECS = frozenset({"UNCOMPRESSED", "SNAPPY"})
+_ENCODINGS = frozenset({"PLAIN", "PLAIN_DICTIONARY", "RLE_DICTIONARY", "RLE", "BIT_PACKED"})
+"""Those whose texts do not grow from one to the next."""
+_TEXT_BYTES = 1 << 20
+_TABLE_BYTES = 64 << 20
+_RECORD_BATCH, _DICTIONARY_BATCH = 3, 2
+_HEADER_TYPE, _HEADER, _COMPRESSION, _DATA = 1, 2, 3, 1  # slots in Arrow's Message.fbs
+
+
+def parquet(body: bytes, schema: Schema, max_rows: int) -> Rows:
+    """Read one Parquet file.
+
+    Raises:
+        Refused: 400 for damage, 413 for too much, 415 for a codec, 422 for the content.
+    """
+    return _read(_parquet, body, schema, max_rows)
+
+
+def arrow(body: bytes, schema: Schema, max_rows: int) -> Rows:
+    """Read one Arrow IPC stream or file.
+
+    Raises:
+        Refused: as `parquet`.
+    """
+    return _read(_arrow, body, schema, max_rows)
+
+
+def _read(reader: Any, body: bytes, schema: Schema, max_rows: int) -> Rows:
+    import pyarrow as pa
+
+    try:
+        frame = _frame(list(reader(body, max_rows)), max_rows)
+    except (pa.ArrowException, OSError, ValueError, TypeError, KeyError, struct.error):
+        raise malformed("damaged, or of a type that is not read", remedy="send numbers and "
+                        "texts, as pandas.DataFrame.to_parquet writes them") from None  # fmt: skip
+    plain = isinstance(schema, ImageSchema) and all(
+        not isinstance(value, str) for row in frame.rows for value in row
+    )
+    return rows(values(frame, schema, max_rows, plain=plain, field="columns"), schema)
+
+
+def _parquet(body: bytes, max_rows: int) -> Iterator[pa.RecordBatch]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    with pq.ParquetFile(pa.BufferReader(body)) as file:
+        found = file.metadata
+        too_many(found.num_rows, max_rows)
+        _check_columns(found.num_columns)
+        groups = [found.row_group(n) for n in range(found.num_row_groups)]
+        parts = [g.column(n) for g in groups for n in range(g.num_columns)]
+        if any(part.compression not in _CODECS for part in parts):
+            raise _compressed("Parquet compressed with anything but snappy")
+        if any(not _ENCODINGS.issuperset(part.encodings) for part in parts):
+            raise _compressed("Parquet in delta encodings")
+        levels = [found.schema.column(n).max_repetition_level for n in range(found.num_columns)]
+        if any(levels):
+            raise invalid("Parquet columns must be flat", remedy="send lists as Arrow or JSON")
+        if sum(part.total_uncompressed_size for part in parts) > _TABLE_BYTES:
+            raise Refused(413, "too_large", "unpacks to too much", remedy="split the request")
+    texts = [field.name for field in file.schema_arrow if pa.types.is_string(field.type)]
+    with pq.ParquetFile(pa.BufferReader(body), read_dictionary=texts) as file:
+        names = [n for n in file.schema_arrow.names if not n.startswith("__index_level_")]
+        yield from file.iter_batches(max_rows + 1, columns=names, use_threads=False)
+
+
+def _arrow(body: bytes, max_rows: int) -> Iterator[pa.RecordBatch]:
+    import pyarrow as pa
+
+    whole = pa.BufferReader(body)
+    if body.startswith(b"ARROW1"):  # a file is a stream between a mark and a footer
+        whole.seek(8)
+    start = whole.tell()
+    schema = pa.ipc.read_schema(whole)
+    _check_columns(len(schema))
+    for message in pa.ipc.MessageReader.open_stream(whole):
+        if _is_compressed(message.metadata.to_pybytes()):
+            raise _compressed("compressed Arrow")
+    whole.seek(start)
+    taken = 0
+    for batch in pa.ipc.open_stream(whole):
+        batch.validate(full=True)
+        taken += batch.num_rows
+        too_many(taken, max_rows)
+        yield batch.select([n for n in schema.names if not n.startswith("__index_level_")])
+
+
+def _check_columns(count: int) -> None:
+    if count > _MAX_COLUMNS:
+        raise Refused(413, "too_many_columns", f"{count} columns, at most {_MAX_COLUMNS}")
+
+
+def _frame(batches: list[pa.RecordBatch], max_rows: int) -> Frame:
+    count = sum(batch.num_rows for batch in batches)
+    too_many(count, max_rows)
+    if not count:
+        raise invalid("holds no row", field="columns")
+    names = batches[0].schema.names
+    if len(set(names)) != len(names):
+        raise invalid("columns must be distinct names", field="columns")
+    columns = [
+        [value for batch in batches for value in _plain(batch.column(n))] for n in range(len(names))
+    ]
+    return Frame(names, list(zip(*columns, strict=True)))
+
+
+def _plain(array: pa.Array) -> list[Any]:
+    """Return one column as numbers, texts, lists of numbers, and None; NaN is None too."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    kind = array.type
+    if pa.types.is_dictionary(kind):
+        known = _plain(array.dictionary)
+        return [None if at is None else known[at] for at in array.indices.to_pylist()]
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+        if (pc.max(pc.binary_length(array)).as_py() or 0) > _TEXT_BYTES:
+            raise Refused(413, "too_large", f"a text exceeds {_TEXT_BYTES} bytes")
+        return list(array.to_pylist())
+    if pa.types.is_floating(kind):
+        return [None if v is None or math.isnan(v) else v for v in array.to_pylist()]
+    if pa.types.is_integer(kind) or pa.types.is_null(kind):
+        return list(array.to_pylist())
+    if pa.types.is_list(kind) or pa.types.is_fixed_size_list(kind):
+        if len(array.flatten()) > _TABLE_BYTES:
+            raise Refused(413, "too_large", "unpacks to too much")
+        return list(array.to_pylist())
+    msg = f"columns of {kind}"
+    raise TypeError(msg)
+
+
+def _is_compressed(message: bytes) -> bool:
+    """Say whether an IPC message's buffers are compressed: the one thing PyArrow does not tell.
+
+    Walks the FlatBuffers tables of Message.fbs down to `RecordBatch.compression`.
+    """
+    root = struct.unpack_from("<I", message)[0]
+    kind_at, header_at = _slot(message, root, _HEADER_TYPE), _slot(message, root, _HEADER)
+    if not kind_at or not header_at:
+        return False
+    kind, batch = message[kind_at], _follow(message, header_at)
+    if kind == _DICTIONARY_BATCH:
+        data_at = _slot(message, batch, _DATA)
+        kind, batch = _RECORD_BATCH, _follow(message, data_at)
+    return kind == _RECORD_BATCH and _slot(message, batch, _COMPRESSION) != 0
+
+
+def _slot(message: bytes, table: int, slot: int) -> int:
+    """Return where a table's field stands, or 0 if it is not there."""
+    vtable = table - struct.unpack_from("<i", message, table)[0]
+    size = struct.unpack_from("<H", message, vtable)[0]
+    at = 4 + 2 * slot
+    offset = struct.unpack_from("<H", message, vtable + at)[0] if at < size else 0
+    return table + offset if offset else 0
+
+
+def _follow(message: bytes, at: int) -> int:
+    return int(at + struct.unpack_from("<I", message, at)[0])
+
+
+def _compressed(what: str) -> Refused:
+    return Refused(
+        415, "compressed", f"{what} is not read", remedy="write it with snappy, or uncompressed"
+    )

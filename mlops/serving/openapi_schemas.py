@@ -1,0 +1,179 @@
+"""JSON schemas of what the model in service takes and gives, for `/openapi.json`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from mlops.core.prediction import LABEL_SOURCES, MAX_ENTITY
+from mlops.core.schema import QUANTILES, ImageSchema, TableSchema
+from mlops.serving.open_rows import output_metadata
+from mlops.serving.open_tensors import DTYPES
+from mlops.serving.payload import KEYS
+
+if TYPE_CHECKING:
+    from mlops.core.schema import Column, Schema
+
+Json = dict[str, Any]
+
+_PRINTABLE = r"^[^\x00-\x1f\x7f]+$"
+ENTITY: Json = {
+    "type": "string", "minLength": 1, "maxLength": MAX_ENTITY, "pattern": _PRINTABLE,
+    "description": "whom or what the example is about; decides its side of a canary and a split",
+}  # fmt: skip
+IDENTITY: Json = {"type": "string", "pattern": "^[0-9a-f]{38}$"}
+ERROR: Json = {
+    "type": "object", "required": ["code", "message", "field", "remedy"],
+    "additionalProperties": False,
+    "properties": {
+        "code": {"type": "string", "description": "a stable word for programs"},
+        "message": {"type": "string"},
+        "field": {"type": ["string", "null"]},
+        "remedy": {"type": "string"},
+    },
+}  # fmt: skip
+
+
+def many(item: Json, rows: int) -> Json:
+    """Return the schema of a list of one to so many items."""
+    return {"type": "array", "items": item, "minItems": 1, "maxItems": rows}
+
+
+def strict(properties: Json, *optional: str) -> Json:
+    """Return the schema of an object with these keys and no other; all but some are needed."""
+    return {
+        "type": "object", "additionalProperties": False, "properties": properties,
+        "required": [name for name in properties if name not in optional],
+    }  # fmt: skip
+
+
+def example(schema: Schema) -> Json:
+    """Return the schema of one example as `/predict` takes it in JSON."""
+    if isinstance(schema, ImageSchema):
+        return {"oneOf": _images(schema)}
+    if isinstance(schema, TableSchema):
+        named = strict({column.name: value(column) for column in schema.columns})
+        listed = _exactly([value(column) for column in schema.columns])
+        return {"oneOf": [named, listed]}
+    return {"type": "string", "minLength": 1, "pattern": r"^[^\x00]+$"}
+
+
+def value(column: Column) -> Json:
+    """Return the schema of one value of a table."""
+    if column.kind == "number":
+        return {"type": ["number", "null"]}
+    return {
+        "type": ["string", "null"], "description": f"known: {', '.join(column.categories[:50])}"
+    }  # fmt: skip
+
+
+def predicting(schema: Schema, rows: int) -> Json:
+    """Return the schema of a body of `/predict`."""
+    one, several = KEYS[schema.kind]
+    single = strict({one: example(schema), "entity": {"anyOf": [ENTITY, _NULL]}}, "entity")
+    return {"oneOf": [single, *(strict({several: kind}) for kind in _lists(schema, rows))]}
+
+
+def scoring(schema: Schema, rows: int) -> Json:
+    """Return the schema of a body of `/invocations`."""
+    plain = [
+        strict({key: kind, "params": {"type": ["object", "null"]}}, "params")
+        for key in ("inputs", "instances") for kind in _lists(schema, rows)
+    ]  # fmt: skip
+    frames = [frame for cells in _frames(schema) for frame in (
+        {"dataframe_records": many(strict(cells), rows)},
+        {"dataframe_split": strict({
+            "columns": {"const": list(cells)}, "data": many(_exactly([*cells.values()]), rows),
+        })},
+    )]  # fmt: skip
+    return {"oneOf": [*plain, *map(strict, frames)]}
+
+
+def _frames(schema: Schema) -> list[Json]:
+    """Return, by column, the schemas of what stands in a data frame: one form per entry."""
+    if isinstance(schema, ImageSchema):
+        return [{"image": form} for form in _images(schema)]
+    if isinstance(schema, TableSchema):
+        return [{column.name: value(column) for column in schema.columns}]
+    return [{"text": example(schema)}]
+
+
+def prediction(schema: Schema) -> Json:
+    """Return the schema of one answer of `/predict`."""
+    explanation = {"type": "object", "required": ["method", "replaced_by"]}
+    number = {"type": "number"}
+    if schema.classes:
+        properties: Json = {
+            "prediction_id": IDENTITY, "class": {"enum": list(schema.classes)},
+            "label": {"type": "integer", "minimum": 0}, "probability": number,
+            "probabilities": {"type": "object", "additionalProperties": number},
+        }  # fmt: skip
+    else:
+        levels = {f"{level:g}": number for level in QUANTILES}
+        properties = {"prediction_id": IDENTITY, "value": number, "quantiles": strict(levels)}
+    return strict({**properties, "explanation": explanation}, "explanation")
+
+
+def feedback(schema: Schema) -> Json:
+    """Return the schema of one item of `/feedback`."""
+    label: Json = {"type": "number"}
+    if schema.classes:
+        label = {"enum": [*schema.classes, *range(len(schema.classes))]}
+    identity = {"type": "string"}
+    source = {"enum": list(LABEL_SOURCES)}
+    return {"oneOf": [
+        strict({"prediction_id": identity, name: label, "label_source": source}, "label_source")
+        for name in ("label", "correction")
+    ]}  # fmt: skip
+
+
+def inference(schema: Schema, output: str) -> Json:
+    """Return the schema of an Open Inference request with its tensors in JSON.
+
+    What a tensor's shape and datatype say of its data no JSON schema can tell.
+    """
+    tensor = strict({
+        "name": {"type": "string", "minLength": 1},
+        "shape": {"type": "array", "minItems": 1, "maxItems": 8,
+                  "items": {"type": "integer", "minimum": 1}},
+        "datatype": {"enum": [*DTYPES, "BYTES"]}, "parameters": {"type": "object"},
+        "data": {"type": "array"},
+    }, "parameters", "data")  # fmt: skip
+    names = [entry["name"] for entry in output_metadata(schema, output)]
+    asked = strict({"name": {"enum": names}, "parameters": {"type": "object"}}, "parameters")
+    return strict({
+        "id": {"type": "string", "maxLength": 256}, "parameters": {"type": "object"},
+        "inputs": {"type": "array", "items": tensor, "minItems": 1},
+        "outputs": {"type": "array", "items": asked},
+    }, "id", "parameters", "outputs")  # fmt: skip
+
+
+_NULL: Json = {"type": "null"}
+
+
+def _exactly(items: list[Json]) -> Json:
+    size = len(items)
+    return {"type": "array", "prefixItems": items, "items": False, "minItems": size,
+            "maxItems": size}  # fmt: skip
+
+
+def _lists(schema: Schema, rows: int) -> list[Json]:
+    """Return the schemas of a list of examples: all of one form."""
+    one = example(schema)
+    return [many(form, rows) for form in one.get("oneOf", [one])]
+
+
+def _images(schema: ImageSchema) -> list[Json]:
+    pixel: Json = {"type": "integer", "minimum": 0, "maximum": 255}
+
+    def nested(*sizes: int) -> Json:
+        found = pixel
+        for size in reversed(sizes):
+            found = {"type": "array", "items": found, "minItems": size, "maxItems": size}
+        return found
+
+    forms = [nested(*schema.shape)]
+    if schema.channels == 1:
+        forms.append(nested(schema.height, schema.width))
+    if schema.size_bytes != schema.height:  # else a flat row looks like a nested one
+        forms.append(nested(schema.size_bytes))
+    return forms

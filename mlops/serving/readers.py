@@ -1,0 +1,177 @@
+"""Which media type is read how: the doors of `/invocations` and `/predict`."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mlops.core.schema import ImageSchema, TableSchema
+from mlops.serving import binary, columnar, images, parse, payload, separated, table, text
+from mlops.serving.reply import Refused, invalid, malformed
+from mlops.serving.request import media_type
+from mlops.serving.rows import Rows, rows
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from mlops.core.schema import Schema
+    from mlops.serving.config import Limits
+    from mlops.serving.request import Scope
+
+    Reader = Callable[[bytes, Schema, Limits], Rows]
+
+_INLINE_BYTES = 1 << 18  # larger bodies are read in a thread, so that small ones need not wait
+_FORM_FIELDS = 512
+
+
+def _scoring(body: bytes, schema: Schema, limits: Limits) -> Rows:
+    return payload.scoring(parse.parse(body), schema, limits.rows)
+
+
+def _predicting(body: bytes, schema: Schema, limits: Limits) -> Rows:
+    return payload.predicting(parse.parse(body), schema, limits.rows)
+
+
+def _csv(body: bytes, schema: Schema, limits: Limits) -> Rows:
+    return separated.read(body, schema, limits.rows)
+
+
+def _parquet(body: bytes, schema: Schema, limits: Limits) -> Rows:
+    return columnar.parquet(body, schema, limits.rows)
+
+
+def _arrow(body: bytes, schema: Schema, limits: Limits) -> Rows:
+    return columnar.arrow(body, schema, limits.rows)
+
+
+def _raw(body: bytes, schema: Schema, limits: Limits) -> Rows:
+    return binary.raw(body, schema, limits.rows)
+
+
+def _npy(body: bytes, schema: Schema, limits: Limits) -> Rows:
+    return binary.npy(body, schema, limits.rows)
+
+
+def _text(body: bytes, schema: Schema, limits: Limits) -> Rows:
+    if isinstance(schema, ImageSchema | TableSchema):
+        raise _unsupported(PREDICT)
+    del limits
+    try:
+        content = body.decode()
+    except UnicodeDecodeError:
+        raise malformed("the text is not UTF-8", remedy="send UTF-8") from None
+    return rows(text.texts([content], "text"), schema, single=True)
+
+
+def _image(body: bytes, schema: Schema, limits: Limits) -> Rows:
+    if not isinstance(schema, ImageSchema):
+        raise _unsupported(PREDICT)
+    pixels = images.decode(body, schema, limits.pixels)[np.newaxis]
+    return Rows(pixels, pixels, None, single=True)
+
+
+_FRAMES: Mapping[str, Reader] = {
+    "text/csv": _csv,
+    "application/vnd.apache.parquet": _parquet,
+    "application/vnd.apache.arrow.stream": _arrow,
+    "application/vnd.apache.arrow.file": _arrow,
+}
+_IMAGES = ("image/png", "image/jpeg", "image/webp")
+INVOCATIONS: Mapping[str, Reader] = {"application/json": _scoring, **_FRAMES}
+PREDICT: Mapping[str, Reader] = {
+    "application/json": _predicting,
+    **dict.fromkeys(_IMAGES, _image),
+    "application/octet-stream": _raw,
+    "application/x-npy": _npy,
+    "text/plain": _text,
+    **_FRAMES,
+}
+FORM = "multipart/form-data"
+
+
+def pick(scope: Scope, known: Mapping[str, Reader]) -> Reader | None:
+    """Return how a body of the request's media type is read; None: as a form.
+
+    Raises:
+        Refused: 415 for any other type.
+    """
+    kind = media_type(scope)
+    reader = known.get(kind)
+    if reader is None and not (known is PREDICT and kind == FORM):
+        raise _unsupported(known)
+    return reader
+
+
+async def read(
+    reader: Reader | None, scope: Scope, body: bytes, schema: Schema, limits: Limits
+) -> Rows:
+    """Read a body, in a thread where it would hold up the others.
+
+    Raises:
+        Refused: whatever is wrong with it.
+    """
+    if reader is None:
+        return await _form(scope, body, schema, limits)
+    quick = reader in (_scoring, _predicting, _raw) and len(body) < _INLINE_BYTES
+    if quick:
+        return reader(body, schema, limits)
+    return await asyncio.to_thread(reader, body, schema, limits)
+
+
+async def _form(scope: Scope, body: bytes, schema: Schema, limits: Limits) -> Rows:
+    """Read a form: an image file, a text in `text`, or a field per column; and `entity`."""
+    from starlette.datastructures import Headers, UploadFile
+    from starlette.formparsers import MultiPartParser
+
+    async def stream() -> Any:
+        yield body
+
+    try:
+        parser = MultiPartParser(
+            Headers(scope=scope), stream(), max_files=1, max_fields=_FORM_FIELDS,
+            max_part_size=limits.body_bytes,
+        )  # fmt: skip
+        form = await parser.parse()
+    except Exception:  # noqa: BLE001 - the parser raises its own and its dependency's errors
+        raise malformed("not a valid multipart form", remedy="send one file field") from None
+    try:
+        files = [part for _, part in form.multi_items() if isinstance(part, UploadFile)]
+        content = await files[0].read() if files else None
+        # Browsers write a quote in a field's name as HTML tells them to.
+        pairs = [
+            (name.replace("%22", '"'), part)
+            for name, part in form.multi_items()
+            if isinstance(part, str)
+        ]
+    finally:
+        await form.close()
+    if len({name for name, _ in pairs}) < len(pairs):
+        raise invalid("a field stands twice in the form", remedy="send each once")
+    fields = dict(pairs)
+    entity = parse.entity(fields.pop("entity", None) or None)
+    values = await asyncio.to_thread(_from_form, content, fields, schema, limits)
+    return rows(values, schema, [entity], single=True)
+
+
+def _from_form(
+    content: bytes | None, fields: dict[str, str], schema: Schema, limits: Limits
+) -> Any:
+    if isinstance(schema, ImageSchema):
+        if content is None:
+            raise invalid("the form holds no file", remedy='curl -F "image=@digit.png"')
+        return images.decode(content, schema, limits.pixels)[np.newaxis]
+    if content is not None:
+        raise invalid("the form holds a file; this model takes none", remedy="send fields")
+    if isinstance(schema, TableSchema):
+        typed = separated.typed(fields, schema)
+        return table.from_columns(typed, schema, "form")
+    if set(fields) != {"text"}:
+        raise invalid('the form must hold one field, "text"', remedy='curl -F "text=…"')
+    return text.texts([fields["text"]], "text")
+
+
+def _unsupported(known: Mapping[str, Reader]) -> Refused:
+    kinds = ", ".join([*known, FORM] if known is PREDICT else known)
+    return Refused(415, "unsupported_type", "this Content-Type is not read", remedy=f"send {kinds}")

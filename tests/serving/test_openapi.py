@@ -1,0 +1,110 @@
+"""`/openapi.json` says what the routes do: told apart by hand, and by schemathesis in bulk."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+
+from mlops.serving.routes import ROUTES
+from tests.serving.conftest import Running, running
+from tests.serving.kinds import PRICE, TABLE, TEXT, TinyModel, serving
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+TOKEN = "0123456789abcdef"
+BEARER = {"authorization": f"Bearer {TOKEN}"}
+NOT_TOLD = ("positive_data_acceptance",)
+"""No JSON schema can say what a tensor's shape says of its data, nor what an image file holds."""
+
+
+@pytest.fixture(scope="module")
+def closed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    with running(tmp_path_factory.mktemp("closed"), token=TOKEN) as server:
+        yield server
+
+
+def _described(server: Running) -> dict[str, Any]:
+    answer = httpx.get(f"{server.url}/openapi.json", headers=BEARER)
+    assert answer.status_code == 200, answer.text
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+def test_every_route_is_described_and_nothing_else(closed: Running) -> None:
+    paths = _described(closed)["paths"]
+    told = {(path, method.upper()) for path, item in paths.items() for method in item}
+    assert told == {(route.name, route.method) for route in ROUTES}
+
+
+def test_routes_without_a_token_are_told_and_enumerated(closed: Running) -> None:
+    """Deny by default: whatever route there is asks for the token, but for these four."""
+    free = {"/ping", "/health", "/v2/health/live", "/v2/health/ready"}
+    paths = _described(closed)["paths"]
+    for route in ROUTES:
+        path = re.sub(r"\{name\}", "tiny", re.sub(r"\{(id|version)\}", "1", route.name))
+        answer = httpx.request(route.method, closed.url + path)
+        assert (answer.status_code != 401) == (route.name in free), route.name
+        operation = paths[route.name][route.method.lower()]
+        assert ("security" in operation) == (route.name in free)
+        assert ("401" in operation["responses"]) == (route.name not in free)
+
+
+def test_schemas_are_those_of_the_model(tmp_path: Path) -> None:
+    for schema, key in ((TABLE, "row"), (PRICE, "row"), (TEXT, "text")):
+        with serving(tmp_path / f"{key}{len(schema.classes)}", TinyModel(schema)) as server:
+            paths = httpx.get(f"{server.url}/openapi.json").json()["paths"]
+        content = paths["/predict"]["post"]["requestBody"]["content"]
+        assert key in content["application/json"]["schema"]["oneOf"][0]["properties"]
+
+
+CONFIG = """
+[checks.negative_data_rejection]
+expected-statuses = [400, 401, 403, 404, 405, 406, 408, 409, 411, 413, 415, 422, 431]
+"""
+"""Its own list lacks 413, which is what too many rows are."""
+
+
+def _schemathesis(
+    url: str, cases: int, folder: Path, phases: str
+) -> subprocess.CompletedProcess[str]:
+    (folder / "schemathesis.toml").write_text(CONFIG)
+    return subprocess.run(
+        [
+            sys.executable, "-m", "schemathesis.cli", "run", f"{url}/openapi.json",
+            "--checks", "all", "--exclude-checks", ",".join(NOT_TOLD), "--header",
+            f"Authorization: Bearer {TOKEN}", "--phases", phases, "--no-color",
+            "--max-examples", str(cases), "--seed", "1", "--suppress-health-check", "all",
+            "--generation-database", "none",
+        ],
+        capture_output=True, text=True, cwd=folder, env=dict(os.environ), check=False,
+    )  # fmt: skip
+
+
+@pytest.mark.skipif(
+    importlib.util.find_spec("schemathesis") is None, reason="schemathesis is not installed"
+)
+def test_schemathesis_finds_nothing(closed: Running, tmp_path: Path) -> None:
+    found = _schemathesis(closed.url, 3, tmp_path, "fuzzing")
+    assert found.returncode == 0, found.stdout[:6000]
+
+
+@pytest.mark.bench
+@pytest.mark.parametrize("model", [None, TABLE, TEXT], ids=["image", "table", "text"])
+def test_schemathesis_finds_nothing_in_ten_thousand_cases(model: Any, tmp_path: Path) -> None:
+    started = (
+        running(tmp_path, token=TOKEN)
+        if model is None
+        else serving(tmp_path, TinyModel(model), token=TOKEN)
+    )
+    with started as server:
+        found = _schemathesis(server.url, 10_000, tmp_path, "coverage,fuzzing")
+    assert found.returncode == 0, found.stdout[:6000]
