@@ -11,6 +11,7 @@ from scipy import signal
 
 from mlops.core.columns import Columns, columns
 from mlops.core.corruption import CorruptionName, corrupt
+from mlops.core.schema import ImageSchema
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -101,7 +102,8 @@ def _digits() -> tuple[NDArray[np.uint8], object]:
 def _seen(images: NDArray[np.uint8]) -> Columns:
     model = _digits()[1]
     flat = images.reshape(len(images), -1) / 255
-    return columns(images, model.predict_proba(flat).astype(np.float32))  # type: ignore[attr-defined]
+    answers = model.predict_proba(flat).astype(np.float32)  # type: ignore[attr-defined]
+    return columns(images, answers, ImageSchema(tuple("0123456789"), *images.shape[1:]))
 
 
 @cache

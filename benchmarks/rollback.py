@@ -1,8 +1,8 @@
 """`mlops rollback` end to end, with a real MLflow server up, against importing SQLAlchemy.
 
 Claim: a rollback (ledger row, alias, `applied`; the store's files hashed) takes no more than 5
-times as long as `python -c "import sqlalchemy"`, the largest thing that it has to import:
-under 2 s where that takes 0.4 s. It never imports MLflow, which alone takes longer than all of it.
+times as long as `python -c "import sqlalchemy"`, the largest thing that it has to import: under
+2 s where that takes 0.4 s. It never imports MLflow, which alone takes longer than all of it.
 
 How: a project of two versions in a temporary folder, `mlflow server` on SQLite as `mlops up` runs
 it, the command line as a user calls it, interleaved with the baselines; n = 7, medians. Only

@@ -29,7 +29,7 @@ def monitor() -> str:
     quieten()
     project = open_project()
     unsettled = _settle(project)
-    state = step_task("monitor")(project, False, frozenset(), return_state=True)  # noqa: FBT003 - a task's parameters are positional
+    state = step_task("monitor")(project, False, _where(), return_state=True)  # noqa: FBT003 - a task's parameters are positional
     report = state.result()
     if not isinstance(report, Report):
         msg = f"step monitor returned {type(report).__name__}, not a Report"
@@ -41,6 +41,16 @@ def monitor() -> str:
     if unsettled is not None:
         raise unsettled  # windows were judged all the same; the run must not look healthy
     return report.summary
+
+
+def _where() -> frozenset[str]:
+    """Return the option that names this run's page, for mails to link."""
+    from prefect.context import FlowRunContext
+    from prefect.utilities.urls import url_for
+
+    context = FlowRunContext.get()
+    page = url_for(context.flow_run) if context and context.flow_run else None
+    return frozenset({f"run={page}"} if page else set())
 
 
 def _settle(project: Project) -> MlopsError | None:

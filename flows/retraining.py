@@ -34,7 +34,7 @@ def begin(project: Project, *, reason: str, incident: str | None) -> str:
             asked = retrains.request(
                 connection, project.name, reason=reason, incident=None, now_s=now_s
             )
-        retrains.start(connection, asked.id)
+        retrains.start(connection, asked.id, now_s=now_s)
         return asked.id
 
 

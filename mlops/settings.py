@@ -47,6 +47,14 @@ class Settings(BaseSettings):
     )
     mail_from: str = Field(default="mlops@localhost", description="Sender of alert mails")
     mail_to: str = Field(default="team@localhost", description="Receivers, separated by commas")
+    chat_urls: SecretStr = Field(
+        default=SecretStr(""),
+        description="Apprise addresses that get the head of every mail, separated by blanks",
+    )
+    pager_urls: SecretStr = Field(
+        default=SecretStr(""),
+        description="Apprise addresses that get it only when a person is needed",
+    )
     host: str = Field(default="127.0.0.1", description="Address that servers listen on")
     serve_port: int = Field(default=8000, ge=0, le=65535, description="Port of `mlops serve`")
     serve_url: str = Field(

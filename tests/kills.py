@@ -98,13 +98,17 @@ def set_up(site: Site) -> None:
     decide(site, judged.enter(site, entrants.corner_weights()), None, approval="auto")
 
 
+def _nothing() -> None:
+    """Do what happens between two steps where nobody kills."""
+
+
 def train(site: Site, turn: int) -> None:
     """Make the candidate of a turn."""
     weights = entrants.block_weights() * np.float32(1.0 + 0.001 * turn)
     entrants.train(site, entrants.world(site), weights)
 
 
-def promote(site: Site, turn: int, champion: str, between: Callable[[], object] = int) -> None:
+def promote(site: Site, turn: int, champion: str, between: Callable[[], None] = _nothing) -> None:
     """Log, register, decide and move the alias: whatever is done already is not done twice.
 
     Args:

@@ -31,7 +31,7 @@ def test_every_chapter_happens(told: tuple[Path, str]) -> None:
         r"promoted version 1: it is the champion",
         r"8 windows judged, 0 in alarm",
         r"ALARM after [23] shifted windows: incident drift-digits-1-\d+",
-        r"mail: \[DRIFT:\d\] digits · .* · detected",
+        r"mail: \[DRIFT:\d\] digits · .* · detected, \d+ labels wanted",
         r"Prefect's automation started the run",
         r"decision \w+: promote\n.*version 2 was trained for drift",
         r"version 2 swapped in with traffic flowing; failed requests: 0",

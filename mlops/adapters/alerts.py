@@ -5,69 +5,41 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from mlops.adapters import incidents, windows
-from mlops.adapters.incident_page import page_path, write_page
-from mlops.adapters.mail.notify import notify_within
-from mlops.adapters.observe import kept
+from mlops.adapters.incident_page import page_path
+from mlops.adapters.observe import NO_IMAGES, kept
 from mlops.adapters.ports import LOOPBACK, read_ports
 from mlops.core.alert import Alert
 from mlops.core.wording import done, real
 from mlops.errors import MonitorError, UsageError
 
 if TYPE_CHECKING:
+    import numpy as np
     import sqlalchemy as sa
     from numpy.typing import NDArray
 
-    from mlops.adapters.incidents import Incident
-    from mlops.core.alert import Stage
+    from mlops.adapters.incidents import Findings, Incident
+    from mlops.core.alert import ColumnChange, Stage
     from mlops.core.decision import Decision
     from mlops.site import Site
 
 _TOP = 5
-NO_IMAGES = np.zeros((0, 1, 1, 1), dtype=np.uint8)
-"""Where there is no picture to show."""
+_TRAIL = 30  # windows of a sparkline
 
 
-def hand_over(
-    site: Site, engine: sa.Engine, project: str, reference: NDArray[np.uint8] = NO_IMAGES
-) -> int:
-    """Put every mail that is due into the outbox; return how many were new.
-
-    The mail and the note that it was handed over are one transaction, so a kill loses or doubles
-    nothing. A silenced incident's mails are noted as handed over, and are not sent.
-
-    Args:
-        site: where it runs; `now` dates the mails.
-        engine: the project's database.
-        project: its name.
-        reference: up to six images, uint8 (N, H, W, C), shown beside the window's.
-
-    Raises:
-        UsageError: if MLOPS_MAIL_FROM or MLOPS_MAIL_TO holds no address.
-    """
-    now_s, new = site.now.timestamp(), 0
-    with engine.connect() as connection:
-        recent = incidents.recent(connection, project)
-    waiting = [i for i in recent if i.body.to_notify()]
-    changed = [i for i in recent if i.state == "open" or i.body.to_notify()]
-    for found in reversed(waiting):
-        for stage in found.body.to_notify():
-            with engine.begin() as connection:
-                # Before the incident is read: `save` writes the whole row, and must not undo what
-                # a monitor wrote meanwhile.
-                windows.serialise(connection)
-                held = incidents.get(connection, project, found.id)
-                if stage not in held.body.to_notify():
-                    continue  # another process was first
-                if not incidents.silenced(connection, project, held.id, now_s=now_s):
-                    new += notify_within(site, connection, alert(site, held, stage, reference))
-                body = replace(held.body, notified=(*held.body.notified, stage))
-                incidents.save(connection, replace(held, body=body))
-    for found in changed:
-        write_page(site, engine, project, found.id)
-    return new
+def with_trails(
+    connection: sa.Connection, held: Incident, columns: tuple[ColumnChange, ...]
+) -> tuple[ColumnChange, ...]:
+    """Return columns with their value in thresholds over the version's last windows."""
+    recent = [
+        w for w in windows.latest(connection, held.project, _TRAIL)
+        if w.cut.version == held.version
+    ]  # fmt: skip
+    ratios: dict[str, list[float]] = {}
+    for window in recent:
+        for c in window.verdict.columns:
+            ratios.setdefault(c.column, []).append(c.value / max(c.threshold, 1e-9))
+    return tuple(replace(c, trail=tuple(ratios.get(c.column, ()))) for c in columns)
 
 
 @dataclass(frozen=True)
@@ -122,8 +94,22 @@ def alert(
         next_step=next_step, act=act, columns=incident.body.columns[:_TOP],
         links=_links(site, incident), silence=f"mlops silence {incident.id} 24h",
         why_you=f"MLOPS_MAIL_TO names you as a receiver of alerts of {incident.project}.",
-        reference=reference, current=_current(site, incident),
+        reference=reference, current=_current(site, incident), state=_state(incident, stage),
     )  # fmt: skip
+
+
+def _state(incident: Incident, stage: Stage) -> str:
+    """Return what the subject ends with, where that is not the stage's own word."""
+    body = incident.body
+    if stage == "retrained":
+        return "retraining started"
+    if stage != "detected":
+        return ""
+    if body.triage == "costly" and body.trigger in ("granted", "in flight"):
+        return "retraining started"
+    if body.triage == "unclear" and body.wanted:
+        return f"detected, {body.wanted} labels wanted"
+    return ""
 
 
 def _real(incident: Incident, stage: Stage) -> str:
@@ -140,8 +126,19 @@ def _real(incident: Incident, stage: Stage) -> str:
 
 
 def _how_bad(incident: Incident) -> str:
-    advice = incident.body.advice or "not known yet: labels are not here"
-    return f"{advice[0].upper()}{advice[1:]}."
+    body = incident.body
+    advice = body.advice or "not known yet: labels are not here"
+    if body.triage == "unclear" and body.wanted:
+        advice = f"labels not here yet{_guessed(body)}. {advice}"
+    more = "".join(f" Looks like {shift}." for shift in body.shifts)
+    return f"{advice[0].upper()}{advice[1:]}.{more}"
+
+
+def _guessed(body: Findings) -> str:
+    if not body.estimate:
+        return ""
+    value, low, high = body.estimate
+    return f"; estimated accuracy {value:.0%} ({low:.0%} to {high:.0%})"
 
 
 def _answers(incident: Incident, stage: Stage) -> tuple[str, str]:
@@ -153,6 +150,8 @@ def _answers(incident: Incident, stage: Stage) -> tuple[str, str]:
         "Retraining is blocked until the data is sound again.",
         "Yes: repair the source of the data, then watch: mlops status.",
     )
+    if stage == "retrained":
+        return "A retrain has started; its decision comes in this thread.", "No."
     if stage == "detected" or body.triage == "quality":
         wait = f"No retrain yet: {body.answer}.", "No, unless it stays so."
         granted = "A retrain was requested and starts now.", "No."
@@ -160,7 +159,7 @@ def _answers(incident: Incident, stage: Stage) -> tuple[str, str]:
             "quality": blocked,
             "unclear": (
                 "A retrain starts once labels show a loss of accuracy.",
-                f"Yes: send labels to POST /feedback. {body.advice}.",
+                _ask(incident),
             ),
             "harmless": ("Nothing: the shift costs no accuracy, so it is only logged.", "No."),
             "costly": granted if body.trigger in ("granted", "in flight") else wait,
@@ -169,8 +168,18 @@ def _answers(incident: Incident, stage: Stage) -> tuple[str, str]:
     return {
         "promoted": (f"{decided} The incident closes once its windows are quiet.", "No."),
         "refused": (decided, "No, unless it happens again."),
-        "needs you": (decided, "Yes: see why, then send labels or run the train flow."),
+        "needs you": (
+            decided if body.triage != "unclear" else "Nothing before labels are here.",
+            "Yes: see why, then send labels or run the train flow.",
+        ),
     }[stage]
+
+
+def _ask(incident: Incident) -> str:
+    how = f"mlops label export --incident {incident.id}. Or send labels to POST /feedback."
+    if not incident.body.wanted:
+        return f"Yes: label its predictions: {how}"
+    return f"Yes: label {incident.body.wanted} predictions: {how}"
 
 
 def _links(site: Site, incident: Incident) -> tuple[tuple[str, str], ...]:
@@ -183,6 +192,11 @@ def _links(site: Site, incident: Incident) -> tuple[tuple[str, str], ...]:
     ui = site.settings.mlflow_ui_url.rstrip("/") or f"http://{LOOPBACK}:{port}"
     address = f"{ui}/#/models/{incident.project}/versions/{incident.version}"
     found.append((f"Version {incident.version} in MLflow", address))
+    if run := site.option("run") or site.option("resume"):
+        found.append(("The run in Prefect", run))
+    runbook = site.layout.root / "docs" / "incidents.md"
+    if runbook.is_file():
+        found.append(("What to do: the runbook", runbook.absolute().as_uri()))
     return tuple(found)
 
 

@@ -69,6 +69,7 @@ def tell(site: Site, ledger: Ledger, held: Asked, answer: Entry) -> None:
         UsageError: if MLOPS_MAIL_FROM or MLOPS_MAIL_TO holds no address.
     """
     from mlops.adapters import alerts, windows
+    from mlops.adapters.hand_over import hand_over
     from mlops.adapters.mail.notify import notify_within
 
     decision = standing(ledger.entries(), held.entry)
@@ -82,7 +83,7 @@ def tell(site: Site, ledger: Ledger, held: Asked, answer: Entry) -> None:
         notify_within(site, connection, letter(site, decision, answer.actor))
         news = alerts.news_of(decision, decision.incident)
         alerts.note(connection, decision.project, news, site.now.timestamp())
-    alerts.hand_over(site, ledger.engine, decision.project)
+    hand_over(site, ledger.engine, decision.project)
 
 
 def tell_withdrawn(site: Site, ledger: Ledger, decision: Decision) -> None:
@@ -92,6 +93,7 @@ def tell_withdrawn(site: Site, ledger: Ledger, decision: Decision) -> None:
         Unavailable: if MLflow does not answer.
     """
     from mlops.adapters import alerts, windows
+    from mlops.adapters.hand_over import hand_over
 
     if versions.look(site, decision.project, decision.candidate.version) is not None:
         show(site, decision)
@@ -99,7 +101,7 @@ def tell_withdrawn(site: Site, ledger: Ledger, decision: Decision) -> None:
         windows.serialise(connection)
         news = alerts.news_of(decision, decision.incident)
         alerts.note(connection, decision.project, news, site.now.timestamp())
-    alerts.hand_over(site, ledger.engine, decision.project)
+    hand_over(site, ledger.engine, decision.project)
 
 
 def letter(site: Site, decision: Decision, actor: str = "") -> Alert:
@@ -110,7 +112,7 @@ def letter(site: Site, decision: Decision, actor: str = "") -> Alert:
         decision: as it stands.
         actor: who answered.
     """
-    from mlops.adapters.alerts import NO_IMAGES
+    from mlops.adapters.observe import NO_IMAGES
     from mlops.core.alert import Alert
 
     version, pending = decision.candidate.version, decision.approval == "pending"

@@ -6,7 +6,7 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 from mlops.adapters.files import read_json
-from mlops.core.columns import look_names
+from mlops.core.columns import elsewhere, look_names
 from mlops.core.schema import parse_schema
 from mlops.errors import ParamsError
 
@@ -24,7 +24,7 @@ def check_names(layout: Layout, params: Everything) -> list[str]:
     """Hold every name against the snapshot's schema; without a snapshot, say what is unchecked.
 
     Returns:
-        One line per name that only data can tell.
+        One line per name that only data can tell, or that is of examples of another kind.
 
     Raises:
         ParamsError: naming the key, the value and the names that there are.
@@ -38,6 +38,9 @@ def check_names(layout: Layout, params: Everything) -> list[str]:
             continue
         if schema is None:
             later.append(f'{key} names "{name}": only data tell whether there is one: dvc repro')
+            continue
+        if key == "gate.slices" and elsewhere(name, known):
+            later.append(f'{key} names "{name}", which examples of this kind lack: it is no slice')
             continue
         near = get_close_matches(name, known, n=1)
         meant = f' (did you mean "{near[0]}"?)' if near else ""

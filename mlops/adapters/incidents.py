@@ -56,7 +56,9 @@ class Findings:
         shifts: kinds of shift with what supports them, in words.
         timeline: what happened, oldest first.
         due: mails that are to be sent, in order.
-        notified: mails that were handed to the outbox.
+        notified: mails that were handed to the outbox, or that another incident's stood for.
+        apart: it was told without a thread of its own: in the digest, or by another incident.
+        mailed_s: when it was last mailed, seconds since 1970.
         regression: whether its version predicts numbers.
     """
 
@@ -82,11 +84,18 @@ class Findings:
     timeline: tuple[Moment, ...] = ()
     due: tuple[Stage, ...] = ()
     notified: tuple[Stage, ...] = ()
+    apart: bool = False
+    mailed_s: float = 0.0
     regression: bool = False
 
     def to_notify(self) -> tuple[Stage, ...]:
         """Return the mails that are due and not handed over yet."""
-        return tuple(stage for stage in self.due if stage not in self.notified)
+        return self.due[len(self.notified) :]
+
+    @property
+    def threaded(self) -> bool:
+        """Whether it has a thread of its own already."""
+        return bool(self.notified) and not self.apart
 
     def told(self, at_s: float, words: str) -> Findings:
         """Return the findings with one more line of the timeline; the same line twice is one."""
@@ -201,7 +210,10 @@ def _incident(row: sa.Row[Any]) -> Incident:
     body = json.loads(row.body)
     if row.kind == "serving":  # written by the server, which has a reason and nothing else
         return Incident(**values, body=Findings(triage="quality", advice=str(body.get("reason"))))
-    columns = tuple(ColumnChange(**column) for column in body.pop("columns"))
+    columns = tuple(
+        ColumnChange(**{**column, "trail": tuple(column.get("trail", ()))})
+        for column in body.pop("columns")
+    )
     timeline = tuple(Moment(**moment) for moment in body.pop("timeline", ()))
     lists = {name: tuple(value) for name, value in body.items() if isinstance(value, list)}
     findings = Findings(**{**body, **lists, "columns": columns, "timeline": timeline})

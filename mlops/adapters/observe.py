@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from mlops.adapters.windows import Cut
     from mlops.core.thresholds import Thresholds
 
+_SHOWN = 6
+NO_IMAGES = np.zeros((0, 1, 1, 1), dtype=np.uint8)
+"""Where there is no picture to show."""
 _LEAST = 2  # rows from which a statistic can be computed at all
 
 

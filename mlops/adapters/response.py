@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from mlops.adapters import incidents, windows
 from mlops.adapters.incidents import Findings, Incident, Moment
 from mlops.core.alert import ColumnChange
+from mlops.core.significance import adjusted
 from mlops.core.words import in_words
 from mlops.site import Event
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from mlops.adapters.thresholds import Baseline
     from mlops.adapters.windows import Window
     from mlops.core.alarm import Rule, Verdict
+    from mlops.core.columns import Columns
 
 _LOOK_BACK = 64
 _DRIFT: incidents.Kind = "drift"
@@ -32,6 +34,7 @@ class Judged:
 
     Attributes:
         window: as it stands in the database.
+        rows: its sound rows; None when hardly any is sound.
         baseline: of its version.
         known: what the version's labelled reference rows teach.
         serving: the version that predicted last. Only its windows open or resolve an incident:
@@ -40,6 +43,7 @@ class Judged:
     """
 
     window: Window
+    rows: Columns | None
     baseline: Baseline
     known: Known
     serving: str
@@ -61,14 +65,18 @@ def respond(connection: sa.Connection, judged: Judged, rule: Rule) -> tuple[Even
     return (*_quality(connection, judged, recent, rule), *_drift(connection, judged, recent, rule))
 
 
-def changes(verdict: Verdict, baseline: Baseline) -> tuple[ColumnChange, ...]:
+def changes(
+    verdict: Verdict, baseline: Baseline, rows: Columns | None = None
+) -> tuple[ColumnChange, ...]:
     """Return every monitored column of a window with its change in words, the strongest first."""
     means = dict(zip(baseline.columns.names, baseline.columns.values.mean(axis=0), strict=True))
+    p = adjusted(baseline.columns, rows) if rows is not None else {}
     told = sorted(verdict.columns, key=lambda c: -c.value / max(c.threshold, 1e-9))
     return tuple(
         ColumnChange(
             column=c.column, method=c.method, value=c.value, threshold=c.threshold,
             words=in_words(c, float(means.get(c.column, 0.0))),
+            p=p.get(c.column),
         )
         for c in told
     )  # fmt: skip
@@ -143,7 +151,7 @@ def _open(
         windows=tuple(w.id for w in alarming),
         since_seq=alarming[0].cut.first_seq,
         opened_seq=cut.last_seq,
-        columns=changes(alarming[-1].verdict, judged.baseline),
+        columns=changes(alarming[-1].verdict, judged.baseline, judged.rows),
         breaks=judged.window.verdict.breaks,
         severity=max(w.verdict.severity for w in alarming),
         reference_accuracy=judged.baseline.accuracy,
@@ -177,7 +185,7 @@ def _update(connection: sa.Connection, held: Incident, judged: Judged) -> None:
         body,
         windows=(*body.windows, window.id),
         severity=max(body.severity, window.verdict.severity),
-        columns=changes(window.verdict, judged.baseline) if worse else body.columns,
+        columns=changes(window.verdict, judged.baseline, judged.rows) if worse else body.columns,
         breaks=window.verdict.breaks,
     )
     if worse and body.severity > held.body.severity:

@@ -32,6 +32,7 @@ class Retrain:
     requested_s: float
     ended_s: float | None
     outcome: str | None
+    started_s: float | None = None
 
 
 def request(
@@ -52,10 +53,11 @@ def request(
     return made
 
 
-def start(connection: sa.Connection, retrain: str) -> bool:
+def start(connection: sa.Connection, retrain: str, *, now_s: float) -> bool:
     """Mark a retrain as running; False if it already ran, so that an event twice is one run."""
     mine = (retrains.c.id == retrain) & (retrains.c.state == "requested")
-    return bool(connection.execute(retrains.update().where(mine).values(state="running")).rowcount)
+    values = {"state": "running", "started_s": now_s}
+    return bool(connection.execute(retrains.update().where(mine).values(values)).rowcount)
 
 
 def end(connection: sa.Connection, retrain: str, *, outcome: str, now_s: float) -> bool:
@@ -131,6 +133,13 @@ def count_30_days(connection: sa.Connection, project: str, *, now_s: float) -> i
     """Count the retrains asked for in the last thirty days."""
     mine = (retrains.c.project == project) & (retrains.c.requested_s > now_s - _MONTH_S)
     return int(connection.scalar(sa.select(sa.func.count()).select_from(retrains).where(mine)) or 0)
+
+
+def minutes_30_days(connection: sa.Connection, project: str, *, now_s: float) -> float:
+    """Return the minutes of machine time that the retrains of the last thirty days took."""
+    mine = (retrains.c.project == project) & (retrains.c.started_s > now_s - _MONTH_S)
+    took = sa.func.coalesce(retrains.c.ended_s, now_s) - retrains.c.started_s
+    return float(connection.scalar(sa.select(sa.func.sum(took)).where(mine)) or 0.0) / 60.0
 
 
 def _retrain(row: sa.Row[Any] | None) -> Retrain | None:

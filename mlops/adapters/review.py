@@ -71,6 +71,8 @@ def review(
             if answer.why != held.body.trigger and worth.kind == "costly":
                 verb = "retrain requested" if answer.requested else "no retrain"
                 body = body.told(now_s, f"{verb}: {answer.reason}")
+            if answer.requested and "detected" in body.notified:
+                body = replace(body, due=(*body.due, "retrained"))
             judged = replace(judged, body=body)
             incidents.save(connection, judged)
             if answer.requested:
@@ -148,12 +150,21 @@ def _answer(
         in_flight=flying.id if flying else None,
         minutes_since=(now_s - ended_s) / 60,
         in_30_days=retrains.count_30_days(connection, held.project, now_s=now_s),
+        minutes_30_days=retrains.minutes_30_days(connection, held.project, now_s=now_s),
+        typical_minutes=_minutes(last),
     )  # fmt: skip
     policy = Policy(
         enabled=trigger.enabled, min_new_labels=trigger.min_new_labels,
         cooldown_minutes=trigger.cooldown_minutes, max_per_month=trigger.max_per_month,
+        max_minutes=trigger.max_minutes_per_month,
     )  # fmt: skip
     return decide(policy, worth.kind, loop)
+
+
+def _minutes(last: Retrain | None) -> float:
+    if last is None or last.started_s is None or last.ended_s is None:
+        return 0.0
+    return (last.ended_s - last.started_s) / 60
 
 
 def _requested(made: Retrain, held: Incident | None) -> Event:

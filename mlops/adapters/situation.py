@@ -82,12 +82,14 @@ class Alarms:
 class Situation:
     """Everything that `mlops status` says.
 
-    `champion` is the ledger's; `waiting` the version that waits for a person, empty for none.
+    `champion` is the ledger's; `waiting` the version that waits for a person, `shadowed` the one
+    that the alias `shadow` names; empty for none.
     """
 
     project: str
     champion: str
     waiting: str
+    shadowed: str
     service: Service
     running: bool
     parts: tuple[PartSeen, ...]
@@ -118,12 +120,13 @@ def look(
     engine = open_database(settings.database(layout))
     try:
         book = Ledger(engine, project)
-        held = approval.waiting(book)
+        held, shadowed = approval.waiting(book), book.last("shadowed")
         with engine.connect() as connection:
             return Situation(
                 project=project,
                 champion=book.in_service() or "",
                 waiting=held.version if held else "",
+                shadowed=(shadowed.to_version if shadowed else None) or "",
                 service=_service(connection, layout, project),
                 running=running,
                 parts=seen,

@@ -12,7 +12,7 @@ from mlops.core.estimate import Estimate
 if TYPE_CHECKING:
     import sqlalchemy as sa
 
-ReportState = Literal["pending", "made", "failed"]
+ReportState = Literal["pending", "made", "failed", "stored", "local", "pruned"]
 
 
 @dataclass(frozen=True)

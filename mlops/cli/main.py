@@ -47,6 +47,7 @@ _VERBS = {
     "report": ("mlops.cli.report:report", "Make the Evidently report of windows that lack one"),
     "incidents": ("mlops.cli.incidents:incidents", "List what alarmed: open, and lately resolved"),
     "incident": ("mlops.cli.incidents:incident", "Tell one incident, and write its page"),
+    "label": ("mlops.cli.label:app", "Give predictions out for labelling; take labels back"),
     "silence": ("mlops.cli.silence:silence", "Hold back the mails of one incident for a while"),
     "mail": ("mlops.cli.mail:app", "Preview a mail; deliver what waits in the outbox"),
     "config": ("mlops.cli.config:app", "Show or check parameters and settings"),

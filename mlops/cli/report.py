@@ -49,6 +49,8 @@ def _all(site: Site, engine: sa.Engine, project: str) -> int:
     made = 0
     while fresh := make_pending(site, engine, project):
         made += fresh
+    while _keep(site, engine, project):
+        pass
     return made
 
 
@@ -71,11 +73,26 @@ def _follow(site: Site, engine: sa.Engine, project: str) -> None:
         try:
             deliver(site, engine, now.timestamp())
             made = make_pending(replace(site, now=now), engine, project, _AT_ONCE)
+            made += _keep(replace(site, now=now), engine, project)
         except (MlopsError, _database_error()) as error:
             made = 0
             log.error("report", error=" ".join(str(error).split())[:400])  # noqa: TRY400 - one line
         if not made:
             time.sleep(_PAUSE_S)
+
+
+def _keep(site: Site, engine: sa.Engine, project: str) -> int:
+    """Copy made pages into MLflow and delete old ones; return how many were touched."""
+    from mlops.adapters.report_store import prune, store
+    from mlops.params.base import View
+    from mlops.params.load import load
+    from mlops.params.reports import ReportsSection
+
+    class Params(View):
+        reports: ReportsSection
+
+    keep_days = load(site.layout.params, Params).reports.keep_days
+    return store(site, engine, project) + prune(site, engine, project, keep_days=keep_days)
 
 
 def _database_error() -> type[Exception]:

@@ -117,7 +117,10 @@ def _beside(seen: Situation) -> Iterator[str]:
         for n, side in enumerate(("champion", "challenger")):
             slow = f", {canary.slow[n]} above {canary.slow_s * 1000:g} ms" if canary.slow_s else ""
             yield (f"    {side:<10} {canary.requests[n]} requests, {canary.failed[n]} failed{slow}")
-    if (shadow := seen.shadow) is not None:
+    shadow = seen.shadow
+    if seen.shadowed and (shadow is None or shadow.version != seen.shadowed):
+        yield f"  shadow: version {seen.shadowed} by its alias; no server here has taken it up"
+    if shadow is not None:
         if not shadow.rows:
             yield f"  shadow: version {shadow.version}: nothing seen yet"
         else:

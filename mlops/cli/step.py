@@ -123,14 +123,35 @@ def promote(
     return _run("promote", json=json, options=_flags(again=again, first=first, exit_code=exit_code))
 
 
-def monitor(*, exit_code: bool = False, json: bool = False) -> int:
+def monitor(*, act: bool = False, exit_code: bool = False, json: bool = False) -> int:
     """Judge every complete window of predictions; open, update or close incidents.
 
     Args:
+        act: Run the retrain that it asks for here, and send the mails: the loop without Prefect.
         exit_code: End with 10 if a window is in alarm.
         json: Print the report as JSON.
     """
-    return _run("monitor", json=json, options=_flags(exit_code=exit_code))
+    code = _run("monitor", json=json, options=_flags(exit_code=exit_code))
+    if act:
+        _act()
+    return code
+
+
+def _act() -> None:
+    """Run the retrain that waits, and deliver the mails that are due, before it and after it."""
+    import sys
+
+    from mlops.adapters.mail.outbox import deliver
+    from mlops.adapters.sql.engine import database
+    from mlops.cli.act import act
+    from mlops.cli.here import open_site
+
+    for turn in range(2):
+        site = open_site()
+        with database(site) as engine:
+            deliver(site, engine, site.now.timestamp())
+        if turn == 0:
+            print(f"act: {act(site.layout, site.settings)}", file=sys.stderr)
 
 
 def announce(*, json: bool = False) -> int:

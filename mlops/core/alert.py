@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-Stage = Literal["detected", "promoted", "refused", "needs you", "resolved"]
+Stage = Literal["detected", "retrained", "promoted", "refused", "needs you", "resolved", "digest"]
 
 
 @dataclass(frozen=True)
@@ -22,6 +22,8 @@ class ColumnChange:
         value: the statistic in the window.
         threshold: its calibrated threshold.
         words: the change in units that a person knows: `18 % darker than the reference`.
+        p: p-value, adjusted for all columns; None where it was not computed.
+        trail: value / threshold in the last windows, the oldest first; empty for none.
     """
 
     column: str
@@ -29,6 +31,8 @@ class ColumnChange:
     value: float
     threshold: float
     words: str
+    p: float | None = None
+    trail: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,8 @@ class Alert:
         why_you: why the reader got this mail.
         reference: up to six images of the reference, uint8 (N, H, W, C); empty for none.
         current: up to six images of the window, likewise.
+        state: what the subject ends with, such as `retraining started`; empty: the stage.
+        also: other incidents that this mail stands for, a line each.
         again: makes a second mail of the same stage one of its own, such as a reminder.
     """
 
@@ -75,4 +81,6 @@ class Alert:
     why_you: str
     reference: NDArray[np.uint8]
     current: NDArray[np.uint8]
+    state: str = ""
+    also: tuple[str, ...] = ()
     again: str = ""

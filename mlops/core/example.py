@@ -55,6 +55,14 @@ def reserved(split_key: str, *, share: float) -> bool:
     return position(split_key, _RESERVE_SALT) < share
 
 
+def label_order(identity: str) -> float:
+    """Return an example's place in the order in which a random sample is labelled.
+
+    The first of them are exactly those that `sampled` calls so, for every share.
+    """
+    return position(identity, _LABELS_SALT)
+
+
 def sampled(identity: str, *, share: float) -> bool:
     """Say whether an example belongs to the random sample that is to be labelled.
 

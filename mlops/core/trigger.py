@@ -16,12 +16,13 @@ Why = Literal[
 
 @dataclass(frozen=True)
 class Policy:
-    """When a retrain may be asked for; see `trigger` in params.yaml."""
+    """When a retrain may be asked for; see `trigger` in params.yaml; no minutes: no limit."""
 
     enabled: bool
     min_new_labels: int
     cooldown_minutes: float
     max_per_month: int
+    max_minutes: float | None = None
 
 
 @dataclass(frozen=True)
@@ -34,12 +35,16 @@ class Loop:
         minutes_since: minutes since the last retrain ended or, if it never did, was asked for;
             infinite if there was none.
         in_30_days: retrains asked for in the last thirty days.
+        minutes_30_days: machine time that they took.
+        typical_minutes: what one takes; 0 if none has ended yet.
     """
 
     new_labels: int
     in_flight: str | None
     minutes_since: float
     in_30_days: int
+    minutes_30_days: float = 0.0
+    typical_minutes: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -81,10 +86,22 @@ def decide(policy: Policy, worth: Kind, loop: Loop) -> Answer:
             "budget",
             f"{loop.in_30_days} retrains in 30 days; the most is {policy.max_per_month}",
         ),
+        (
+            loop.minutes_30_days + loop.typical_minutes > (policy.max_minutes or math.inf),
+            "budget",
+            _minutes(policy, loop),
+        ),
     )
     for refused, why, reason in refusals:
         if refused:
             return Answer(requested=False, why=why, reason=reason)
     return Answer(
         requested=True, why="granted", reason=f"costly drift and {loop.new_labels} new labels"
+    )
+
+
+def _minutes(policy: Policy, loop: Loop) -> str:
+    return (
+        f"{loop.minutes_30_days:.0f} minutes of retraining in 30 days, and one takes about "
+        f"{loop.typical_minutes:.0f}; the most is {policy.max_minutes or 0:.0f}"
     )

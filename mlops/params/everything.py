@@ -10,10 +10,12 @@ from mlops.params.evaluate import EvaluateSection
 from mlops.params.gate import GateSection
 from mlops.params.holdout import HoldoutSection
 from mlops.params.labels import LabelsSection
+from mlops.params.mail import MailSection
 from mlops.params.model import ModelSection
 from mlops.params.monitoring import MonitoringSection
 from mlops.params.project import ProjectSection
 from mlops.params.promote import PromoteSection
+from mlops.params.reports import ReportsSection
 from mlops.params.score import ScoreSection
 from mlops.params.split import SplitSection
 from mlops.params.train import TrainSection
@@ -38,6 +40,8 @@ class Everything(View):
     promote: PromoteSection
     monitoring: MonitoringSection
     trigger: TriggerSection
+    mail: MailSection
+    reports: ReportsSection
     score: ScoreSection
     card: CardSection
 

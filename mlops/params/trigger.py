@@ -18,3 +18,6 @@ class TriggerSection(Section):
     """Fewest minutes between two retrains that incidents asked for."""
     max_per_month: int = Field(ge=0)
     """Most retrains in thirty days."""
+    max_minutes_per_month: float | None = Field(gt=0.0)
+    """Most minutes of machine time, GPU or CPU, that retrains may take in thirty days; null for
+    no limit."""

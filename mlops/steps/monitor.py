@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mlops.adapters import incidents, measured, pace, registry, windows
-from mlops.adapters.alerts import NO_IMAGES, hand_over
 from mlops.adapters.estimates import Known, guess, read_known
-from mlops.adapters.observe import keep, observe
+from mlops.adapters.hand_over import hand_over
+from mlops.adapters.observe import NO_IMAGES, keep, observe
 from mlops.adapters.response import Judged, respond
 from mlops.adapters.review import review
 from mlops.adapters.sql.engine import database
@@ -146,7 +146,9 @@ def _judge_one(run: _Run, cut: Cut, watched: _Watched) -> tuple[Window, tuple[Ev
         if not windows.insert(connection, cut, seen.verdict, told, regression=regression):
             return None
         window = Window(cut, seen.verdict, 0, 0, "pending", None, regression, told)
-        judged = Judged(window, watched.baseline, watched.known, run.serving, run.now_s)
+        judged = Judged(
+            window, seen.columns, watched.baseline, watched.known, run.serving, run.now_s
+        )
         return window, respond(connection, judged, rules(run.params.monitoring).rule)
 
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mlops.adapters import alerts, incidents, windows
+from mlops.adapters.hand_over import hand_over
 from mlops.adapters.incidents import Findings, Incident
 from mlops.adapters.sql.engine import open_database
 
@@ -44,12 +45,12 @@ def test_what_a_monitor_writes_while_a_mail_is_composed_is_not_lost(
         return compose(site, incident, *rest)  # type: ignore[arg-type]
 
     monkeypatch.setattr(alerts, "alert", slow)
-    assert alerts.hand_over(site, engine, "digits") == 1
+    assert hand_over(site, engine, "digits") == 1
     monitor.join()
     with engine.connect() as connection:
         held = incidents.get(connection, "digits", HELD.id)
     assert held.body.windows == ("digits-1-4", "digits-1-5")
     assert held.body.notified == ("detected",)
     monkeypatch.setattr(alerts, "alert", compose)
-    assert alerts.hand_over(site, engine, "digits") == 0
+    assert hand_over(site, engine, "digits") == 0
     engine.dispose()

@@ -62,6 +62,15 @@ def test_names_that_there_are_pass(
     assert check_names(site.layout, declare(site, section, key, names, channels)) == []
 
 
+def test_a_table_has_slices_of_its_own_and_the_template_names_those_of_images(site: Site) -> None:
+    declare(site, "gate", "slices", "[brightness, age]")
+    columns = [{"name": "age", "kind": "number", "categories": []}]
+    table = {"kind": "table", "classes": ["a", "b"], "columns": columns}
+    files.write_json(site.layout.snapshot / "schema.json", table)
+    [line] = check_names(site.layout, load(site.layout.params, Everything))
+    assert 'gate.slices names "brightness", which examples of this kind lack' in line
+
+
 def test_without_data_it_is_said_what_only_data_tell(
     site: Site, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -89,8 +89,8 @@ def test_a_retrain_starts_once_and_ends_once(engine: sa.Engine) -> None:
     with engine.begin() as connection:
         asked = retrains.request(connection, "digits", reason="drift", incident="i", now_s=0.0)
         assert retrains.in_flight(connection, "digits") == asked
-        assert retrains.start(connection, asked.id)
-        assert not retrains.start(connection, asked.id)
+        assert retrains.start(connection, asked.id, now_s=1.0)
+        assert not retrains.start(connection, asked.id, now_s=1.0)
         assert retrains.end(connection, asked.id, outcome="promote", now_s=60.0)
         assert not retrains.end(connection, asked.id, outcome="failed", now_s=70.0)
         assert retrains.in_flight(connection, "digits") is None
@@ -103,7 +103,7 @@ def test_a_retrain_that_never_ends_does_not_block_for_ever(engine: sa.Engine) ->
     with engine.begin() as connection:
         for at_s in (0.0, 10.0):
             asked = retrains.request(connection, "digits", reason="x", incident=None, now_s=at_s)
-            retrains.start(connection, asked.id)
+            retrains.start(connection, asked.id, now_s=1.0)
         assert retrains.expire(connection, "digits", now_s=retrains.EXPIRY_S) == 0
         assert retrains.expire(connection, "digits", now_s=retrains.EXPIRY_S + 5.0) == 1
         flying = retrains.in_flight(connection, "digits")

@@ -178,7 +178,9 @@ def test_the_shadow_is_known_to_history_status_and_page(
     history_verb()
     assert "the alias shadow was moved from no version to version 2" in capsys.readouterr().out
     status(json=True)
-    assert json.loads(capsys.readouterr().out)["shadow"] == "2"
+    assert json.loads(capsys.readouterr().out)["shadowed"] == "2"
+    status()
+    assert "shadow: version 2 by its alias; no server here" in capsys.readouterr().out
     api = mlflow.client(one)
     assert "It is the `shadow`" in api.get_model_version(PROJECT, "2").description
     api.delete_registered_model_alias(PROJECT, "shadow")

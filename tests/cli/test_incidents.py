@@ -7,7 +7,7 @@ import pytest
 
 from mlops.adapters import incidents as store
 from mlops.adapters import windows
-from mlops.adapters.alerts import hand_over
+from mlops.adapters.hand_over import hand_over
 from mlops.adapters.incident_page import page_path
 from mlops.adapters.incidents import Findings, Incident
 from mlops.adapters.sql.engine import database

@@ -32,6 +32,13 @@ def test_a_retrain_is_requested_when_every_condition_holds() -> None:
         (POLICY, "costly", replace(LOOP, new_labels=299), "labels", "1 missing"),
         (POLICY, "costly", replace(LOOP, minutes_since=9.5), "cooldown", "1 minutes"),
         (POLICY, "costly", replace(LOOP, in_30_days=20), "budget", "the most is 20"),
+        (
+            replace(POLICY, max_minutes=60.0),
+            "costly",
+            replace(LOOP, minutes_30_days=50.0, typical_minutes=11.0),
+            "budget",
+            "about 11",
+        ),
         (replace(POLICY, max_per_month=0), "costly", LOOP, "budget", "the most is 0"),
     ],
 )

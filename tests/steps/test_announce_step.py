@@ -63,7 +63,7 @@ def request(engine: sa.Engine, *, start: bool = True) -> str:
     with engine.begin() as connection:
         made = retrains.request(connection, "digits", reason="drift", incident=HELD.id, now_s=100.0)
         if start:
-            assert retrains.start(connection, made.id)
+            assert retrains.start(connection, made.id, now_s=1.0)
     return made.id
 
 
@@ -137,7 +137,7 @@ def test_a_failure_of_a_retrain_that_nobody_asked_for_tells_nobody(
 ) -> None:
     with engine.begin() as connection:
         made = retrains.request(connection, "digits", reason="me", incident=None, now_s=100.0)
-        retrains.start(connection, made.id)
+        retrains.start(connection, made.id, now_s=1.0)
     report = run(replace(site, options=frozenset({"failure=step train: no"})))
     assert "nobody new to tell" in report.summary
     assert outcome(engine) == "failed"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 import sqlalchemy as sa
+from pydantic import SecretStr
 
 from mlops.adapters import incidents, registry, retrains, windows
 from mlops.adapters.estimates import scored
@@ -19,7 +20,7 @@ from mlops.adapters.thresholds import thresholds_for, write_thresholds
 from mlops.core.example import example_id
 from mlops.core.prediction import Label, Prediction
 from mlops.core.schema import ImageSchema, to_plain
-from mlops.errors import EXIT_DRIFT, MonitorError, RegistryError
+from mlops.errors import EXIT_DRIFT, MonitorError, RegistryError, Unavailable
 from mlops.params.load import load
 from mlops.steps.monitor import MonitorParams, monitor
 
@@ -212,6 +213,63 @@ def test_costly_drift_with_labels_asks_for_one_retrain_in_ten_runs(world: World)
     assert shown == {"digits-1-1": (50, 25), "digits-1-2": (50, 25), "digits-1-3": (0, 0)}
     later = world.run(minutes=11)
     assert [e.payload["retrain"] for e in later.events] == ["digits-retrain-1"]  # sent again
+
+
+def test_drift_that_never_clears_is_bounded_by_cooldown_and_budget(world: World) -> None:
+    told = {"cooldown_minutes": 120.0, "max_per_month": 4, "min_new_labels": 30}
+    trigger = world.params.trigger.model_copy(update=told)
+    world.params = world.params.model_copy(update={"trigger": trigger})
+    asked_s: list[float] = []
+    refused: set[object] = set()
+    for _ in range(16):  # a window and its labels every 55 minutes
+        world.label(world.predict(1, bright=True), accuracy=0.5)
+        report = world.run(minutes=55)
+        for event in report.events:
+            refused |= {event.payload["why"]} if event.name == "retrain.refused" else set()
+            if event.name != "retrain.requested":
+                continue
+            asked_s.append(world.clock_s)
+            with world.engine.begin() as connection:
+                retrains.start(connection, str(event.payload["retrain"]), now_s=world.clock_s)
+                retrains.end(
+                    connection, str(event.payload["retrain"]), outcome="reject", now_s=world.clock_s
+                )
+    assert len(asked_s) == 4
+    assert min(np.diff(asked_s)) >= 120 * 60
+    assert refused == {"cooldown", "budget"}
+    with world.engine.connect() as connection:
+        assert len(incidents.recent(connection, "digits")) == 1
+    stages = world.mails()
+    assert stages[0] == "detected"
+    assert len(stages) <= 1 + 4  # a mail for each retrain, none for each window
+
+
+def test_what_happened_while_servers_were_away_is_caught_up_once(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = world.predict(4, bright=True)
+    away = world.site.settings.model_copy(
+        update={"database_url": SecretStr("postgresql://nobody@127.0.0.1:1/none")}
+    )
+    with pytest.raises(Unavailable, match="check MLOPS_DATABASE_URL"):
+        monitor(world.params, replace(world.site, settings=away))
+
+    def no_registry(*_: object) -> Path:
+        msg = "MLflow does not answer"
+        raise Unavailable(msg)
+
+    there = registry.fetch
+    monkeypatch.setattr(registry, "fetch", no_registry)
+    for _ in range(3):
+        with pytest.raises(Unavailable):
+            world.run()
+    monkeypatch.setattr(registry, "fetch", there)
+    world.label(rows, accuracy=0.5)
+    reports = [world.run() for _ in range(3)]
+    assert [r.facts["windows"] for r in reports] == [4, 0, 0]
+    names = [event.name for report in reports for event in report.events]
+    assert names == ["drift.detected", "retrain.requested"]
+    assert world.mails() == ["detected"]
 
 
 def test_harmless_drift_is_logged_and_retrains_nothing(world: World) -> None:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from mlops.adapters.mail.sparkline import sparkline
 from mlops.adapters.mail.text import first_sentence, one_line
 from mlops.adapters.mail.thumbnails import sheet
 from mlops.errors import UsageError
@@ -27,15 +28,18 @@ if TYPE_CHECKING:
 
     from mlops.core.alert import Alert
 
-MAX_COLUMNS = 8
+MAX_COLUMNS = 5
 MAX_LINKS = 10
 _TEMPLATES = Path(__file__).parent / "templates"
 _ROOT_STAGE = "detected"  # every thread hangs on this mail, whether or not it was ever sent
 _SHEET = "examples"
+_TRAIL = "trail-"
+MAX_ALSO = 20
 _COMMANDS = {
     ("approval", "needs you"): "To approve",
     ("approval", "promoted"): "To undo it",
     ("approval", "refused"): "To have it judged anew",
+    ("digest", "digest"): "To see them all",
 }
 """What the command at a mail's foot does, where it is not the silencing of an incident."""
 _SCHEMES = frozenset({"http", "https", "file"})  # never javascript: or data:
@@ -63,7 +67,7 @@ def compose(alert: Alert, sender: str, receivers: Sequence[str]) -> EmailMessage
     message["To"] = _receivers(receivers)
     message["Date"] = datetime.fromtimestamp(alert.at_s, UTC)
     message["Message-ID"] = message_id(alert, f"{alert.stage}{alert.again}")
-    if alert.stage != _ROOT_STAGE:
+    if alert.stage not in (_ROOT_STAGE, "digest"):
         root = message_id(alert, _ROOT_STAGE)
         message["In-Reply-To"] = root
         message["References"] = root
@@ -74,11 +78,13 @@ def compose(alert: Alert, sender: str, receivers: Sequence[str]) -> EmailMessage
     text, html = _render(alert, pictures=picture is not None)
     message.set_content(text, cte="quoted-printable")
     message.add_alternative(html, subtype="html", cte="quoted-printable")
-    if picture is not None:
-        page = message.get_payload()[1]  # type: ignore[index]
+    pictures = {f"{_TRAIL}{n}": sparkline(c.trail) for n, c in enumerate(alert.columns) if c.trail}
+    pictures |= {_SHEET: picture} if picture is not None else {}
+    page = message.get_payload()[1]  # type: ignore[index]
+    for name, content in pictures.items():
         page.add_related(  # type: ignore[union-attr]
-            picture, "image", "png", cid=f"<{_SHEET}>", disposition="inline",
-            filename=f"{_SHEET}.png",
+            content, "image", "png", cid=f"<{name}>", disposition="inline",
+            filename=f"{name}.png",
         )  # fmt: skip
     return message
 
@@ -86,7 +92,7 @@ def compose(alert: Alert, sender: str, receivers: Sequence[str]) -> EmailMessage
 def subject(alert: Alert) -> str:
     """Return `[DRIFT:3] digits · brightness · detected`."""
     head = f"[{alert.kind.upper()}:{alert.severity}]"
-    return one_line(f"{head} {alert.project} · {alert.cause} · {alert.stage}", 180)
+    return one_line(f"{head} {alert.project} · {alert.cause} · {alert.state or alert.stage}", 180)
 
 
 def message_id(alert: Alert, stage: str) -> str:
@@ -113,6 +119,7 @@ def _render(alert: Alert, *, pictures: bool) -> tuple[str, str]:
         "links": [(label, url, urlsplit(url).scheme in _SCHEMES) for label, url in alert.links],
         "widest": max((_ratio(c.value, c.threshold) for c in alert.columns), default=1.0),
         "ratio": _ratio,
+        "trail": f"cid:{_TRAIL}",
         "sheet": f"cid:{_SHEET}" if pictures else "",
         "shown": (min(6, len(alert.reference)), min(6, len(alert.current))),
     }
@@ -147,7 +154,9 @@ def _title(alert: Alert) -> str:
         "promoted": "A new version is in service",
         "refused": "The new version was refused",
         "needs you": f"{kind} needs you: {alert.cause}",
+        "retrained": "A retrain has started",
         "resolved": f"{kind} resolved: {alert.cause}",
+        "digest": "What needed no mail of its own",
     }[alert.stage]
 
 
@@ -174,7 +183,8 @@ def _sanitised(alert: Alert) -> Alert:
         real=one_line(alert.real), how_bad=one_line(alert.how_bad),
         next_step=one_line(alert.next_step), act=one_line(alert.act), columns=columns,
         links=links[:MAX_LINKS], silence=one_line(alert.silence, 200),
-        why_you=one_line(alert.why_you, 200),
+        why_you=one_line(alert.why_you, 200), state=one_line(alert.state, 60),
+        also=tuple(one_line(line, 200) for line in alert.also[:MAX_ALSO]),
     )  # fmt: skip
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from mlops.adapters.mail import chat
 from mlops.adapters.mail.compose import compose
 from mlops.adapters.mail.outbox import enqueue
 
@@ -33,7 +34,19 @@ def notify_within(site: Site, connection: sa.Connection, alert: Alert) -> bool:
         UsageError: if MLOPS_MAIL_FROM or MLOPS_MAIL_TO holds no address.
     """
     key = f"{alert.incident}:{alert.stage}{alert.again}"
-    return enqueue(connection, alert.project, key, addressed(site, alert), alert.at_s)
+    mail = addressed(site, alert)
+    for channel in _channels(site, alert):
+        copy = addressed(site, alert)
+        copy[chat.HEADER] = channel
+        enqueue(connection, alert.project, f"{key}@{channel}", copy, alert.at_s)
+    return enqueue(connection, alert.project, key, mail, alert.at_s)
+
+
+def _channels(site: Site, alert: Alert) -> list[str]:
+    settings = site.settings
+    found = ["chat"] if settings.chat_urls.get_secret_value() else []
+    paged = alert.stage == "needs you" and settings.pager_urls.get_secret_value()
+    return [*found, "pager"] if paged else found
 
 
 def addressed(site: Site, alert: Alert) -> EmailMessage:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import sqlalchemy as sa
 
-from mlops.adapters.mail import mailbox, smtp
+from mlops.adapters.mail import chat, mailbox, smtp
 from mlops.adapters.mail.text import one_line
 from mlops.adapters.sql.tables import outbox
 from mlops.errors import MlopsError, Unavailable, UsageError
@@ -33,6 +33,7 @@ LEASE_S = 300.0
 FIRST_WAIT_S = 30.0
 LONGEST_WAIT_S = 3600.0
 PER_CALL = 200
+_CHANNEL = "@"  # in a key: the copy for `chat` or `pager`
 # ValueError, LookupError, MessageError: a mail that cannot be read must not stop the others.
 _FAILURES = (MlopsError, OSError, ValueError, LookupError, MessageError)
 _AGAIN_TO = b"X-Mlops-Again-To: "  # first line of a row whose other receivers have it already
@@ -42,6 +43,7 @@ class _Waiting(NamedTuple):
     seq: int
     attempts: int
     message: bytes
+    channel: bool
 
 
 @dataclass(frozen=True)
@@ -113,7 +115,7 @@ def deliver(site: Site, engine: sa.Engine, now_s: float) -> int:
             reason = one_line(str(error))
             log.warning("mail will be tried again", reason=reason, attempts=row.attempts)
             _put_off(engine, row, at_s, str(error))
-            if isinstance(error, (Unavailable, UsageError)):
+            if isinstance(error, (Unavailable, UsageError)) and not row.channel:
                 break
             continue
         if later:
@@ -145,7 +147,8 @@ def thread(connection: sa.Connection, project: str, incident: str) -> tuple[Mail
         .order_by(outbox.c.seq)
     )
     rows = connection.execute(query)
-    return tuple(Mail(row.key.removeprefix(start), row.at_s, row.sent_s) for row in rows)
+    named = ((row.key.removeprefix(start), row) for row in rows)
+    return tuple(Mail(name, row.at_s, row.sent_s) for name, row in named if _CHANNEL not in name)
 
 
 def wait_s(attempts: int) -> float:
@@ -156,7 +159,7 @@ def wait_s(attempts: int) -> float:
 def _claim(engine: sa.Engine, project: str, at_s: float) -> _Waiting | None:
     """Take the oldest mail that is due, so that nobody else does for the length of the lease."""
     due = (
-        sa.select(outbox.c.seq, outbox.c.attempts, outbox.c.message, outbox.c.next_s)
+        sa.select(outbox.c.seq, outbox.c.attempts, outbox.c.message, outbox.c.next_s, outbox.c.key)
         .where(outbox.c.project == project, outbox.c.sent_s.is_(None), outbox.c.next_s <= at_s)
         .order_by(outbox.c.seq)
         .limit(1)
@@ -173,11 +176,17 @@ def _claim(engine: sa.Engine, project: str, at_s: float) -> _Waiting | None:
                 taken.values(next_s=at_s + LEASE_S, attempts=row.attempts + 1)
             )
         if moved.rowcount == 1:
-            return _Waiting(row.seq, row.attempts + 1, bytes(row.message))
+            channel = _CHANNEL in row.key
+            return _Waiting(row.seq, row.attempts + 1, bytes(row.message), channel)
 
 
 def _send(site: Site, content: bytes) -> tuple[str, ...]:
     again, message = _opened(content)
+    if message[chat.HEADER]:
+        settings = site.settings
+        urls = settings.pager_urls if message[chat.HEADER] == "pager" else settings.chat_urls
+        chat.send(urls.get_secret_value(), message)
+        return ()
     url = site.settings.mail_url.get_secret_value()
     if not url:
         mailbox.deposit(site.layout.mailbox, message)

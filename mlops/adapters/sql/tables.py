@@ -59,6 +59,15 @@ labels = sa.Table(
     sa.Index("ix_labels_uncollected", "project", "collected_in"),
 )
 
+label_requests = sa.Table(
+    "label_requests",
+    metadata,
+    sa.Column("project", sa.String(_PROJECT), primary_key=True),
+    sa.Column("prediction_id", sa.String(_ID), primary_key=True),
+    sa.Column("chosen", sa.String(20), nullable=False),  # random | active: how, for ever
+    sa.Column("at_s", sa.Double, nullable=False),
+)
+
 windows = sa.Table(
     "windows",
     metadata,
@@ -114,6 +123,7 @@ retrains = sa.Table(
     sa.Column("reason", sa.String(400), nullable=False),
     sa.Column("state", sa.String(20), nullable=False),  # requested | running | ended
     sa.Column("requested_s", sa.Double, nullable=False),
+    sa.Column("started_s", sa.Double),
     sa.Column("ended_s", sa.Double),
     sa.Column("outcome", sa.String(40)),  # promote | reject | inconclusive | failed
     sa.Index("ix_retrains_state", "project", "state"),

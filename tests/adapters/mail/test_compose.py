@@ -44,7 +44,7 @@ def _visible(html: str) -> str:
 
 def test_subject_addresses_and_date() -> None:
     mail = _through_the_wire(compose(sample("detected", AT_S), "Loop <mlops@example.org>", TEAM))
-    assert mail["Subject"] == "[DRIFT:3] digits · brightness · detected"
+    assert mail["Subject"] == "[DRIFT:3] digits · brightness · retraining started"
     assert mail["From"] == "Loop <mlops@example.org>"
     assert mail["To"] == "team@example.org"
     assert mail["Date"].datetime.timestamp() == AT_S
@@ -56,7 +56,8 @@ def test_all_mails_of_an_incident_are_one_thread_and_other_incidents_are_not() -
     root = mails["detected"]["Message-ID"]
     assert mails["detected"]["References"] is None
     assert len({mail["Message-ID"] for mail in mails.values()}) == len(mails)
-    for stage in set(mails) - {"detected"}:
+    assert mails["digest"]["References"] is None  # a thread of its own
+    for stage in set(mails) - {"detected", "digest"}:
         assert mails[stage]["In-Reply-To"] == mails[stage]["References"] == root
     again = compose(sample("detected", AT_S + 99), SENDER, TEAM)
     assert again["Message-ID"] == root
@@ -95,9 +96,15 @@ def test_both_bodies_hold_columns_links_silence_and_reason() -> None:
 def test_the_sheet_is_one_related_png_and_the_page_needs_no_other_picture() -> None:
     mail = _through_the_wire(compose(sample("detected", AT_S), SENDER, TEAM))
     pictures = [part for part in mail.walk() if part.get_content_type() == "image/png"]
-    assert [part["Content-ID"] for part in pictures] == ["<examples>"]
+    names = [f"trail-{n}" for n in range(4)] + ["examples"]
+    assert [part["Content-ID"] for part in pictures] == [f"<{name}>" for name in names]
+    for trail in pictures[:-1]:
+        content = trail.get_payload(decode=True)
+        assert isinstance(content, bytes)
+        assert Image.open(io.BytesIO(content)).size == (240, 56)
     html = _body(mail, "html")
-    assert re.findall(r'src="([^"]*)"', html) == ["cid:examples"]
+    assert re.findall(r'src="([^"]*)"', html) == [f"cid:{name}" for name in names]
+    assert html.count("last 11 windows") == 4  # with images off there are words
     assert "http" not in "".join(re.findall(r"url\(([^)]*)\)", html))
     assert 'alt="6 images of the reference above, 6 of this window below"' in html
     assert len(html.encode()) < 100_000
@@ -105,7 +112,8 @@ def test_the_sheet_is_one_related_png_and_the_page_needs_no_other_picture() -> N
 
 def test_without_images_no_picture_and_no_heading_for_it() -> None:
     none = np.zeros((0, 8, 8, 1), np.uint8)
-    mail = compose(replace(sample("detected", AT_S), reference=none, current=none), SENDER, TEAM)
+    bare = replace(sample("detected", AT_S), reference=none, current=none, columns=())
+    mail = compose(bare, SENDER, TEAM)
     assert [part.get_content_type() for part in mail.walk()] == [
         "multipart/alternative", "text/plain", "text/html",
     ]  # fmt: skip

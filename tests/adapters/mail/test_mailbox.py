@@ -27,11 +27,11 @@ def _mail(stage: Stage) -> EmailMessage:
 def test_mails_are_numbered_files_with_a_page_each(tmp_path: Path) -> None:
     first = deposit(tmp_path / "box", _mail("detected"))
     second = deposit(tmp_path / "box", _mail("resolved"))
-    assert first.name == "0001-drift-3-digits-brightness-detected.eml"
+    assert first.name == "0001-drift-3-digits-brightness-retraining-started.eml"
     assert second.name == "0002-drift-2-digits-brightness-resolved.eml"
     assert read(first)["Message-ID"] == read(second)["References"]
     html = first.with_suffix(".html").read_text()
-    assert re.findall(r'src="([^"]{22})', html) == ["data:image/png;base64,"]
+    assert re.findall(r'src="([^"]{22})', html) == ["data:image/png;base64,"] * 5
     assert "cid:" not in html
 
 
@@ -90,4 +90,4 @@ def test_the_verb_previews_every_stage(
         assert stage.replace(" ", "-") in paths["html"]
         assert (root / paths["eml"]).is_file()
     assert cli.preview() == 0
-    assert "0001-drift-3-digits-brightness-detected.html" in capsys.readouterr().out
+    assert "0001-drift-3-digits-brightness-retraining-started.html" in capsys.readouterr().out

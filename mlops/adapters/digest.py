@@ -1,0 +1,50 @@
+"""The daily digest: what alarmed and cost nothing, in one mail, once a day."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from mlops.adapters import incidents, windows
+from mlops.adapters.mail.notify import notify_within
+from mlops.adapters.observe import NO_IMAGES
+from mlops.core.alert import Alert
+
+if TYPE_CHECKING:
+    import sqlalchemy as sa
+
+    from mlops.params.mail import MailSection
+    from mlops.site import Site
+
+_LOOKED = 5000
+
+
+def hand_over(site: Site, engine: sa.Engine, project: str, mail: MailSection) -> int:
+    """Queue the digest of the last day, if its hour has come and it is not queued yet."""
+    if mail.digest_hour is None or site.now.hour < mail.digest_hour:
+        return 0
+    with engine.begin() as connection:
+        return int(notify_within(site, connection, made(site, connection, project)))
+
+
+def made(site: Site, connection: sa.Connection, project: str) -> Alert:
+    """Return the digest of the day that ends now."""
+    day, since_s = site.now.date().isoformat(), (site.now - timedelta(days=1)).timestamp()
+    found = [i for i in incidents.recent(connection, project, 200) if i.updated_s > since_s]
+    judged = [w for w in windows.latest(connection, project, _LOOKED) if w.cut.end_s > since_s]
+    alarms = sum(w.verdict.alarm for w in judged)
+    harmless = sum(i.body.triage == "harmless" for i in found)
+    waiting = [i for i in found if i.state == "open" and i.body.triage in ("quality", "unclear")]
+    act = f"Yes: {len(waiting)} incidents wait for you." if waiting else "No."
+    return Alert(
+        project=project, incident=f"digest-{day}", kind="digest", cause=day, stage="digest",
+        severity=max((i.body.severity for i in found), default=1),
+        version=judged[-1].cut.version if judged else "–", at_s=site.now.timestamp(),
+        real=f"{len(judged)} windows were judged, {alarms} in alarm.",
+        how_bad=f"{harmless} of {len(found)} incidents cost no accuracy.",
+        next_step="Nothing: they are only logged.", act=act, columns=(), links=(),
+        silence="mlops incidents --all",
+        why_you=f"params.yaml: mail.digest_hour of {project} asks for it; MLOPS_MAIL_TO names you.",
+        reference=NO_IMAGES, current=NO_IMAGES, state=f"{len(found)} incidents",
+        also=tuple(f"{i.id}: {i.cause}; {i.body.triage}, {i.state}" for i in found),
+    )  # fmt: skip

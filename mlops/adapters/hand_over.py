@@ -1,0 +1,185 @@
+"""Which mails go out now: grouped, repeated, silenced, gathered in a digest; each exactly once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from mlops.adapters import alerts, digest, incidents, windows
+from mlops.adapters.incident_page import write_page
+from mlops.adapters.mail.notify import notify_within
+from mlops.adapters.observe import NO_IMAGES
+from mlops.params.base import View
+from mlops.params.load import load
+from mlops.params.mail import MailSection
+
+if TYPE_CHECKING:
+    import numpy as np
+    import sqlalchemy as sa
+    from numpy.typing import NDArray
+
+    from mlops.adapters.incidents import Incident
+    from mlops.core.alert import Stage
+    from mlops.site import Site
+
+_LOOKED = 2000  # incidents; more than a storm leaves between two runs
+
+
+class _MailView(View):
+    mail: MailSection
+
+
+@dataclass(frozen=True)
+class _Desk:
+    """What handing over needs at every turn."""
+
+    site: Site
+    engine: sa.Engine
+    project: str
+    mail: MailSection
+    reference: NDArray[np.uint8]
+
+    @property
+    def now_s(self) -> float:
+        """Seconds since 1970."""
+        return self.site.now.timestamp()
+
+
+def hand_over(
+    site: Site, engine: sa.Engine, project: str, reference: NDArray[np.uint8] = NO_IMAGES
+) -> int:
+    """Put every mail that is due into the outbox; return how many were new.
+
+    The mail and the note that it was handed over are one transaction, so a kill loses or doubles
+    nothing. A silenced incident's mails are noted as handed over, and are not sent. Of incidents
+    of one kind, one opens a thread per `mail.group_minutes`; its first mail stands for those that
+    came meanwhile, by name, so that a storm is one mail and none is lost.
+
+    Args:
+        site: where it runs; `now` dates the mails.
+        engine: the project's database.
+        project: its name.
+        reference: up to six images, uint8 (N, H, W, C), shown beside the window's.
+
+    Raises:
+        UsageError: if MLOPS_MAIL_FROM or MLOPS_MAIL_TO holds no address.
+        ParamsError: if `params.yaml` is wrong.
+    """
+    desk = _Desk(site, engine, project, load(site.layout.params, _MailView).mail, reference)
+    _remind(desk)
+    recent = _recent(desk)
+    waiting = [i for i in reversed(recent) if i.body.to_notify()]
+    follow = [i.id for i in waiting if i.body.threaded]
+    new = sum(_follow(desk, incident) for incident in follow)
+    for kind in sorted({i.kind for i in waiting if not i.body.threaded}):
+        new += _open(desk, kind)
+    new += digest.hand_over(site, engine, project, desk.mail)
+    for found in recent:
+        if found.state == "open" or found.id in follow:
+            write_page(site, engine, project, found.id)
+    return new
+
+
+def _recent(desk: _Desk) -> tuple[Incident, ...]:
+    with desk.engine.connect() as connection:
+        return incidents.recent(connection, desk.project, _LOOKED)
+
+
+def _follow(desk: _Desk, incident: str) -> int:
+    """Send what is due in a thread that is open already."""
+    with desk.engine.begin() as connection:
+        # Before the incident is read: `save` writes the whole row, and must not undo what a
+        # monitor wrote meanwhile.
+        windows.serialise(connection)
+        held = incidents.get(connection, desk.project, incident)
+        return _send(desk, connection, held, held.body.to_notify())
+
+
+def _open(desk: _Desk, kind: str) -> int:
+    """Open one thread for incidents of a kind that have none, unless one was opened just now."""
+    with desk.engine.begin() as connection:
+        windows.serialise(connection)
+        known = [i for i in incidents.recent(connection, desk.project, _LOOKED) if i.kind == kind]
+        held = [i for i in known if i.body.to_notify() and not i.body.threaded]
+        opened_s = max((i.body.mailed_s for i in known if i.body.threaded), default=0.0)
+        quiet = [i for i in held if _quiet(desk, connection, i)]
+        for found in quiet:
+            muted = incidents.silenced(connection, desk.project, found.id, now_s=desk.now_s)
+            _note(connection, found, apart=not muted)
+        loud = [i for i in held if i not in quiet]
+        wait_s = 60 * desk.mail.group_minutes
+        if not loud or opened_s > desk.now_s - wait_s:
+            return 0
+        first, *others = sorted(loud, key=_urgency)
+        also = tuple(_line(i) for i in others)
+        due = first.body.to_notify() if not others else first.body.to_notify()[:1]
+        new = _send(desk, connection, first, due, also)
+        for found in others:
+            _note(connection, found, apart=True)
+        return new
+
+
+def _send(
+    desk: _Desk,
+    connection: sa.Connection,
+    held: Incident,
+    due: tuple[Stage, ...],
+    also: tuple[str, ...] = (),
+) -> int:
+    """Queue the stages of one incident, and note all that were due as handed over."""
+    if not held.body.to_notify():
+        return 0  # another process was first
+    muted = incidents.silenced(connection, desk.project, held.id, now_s=desk.now_s)
+    new, done = 0, held.body.notified
+    for stage in due if not muted else ():
+        done = (*done, stage)
+        times = done.count(stage)
+        told = alerts.alert(desk.site, held, stage, desk.reference)
+        told = replace(
+            told, again=f" {times}" if times > 1 else "", also=also,
+            columns=alerts.with_trails(connection, held, told.columns),
+        )  # fmt: skip
+        new += notify_within(desk.site, connection, told)
+        also = ()
+    _note(connection, held, mailed_s=held.body.mailed_s if muted else desk.now_s)
+    return new
+
+
+def _note(
+    connection: sa.Connection, held: Incident, *, mailed_s: float = 0.0, apart: bool = False
+) -> None:
+    body = replace(held.body, notified=held.body.due, mailed_s=mailed_s, apart=apart)
+    incidents.save(connection, replace(held, body=body))
+
+
+def _quiet(desk: _Desk, connection: sa.Connection, held: Incident) -> bool:
+    """Say whether an incident opens no thread: silenced, or harmless and left to the digest."""
+    if incidents.silenced(connection, desk.project, held.id, now_s=desk.now_s):
+        return True
+    if held.body.apart and held.body.to_notify() == ("resolved",):
+        return True
+    return held.body.triage == "harmless" and desk.mail.digest_hour is not None
+
+
+def _urgency(held: Incident) -> tuple[bool, int, float]:
+    return (held.state != "open", -held.body.severity, -held.opened_s)
+
+
+def _line(held: Incident) -> str:
+    return f"{held.id}: {held.cause}; {held.state}, severity {held.body.severity}"
+
+
+def _remind(desk: _Desk) -> None:
+    """Make a reminder due for open incidents that have waited for a person for long."""
+    before_s = desk.now_s - 3600 * desk.mail.repeat_hours
+    for found in _recent(desk):
+        body = found.body
+        waits = found.state == "open" and body.triage in ("quality", "unclear")
+        if not waits or not 0.0 < body.mailed_s <= before_s or body.to_notify():
+            continue
+        with desk.engine.begin() as connection:
+            windows.serialise(connection)
+            held = incidents.get(connection, desk.project, found.id)
+            if held.state == "open" and not held.body.to_notify():
+                again = replace(held.body, due=(*held.body.due, "needs you"))
+                incidents.save(connection, replace(held, body=again))

@@ -1,0 +1,134 @@
+"""The retrain that was asked for, run here: `mlops monitor --act` needs no Prefect."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from contextlib import AbstractContextManager
+    from pathlib import Path
+
+    import sqlalchemy as sa
+
+    from mlops.adapters.retrains import Retrain
+    from mlops.layout import Layout
+    from mlops.settings import Settings
+
+
+@dataclass(frozen=True)
+class _Root:
+    """One project, opened."""
+
+    layout: Layout
+    settings: Settings
+    name: str
+
+    @property
+    def note(self) -> Path:
+        """Which retrain this machine runs itself, so that a killed one is found."""
+        return self.layout.work / "act.json"
+
+    def transaction(self) -> AbstractContextManager[sa.Connection]:
+        """Open one transaction on the project's database."""
+        from contextlib import contextmanager
+
+        from mlops.adapters.sql.engine import open_database
+
+        @contextmanager
+        def opened() -> Iterator[sa.Connection]:
+            engine = open_database(self.settings.database(self.layout))
+            try:
+                with engine.begin() as connection:
+                    yield connection
+            finally:
+                engine.dispose()
+
+        return opened()
+
+
+def act(layout: Layout, settings: Settings) -> str:
+    """Run the retrain that waits to be started, if there is one; return what came of it.
+
+    One at a time on this machine. Whoever starts it first has it: with Prefect's automation beside
+    it, it still runs once. What a killed run left is ended as failed, and frees the next.
+
+    Raises:
+        MlopsError: whatever a step raises; the retrain is ended and announced all the same.
+    """
+    from filelock import FileLock, Timeout
+
+    from mlops.params.name import project_name
+
+    root = _Root(layout, settings, project_name(layout.params))
+    layout.locks.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(layout.locks / "act.lock")
+    try:
+        with lock.acquire(timeout=0):
+            _release(root)
+            found = _start(root)
+            return "no retrain was asked for" if found is None else _retrain(root, found)
+    except Timeout:
+        return "a retrain is going on here already"
+
+
+def _release(root: _Root) -> None:
+    """End what a killed run left running: the lock is ours, so its process is gone."""
+    from mlops.adapters import files, retrains
+
+    if not root.note.is_file():
+        return
+    left = str(files.read_json(root.note).get("retrain"))
+    with root.transaction() as connection:
+        retrains.end(connection, left, outcome="failed", now_s=_now_s())
+    files.remove(root.note)
+
+
+def _start(root: _Root) -> Retrain | None:
+    from mlops.adapters import files, retrains, windows
+
+    with root.transaction() as connection:
+        windows.serialise(connection)
+        asked = retrains.in_flight(connection, root.name)
+        if asked is None or asked.state != "requested":
+            return None
+        # Before it is marked as running: a kill in between ends it, instead of leaving it for ever.
+        files.write_text(root.note, json.dumps({"retrain": asked.id}))
+        return asked if retrains.start(connection, asked.id, now_s=_now_s()) else None
+
+
+def _retrain(root: _Root, asked: Retrain) -> str:
+    from mlops.adapters import files, retrains
+    from mlops.run import LOOP, run_cached, run_step
+
+    options = {f"reason={asked.reason}", "actor=mlops monitor --act"}
+    options |= {f"incident={asked.incident}"} if asked.incident else set()
+    outcome, step, failure = "failed", "reconcile", "it was stopped"
+    try:
+        run_step(step, root.layout, root.settings)
+        for step in LOOP:
+            report = run_cached(step, root.layout, root.settings, options=frozenset(options))
+            if report is not None:
+                print(f"{step}: {report.summary}")
+                if step == "promote":
+                    outcome = str(report.facts.get("outcome", "failed"))
+        failure = ""
+    except Exception as error:
+        failure = f"step {step}: {error}"
+        raise
+    finally:
+        told = options | ({f"failure={failure}"} if failure else set())
+        try:
+            run_step("announce", root.layout, root.settings, options=frozenset(told))
+        finally:
+            with root.transaction() as connection:
+                retrains.end(connection, asked.id, outcome=outcome, now_s=_now_s())
+            files.remove(root.note)
+    return f"{asked.id}: {outcome}"
+
+
+def _now_s() -> float:
+    return datetime.now(UTC).timestamp()

@@ -1,0 +1,146 @@
+"""Verb `label`: give predictions out for labelling, take their labels back."""
+
+from __future__ import annotations
+
+import json as json_lib
+from pathlib import Path  # noqa: TC003 - cyclopts reads the annotation
+from typing import TYPE_CHECKING
+
+import cyclopts
+
+from mlops.errors import EXIT_OK
+
+if TYPE_CHECKING:
+    import sqlalchemy as sa
+
+    from mlops.adapters.labelling import Wanted
+    from mlops.core.schema import Schema
+    from mlops.site import Site
+
+app = cyclopts.App(name="label", help="Give predictions out for labelling; take labels back.")
+_RANDOM = 100
+
+
+@app.command
+def export(
+    folder: Path | None = None,
+    *,
+    incident: str = "",
+    random: int | None = None,
+    hard: int | None = None,
+    json: bool = False,
+) -> int:
+    """Write predictions to be labelled: `labels.csv`, the images, contact sheets with numbers.
+
+    Part of them is drawn at random, which alone measures and judges; part are those that the model
+    is unsure of, unlike each other, which only train. Fill in the column `label`, then import.
+
+    Args:
+        folder: Where to write; it is made. A new one in `.mlops/labelling/` if left out.
+        incident: Only predictions since this incident began; as many as it wants.
+        random: How many at random; 100, or what the incident wants, if left out.
+        hard: How many hard ones; half as many if left out.
+        json: Print the figures as JSON.
+    """
+    from mlops.adapters.labelling import ask
+    from mlops.adapters.labelling_sheet import refuse_taken, write_sheet
+    from mlops.adapters.sql.engine import database
+    from mlops.cli.here import open_site
+    from mlops.params.name import project_name
+
+    site = open_site()
+    project, schema = project_name(site.layout.params), _schema(site)
+    target = folder or _fresh(site, incident)
+    refuse_taken(target)
+    with database(site) as engine:
+        wanted = _wanted(engine, project, incident, random, hard)
+        tasks = ask(engine, project, wanted, schema, site.now.timestamp())
+    path = write_sheet(target, tasks, schema)
+    count = sum(task.chosen == "random" for task in tasks)
+    facts = {"file": str(path), "random": count, "hard": len(tasks) - count}
+    if json:
+        print(json_lib.dumps(facts))
+    else:
+        print(f"label: {count} at random and {len(tasks) - count} hard ones → {path}")
+        names = f"one of {', '.join(schema.classes[:20])}" if schema.classes else "the number"
+        print(f"  write {names} into the column label, then:")
+        print(f"  mlops label import {path}")
+    return EXIT_OK
+
+
+@app.command(name="import")
+def take(file: Path, *, json: bool = False) -> int:
+    """Take the labels of a file that `mlops label export` wrote; all or none, and only once.
+
+    Args:
+        file: The CSV; lines without a label are left for later.
+        json: Print the figures as JSON.
+    """
+    from dataclasses import asdict
+
+    from mlops.adapters.labelling import take as take_in
+    from mlops.adapters.sql.engine import database
+    from mlops.cli.here import open_site
+    from mlops.params.name import project_name
+
+    site = open_site()
+    with database(site) as engine:
+        project = project_name(site.layout.params)
+        taken = take_in(engine, project, file, _schema(site).classes, site.now.timestamp())
+    if json:
+        print(json_lib.dumps(asdict(taken)))
+    else:
+        print(
+            f"label: {taken.new} new ({taken.random} measure, {taken.active} only train), "
+            f"{taken.known} known already, {taken.blank} left blank"
+        )
+    return EXIT_OK
+
+
+def _fresh(site: Site, incident: str) -> Path:
+    """Return a folder that does not exist yet: labels half filled in are never written over."""
+    name = f"{incident or 'labels'}-{site.now.strftime('%Y%m%dT%H%M%S%f')}"
+    return site.layout.state / "labelling" / name
+
+
+def _wanted(
+    engine: sa.Engine, project: str, incident: str, random: int | None, hard: int | None
+) -> Wanted:
+    from mlops.adapters import incidents, windows
+    from mlops.adapters.labelling import Wanted
+    from mlops.errors import DataError
+
+    with engine.connect() as connection:
+        if incident:
+            held = incidents.get(connection, project, incident)
+            version, since, most = held.version, held.body.since_seq, held.body.wanted
+        else:
+            seen = windows.versions(connection, project)
+            if not seen:
+                msg = f"{project}: no prediction is logged yet; start the server: mlops serve"
+                raise DataError(msg)
+            version, since, most = seen[-1], 0, _RANDOM
+    count = random if random is not None else most or _RANDOM
+    return Wanted(version, since, max(count, 0), max(count // 2 if hard is None else hard, 0))
+
+
+def _schema(site: Site) -> Schema:
+    """Return the schema of the version in service, else of the snapshot.
+
+    Raises:
+        DataError: if neither is there.
+    """
+    from mlops.adapters.files import read_json
+    from mlops.core.schema import parse_schema
+    from mlops.errors import DataError
+    from mlops.params.name import project_name
+
+    pointer = site.layout.serving / project_name(site.layout.params) / "current.json"
+    if pointer.is_file():
+        model = site.layout.root / str(read_json(pointer)["folder"]) / "model.json"
+        return parse_schema(read_json(model).get("schema"), str(model))
+    path = site.layout.snapshot / "schema.json"
+    if not path.is_file():
+        msg = f"{path}: missing, so labels have no names; run: mlops ingest"
+        raise DataError(msg)
+    return parse_schema(read_json(path), str(path))

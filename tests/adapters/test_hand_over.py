@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+import sqlalchemy as sa
+
+from mlops.adapters import incidents
+from mlops.adapters.files import write_text
+from mlops.adapters.hand_over import hand_over
+from mlops.adapters.incidents import Findings, Incident
+from mlops.adapters.mail.outbox import deliver
+from mlops.adapters.sql.engine import open_database
+from mlops.adapters.sql.tables import outbox
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from mlops.core.alert import Stage
+    from mlops.site import Site
+
+
+@pytest.fixture
+def engine(site: Site) -> Iterator[sa.Engine]:
+    made = open_database(site.settings.database(site.layout))
+    yield made
+    made.dispose()
+
+
+def later(site: Site, minutes: float) -> Site:
+    return replace(site, now=site.now + timedelta(minutes=minutes))
+
+
+def flap(engine: sa.Engine, site: Site, number: int, kind: incidents.Kind, severity: int) -> None:
+    """Open an incident and, where it is drift, resolve it at once."""
+    at_s, drift = site.now.timestamp() + number / 1000, kind == "drift"
+    due: tuple[Stage, ...] = ("detected", "resolved") if drift else ("needs you",)
+    triage = "harmless" if drift else "quality"
+    with engine.begin() as connection:
+        incidents.open_once(connection, Incident(
+            f"{kind}-digits-1-{number}", "digits", kind, f"cause {number}", "1", "open", at_s,
+            at_s, None, Findings(due=due, severity=severity, triage=triage),
+        ))  # fmt: skip
+        held = incidents.get(connection, "digits", f"{kind}-digits-1-{number}")
+        incidents.save(connection, replace(held, state="resolved", resolved_s=at_s))
+
+
+def keys(engine: sa.Engine) -> list[str]:
+    with engine.connect() as connection:
+        return list(connection.execute(sa.select(outbox.c.key).order_by(outbox.c.seq)).scalars())
+
+
+def text(engine: sa.Engine, key: str) -> str:
+    with engine.connect() as connection:
+        row = connection.execute(sa.select(outbox.c.message).where(outbox.c.key == key)).one()
+    return bytes(row.message).decode()
+
+
+def test_a_thousand_alarms_are_one_mail_per_kind_and_interval_and_none_is_lost(
+    site: Site, engine: sa.Engine
+) -> None:
+    flap(engine, site, 0, "drift", 2)
+    flap(engine, site, 0, "quality", 5)
+    assert hand_over(site, engine, "digits") == 3  # detected and resolved; needs you
+    for number in range(1, 1000):
+        flap(engine, site, number, "quality" if number % 100 == 0 else "drift", 2)
+    for minute in range(1, 10):
+        assert hand_over(later(site, minute), engine, "digits") == 0
+    assert hand_over(later(site, 11), engine, "digits") == 2  # one of each kind
+    assert hand_over(later(site, 99), engine, "digits") == 0
+    opened = [key for key in keys(engine) if not key.endswith(":resolved")]
+    assert sorted(opened) == [
+        "drift-digits-1-0:detected", "drift-digits-1-999:detected",
+        "quality-digits-1-0:needs you", "quality-digits-1-900:needs you",
+    ]  # fmt: skip
+    told = text(engine, "quality-digits-1-900:needs you")
+    for number in range(100, 900, 100):  # a critical one is named, whatever else happens
+        assert f"quality-digits-1-{number}" in told
+    with engine.connect() as connection:
+        assert not [i for i in incidents.recent(connection, "digits", 2000) if i.body.to_notify()]
+
+
+def test_what_waits_for_a_person_is_told_again(site: Site, engine: sa.Engine) -> None:
+    body = Findings(due=("detected",), triage="unclear", wanted=120)
+    at_s = site.now.timestamp()
+    with engine.begin() as connection:
+        incidents.open_once(connection, Incident(
+            "drift-digits-1-4", "digits", "drift", "x", "1", "open", at_s, at_s, None, body,
+        ))  # fmt: skip
+    for hours in (0, 1, 23, 25, 26, 50):
+        hand_over(later(site, 60 * hours), engine, "digits")
+    assert keys(engine) == [
+        "drift-digits-1-4:detected", "drift-digits-1-4:needs you", "drift-digits-1-4:needs you 2",
+    ]  # fmt: skip
+    assert deliver(site, engine, at_s + 1e6) == 3
+    mails = sorted(site.layout.mailbox.glob("*.eml"))
+    assert len({m.read_bytes().split(b"Message-ID: ")[1][:60] for m in mails}) == 3
+
+
+def test_harmless_shifts_wait_for_the_digest(site: Site, engine: sa.Engine) -> None:
+    params = site.layout.params.read_text().replace("digest_hour: null", "digest_hour: 13")
+    write_text(site.layout.params, params)
+    flap(engine, site, 1, "drift", 2)
+    assert hand_over(site, engine, "digits") == 0  # noon
+    for minutes in (61, 62, 120):
+        hand_over(later(site, minutes), engine, "digits")
+    assert keys(engine) == ["digest-2026-01-05:digest"]
+    assert "drift-digits-1-1" in text(engine, "digest-2026-01-05:digest")
+    hand_over(later(site, 25 * 60), engine, "digits")
+    assert keys(engine)[1:] == ["digest-2026-01-06:digest"]

@@ -1,0 +1,92 @@
+"""The loop without Prefect: `mlops monitor --act`."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+from typing import TYPE_CHECKING
+
+import pytest
+import sqlalchemy as sa
+
+from mlops.adapters import retrains
+from mlops.adapters.sql import tables
+from mlops.adapters.sql.engine import open_database
+from mlops.cli.act import act
+from mlops.cli.step import monitor
+from mlops.errors import StepError
+from mlops.layout import Layout
+from mlops.run import LOOP
+from mlops.settings import Settings
+from tests.flows.conftest import calls
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def ask(root: Path, *, running: bool = False) -> str:
+    engine = open_database(f"sqlite:///{Layout(root).database}")
+    with engine.begin() as connection:
+        made = retrains.request(connection, "digits", reason="drift", incident="i-7", now_s=9e9)
+        if running:
+            retrains.start(connection, made.id, now_s=9e9)
+    engine.dispose()
+    return made.id
+
+
+def states(root: Path) -> list[tuple[str, str | None]]:
+    engine = open_database(f"sqlite:///{Layout(root).database}")
+    with engine.connect() as connection:
+        rows = connection.execute(sa.select(tables.retrains)).all()
+    engine.dispose()
+    return [(row.state, row.outcome) for row in rows]
+
+
+def test_it_does_all_without_prefect_and_only_once(
+    cheap: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = ask(cheap)
+    assert monitor(act=True) == 0
+    assert f"act: {asked}: promote" in capsys.readouterr().err
+    assert calls(cheap) == ["monitor", "reconcile", *LOOP, "announce"]
+    assert states(cheap) == [("ended", "promote")]
+    assert monitor(act=True) == 0
+    assert "no retrain was asked for" in capsys.readouterr().err
+    assert calls(cheap)[-1] == "monitor"
+
+
+def test_a_failure_is_announced_and_frees_the_next(cheap: Path) -> None:
+    ask(cheap)
+    (cheap / "fail-prepare").touch()
+    with pytest.raises(StepError, match="prepare: told to fail"):
+        monitor(act=True)
+    assert (cheap / "failure.txt").read_text() == "step prepare: prepare: told to fail"
+    assert states(cheap) == [("ended", "failed")]
+
+
+def test_a_killed_run_is_ended_by_the_next(cheap: Path) -> None:
+    asked = ask(cheap, running=True)
+    layout = Layout(cheap)
+    layout.work.mkdir(parents=True, exist_ok=True)
+    (layout.work / "act.json").write_text(json.dumps({"retrain": asked}))
+    assert act(layout, Settings()) == "no retrain was asked for"
+    assert states(cheap) == [("ended", "failed")]
+
+
+def test_what_prefect_runs_is_left_alone(cheap: Path) -> None:
+    ask(cheap, running=True)
+    assert act(Layout(cheap), Settings()) == "no retrain was asked for"
+    assert states(cheap) == [("running", None)]
+
+
+def test_two_at_once_are_one_retrain(cheap: Path) -> None:
+    ask(cheap)
+    context = multiprocessing.get_context("fork")
+    both = [context.Process(target=act, args=(Layout(cheap), Settings())) for _ in range(2)]
+    for process in both:
+        process.start()
+    for process in both:
+        process.join(60)
+    assert [process.exitcode for process in both] == [0, 0]
+    assert calls(cheap).count("promote") == 1
+    assert states(cheap) == [("ended", "promote")]
