@@ -48,7 +48,7 @@ def init(name: str, *, source: str = "", path: str = "", remote: str = "") -> in
 
         set_remote(layout.root, remote)
     now = written.project.name
-    print(f"init: this clone is now {now}; next: dvc repro, or make demo to see the loop")
+    print(f"init: this clone is now {now}; next: mlops config check, then dvc repro")
     return 0
 
 

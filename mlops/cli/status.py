@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json as json_lib
 from dataclasses import asdict
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from mlops.cli.clock import time
 from mlops.core.share import write_share
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def lines(seen: Situation) -> Iterator[str]:
     """Yield the report for a terminal."""
     service, alarms = seen.service, seen.alarms
     if service.version:
-        yield f"{seen.project} version {service.version} in service since {_time(service.since_s)}"
+        yield f"{seen.project} version {service.version} in service since {time(service.since_s)}"
         yield f"  why: {service.why}"
     else:
         yield f"{seen.project}: nothing in service"
@@ -112,7 +112,7 @@ def _beside(seen: Situation) -> Iterator[str]:
         gets = f"gets {write_share(canary.share)} of the keys" if canary.state == "running" else ""
         yield (
             f"  canary: version {canary.version} {gets or canary.state} since "
-            f"{_time(canary.since_s)}" + (f": it {canary.reason}" if canary.reason else "")
+            f"{time(canary.since_s)}" + (f": it {canary.reason}" if canary.reason else "")
         )
         for n, side in enumerate(("champion", "challenger")):
             slow = f", {canary.slow[n]} above {canary.slow_s * 1000:g} ms" if canary.slow_s else ""
@@ -130,10 +130,6 @@ def _beside(seen: Situation) -> Iterator[str]:
                 f"    p50 {shadow.latency_ms[0]:.1f} ms, p95 {shadow.latency_ms[1]:.1f} ms; "
                 f"served: {shadow.served_ms[0]:.1f} ms, {shadow.served_ms[1]:.1f} ms"
             )
-
-
-def _time(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
 def _content(seen: Situation) -> dict[str, object]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json as json_lib
 from dataclasses import asdict
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
+
+from mlops.cli.clock import time
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -95,11 +96,6 @@ def chart(found: Trace) -> str:
     ):  # fmt: skip
         lines.append(f"  {place[one]} --> {place[two]}")
     return "\n".join([*lines, "  classDef absent stroke-dasharray: 4 4"]) + "\n"
-
-
-def time(seconds: float) -> str:
-    """Return a time for people, UTC."""
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
 def _class(found: Trace, label: float) -> str:

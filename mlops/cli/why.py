@@ -6,7 +6,7 @@ import json as json_lib
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from mlops.cli.trace import time
+from mlops.cli.clock import time
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

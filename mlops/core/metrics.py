@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mlops.core.ranking import Ranking
-from mlops.core.reliability import calibration, debiased_ece
+from mlops.core.reliability import calibration, debiased_ece, ratio
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -58,9 +58,9 @@ def per_class(table: NDArray[np.int64]) -> PerClass:
     """Return precision, recall and F1 of each class from a confusion matrix (K, K)."""
     hits = np.diag(table).astype(np.float64)
     labelled, named = table.sum(axis=1), table.sum(axis=0)
-    f1 = _ratio(2.0 * hits, labelled + named)
+    f1 = ratio(2.0 * hits, labelled + named)
     f1[labelled == 0] = np.nan
-    return PerClass(_ratio(hits, named), _ratio(hits, labelled), f1, labelled.astype(np.int64))
+    return PerClass(ratio(hits, named), ratio(hits, labelled), f1, labelled.astype(np.int64))
 
 
 def balanced_accuracy(labels: Labels, probabilities: Floats) -> float:
@@ -178,10 +178,3 @@ def summary(labels: Labels, probabilities: Floats, bins: int, top_k: int) -> dic
     if top_k < probabilities.shape[1]:
         values[f"top_{top_k}_accuracy"] = float((place(labels, probabilities) < top_k).mean())
     return {name: value for name, value in values.items() if np.isfinite(value)}
-
-
-def _ratio(top: NDArray[Any], bottom: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Return top / bottom, NaN where the bottom is 0."""
-    out = np.full(len(top), np.nan)
-    np.divide(top, bottom, out=out, where=bottom > 0)
-    return out

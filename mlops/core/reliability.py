@@ -53,8 +53,8 @@ def calibration(labels: Labels, probabilities: Floats, bins: int) -> Calibration
     rows = np.bincount(index, minlength=bins)
     return Calibration(
         edges,
-        _ratio(np.bincount(index, confidence, minlength=bins), rows),
-        _ratio(np.bincount(index, right, minlength=bins), rows),
+        ratio(np.bincount(index, confidence, minlength=bins), rows),
+        ratio(np.bincount(index, right, minlength=bins), rows),
         rows.astype(np.int64),
     )
 
@@ -89,7 +89,7 @@ def squared_error(labels: Labels, probabilities: Floats, bins: int) -> float:
     return float(total / len(labels))
 
 
-def _ratio(top: NDArray[Any], bottom: NDArray[np.int64]) -> NDArray[np.float64]:
+def ratio(top: NDArray[Any], bottom: NDArray[np.int64]) -> NDArray[np.float64]:
     """Return top / bottom, NaN where the bottom is 0."""
     out = np.full(len(top), np.nan)
     np.divide(top, bottom, out=out, where=bottom > 0)

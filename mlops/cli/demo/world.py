@@ -10,6 +10,7 @@ import numpy as np
 from mlops.adapters.sources.base import load as load_source
 from mlops.core.corruption import corrupt_mix
 from mlops.core.example import reserved
+from mlops.errors import ParamsError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -44,10 +45,22 @@ class World:
     """Draws traffic from the reserved groups of a source: rows that are in no snapshot."""
 
     def __init__(self, data: DataSection, root: Path, seed: int) -> None:
-        """Read the source and keep its reserved rows only."""
+        """Read the source and keep its reserved rows only.
+
+        Raises:
+            ParamsError: if the demo has no such images to send.
+        """
         everything = load_source(data, root)
+        if everything.schema.kind != "image":
+            msg = f'params.yaml: data.source = "{data.source}" gives no images; the demo needs them'
+            raise ParamsError(f"{msg}; with your own data start: mlops up")
         keys = [entity or f"row-{i}" for i, entity in enumerate(everything.entities)]
         kept = [i for i, key in enumerate(keys) if reserved(key, share=data.reserve)]
+        if not kept:
+            msg = (
+                f"params.yaml: data.reserve = {data.reserve} keeps no rows as traffic for the demo"
+            )
+            raise ParamsError(f"{msg}; write 0.35")
         self.images = everything.values[kept]
         self.labels = everything.labels[kept]
         self.entities = [keys[i] for i in kept]
