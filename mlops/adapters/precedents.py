@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mlops.adapters import approval
+from mlops.adapters.moves import effective
 from mlops.core.exam import Look
 
 if TYPE_CHECKING:
@@ -49,10 +50,10 @@ def anchor_of(entries: Sequence[Entry], candidate: str) -> str | None:
 
 def removed(entries: Sequence[Entry]) -> str | None:
     """Return the last version in service if somebody has taken it out and put none in its place."""
-    moves = [e for e in entries if e.to_version or e.kind == "observed"]
-    if not moves or moves[-1].to_version is not None:
+    served = [e.to_version for e in effective(entries)]
+    if not served or served[-1] is not None:
         return None
-    return moves[-1].from_version
+    return next((v for v in reversed(served) if v is not None), None)
 
 
 def _decisions(entries: Sequence[Entry]) -> list[Decision]:

@@ -522,8 +522,12 @@ def test_a_decision_on_a_champion_that_a_person_replaced_meanwhile_is_not_record
 
 def test_a_removed_champion_makes_no_first_model_of_the_next(served: Site) -> None:
     mlflow.client(served).delete_registered_model_alias(PROJECT, "champion")
+    reconcile.reconcile(served, PROJECT)  # as a server's duty does, before the next is registered
     retrain(served, entrants.corner_weights() * np.float32(0.9))
     enter(served)
+    registry.set_alias(served, PROJECT, "shadow", "2")
+    reconcile.reconcile(served, PROJECT)
+    assert kinds(served)[-3:] == ["observed", "registered", "shadowed"]
     with pytest.raises(StepError, match=r"version 1 was in service .* mlops promote --first"):
         judge(served)
     assert registry.champion(served, PROJECT) is None
