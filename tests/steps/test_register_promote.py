@@ -285,6 +285,11 @@ def test_rollback_refuses_what_is_unknown_unverified_or_deleted(served: Site) ->
         back(served, "to=9")
     api = mlflow.client(served)
     api.create_model_version(PROJECT, str(served.layout.mlartifacts / "x"))
+    with pytest.raises(UsageError, match="never in service"):
+        back(served, "to=2")
+    registry.set_alias(served, PROJECT, "champion", "2")  # a person may, and may go back
+    reconcile.reconcile(served, PROJECT)
+    registry.set_alias(served, PROJECT, "champion", "1")
     with pytest.raises(UnverifiedModel, match="not in the ledger"):
         back(served, "to=2")
     assert registry.champion(served, PROJECT) == "1"
