@@ -47,9 +47,26 @@ def wish(site: Site, project: str) -> Wish | None:
     version = registry.alias(site, project, "challenger")
     if version is None:
         return None
-    seen = versions.look(site, project, version)
-    text = seen.tags.get(TAG, "") if seen else ""
-    return Wish(version, read_share(text) or 0.0, text)
+    return _wish_of(site, project, version)
+
+
+def is_tried(site: Site, project: str, version: str) -> bool:
+    """Say whether a version carries a share of the traffic, or is to.
+
+    Raises:
+        Unavailable: if MLflow does not answer.
+    """
+    return _wish_of(site, project, version).share > 0.0
+
+
+def end(site: Site, project: str, version: str) -> None:
+    """End what is asked for a version, if anything is: a person has declined it.
+
+    Raises:
+        Unavailable: if MLflow does not answer.
+    """
+    if is_tried(site, project, version):
+        answer(site, project, version, OFF)
 
 
 def answer(site: Site, project: str, version: str, text: str) -> None:
@@ -105,7 +122,13 @@ def _refuse(site: Site, project: str, ledger: Ledger, chosen: str) -> None:
     held = approval.waiting(ledger)
     if held is not None and held.version != chosen:
         msg = (
-            f"version {held.version} of {project} waits for approval and is its challenger; answer "
+            f"version {held.version} of {project} waits for approval; answer "
             f"first: mlops approve {held.version}, or: mlops reject {held.version}"
         )
         raise UsageError(msg)
+
+
+def _wish_of(site: Site, project: str, version: str) -> Wish:
+    seen = versions.look(site, project, version)
+    text = seen.tags.get(TAG, "") if seen else ""
+    return Wish(version, read_share(text) or 0.0, text)

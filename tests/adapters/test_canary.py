@@ -6,13 +6,20 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from mlops.adapters import canary, registry
+from mlops.adapters import approval, canary, registry, versions
+from mlops.adapters.reconcile import reconcile
 from mlops.adapters.sql.engine import database
 from mlops.errors import UnverifiedModel, UsageError
+from mlops.params.project import ProjectSection
+from mlops.steps.approve import ApproveParams, approve
+from mlops.steps.reject import RejectParams, reject
 from tests.promotions import PROJECT, add_version, decide, stored
 
 if TYPE_CHECKING:
     from mlops.site import Site
+
+
+NAME = ProjectSection(name=PROJECT)
 
 
 @pytest.fixture
@@ -82,3 +89,39 @@ def test_a_canary_does_not_push_aside_what_waits_for_a_person(three: Site) -> No
         canary.ask(three, PROJECT, 0.05, "1")
     assert canary.ask(three, PROJECT, 0.05) == "2"  # what waits may be tried meanwhile
     assert wished(three) == canary.Wish("2", 0.05, "5%")
+
+
+def test_a_running_canary_keeps_the_alias_until_it_is_ended(three: Site) -> None:
+    decide(three, "2", "1", approval="required")
+    reject(RejectParams(project=NAME), three)
+    canary.ask(three, PROJECT, 0.05, "2")  # asked about once, and tried now all the same
+    reconcile(three, PROJECT)
+    assert wished(three) == canary.Wish("2", 0.05, "5%")
+    decide(three, "3", "1", approval="required")  # another comes to wait meanwhile
+    reconcile(three, PROJECT)
+    assert wished(three) == canary.Wish("2", 0.05, "5%")
+    canary.ask(three, PROJECT, 0.0)
+    reconcile(three, PROJECT)
+    assert challenger(three) == "3"
+
+
+@pytest.mark.parametrize("way", ["command", "tag"])
+def test_a_no_ends_the_canary_of_what_waited(three: Site, way: str) -> None:
+    decide(three, "2", "1", approval="required")
+    canary.ask(three, PROJECT, 0.05)
+    reconcile(three, PROJECT)
+    assert wished(three) == canary.Wish("2", 0.05, "5%")
+    if way == "command":
+        reject(RejectParams(project=NAME), three)
+    else:
+        versions.set_tag(three, PROJECT, "2", approval.TAG, "no")
+        reconcile(three, PROJECT)
+    assert challenger(three) is None
+    assert not canary.is_tried(three, PROJECT, "2")
+
+
+def test_a_yes_ends_the_canary_and_frees_the_alias(three: Site) -> None:
+    decide(three, "2", "1", approval="required")
+    canary.ask(three, PROJECT, 0.05)
+    approve(ApproveParams(project=NAME), three)
+    assert (registry.champion(three, PROJECT), challenger(three)) == ("2", None)

@@ -29,7 +29,7 @@ def test_a_removed_champion_is_known_until_another_serves(site: Site) -> None:
     assert removed(entries(site)) is None
     move(site, "observed", "1", None)
     for kind in ("registered", "shadowed"):
-        move(site, kind, None, "2")  # type: ignore[arg-type]
+        move(site, kind, None, "2")
         assert removed(entries(site)) == "1"
     rotten = move(site, "rollback", None, "2")
     assert removed(entries(site)) is None
