@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
-from mlops.adapters import answered, approval
+from mlops.adapters import answered, approval, canary
 from mlops.adapters.ledger import Ledger
 from mlops.adapters.moves import apply, challenge, is_pending
 from mlops.adapters.reconcile import reconcile_held
@@ -67,6 +67,7 @@ def answer(site: Site, project: str, *, yes: bool) -> Given:
                     apply(site, project, ledger, entry)
             else:
                 entry = approval.decline(ledger, held, said)
+                canary.end(site, project, held.version)  # again too: a kill may have spared it
             challenge(site, project, ledger)
             answered.tell(site, ledger, held, entry)
     return Given(held, entry, fresh=before is None)

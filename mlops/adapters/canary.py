@@ -9,7 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mlops.adapters import registry, versions
+from mlops.adapters import approval, registry, versions
+from mlops.adapters.ledger import Ledger
+from mlops.adapters.sql.engine import database
 from mlops.core.share import read_share, write_share
 from mlops.errors import UsageError
 
@@ -45,9 +47,26 @@ def wish(site: Site, project: str) -> Wish | None:
     version = registry.alias(site, project, "challenger")
     if version is None:
         return None
-    seen = versions.look(site, project, version)
-    text = seen.tags.get(TAG, "") if seen else ""
-    return Wish(version, read_share(text) or 0.0, text)
+    return _wish_of(site, project, version)
+
+
+def is_tried(site: Site, project: str, version: str) -> bool:
+    """Say whether a version carries a share of the traffic, or is to.
+
+    Raises:
+        Unavailable: if MLflow does not answer.
+    """
+    return _wish_of(site, project, version).share > 0.0
+
+
+def end(site: Site, project: str, version: str) -> None:
+    """End what is asked for a version, if anything is: a person has declined it.
+
+    Raises:
+        Unavailable: if MLflow does not answer.
+    """
+    if is_tried(site, project, version):
+        answer(site, project, version, OFF)
 
 
 def answer(site: Site, project: str, version: str, text: str) -> None:
@@ -70,19 +89,46 @@ def ask(site: Site, project: str, share: float, version: str | None = None) -> s
         version: to become the challenger; None for the one that is.
 
     Raises:
-        UsageError: if there is no challenger, or the version is in service already.
-        UnverifiedModel: if the ledger does not vouch for the version.
-        Unavailable: if MLflow does not answer.
+        UsageError: if there is no challenger, the version is in service already, or another one
+            waits for approval.
+        UnverifiedModel: if what the store holds of it is not what the ledger vouches for.
+        RegistryError: if it was deleted.
+        Busy: if somebody else moves aliases for too long.
+        Unavailable: if MLflow or the database does not answer.
     """
-    chosen = version or registry.alias(site, project, "challenger")
-    if chosen is None:
-        msg = f"{project} has no challenger; name one: mlops canary 5% --version N"
-        raise UsageError(msg)
-    if share and chosen == registry.champion(site, project):
+    with database(site) as engine:
+        ledger = Ledger(engine, project)
+        with ledger.exclusive():
+            chosen = version or registry.alias(site, project, "challenger")
+            if chosen is None:
+                msg = f"{project} has no challenger; name one: mlops canary 5% --version N"
+                raise UsageError(msg)
+            if not share:
+                answer(site, project, chosen, OFF)
+                return chosen
+            _refuse(site, project, ledger, chosen)
+            registry.fetch(site, project, chosen, fresh=True)
+            answer(site, project, chosen, write_share(share))
+            if version is not None:
+                registry.set_alias(site, project, "challenger", version)
+    return chosen
+
+
+def _refuse(site: Site, project: str, ledger: Ledger, chosen: str) -> None:
+    """Refuse to try the champion itself, or to take the alias from what waits for a person."""
+    if chosen == registry.champion(site, project):
         msg = f"version {chosen} is the champion of {project}; a canary tries another version"
         raise UsageError(msg)
-    registry.registration(site, project, chosen)
-    answer(site, project, chosen, write_share(share) if share else OFF)
-    if version is not None:
-        registry.set_alias(site, project, "challenger", version)
-    return chosen
+    held = approval.waiting(ledger)
+    if held is not None and held.version != chosen:
+        msg = (
+            f"version {held.version} of {project} waits for approval; answer "
+            f"first: mlops approve {held.version}, or: mlops reject {held.version}"
+        )
+        raise UsageError(msg)
+
+
+def _wish_of(site: Site, project: str, version: str) -> Wish:
+    seen = versions.look(site, project, version)
+    text = seen.tags.get(TAG, "") if seen else ""
+    return Wish(version, read_share(text) or 0.0, text)

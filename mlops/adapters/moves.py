@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mlops.adapters import approval, serving_incidents
+from mlops.adapters import approval, canary, serving_incidents
 from mlops.adapters.ledger import MOVES, Entry, Ledger, Row
 from mlops.adapters.registry import alias, champion, fetch, set_alias, source_of
 from mlops.adapters.versions import drop_alias
@@ -154,12 +154,16 @@ def remember(site: Site, project: str, version: str | None) -> None:
 def challenge(site: Site, project: str, ledger: Ledger) -> None:
     """Point `challenger` at what waits for a person; remove it where we set it and nothing waits.
 
+    A canary that runs keeps the alias until it is ended, for without it the traffic would end.
     For a caller that holds `ledger.exclusive()`.
     """
     ours = {a.version for a in approval.asked(ledger.entries())}
     if not ours:
         return  # nobody was ever asked: the alias is a person's own
     held, actual = approval.waiting(ledger), alias(site, project, "challenger")
+    settled = (None, ledger.in_service(), held.version if held else None)
+    if actual not in settled and canary.is_tried(site, project, str(actual)):
+        return
     if held is None or source_of(site, project, held.version) is None:
         if actual in ours:
             drop_alias(site, project, "challenger")

@@ -10,7 +10,7 @@ import hashlib
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from mlops.adapters import answered, approval, files
+from mlops.adapters import answered, approval, canary, files
 from mlops.adapters.ledger import Entry, Ledger, Row
 from mlops.adapters.moves import Note, apply, finish, is_sound, named, remember
 from mlops.adapters.registry import alias, fetch
@@ -97,6 +97,7 @@ def _act(
     yes, actor = answer
     said = approval.Said(way="tag", actor=actor, at_s=site.now.timestamp())
     if not yes:
+        canary.end(site, project, held.version)  # before the row: its tag is read no more after
         answered.tell(site, ledger, held, approval.decline(ledger, held, said))
         return f"version {held.version} was declined by its tag"
     try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mlops.adapters import approval
+from mlops.adapters.moves import effective
 from mlops.core.exam import Look
 
 if TYPE_CHECKING:
@@ -32,27 +33,57 @@ def anchor_of(entries: Sequence[Entry], candidate: str) -> str | None:
     """Return the last version shown better than the one before it, or else the first in service.
 
     A promotion within a margin does not move the anchor: that is what keeps losses from adding
-    up. A version that somebody rolled back from has disproved itself.
+    up. A version that somebody rolled back from has disproved itself, until it serves again.
+    Where none is left, the first version that ever served is better than no cap at all.
 
     Args:
         entries: the project's ledger.
         candidate: the version to be judged, which is no anchor of its own.
     """
-    left = {e.from_version for e in entries if e.kind == "rollback"}
+    moves = effective(entries)
+    left = _left(moves)
     proven = [
         d.candidate.version
         for d in _decisions(entries)
         if _took_effect(d) and (d.champion is None or (d.verdict.evidence.lower or 0.0) > 0.0)
     ]
-    return next((v for v in reversed(proven) if v not in left and v != candidate), None)
+    found = next((v for v in reversed(proven) if v not in left and v != candidate), None)
+    if found is not None:
+        return found
+    return next((e.to_version for e in moves if e.to_version not in (None, candidate)), None)
 
 
 def removed(entries: Sequence[Entry]) -> str | None:
     """Return the last version in service if somebody has taken it out and put none in its place."""
-    moves = [e for e in entries if e.to_version or e.kind == "observed"]
-    if not moves or moves[-1].to_version is not None:
+    served = [e.to_version for e in effective(entries)]
+    if not served or served[-1] is not None:
         return None
-    return moves[-1].from_version
+    return next((v for v in reversed(served) if v is not None), None)
+
+
+def _left(moves: Sequence[Entry]) -> set[str | None]:
+    """Return the versions that were rolled back from and have not served since.
+
+    A rollback and its undo cancel each other: the undo says nothing against the version it leaves.
+    """
+    kept: list[Entry] = []
+    for move in moves:
+        if kept and _undoes(move, kept[-1]):
+            kept.pop()
+        else:
+            kept.append(move)
+    left: set[str | None] = set()
+    for move in kept:
+        if move.kind == "rollback":
+            left.add(move.from_version)
+        left.discard(move.to_version)
+    return left
+
+
+def _undoes(move: Entry, before: Entry) -> bool:
+    back = (before.to_version, before.from_version)
+    both = move.kind == before.kind == "rollback"
+    return both and (move.from_version, move.to_version) == back
 
 
 def _decisions(entries: Sequence[Entry]) -> list[Decision]:

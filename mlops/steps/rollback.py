@@ -32,7 +32,7 @@ def rollback(params: RollbackParams, site: Site) -> Report:
     A rollback is undone by another one, for the version left becomes the previous one.
 
     Raises:
-        UsageError: if there is nothing to return to.
+        UsageError: if there is nothing to return to, or the version named was never in service.
         UnverifiedModel: if the version is not what the ledger vouches for.
         RegistryError: if it was deleted.
         LedgerError: if somebody moved the alias at the same time; nothing is recorded.
@@ -54,6 +54,7 @@ def rollback(params: RollbackParams, site: Site) -> Report:
             if source_of(site, project, target) is None:
                 msg = f"{project} has no version {target} in MLflow; look with: mlops history"
                 raise RegistryError(msg)
+            _need_served(ledger, target)
             fetch(site, project, target, fresh=True)
             words = f"rolled back from version {champion or 'none'} to version {target}"
             base = last.hash if last else "start"
@@ -78,5 +79,18 @@ def _previous(ledger: Ledger, champion: str | None) -> str:
         before = entry.from_version
         if entry.kind != "withdrawn" and before is not None and before != champion:
             return before
-    msg = "no earlier version was in service; name one with: mlops rollback --to N"
+    msg = "no earlier version was in service; name one that was with: mlops rollback --to N"
     raise UsageError(msg)
+
+
+def _need_served(ledger: Ledger, version: str) -> None:
+    """Refuse a version that never came into service: no verdict and no person put it there."""
+    served = {e.to_version for e in effective(ledger.entries())} - {None}
+    if version not in served:
+        known = ", ".join(sorted(map(str, served), key=lambda v: (len(v), v))) or "none"
+        msg = (
+            f"version {version} was never in service, so nothing can return to it (those that "
+            f"were: {known}); if it waits for approval: mlops approve {version}; to have it "
+            "judged: mlops promote"
+        )
+        raise UsageError(msg)

@@ -145,6 +145,22 @@ def test_a_withdrawn_move_is_no_version_to_roll_back_to(one: Site) -> None:
         rollback(RollbackParams(project=NAME), one)
 
 
+def test_only_what_was_in_service_is_rolled_back_to(one: Site) -> None:
+    add_version(one)
+    decide(one, "2", "1", approval="auto", outcome="reject")
+    before = kinds(one)
+    for version in ("2", "3"):  # refused by the gate; never judged
+        to = replace(one, options=frozenset({f"to={version}"}))
+        words = rf"version {version} was never in service.*were: 1\).*mlops approve {version}"
+        with pytest.raises(UsageError, match=words):
+            rollback(RollbackParams(project=NAME), to)
+    assert (serving(one), kinds(one)) == (("1", "1"), before)
+    decide(one, "3", "1", approval="auto")
+    rollback(RollbackParams(project=NAME), one)
+    to = replace(one, options=frozenset({"to=3"}))
+    assert rollback(RollbackParams(project=NAME), to).facts["champion"] == "3"
+
+
 def test_a_move_in_mlflow_is_bounded_in_time_by_what_was_seen(one: Site) -> None:
     seen = replace(one, now=one.now + timedelta(hours=1))
     assert "agree" in reconcile(seen, PROJECT)

@@ -105,6 +105,8 @@ def test_a_rollback_hashes_what_lies_behind_the_server_without_mlflows_client(
     base = add_version(served)
     version = behind_the_server(served, base)
     before = str(registry.champion(served, PROJECT))
+    decide(served, version, before, approval="auto")
+    call(served, "rollback", "--to", before)
     said, heavy = call(served, "rollback", "--to", version)
     assert (f"to version {version}" in said, heavy) == (True, "[]")
     copy = registry.fetch(served, PROJECT, version)

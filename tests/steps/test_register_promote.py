@@ -285,6 +285,11 @@ def test_rollback_refuses_what_is_unknown_unverified_or_deleted(served: Site) ->
         back(served, "to=9")
     api = mlflow.client(served)
     api.create_model_version(PROJECT, str(served.layout.mlartifacts / "x"))
+    with pytest.raises(UsageError, match="never in service"):
+        back(served, "to=2")
+    registry.set_alias(served, PROJECT, "champion", "2")  # a person may, and may go back
+    reconcile.reconcile(served, PROJECT)
+    registry.set_alias(served, PROJECT, "champion", "1")
     with pytest.raises(UnverifiedModel, match="not in the ledger"):
         back(served, "to=2")
     assert registry.champion(served, PROJECT) == "1"
@@ -522,8 +527,12 @@ def test_a_decision_on_a_champion_that_a_person_replaced_meanwhile_is_not_record
 
 def test_a_removed_champion_makes_no_first_model_of_the_next(served: Site) -> None:
     mlflow.client(served).delete_registered_model_alias(PROJECT, "champion")
+    reconcile.reconcile(served, PROJECT)  # as a server's duty does, before the next is registered
     retrain(served, entrants.corner_weights() * np.float32(0.9))
     enter(served)
+    registry.set_alias(served, PROJECT, "shadow", "2")
+    reconcile.reconcile(served, PROJECT)
+    assert kinds(served)[-3:] == ["observed", "registered", "shadowed"]
     with pytest.raises(StepError, match=r"version 1 was in service .* mlops promote --first"):
         judge(served)
     assert registry.champion(served, PROJECT) is None

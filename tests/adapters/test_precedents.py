@@ -1,0 +1,81 @@
+"""Which earlier version binds the next decision, after all that people do to the ones before."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from mlops.adapters.ledger import Ledger, Row
+from mlops.adapters.precedents import anchor_of, removed
+from mlops.adapters.sql.engine import database
+from mlops.core.canonical import to_json
+from tests.promotions import PROJECT, decision, entries
+
+if TYPE_CHECKING:
+    from mlops.adapters.ledger import Entry, Kind
+    from mlops.site import Site
+
+
+def move(site: Site, kind: Kind, before: str | None, after: str | None, key: str = "") -> Entry:
+    """Append a row that says which version is in service."""
+    with database(site) as engine:
+        ledger = Ledger(engine, PROJECT)
+        key = key or f"{kind} {len(ledger.entries())}"
+        return ledger.append(Row(kind, key, 1.0, "me", before, after, "{}"))
+
+
+def test_a_removed_champion_is_known_until_another_serves(site: Site) -> None:
+    first = move(site, "observed", None, "1")
+    assert removed(entries(site)) is None
+    move(site, "observed", "1", None)
+    for kind in ("registered", "shadowed"):
+        move(site, kind, None, "2")
+        assert removed(entries(site)) == "1"
+    rotten = move(site, "rollback", None, "2")
+    assert removed(entries(site)) is None
+    move(site, "withdrawn", "2", None, rotten.hash)
+    assert removed(entries(site)) == "1"
+    move(site, "rollback", None, first.to_version)
+    assert removed(entries(site)) is None
+
+
+def test_a_first_model_that_never_came_into_service_was_not_removed(site: Site) -> None:
+    rotten = move(site, "observed", None, "1")
+    move(site, "withdrawn", "1", None, rotten.hash)
+    assert removed(entries(site)) is None
+
+
+def better(site: Site, version: str, champion: str | None, lower: float = 0.001) -> None:
+    """Append a promotion that took effect, shown better by at least `lower`."""
+    made, key = decision(site, version, champion)
+    evidence = replace(made.verdict.evidence, lower=lower)
+    made = replace(made, approval="auto", verdict=replace(made.verdict, evidence=evidence))
+    with database(site) as engine:
+        row = Row("decided", key, 1.0, "me", champion, version, to_json(made))
+        Ledger(engine, PROJECT).append(row)
+
+
+def test_a_rollback_and_its_undo_leave_the_anchor_where_it_was(site: Site) -> None:
+    better(site, "1", None)
+    better(site, "2", "1")
+    better(site, "3", "2", lower=-0.01)  # within the margin: no anchor
+    assert anchor_of(entries(site), "4") == "2"
+    move(site, "rollback", "3", "2")
+    move(site, "rollback", "2", "3")
+    assert anchor_of(entries(site), "4") == "2"
+    move(site, "rollback", "3", "2")  # and a third one is a rollback again
+    assert anchor_of(entries(site), "4") == "2"
+    move(site, "rollback", "2", "1")
+    assert anchor_of(entries(site), "4") == "1"
+    move(site, "observed", "1", "2")  # it serves again
+    assert anchor_of(entries(site), "4") == "2"
+
+
+def test_without_a_proven_version_the_first_that_served_is_the_anchor(site: Site) -> None:
+    move(site, "observed", None, "1")
+    better(site, "2", "1", lower=-0.01)
+    better(site, "3", "2", lower=-0.01)
+    assert anchor_of(entries(site), "4") == "1"
+    move(site, "rollback", "3", "1")
+    assert anchor_of(entries(site), "4") == "1"
+    assert anchor_of(entries(site), "1") == "2"
