@@ -70,5 +70,5 @@ def _rows() -> list[tuple[str, str, str]]:
     for key in Settings.model_fields:
         name = f"MLOPS_{key.upper()}"
         source = "environment" if name in environment else ".env" if name in written else "default"
-        rows.append((name, str(getattr(settings, key)), source))
+        rows.append((name, settings.shown(key), source))
     return rows

@@ -9,9 +9,13 @@ import pytest
 
 from mlops.cli import main as cli
 from mlops.cli import step as step_verbs
+from mlops.errors import UsageError
+from mlops.layout import Layout
 from mlops.params.everything import Everything, advice
 from mlops.params.load import load
+from mlops.remote.address import find
 from mlops.run import STEPS
+from mlops.settings import load_settings
 from tests.project import environment
 
 if TYPE_CHECKING:
@@ -108,6 +112,24 @@ def test_secrets_are_masked(root: Path) -> None:
     assert "canary-7f3a" not in done.stdout + done.stderr
     assert "MLOPS_TOKEN" in done.stdout
     assert "(environment)" in done.stdout
+
+
+def test_passwords_in_plain_addresses_are_masked(
+    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MLOPS_ROOT", str(root))
+    monkeypatch.delenv("MLOPS_URL", raising=False)
+    monkeypatch.setenv("MLOPS_PREFECT_API_URL", "https://me:hush-2@prefect/api")
+    (root / ".env").write_text("MLOPS_SERVE_URL=http://me:hush-1@models:80/x\n")
+    with pytest.raises(SystemExit, match="0"):
+        cli.main(["config", "show", "--json"])
+    told = capsys.readouterr().out
+    values = {one["key"]: one["value"] for one in json.loads(told)}
+    assert values["MLOPS_SERVE_URL"] == "http://***@models:80/x"
+    assert values["MLOPS_PREFECT_API_URL"] == "https://***@prefect/api"
+    with pytest.raises(UsageError, match="models:80/x' is no address") as refused:
+        find()
+    assert "hush" not in told + str(refused.value) + repr(load_settings(Layout(root)))
 
 
 def test_init_renames_the_clone_and_keeps_comments(root: Path) -> None:
