@@ -26,7 +26,8 @@ def begin(project: Project, *, reason: str, incident: str | None) -> str:
     """
     now_s = datetime.now(UTC).timestamp()
     with _transaction(project) as connection:
-        retrains.expire(connection, project.name, now_s=now_s)
+        hours = project.params.trigger.max_hours
+        retrains.expire(connection, project.name, now_s=now_s, max_hours=hours)
         asked = retrains.in_flight(connection, project.name)
         if asked is None and incident:
             return ""

@@ -13,6 +13,7 @@ from mlops.batch.score import Progress, Request, ScoreParams
 from mlops.batch.score import score as run
 from mlops.log import quieten
 from mlops.params.load import load
+from mlops.run import run_step
 from mlops.site import Site
 
 
@@ -33,6 +34,8 @@ def score(source: str, output: str, version: str = "", alias: str = "champion") 
     def told(seen: Progress) -> None:
         logger.info("%d of %d parts, %d rows", seen.parts, seen.of_parts, seen.rows)
 
+    # An alias that somebody moved, or a promotion that was killed halfway, must not pick the model.
+    logger.info(run_step("reconcile", layout, project.settings).summary)
     site = Site(layout, project.settings, datetime.now(UTC), layout.work / "score")
     request = Request(layout.root / Path(source), layout.root / Path(output), version, alias)
     report = run(load(layout.params, ScoreParams), site, request, told)

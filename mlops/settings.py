@@ -6,7 +6,8 @@ Precedence: flag > environment > `.env` > default.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+import re
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -14,7 +15,11 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from mlops.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from mlops.layout import Layout
+
+_USERINFO = re.compile(r"(?<=://)[^\s/?#]*@")
 
 
 class Settings(BaseSettings):
@@ -118,6 +123,14 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="Least severe level that is logged"
     )
+
+    def shown(self, key: str) -> str:
+        """Return a setting as it may be printed: no secret, and no user or password in a URL."""
+        return _USERINFO.sub("***@", str(getattr(self, key)))
+
+    def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
+        for key, value in super().__repr_args__():
+            yield key, _USERINFO.sub("***@", value) if isinstance(value, str) else value
 
     def database(self, layout: Layout) -> str:
         """Return the SQLAlchemy URL of the project's database, secrets included."""

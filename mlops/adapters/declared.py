@@ -1,4 +1,4 @@
-"""Whether the columns and slices that `params.yaml` names are those that the data have."""
+"""Whether the source, columns and slices that `params.yaml` names are those that the data have."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 from mlops.adapters.files import read_json
+from mlops.adapters.sources.base import need_source
 from mlops.core.columns import elsewhere, look_names
 from mlops.core.schema import parse_schema
 from mlops.errors import ParamsError
@@ -15,9 +16,38 @@ if TYPE_CHECKING:
 
     from mlops.core.schema import Schema
     from mlops.layout import Layout
+    from mlops.params.data import DataSection
     from mlops.params.everything import Everything
 
 _THIRDS = ("low", "middle", "high")
+
+
+_TABLES = ("table", "text")
+
+
+def check_source(layout: Layout, section: DataSection) -> None:
+    """Hold `data` against what lies on the disk, without reading a row.
+
+    Raises:
+        ParamsError: if there is no such source, path or column.
+        DataError: if the file cannot be read.
+    """
+    need_source(section.source)
+    if section.path is not None and not (layout.root / section.path).exists():
+        msg = f'params.yaml: data.path = "{section.path}" does not exist below {layout.root}'
+        raise ParamsError(f"{msg}; correct it, or get the data: dvc pull")
+    if section.source not in _TABLES:
+        return
+    from mlops.adapters.sources.cells import need_column
+    from mlops.adapters.sources.files import read_head
+
+    head = read_head(section, layout.root)
+    needed = ("target", "text") if section.source == "text" else ("target",)
+    named = [(key, getattr(section, key)) for key in ("target", "text", "entity", "time")]
+    named += [(key, name) for key in ("drop", "categorical") for name in getattr(section, key)]
+    for key, name in named:
+        if name is not None or key in needed:
+            need_column(head, name, key)
 
 
 def check_names(layout: Layout, params: Everything) -> list[str]:

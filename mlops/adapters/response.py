@@ -37,7 +37,7 @@ class Judged:
         rows: its sound rows; None when hardly any is sound.
         baseline: of its version.
         known: what the version's labelled reference rows teach.
-        serving: the version that predicted last. Only its windows open or resolve an incident:
+        serving: the version in service. Only its windows open or resolve an incident:
             what a replaced version's last rows show is history.
         now_s: seconds since 1970.
     """

@@ -14,9 +14,6 @@ if TYPE_CHECKING:
 
     State = Literal["requested", "running", "ended"]
 
-EXPIRY_S = 2 * 3600.0
-"""A retrain without an end after so long is taken for dead, and no longer blocks the next."""
-
 _MONTH_S = 30 * 86400.0
 
 
@@ -74,12 +71,21 @@ def end(connection: sa.Connection, retrain: str, *, outcome: str, now_s: float) 
     return bool(connection.execute(retrains.update().where(mine).values(values)).rowcount)
 
 
-def expire(connection: sa.Connection, project: str, *, now_s: float) -> int:
-    """End as failed what has been in flight longer than `EXPIRY_S`; return how many."""
+def expire(connection: sa.Connection, project: str, *, now_s: float, max_hours: float) -> int:
+    """End as failed what has run too long, so that it does not block the next; return how many.
+
+    Args:
+        connection: inside a transaction.
+        project: whose retrains.
+        now_s: seconds since 1970.
+        max_hours: since it started; the wait in a queue does not count. One that was never
+            started may wait as long.
+    """
+    since_s = sa.func.coalesce(retrains.c.started_s, retrains.c.requested_s)
     dead = (
         (retrains.c.project == project)
         & (retrains.c.state != "ended")
-        & (retrains.c.requested_s < now_s - EXPIRY_S)
+        & (since_s < now_s - max_hours * 3600.0)
     )
     values = {"state": "ended", "outcome": "failed", "ended_s": now_s}
     return connection.execute(retrains.update().where(dead).values(values)).rowcount

@@ -61,7 +61,7 @@ def review(
     events: list[Event] = []
     with engine.begin() as connection:
         windows.serialise(connection)
-        retrains.expire(connection, project, now_s=now_s)
+        retrains.expire(connection, project, now_s=now_s, max_hours=asked.trigger.max_hours)
         for held in incidents.find_all_open(connection, project):
             if held.kind == "serving" or held.version != serving:
                 continue

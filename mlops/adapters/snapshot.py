@@ -9,6 +9,7 @@ from zipfile import BadZipFile
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from mlops.adapters.files import read_json, replacing, write_json
@@ -104,6 +105,23 @@ def read_shards(folder: Path, schema: Schema) -> pa.Table:
     """
     tables = list(_tables(folder, columns(schema)))
     return pa.concat_tables(tables) if tables else columns(schema).empty_table()
+
+
+def has_entities(folder: Path, *, but: str) -> bool:
+    """Say whether a shard of a folder has an entity that does not begin with `but`.
+
+    Raises:
+        DataError: if a shard is unreadable.
+    """
+    for path in sorted(folder.glob("*.parquet")):
+        try:
+            names = pq.read_table(path, columns=["entity"]).column("entity").drop_null()
+        except (pa.ArrowException, OSError, ValueError) as error:
+            what = str(error).splitlines()[0][:200]
+            raise DataError(f"{path}: unreadable ({what}); run: mlops ingest") from None
+        if pc.any(pc.invert(pc.starts_with(names, but))).as_py():
+            return True
+    return False
 
 
 def _tables(folder: Path, wanted: pa.Schema) -> Iterator[pa.Table]:

@@ -4,8 +4,15 @@ from __future__ import annotations
 
 import json as json_lib
 import os
+from typing import TYPE_CHECKING
 
 import cyclopts
+
+if TYPE_CHECKING:
+    from mlops.layout import Layout
+
+_OWN = ("MLOPS_ROOT", "MLOPS_GROUP", "MLOPS_PART", "MLOPS_SERVING")
+"""Variables that are no settings: where the root is, and what parts tell their children."""
 
 app = cyclopts.App(
     name="config", help="Show or check parameters and settings.", help_format="plaintext"
@@ -15,15 +22,19 @@ app = cyclopts.App(
 @app.command
 def check() -> int:
     """Read params.yaml, what it names of the data, every setting; say what is wrong or unwise."""
-    from mlops.adapters.declared import check_names
+    from mlops.adapters.declared import check_names, check_source
     from mlops.layout import Layout, find_root
     from mlops.params.everything import Everything, advice
     from mlops.params.load import load
+    from mlops.serving.setup import serving_config
     from mlops.settings import load_settings
 
     layout = Layout(find_root())
-    params = load(layout.params, Everything)
-    load_settings(layout)
+    params, settings = load(layout.params, Everything), load_settings(layout)
+    check_source(layout, params.data)
+    serving_config(layout, settings, host=settings.host, workers=settings.serve_workers)
+    for line in _unknown(layout):
+        print(f"advice: {line}")
     for line in (*check_names(layout, params), *advice(params)):
         print(f"advice: params.yaml: {line}")
     print("config: ok")
@@ -49,8 +60,6 @@ def show(*, origin: bool = False, json: bool = False) -> int:
 
 
 def _rows() -> list[tuple[str, str, str]]:
-    from dotenv import dotenv_values
-
     from mlops.layout import Layout, find_root
     from mlops.params.everything import Everything
     from mlops.params.load import load
@@ -63,12 +72,36 @@ def _rows() -> list[tuple[str, str, str]]:
         for section, values in params.model_dump().items()
         for key, value in values.items()
     ]
-    # As pydantic-settings reads them: in any case, the environment over the file.
-    environment = {name.upper() for name in os.environ}
-    read = dotenv_values(layout.root / ".env", encoding="utf-8")
-    written = {name.upper() for name, value in read.items() if value is not None}
+    environment, written = _set_names(layout)
     for key in Settings.model_fields:
         name = f"MLOPS_{key.upper()}"
         source = "environment" if name in environment else ".env" if name in written else "default"
-        rows.append((name, str(getattr(settings, key)), source))
+        rows.append((name, settings.shown(key), source))
     return rows
+
+
+def _set_names(layout: Layout) -> tuple[set[str], set[str]]:
+    """Return the names in the environment and in `.env`, as pydantic-settings reads them."""
+    from dotenv import dotenv_values
+
+    read = dotenv_values(layout.root / ".env", encoding="utf-8")
+    written = {name.upper() for name, value in read.items() if value is not None}
+    return {name.upper() for name in os.environ}, written
+
+
+def _unknown(layout: Layout) -> list[str]:
+    """Return one line per variable that looks like a setting and is none."""
+    from difflib import get_close_matches
+
+    from mlops.settings import Settings
+
+    known = [f"MLOPS_{key.upper()}" for key in Settings.model_fields]
+    environment, written = _set_names(layout)
+    found = []
+    for name in sorted(environment | written):
+        if name.startswith("MLOPS_") and name not in known and name not in _OWN:
+            near = get_close_matches(name, known, n=1)
+            meant = f" (did you mean {near[0]}?)" if near else ""
+            where = "environment" if name in environment else ".env"
+            found.append(f"{where}: {name} is no setting{meant} and does nothing; see .env.example")
+    return found

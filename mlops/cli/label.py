@@ -108,6 +108,7 @@ def _wanted(
 ) -> Wanted:
     from mlops.adapters import incidents, windows
     from mlops.adapters.labelling import Wanted
+    from mlops.adapters.ledger import Ledger
     from mlops.errors import DataError
 
     with engine.connect() as connection:
@@ -119,7 +120,9 @@ def _wanted(
             if not seen:
                 msg = f"{project}: no prediction is logged yet; start the server: mlops serve"
                 raise DataError(msg)
-            version, since, most = seen[-1], 0, _RANDOM
+            serving = Ledger(engine, project).in_service()
+            # Under a canary the version that predicted last is either of two.
+            version, since, most = serving if serving in seen else seen[-1], 0, _RANDOM
     count = random if random is not None else most or _RANDOM
     return Wanted(version, since, max(count, 0), max(count // 2 if hard is None else hard, 0))
 

@@ -14,6 +14,8 @@ LABEL_SOURCES: tuple[LabelSource, ...] = get_args(LabelSource)
 """How a row came to be labelled: drawn at random, chosen by a rule, or volunteered by a user."""
 
 MAX_ENTITY = 200
+REDACTED = "redacted-"
+"""How an entity begins that was made unreadable before it was logged."""
 
 
 @dataclass(frozen=True, slots=True)

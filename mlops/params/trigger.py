@@ -21,3 +21,6 @@ class TriggerSection(Section):
     max_minutes_per_month: float | None = Field(gt=0.0)
     """Most minutes of machine time, GPU or CPU, that retrains may take in thirty days; null for
     no limit."""
+    max_hours: float = Field(default=12.0, gt=0.0)
+    """A retrain that has run so long without an end, or waited so long for its start, is taken
+    for dead: recorded as failed, and no longer in the way of the next."""

@@ -74,5 +74,6 @@ def _check(url: str) -> None:
     except ValueError:
         good = False
     if not good or parts.query or parts.fragment or parts.username:
-        msg = f"{url[:80]!r} is no address of a server; write http://HOST:PORT"
+        shown = url.rpartition("@")[2]  # what stands before may be a secret
+        msg = f"{shown[:80]!r} is no address of a server; write http://HOST:PORT"
         raise UsageError(msg)

@@ -6,19 +6,22 @@ import hashlib
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from mlops.core.prediction import REDACTED
+
 if TYPE_CHECKING:
     from mlops.core.prediction import Prediction
 
 FIELDS = ("entity", "features")
 """Fields of a prediction that callers fill, and that can be redacted."""
-_PREFIX = "redacted-"
 
 
 class Redaction:
     """Makes named fields unreadable.
 
-    An entity becomes a keyed hash: rows of one entity still stay together in splits and canaries,
-    but nobody can name it, nor try names, without the project's key. Features are left out.
+    An entity becomes a keyed hash: logged rows of one entity still stay together in splits and
+    canaries, but nobody can name it, nor try names, without the project's key. Base rows keep
+    their plain entities, so `collect` takes no such row into a snapshot that has some. Features
+    are left out.
 
     Args:
         fields: of `FIELDS`.
@@ -37,5 +40,5 @@ class Redaction:
             row = replace(row, features=None)
         if self._entity and row.entity is not None:
             hashed = hashlib.blake2b(row.entity.encode(), key=self._key, digest_size=16)
-            row = replace(row, entity=_PREFIX + hashed.hexdigest())
+            row = replace(row, entity=REDACTED + hashed.hexdigest())
         return row

@@ -16,10 +16,17 @@ import pyarrow as pa
 
 from mlops.adapters import files, predictions
 from mlops.adapters.cohort import SHARD_TIME
-from mlops.adapters.snapshot import columns, feature_columns, read_schema, write_shard
+from mlops.adapters.snapshot import (
+    columns,
+    feature_columns,
+    has_entities,
+    read_schema,
+    write_shard,
+)
 from mlops.adapters.sql.engine import database
 from mlops.core import features
 from mlops.core.grouping import groups
+from mlops.core.prediction import REDACTED
 from mlops.core.schema import parse_schema
 from mlops.errors import DataError
 from mlops.params.base import View
@@ -50,7 +57,8 @@ def collect(params: CollectParams, site: Site) -> Report:
     lets the later shard win.
 
     Raises:
-        DataError: if no schema is known, or logged features do not fit it.
+        DataError: if no schema is known, logged features do not fit it, or `MLOPS_REDACT` hashes
+            entities that are plain in the snapshot.
         Unavailable: if the database cannot be reached.
     """
     project, folder = params.project.name, site.layout.production
@@ -58,8 +66,9 @@ def collect(params: CollectParams, site: Site) -> Report:
         mended = _mend(engine, project, site)
         found = predictions.uncollected(engine, project)
         hidden = predictions.count_uncollected(engine, project, features=False)
+        found, apart = _without_redacted(found, site)
         if not found:
-            return _nothing(mended, hidden)
+            return _nothing(mended, hidden, apart)
         schema = _schema(site, project)
         table = _table(found, schema)
         name = _name(table, site.now)
@@ -68,7 +77,27 @@ def collect(params: CollectParams, site: Site) -> Report:
     write_shard(folder / name, table, schema)
     text = f"{table.num_rows} labelled predictions → data/production/{name}"
     facts = {"rows": table.num_rows, "shard": name, "mended": mended, "hidden": hidden}
-    return Report(text + _hint(hidden), facts)
+    return Report(text + _hint(hidden, apart), facts)
+
+
+def _without_redacted(found: list[Labelled], site: Site) -> tuple[list[Labelled], int]:
+    """Leave out rows whose entity is hashed where the snapshot's are plain; return how many.
+
+    One entity under two names would stand on two sides of the split, and be its own test.
+    """
+    kept = [row for row in found if not (row.logged.prediction.entity or "").startswith(REDACTED)]
+    apart = len(found) - len(kept)
+    if not apart or not has_entities(site.layout.snapshot, but=REDACTED):
+        return found, 0
+    if "entity" in site.settings.redact:
+        msg = (
+            f"MLOPS_REDACT = {site.settings.redact}: {apart} labelled predictions have hashed "
+            "entities, those of data/snapshot are plain, so one entity could stand on two sides "
+            "of the split; take entity out of MLOPS_REDACT, or name no data.entity in "
+            "params.yaml and run: mlops ingest"
+        )
+        raise DataError(msg)
+    return kept, apart
 
 
 def _mend(engine: sa.Engine, project: str, site: Site) -> int:
@@ -144,18 +173,21 @@ def _schema(site: Site, project: str) -> Schema:
     return parse_schema(files.read_json(model).get("schema"), str(model))
 
 
-def _nothing(mended: int, hidden: int) -> Report:
+def _nothing(mended: int, hidden: int, apart: int = 0) -> Report:
     text = "nothing to collect: no labelled prediction is left"
     if mended:
         text = f"{mended} interrupted shards written; nothing else to collect"
-    return Report(text + _hint(hidden), {"rows": 0, "shard": None, "mended": mended,
+    return Report(text + _hint(hidden, apart), {"rows": 0, "shard": None, "mended": mended,
                                          "hidden": hidden})  # fmt: skip
 
 
-def _hint(hidden: int) -> str:
+def _hint(hidden: int, apart: int) -> str:
+    text = ""
+    if apart:
+        text = f"; {apart} are left out: their entities are hashed, the snapshot's are plain"
     if not hidden:
-        return ""
+        return text
     return (
-        f"; {hidden} more are labelled but were logged without features (MLOPS_PAYLOADS=hash): "
-        "set MLOPS_PAYLOADS=keep to retrain from production"
+        f"{text}; {hidden} more are labelled but were logged without features "
+        "(MLOPS_PAYLOADS=hash): set MLOPS_PAYLOADS=keep to retrain from production"
     )

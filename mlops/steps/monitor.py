@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mlops.adapters import incidents, measured, pace, registry, windows
+from mlops.adapters import beside, incidents, measured, pace, registry, windows
 from mlops.adapters.estimates import Known, guess, read_known
 from mlops.adapters.hand_over import hand_over
+from mlops.adapters.ledger import Ledger
 from mlops.adapters.observe import NO_IMAGES, keep, observe
 from mlops.adapters.response import Judged, respond
 from mlops.adapters.review import review
@@ -56,12 +57,13 @@ class _Watched:
 
 @dataclass(frozen=True)
 class _Run:
-    """One run of the step: what it was given, and the version that predicted last."""
+    """One run of the step: what it was given, and the version in service."""
 
     params: MonitorParams
     site: Site
     engine: sa.Engine
     serving: str
+    receiving: frozenset[str]
 
     @property
     def now_s(self) -> float:
@@ -84,7 +86,9 @@ def monitor(params: MonitorParams, site: Site) -> Report:
             versions = windows.versions(connection, name)
         if not versions:
             return Report("no predictions yet", facts=_facts([], None, ()))
-        run = _Run(params, site, engine, versions[-1])
+        # Not the version that predicted last: under a canary that is either of two.
+        serving = Ledger(engine, name).in_service() or versions[-1]
+        run = _Run(params, site, engine, serving, _receiving(site, name, serving, versions[-1]))
         judged: list[Window] = []
         events: list[Event] = []
         reference = NO_IMAGES
@@ -110,6 +114,13 @@ def monitor(params: MonitorParams, site: Site) -> Report:
     )
 
 
+def _receiving(site: Site, project: str, *versions: str) -> frozenset[str]:
+    """Return the versions whose last window is still filling: with a running canary, its too."""
+    trial = beside.canary(site.layout.serving / project)
+    running = (trial.version,) if trial and trial.state == "running" else ()
+    return frozenset((*versions, *running))
+
+
 def _judge(run: _Run, version: str) -> Iterator[tuple[Window, _Watched, tuple[Event, ...]]]:
     """Judge each complete window of a version, in order."""
     watched: _Watched | None = None
@@ -117,7 +128,7 @@ def _judge(run: _Run, version: str) -> Iterator[tuple[Window, _Watched, tuple[Ev
         with run.engine.connect() as connection:
             cut = windows.next_cut(
                 connection, run.params.project.name, version, run.params.monitoring,
-                now_s=run.now_s, receiving=version == run.serving,
+                now_s=run.now_s, receiving=version in run.receiving,
             )  # fmt: skip
         if cut is None:
             return

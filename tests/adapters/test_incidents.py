@@ -103,9 +103,9 @@ def test_a_retrain_that_never_ends_does_not_block_for_ever(engine: sa.Engine) ->
     with engine.begin() as connection:
         for at_s in (0.0, 10.0):
             asked = retrains.request(connection, "digits", reason="x", incident=None, now_s=at_s)
-            retrains.start(connection, asked.id, now_s=1.0)
-        assert retrains.expire(connection, "digits", now_s=retrains.EXPIRY_S) == 0
-        assert retrains.expire(connection, "digits", now_s=retrains.EXPIRY_S + 5.0) == 1
+            retrains.start(connection, asked.id, now_s=at_s + 3600.0)  # it waited in the queue
+        for now_s, ended in ((5 * 3600.0, 0), (5 * 3600.0 + 5.0, 1)):
+            assert retrains.expire(connection, "digits", now_s=now_s, max_hours=4.0) == ended
         flying = retrains.in_flight(connection, "digits")
         assert flying is not None
         assert flying.requested_s == 10.0

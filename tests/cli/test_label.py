@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from mlops.adapters import files
+from mlops.adapters.ledger import Ledger, Row
 from mlops.adapters.predictions import insert_batch, labelled
 from mlops.adapters.sql.engine import database
 from mlops.cli.label import export, take
@@ -186,3 +187,15 @@ def test_rows_of_a_table_are_shown_and_numbers_taken(
     fill(path, "much")
     with pytest.raises(DataError, match="label = 'much' is no number"):
         take(path)
+
+
+def test_under_a_canary_the_version_in_service_is_labelled(
+    site: Site, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    image = np.zeros(SHAPE, dtype=np.uint8).tobytes()
+    p = np.array([1, 0, 0], dtype="<f4").tobytes()
+    made = Prediction("c0", 900.0, "2", example_id(image, SHAPE), None, image, p, 0.001)
+    with database(site) as engine:
+        insert_batch(engine, "digits", [made])
+        Ledger(engine, "digits").append(Row("observed", "o1", 1.0, "test", None, "1", "{}"))
+    assert give_out(tmp_path / "a", capsys, random=30, hard=0)["random"] == 30

@@ -1,17 +1,23 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
+from mlops.cli import config
 from mlops.cli import main as cli
 from mlops.cli import step as step_verbs
+from mlops.errors import MlopsError, UsageError
+from mlops.layout import Layout
 from mlops.params.everything import Everything, advice
 from mlops.params.load import load
+from mlops.remote.address import find
 from mlops.run import STEPS
+from mlops.settings import load_settings
 from tests.project import environment
 
 if TYPE_CHECKING:
@@ -108,6 +114,71 @@ def test_secrets_are_masked(root: Path) -> None:
     assert "canary-7f3a" not in done.stdout + done.stderr
     assert "MLOPS_TOKEN" in done.stdout
     assert "(environment)" in done.stdout
+
+
+def test_passwords_in_plain_addresses_are_masked(
+    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MLOPS_ROOT", str(root))
+    monkeypatch.delenv("MLOPS_URL", raising=False)
+    monkeypatch.setenv("MLOPS_PREFECT_API_URL", "https://me:hush-2@prefect/api")
+    (root / ".env").write_text("MLOPS_SERVE_URL=http://me:hush-1@models:80/x\n")
+    with pytest.raises(SystemExit, match="0"):
+        cli.main(["config", "show", "--json"])
+    told = capsys.readouterr().out
+    values = {one["key"]: one["value"] for one in json.loads(told)}
+    assert values["MLOPS_SERVE_URL"] == "http://***@models:80/x"
+    assert values["MLOPS_PREFECT_API_URL"] == "https://***@prefect/api"
+    with pytest.raises(UsageError, match="models:80/x' is no address") as refused:
+        find()
+    assert "hush" not in told + str(refused.value) + repr(load_settings(Layout(root)))
+
+
+def _take_data(root: Path, data: str) -> None:
+    """Let `params.yaml` name other data, and write a small table beside it."""
+    path = root / "params.yaml"
+    text = re.sub(r"\n  (path|target|text):.*", "", path.read_text())
+    path.write_text(text.replace("source: digits", data, 1))
+    (root / "t.csv").write_text("x,y\n1,a\n")
+
+
+@pytest.mark.parametrize(
+    ("data", "env", "said"),
+    [
+        ("source: nosuch", {}, 'data.source = "nosuch" is unknown; write one of: digits'),
+        ("source: table\n  target: y", {}, "reads files; name them in data.path"),
+        ("source: table\n  path: nowhere.csv", {}, 'data.path = "nowhere.csv" does not exist'),
+        ("source: table\n  path: t.csv\n  target: z", {}, 'data.target = "z" is no column'),
+        ("source: text\n  path: t.csv\n  target: y", {}, "data.text is not set; columns: x, y"),
+        ("source: digits", {"REDACT": "foo"}, "MLOPS_REDACT: 'foo' is no field"),
+        ("source: digits", {"TLS_CERT": "cert.pem"}, "MLOPS_TLS_KEY is empty"),
+        ("source: digits", {"HOST": "192.0.2.1"}, "is not loopback and there is no token"),
+    ],
+)
+def test_config_check_refuses_what_a_step_or_the_server_would(
+    root: Path, data: str, env: dict[str, str], said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _take_data(root, data)
+    for name, value in {"ROOT": str(root), **env}.items():
+        monkeypatch.setenv(f"MLOPS_{name}", value)
+    with pytest.raises(MlopsError, match=re.escape(said)) as refused:
+        config.check()
+    assert refused.value.exit_code == 2
+
+
+def test_config_check_names_variables_that_do_nothing(
+    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _take_data(root, "source: table\n  path: t.csv\n  target: y")
+    monkeypatch.setenv("MLOPS_ROOT", str(root))
+    monkeypatch.setenv("MLOPS_REDACTS", "entity")
+    (root / ".env").write_text("MLOPS_COLOUR=red\n")
+    with pytest.raises(SystemExit, match="0"):
+        cli.main(["config", "check"])
+    told = capsys.readouterr().out
+    assert "environment: MLOPS_REDACTS is no setting (did you mean MLOPS_REDACT?)" in told
+    assert ".env: MLOPS_COLOUR is no setting" in told
+    assert told.endswith("config: ok\n")
 
 
 def test_init_renames_the_clone_and_keeps_comments(root: Path) -> None:

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from mlops.adapters import retrains
 from mlops.adapters.sql import tables
 from mlops.adapters.sql.engine import open_database
-from mlops.errors import StepError
+from mlops.errors import MlopsError, StepError
 from mlops.layout import Layout
 from mlops.run import LOOP
 
@@ -204,3 +204,11 @@ def test_a_killed_run_frees_the_next(cheap: Path, prefect_api: str) -> None:
     for hook in [*(train.on_crashed_hooks or []), *(train.on_cancellation_hooks or [])]:
         hook(train, None, None)  # type: ignore[arg-type, call-arg, unused-ignore]
     assert [(r.state, r.outcome) for r in _retrains(cheap)] == [("ended", "failed")]
+
+
+def test_bulk_scoring_makes_registry_and_ledger_agree_first(cheap: Path, prefect_api: str) -> None:
+    from flows.score import score
+
+    with pytest.raises(MlopsError):
+        score(source="absent.csv", output="scored")
+    assert (cheap / "calls.txt").read_text().split() == ["reconcile"]

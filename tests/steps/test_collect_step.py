@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from mlops.adapters import predictions, snapshot
@@ -16,6 +17,7 @@ from mlops.core.prediction import Label, Prediction
 from mlops.core.schema import ImageSchema
 from mlops.errors import DataError
 from mlops.params.project import ProjectSection
+from mlops.serving.redaction import Redaction
 from mlops.steps import collect as module
 from mlops.steps.collect import CollectParams, collect
 
@@ -184,3 +186,28 @@ def test_a_lost_shard_comes_back_byte_for_byte(site: Site, engine: sa.Engine) ->
     path.unlink()
     assert collect(PARAMS, site).facts["mended"] == 1
     assert path.read_bytes() == content
+
+
+def test_no_hashed_entity_stands_beside_plain_ones(site: Site, engine: sa.Engine) -> None:
+    _log(engine, 1, 3)
+    _label(engine, (1, 0, 5000.0), (3, 1, 5000.0))
+    assert collect(PARAMS, site).facts["rows"] == 2
+    plain = snapshot.read_shards(site.layout.production, SCHEMA)
+    image = bytes(range(16))
+    row = Prediction(
+        "p005", 1005.0, "1", example_id(image, SHAPE), "entity1", image,
+        np.full(3, 1 / 3, "<f4").tobytes(), 0.001,
+    )  # fmt: skip
+    redaction = Redaction(("entity",), b"k" * 32)
+    predictions.insert_batch(engine, "digits", [redaction.redact(row)])
+    _label(engine, (5, 0, 6000.0))
+    snapshot.write_shard(site.layout.snapshot / "part-0.parquet", plain, SCHEMA)
+    settings = site.settings.model_copy(update={"redact": "entity"})
+    with pytest.raises(DataError, match="take entity out of MLOPS_REDACT"):
+        collect(PARAMS, replace(site, settings=settings))
+    report = collect(PARAMS, site)
+    assert report.facts["rows"] == 0
+    assert "1 are left out: their entities are hashed" in report.summary
+    bare = plain.set_column(1, "entity", pa.nulls(2, pa.string()))
+    snapshot.write_shard(site.layout.snapshot / "part-0.parquet", bare, SCHEMA)
+    assert collect(PARAMS, replace(site, settings=settings)).facts["rows"] == 1

@@ -13,6 +13,7 @@ from pydantic import SecretStr
 from mlops.adapters import incidents, registry, retrains, windows
 from mlops.adapters.estimates import scored
 from mlops.adapters.files import write_json
+from mlops.adapters.ledger import Ledger, Row
 from mlops.adapters.predictions import insert_batch
 from mlops.adapters.sql.engine import open_database
 from mlops.adapters.sql.tables import outbox
@@ -389,6 +390,27 @@ def test_a_replaced_version_that_is_gone_does_not_blind_the_monitor(
         lost = windows.get(connection, "digits", "digits-1-1")
     assert lost is not None
     assert lost.verdict.breaks == ("unknown: version 1 was deleted",)
+
+
+def test_a_canary_that_predicted_last_is_not_the_version_in_service(world: World) -> None:
+    row = Row("observed", "o1", 1.0, "test", None, "1", "{}")
+    Ledger(world.engine, "digits").append(row)
+    publish(world, "2", images(world.rng, 400))
+    write_json(world.site.layout.serving / "digits" / "canary.json", {
+        "version": "2", "share": 0.1, "state": "running", "since_s": 0.0, "reason": "",
+        "slow_s": 0.0, "requests": [0, 0], "failed": [0, 0], "slow": [0, 0],
+    })  # fmt: skip
+    x = images(world.rng, 45)  # enough for the last window of a version that was replaced
+    world.log(x, classify(x), "2")
+    for _ in range(4):
+        world.predict(1, bright=True)
+        x = images(world.rng, 1)
+        world.log(x, classify(x), "2")
+        report = world.run()
+    assert report.facts["incident"] == world.incident().id
+    assert world.incident().version == "1"
+    with world.engine.connect() as connection:
+        assert windows.get(connection, "digits", "digits-2-1") is None
 
 
 def test_other_rules_than_the_registered_ones_calibrate_anew(world: World) -> None:

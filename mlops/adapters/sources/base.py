@@ -68,6 +68,21 @@ def known_sources() -> list[str]:
     return sorted(name for name in names if name not in _SHARED)
 
 
+def need_source(name: str) -> None:
+    """Refuse a name of which there is no source.
+
+    Raises:
+        ParamsError: naming those that there are.
+    """
+    if name not in known_sources():
+        known = ", ".join(known_sources())
+        msg = (
+            f'params.yaml: data.source = "{name}" is unknown; write one of: {known}; '
+            f"or add mlops/adapters/sources/{name}.py"
+        )
+        raise ParamsError(msg)
+
+
 def load(section: DataSection, root: Path) -> Examples:
     """Load the examples of the source that `section` names, at most `section.limit` of them.
 
@@ -79,13 +94,7 @@ def load(section: DataSection, root: Path) -> Examples:
         DataError: if the source's files are wrong, or what it returns is.
     """
     name = section.source
-    if name not in known_sources():
-        known = ", ".join(known_sources())
-        msg = (
-            f'params.yaml: data.source = "{name}" is unknown; write one of: {known}; '
-            f"or add mlops/adapters/sources/{name}.py"
-        )
-        raise ParamsError(msg)
+    need_source(name)
     module = importlib.import_module(f"{_PACKAGE}.{name}")
     if not hasattr(module, "load"):
         msg = f"mlops/adapters/sources/{name}.py: has no function load(section, root); add it"

@@ -36,21 +36,43 @@ def read_table(section: DataSection, root: Path) -> pa.Table:
         ParamsError: if `data.path` is not set.
         DataError: naming the file that is missing, damaged, too large or unlike the others.
     """
-    if section.path is None:
-        msg = f'params.yaml: data.source = "{section.source}" reads files; name them in data.path'
-        raise ParamsError(msg)
-    path = root / section.path
-    paths = sorted(p for p in path.iterdir() if p.name.endswith(_SUFFIXES)) if path.is_dir() else []
-    if path.is_dir() and not paths:
-        raise DataError(f"{path}: holds no file called {' or '.join(_SUFFIXES)}")
-    tables = [_read(one, section) for one in paths or [path]]
-    _need_single_names(tables[0], paths[0] if paths else path)
-    for one, found in zip(paths, tables, strict=False):
+    paths = _paths(section, root)
+    tables = [_read(one, section) for one in paths]
+    _need_single_names(tables[0], paths[0])
+    for one, found in zip(paths, tables, strict=True):
         if found.schema != tables[0].schema:
             odd = set(found.schema).symmetric_difference(tables[0].schema)
             names = ", ".join(sorted({field.name for field in odd}))
             raise DataError(f"{one}: columns differ from {paths[0].name}'s ({names or 'order'})")
     return pa.concat_tables(tables)
+
+
+def read_head(section: DataSection, root: Path) -> pa.Table:
+    """Return the columns of the first file that `data.path` names, without a row.
+
+    Raises:
+        ParamsError: if `data.path` is not set.
+        DataError: naming the file that is missing or damaged.
+    """
+    path = _paths(section, root)[0]
+    if section.columns and not path.name.endswith(".parquet"):
+        names = list(section.columns)
+    else:
+        names = _read(path, section, head=True).column_names
+    return pa.table([pa.array([], pa.string())] * len(names), names=names)
+
+
+def _paths(section: DataSection, root: Path) -> list[Path]:
+    if section.path is None:
+        msg = f'params.yaml: data.source = "{section.source}" reads files; name them in data.path'
+        raise ParamsError(msg)
+    path = root / section.path
+    if not path.is_dir():
+        return [path]
+    paths = sorted(p for p in path.iterdir() if p.name.endswith(_SUFFIXES))
+    if not paths:
+        raise DataError(f"{path}: holds no file called {' or '.join(_SUFFIXES)}")
+    return paths
 
 
 def _need_single_names(table: pa.Table, path: Path) -> None:
@@ -61,11 +83,11 @@ def _need_single_names(table: pa.Table, path: Path) -> None:
         raise DataError(msg)
 
 
-def _read(path: Path, section: DataSection) -> pa.Table:
+def _read(path: Path, section: DataSection, *, head: bool = False) -> pa.Table:
     try:
         if path.name.endswith(".parquet"):
-            return _parquet(path)
-        return _csv(path, section)
+            return pq.read_schema(path).empty_table() if head else _parquet(path)
+        return _csv(path, section, head=head)
     except FileNotFoundError:
         raise DataError(f"{path}: no such file; see params.yaml: data.path") from None
     except (pa.ArrowException, OSError, EOFError, zlib.error, ValueError) as error:
@@ -93,10 +115,12 @@ def _parquet(path: Path) -> pa.Table:
     return pq.read_table(path).replace_schema_metadata()
 
 
-def _csv(path: Path, section: DataSection) -> pa.Table:
+def _csv(path: Path, section: DataSection, *, head: bool) -> pa.Table:
     with path.open("rb") as raw:
         stream: Any = gzip.GzipFile(fileobj=raw) if path.suffix == ".gz" else raw
-        content = stream.read(MAX_BYTES + 1)
+        content = stream.readline(_BLOCK_BYTES) if head else b""
+        if not head or (section.quoted and content.count(b'"') % 2):  # a name with a line end
+            content += stream.read(MAX_BYTES + 1)
     if len(content) > MAX_BYTES:
         raise DataError(f"{path}: more than {MAX_BYTES} bytes once unpacked; split the file")
     if content.startswith((b"PK\3\4", b"\xff\xfe", b"\xfe\xff")):
@@ -111,8 +135,8 @@ def _csv(path: Path, section: DataSection) -> pa.Table:
         delimiter=separator, quote_char='"' if section.quoted else False,
         newlines_in_values=section.quoted,
     )  # fmt: skip
-    head = pa.csv.open_csv(pa.BufferReader(content), reading, parsing).schema.names
-    as_text = pa.csv.ConvertOptions(column_types=dict.fromkeys(head, pa.string()))
+    names = pa.csv.open_csv(pa.BufferReader(content), reading, parsing).schema.names
+    as_text = pa.csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string()))
     table = pa.csv.read_csv(pa.BufferReader(content), reading, parsing, as_text)
     _need_closed_quotes(path, content, table)
     trimmed = [_trimmed(column, section.missing) for column in table.columns]
