@@ -92,7 +92,9 @@ def send(server: Server, message: EmailMessage, receivers: Sequence[str] = ()) -
         MlopsError: if the server refused this one mail, or a receiver for good.
     """
     sender = getaddresses([str(message["From"])])[0][1]
-    to = list(receivers) or [spec for _, spec in getaddresses([str(message["To"])])]
+    to = list(receivers) or [spec for _, spec in getaddresses([str(message["To"])]) if spec]
+    if not to:
+        raise MlopsError(_said(server, "the mail names no receiver; see MLOPS_MAIL_TO"))
     content = message.as_bytes(policy=SMTP_POLICY)
     try:
         refused = _converse(server, sender, to, content)
