@@ -171,8 +171,8 @@ def approve(ledger: Ledger, held: Asked, said: Said) -> Entry:
     serving = ledger.in_service()
     if serving != held.compared:
         msg = (
-            f"version {held.version} was compared with {_named(held.compared)}, and "
-            f"{_named(serving)} is in service now; have it judged anew: mlops promote --again"
+            f"version {held.version} was compared with {named(held.compared)}, and "
+            f"{named(serving)} is in service now; have it judged anew: mlops promote --again"
         )
         raise LedgerError(msg)
     return ledger.append(_row("approved", held, said), champion=held.compared)
@@ -230,5 +230,6 @@ def _row(kind: Literal["approved", "declined"], held: Asked, said: Said) -> Row:
     )  # fmt: skip
 
 
-def _named(version: str | None) -> str:
+def named(version: str | None) -> str:
+    """Return a version in words."""
     return "no version" if version is None else f"version {version}"

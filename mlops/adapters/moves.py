@@ -169,8 +169,3 @@ def challenge(site: Site, project: str, ledger: Ledger) -> None:
             drop_alias(site, project, "challenger")
     elif actual != held.version and is_sound(site, project, held.version):
         set_alias(site, project, "challenger", held.version)
-
-
-def named(version: str | None) -> str:
-    """Return a version in words."""
-    return "no version" if version is None else f"version {version}"

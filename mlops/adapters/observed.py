@@ -11,8 +11,9 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from mlops.adapters import answered, approval, canary, files
+from mlops.adapters.approval import named
 from mlops.adapters.ledger import Entry, Ledger, Row
-from mlops.adapters.moves import Note, apply, finish, is_sound, named, remember
+from mlops.adapters.moves import Note, apply, finish, is_sound, remember
 from mlops.adapters.registry import alias, fetch
 from mlops.adapters.versions import look
 from mlops.core.canonical import to_json

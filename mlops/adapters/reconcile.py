@@ -22,8 +22,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mlops.adapters import answered, approval, observed
+from mlops.adapters.approval import named
 from mlops.adapters.ledger import WAIT_S, Entry, Ledger
-from mlops.adapters.moves import apply, challenge, finish, is_pending, named, unsound, withdraw
+from mlops.adapters.moves import apply, challenge, finish, is_pending, unsound, withdraw
 from mlops.adapters.registry import champion
 from mlops.adapters.sql.engine import database
 
