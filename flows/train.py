@@ -12,14 +12,16 @@ from flows.project import open_project
 from flows.retraining import begin, finish, release
 from flows.steps import step_task
 from mlops.log import quieten
-from mlops.run import LOOP, run_step
-from mlops.site import Facts, Report
+from mlops.rounds import go_round
+from mlops.run import run_step
+from mlops.site import Report
 
 if TYPE_CHECKING:
     from prefect import Flow
     from prefect.client.schemas.objects import FlowRun, State
 
     from flows.project import Project
+    from mlops.site import Facts
 
 
 def _release(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:  # noqa: ARG001 - Prefect passes them by these names
@@ -56,28 +58,23 @@ def train(reason: str = "by hand", incident: str | None = None, force: bool = Fa
         return "already answered"
     logger.info("%s: %s", retrain, reason)
     options = _options(reason, incident)
-    outcome, facts = "failed", Facts()
-    step, failure = "reconcile", "it was stopped"
-    try:
-        logger.info(run_step(step, project.layout, project.settings).summary)
-        for step in LOOP:
-            report = _run(project, step, force=force, options=options)
-            if report is not None:
-                facts |= report.facts
-                if step == "promote":
-                    outcome = str(report.facts.get("outcome", "failed"))
-        failure = ""
-    except Exception as error:
-        failure = f"step {step}: {error}"
-        raise
-    finally:
-        # Whoever waits for this retrain hears how it ended, above all when it failed.
-        try:
-            told = options | ({f"failure={failure}"} if failure else set())
-            _run(project, "announce", force=force, options=told)
-        finally:
-            finish(project, retrain, outcome)
-            publish_links(project, facts)
+
+    def run(step: str) -> Report | None:
+        if step == "reconcile":
+            report = run_step(step, project.layout, project.settings)
+            logger.info(report.summary)
+            return report
+        return _run(project, step, force=force, options=options)
+
+    def announce(failure: str) -> None:
+        told = options | ({f"failure={failure}"} if failure else set())
+        _run(project, "announce", force=force, options=told)
+
+    def end(outcome: str, facts: Facts) -> None:
+        finish(project, retrain, outcome)
+        publish_links(project, facts)
+
+    outcome, facts = go_round(run, announce, end)
     if facts.get("approval") == "pending":
         approval.wait(project, facts)
         return "waiting for approval"

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from mlops.adapters.retrains import Retrain
     from mlops.layout import Layout
     from mlops.settings import Settings
+    from mlops.site import Facts, Report
 
 
 @dataclass(frozen=True)
@@ -102,31 +103,32 @@ def _start(root: _Root) -> Retrain | None:
 
 def _retrain(root: _Root, asked: Retrain) -> str:
     from mlops.adapters import files, retrains
-    from mlops.run import LOOP, run_cached, run_step
+    from mlops.rounds import go_round
+    from mlops.run import run_cached, run_step
 
-    options = {f"reason={asked.reason}", "actor=mlops monitor --act"}
-    options |= {f"incident={asked.incident}"} if asked.incident else set()
-    outcome, step, failure = "failed", "reconcile", "it was stopped"
-    try:
-        run_step(step, root.layout, root.settings)
-        for step in LOOP:
-            report = run_cached(step, root.layout, root.settings, options=frozenset(options))
-            if report is not None:
-                print(f"{step}: {report.summary}")
-                if step == "promote":
-                    outcome = str(report.facts.get("outcome", "failed"))
-        failure = ""
-    except Exception as error:
-        failure = f"step {step}: {error}"
-        raise
-    finally:
+    options = frozenset(
+        {f"reason={asked.reason}", "actor=mlops monitor --act"}
+        | ({f"incident={asked.incident}"} if asked.incident else set())
+    )
+
+    def run(step: str) -> Report | None:
+        if step == "reconcile":
+            return run_step(step, root.layout, root.settings)
+        report = run_cached(step, root.layout, root.settings, options=options)
+        if report is not None:
+            print(f"{step}: {report.summary}")
+        return report
+
+    def announce(failure: str) -> None:
         told = options | ({f"failure={failure}"} if failure else set())
-        try:
-            run_step("announce", root.layout, root.settings, options=frozenset(told))
-        finally:
-            with root.transaction() as connection:
-                retrains.end(connection, asked.id, outcome=outcome, now_s=_now_s())
-            files.remove(root.note)
+        run_step("announce", root.layout, root.settings, options=told)
+
+    def finish(outcome: str, _: Facts) -> None:
+        with root.transaction() as connection:
+            retrains.end(connection, asked.id, outcome=outcome, now_s=_now_s())
+        files.remove(root.note)
+
+    outcome, _ = go_round(run, announce, finish)
     return f"{asked.id}: {outcome}"
 
 
