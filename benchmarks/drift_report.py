@@ -11,6 +11,7 @@ import numpy as np
 from benchmarks import drift_levels, drift_peers, drift_power
 from benchmarks.drift_power import OURS
 from benchmarks.drift_worlds import DEPENDENCES
+from benchmarks.page import BLUE, GRID, HARDWARE, MUTED, ORANGE, page, percent
 from mlops.core.paired import holm
 
 if TYPE_CHECKING:
@@ -21,10 +22,8 @@ if TYPE_CHECKING:
     from benchmarks.drift_power import Power
     from benchmarks.gate_cells import Cell
 
-HARDWARE = "2 shared cores"
 LEVEL = 0.01  # of all cells of a part together, by Holm
 MARKS = ("<!-- measured: python benchmarks/drift.py -->", "<!-- end -->")
-INK, MUTED, BLUE, ORANGE, GRID = "#1f2933", "#6b7785", "#0b6e99", "#d9730d", "#e4e7eb"
 _PEERS = (drift_peers.BONFERRONI, drift_peers.ANY, drift_peers.HEADLINE)
 
 
@@ -113,8 +112,8 @@ def table(found: Findings) -> str:
     for part, cells in found.parts.items():
         c = max(cells, key=lambda c: c.ratio)
         rows.append(
-            f"| {part} | {len(cells)} | {c.name}, n = {c.trials:,} | {_percent(c.rate)} | "
-            f"{_percent(c.bound)} | ≤ {_percent(c.limit)} |"
+            f"| {part} | {len(cells)} | {c.name}, n = {c.trials:,} | {percent(c.rate)} | "
+            f"{percent(c.bound)} | ≤ {percent(c.limit)} |"
         )
     rows += ["", "| alarms on clean windows, mean over cells | this | " + " | ".join(_PEERS) + " |"]
     rows += ["|---|---|" + "---|" * len(_PEERS)]
@@ -123,7 +122,7 @@ def table(found: Findings) -> str:
         own = np.mean([c.rate for c in alike])
         others = [np.mean([found.others[c.name].get(k, 0.0) for c in alike]) for k in _PEERS]
         rows.append(
-            f"| {dependence} | " + " | ".join(_percent(float(v)) for v in (own, *others)) + " |"
+            f"| {dependence} | " + " | ".join(percent(float(v)) for v in (own, *others)) + " |"
         )
     rows += ["", *_power_table(found)]
     return "\n".join(rows)
@@ -146,32 +145,13 @@ def _power_table(found: Findings) -> list[str]:
     ]
 
 
-def _percent(share: float) -> str:
-    return f"{100 * share:.2f} %" if share < 0.2 else f"{100 * share:.1f} %"
-
-
 def draw(path: Path, found: Findings) -> None:
     """Draw false alarms, the references' spread, power and delay on one page."""
-    import matplotlib as mpl
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    style: Any = {
-        "font.size": 11, "axes.titlesize": 12.5, "axes.titleweight": "bold",
-        "axes.titlelocation": "left", "axes.edgecolor": MUTED, "axes.labelcolor": INK,
-        "text.color": INK, "xtick.color": INK, "ytick.color": INK, "axes.spines.top": False,
-        "axes.spines.right": False, "axes.axisbelow": True, "figure.facecolor": "white",
-        "legend.frameon": False, "font.family": "DejaVu Sans",
-    }  # fmt: skip
-    with mpl.rc_context(style):
-        figure = Figure(figsize=(8.8, 7.0), dpi=110, layout="constrained")
-        FigureCanvasAgg(figure)
-        (levels, spread), (power, delay) = figure.subplots(2, 2)
+    with page(path) as ((levels, spread), (power, delay)):
         _levels(levels, found)
         _spread(spread, found.spread)
         _power(power, found.telling)
         _delay(delay, found.delay)
-        figure.savefig(path, metadata={"Software": None})
 
 
 def _levels(axes: Axes, found: Findings) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 
 from benchmarks import gate_peers, gate_power
 from benchmarks.gate_cells import broken, worst
+from benchmarks.page import BLUE, GRID, HARDWARE, MUTED, ORANGE, page, percent
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,9 +22,7 @@ if TYPE_CHECKING:
     from benchmarks.gate_looks import Series
     from benchmarks.gate_power import Point
 
-HARDWARE = "2 shared cores"
 MARKS = ("<!-- measured: python benchmarks/gate.py -->", "<!-- end -->")
-INK, MUTED, BLUE, ORANGE, GRID = "#1f2933", "#6b7785", "#0b6e99", "#d9730d", "#e4e7eb"
 
 
 @dataclass
@@ -95,8 +94,8 @@ def table(found: Findings) -> str:
             sign = "≥" if c.at_least else "≤"
             rows.append(
                 f"| {part}{f', {kind}' if kind else ''} | {len(alike)} | "
-                f"{c.name.removeprefix(f'{kind}: ')}, n = {c.trials:,} | {_percent(c.rate)} | "
-                f"{_percent(c.bound)} | {sign} {_percent(c.limit)} |"
+                f"{c.name.removeprefix(f'{kind}: ')}, n = {c.trials:,} | {percent(c.rate)} | "
+                f"{percent(c.bound)} | {sign} {percent(c.limit)} |"
             )
     head = f"wrong promotions per {gate_peers.CANDIDATES} candidates, none better"
     rows += ["", "| " + " | ".join((head, *gate_peers.RULES)) + " |"]
@@ -105,7 +104,7 @@ def table(found: Findings) -> str:
         f"| {world} | " + " | ".join(f"{count[r]:.2f}" for r in gate_peers.RULES) + " |"
         for world, count in found.peers.items()
     ]
-    shares = " | ".join(_percent(found.better[r]) for r in gate_peers.RULES)
+    shares = " | ".join(percent(found.better[r]) for r in gate_peers.RULES)
     return "\n".join([*rows, f"| *finds one that is 3 pp better, 4 % differ* | {shares} |"])
 
 
@@ -113,32 +112,13 @@ def _kind(cell: Cell) -> str:
     return cell.name.split(":")[0] if cell.part == "false promotions" else ""
 
 
-def _percent(share: float) -> str:
-    return f"{100 * share:.2f} %" if share < 0.2 else f"{100 * share:.1f} %"
-
-
 def draw(path: Path, found: Findings) -> None:
     """Draw levels, power, looks and peers on one page of 968 × 770 pixels."""
-    import matplotlib as mpl
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    style: Any = {
-        "font.size": 11, "axes.titlesize": 12.5, "axes.titleweight": "bold",
-        "axes.titlelocation": "left", "axes.edgecolor": MUTED, "axes.labelcolor": INK,
-        "text.color": INK, "xtick.color": INK, "ytick.color": INK, "axes.spines.top": False,
-        "axes.spines.right": False, "axes.axisbelow": True, "figure.facecolor": "white",
-        "legend.frameon": False, "font.family": "DejaVu Sans",
-    }  # fmt: skip
-    with mpl.rc_context(style):
-        figure = Figure(figsize=(8.8, 7.0), dpi=110, layout="constrained")
-        FigureCanvasAgg(figure)
-        (levels, power), (looks, peers) = figure.subplots(2, 2)
+    with page(path) as ((levels, power), (looks, peers)):
         _levels(levels, found.parts["false promotions"])
         _power(power, found.curve)
         _looks(looks, found.series)
         _peers(peers, found.peers)
-        figure.savefig(path, metadata={"Software": None})
 
 
 def _levels(axes: Axes, cells: list[Cell]) -> None:

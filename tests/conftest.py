@@ -23,6 +23,8 @@ from tests.kept import copy_state
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from playwright.sync_api import Browser
+
 quieten()
 os.environ.setdefault("MPLBACKEND", "agg")
 
@@ -204,3 +206,18 @@ def _await_postgres(folder: Path) -> None:
             time.sleep(0.05)
         else:
             return
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Give Debian's Chromium; skip where it is not installed."""
+    found = shutil.which("chromium")
+    if found is None:
+        pytest.skip("no Chromium on this machine (chromium on PATH)")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as driver:
+        # As root, as in a container, Chromium runs without a sandbox only.
+        running = driver.chromium.launch(executable_path=found, args=["--no-sandbox"])
+        yield running
+        running.close()

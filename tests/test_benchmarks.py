@@ -14,36 +14,30 @@ from tests.project import unmeasured
 REPOSITORY = Path(__file__).parent.parent
 
 
-def test_the_gates_statistics_hold_in_a_small_simulation() -> None:
-    command = [sys.executable, "benchmarks/gate.py", "--quick"]
+def bench(*words: str) -> str:
+    """Run a benchmark, which must hold its limits; return what it printed."""
     done = subprocess.run(
-        command, cwd=REPOSITORY, env=unmeasured(), capture_output=True, text=True, check=False
-    )
+        [sys.executable, *words], cwd=REPOSITORY, env=unmeasured(),
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
-    last = done.stdout.splitlines()[-1]
+    return done.stdout
+
+
+@pytest.mark.parametrize(
+    ("script", "said"),
+    [("benchmarks/gate.py", "all limits hold"), ("benchmarks/drift.py", "all bounds hold")],
+)
+def test_the_statistics_hold_in_a_small_simulation(script: str, said: str) -> None:
+    last = bench(script, "--quick").splitlines()[-1]
     assert last.startswith("worst cell: ")
-    assert last.endswith("all limits hold")
+    assert last.endswith(said)
 
 
 def test_a_promotion_that_is_killed_leaves_nothing_astray() -> None:
     """A sample: `python benchmarks/kills.py` kills 200 times and lets 50 pairs race."""
-    command = [sys.executable, "benchmarks/kills.py", "--kills", "1", "--races", "0"]
-    done = subprocess.run(
-        command, cwd=REPOSITORY, env=unmeasured(), capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "kills: 1, all agreed after the next start" in done.stdout
-
-
-def test_drift_alarms_keep_their_budget_in_a_small_simulation() -> None:
-    command = [sys.executable, "benchmarks/drift.py", "--quick"]
-    done = subprocess.run(
-        command, cwd=REPOSITORY, env=unmeasured(), capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    last = done.stdout.splitlines()[-1]
-    assert last.startswith("worst cell: ")
-    assert last.endswith("all bounds hold")
+    printed = bench("benchmarks/kills.py", "--kills", "1", "--races", "0")
+    assert "kills: 1, all agreed after the next start" in printed
 
 
 @pytest.mark.parametrize(

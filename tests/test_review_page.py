@@ -97,21 +97,6 @@ def ui(site: Site) -> Iterator[str]:
         process.wait(20)
 
 
-@pytest.fixture
-def browser() -> Iterator[Browser]:
-    """Give Debian's Chromium; skip where it is not installed."""
-    found = shutil.which("chromium")
-    if found is None:
-        pytest.skip("no Chromium on this machine (chromium on PATH)")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as driver:
-        # As root, as in a container, Chromium runs without a sandbox only.
-        running = driver.chromium.launch(executable_path=found, args=["--no-sandbox"])
-        yield running
-        running.close()
-
-
 def test_the_page_renders_on_sqlite(mlflow_site: Site, browser: Browser) -> None:
     review(_anywhere(mlflow_site), browser)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+import httpx
 import numpy as np
 import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
@@ -92,3 +93,13 @@ def serving(tmp_path: Path, model: TinyModel, **changes: object) -> Iterator[Run
     with running(tmp_path, version=None, **changes) as server:
         server.app.batcher.model = model  # type: ignore[assignment]
         yield server
+
+
+@contextmanager
+def asking(folder: Path, schema: Schema) -> Iterator[httpx.Client]:
+    """Give a client of a server whose model takes examples of a schema."""
+    with (
+        serving(folder, TinyModel(schema)) as server,
+        httpx.Client(base_url=server.url, timeout=10) as client,
+    ):
+        yield client

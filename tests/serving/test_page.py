@@ -5,13 +5,11 @@ from __future__ import annotations
 import base64
 import io
 import os
-import shutil
 import time
 from typing import TYPE_CHECKING, Any
 
 import httpx
 import numpy as np
-import pytest
 from PIL import Image
 
 from mlops.adapters.serving_incidents import open_alarm
@@ -23,7 +21,6 @@ from tests.serving.kinds import TABLE, TEXT, TinyModel, serving
 from tests.serving.tiny import images
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from playwright.sync_api import Browser, Page
@@ -31,20 +28,6 @@ if TYPE_CHECKING:
 COMPLAINTS: dict[Page, list[str]] = {}
 """By page, what its script or its policy complained of."""
 EVIL = '<img src=x onerror=alert(1)>"'
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """Give Debian's Chromium; skip where it is not installed."""
-    found = shutil.which("chromium")
-    if found is None:
-        pytest.skip("no Chromium on this machine (chromium on PATH)")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as driver:
-        running = driver.chromium.launch(executable_path=found, args=["--no-sandbox"])
-        yield running
-        running.close()
 
 
 def _open(browser: Browser, server: Running, width: int = 1280, **options: Any) -> Page:

@@ -12,7 +12,17 @@ import pytest
 from PIL import Image
 
 from mlops.core.schema import Column, ImageSchema, TableSchema
-from tests.serving.kinds import PRICE, RECORDS, TABLE, TEXT, WORDS, TinyModel, columns, serving
+from tests.serving.kinds import (
+    PRICE,
+    RECORDS,
+    TABLE,
+    TEXT,
+    WORDS,
+    TinyModel,
+    asking,
+    columns,
+    serving,
+)
 from tests.serving.tiny import CLASSES, images
 
 if TYPE_CHECKING:
@@ -33,19 +43,13 @@ def _npy(array: Any, **options: Any) -> bytes:
 
 @pytest.fixture(scope="module")
 def tables(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
-    with (
-        serving(tmp_path_factory.mktemp("tables"), TinyModel(TABLE)) as server,
-        httpx.Client(base_url=server.url, timeout=10) as client,
-    ):
+    with asking(tmp_path_factory.mktemp("tables"), TABLE) as client:
         yield client
 
 
 @pytest.fixture(scope="module")
 def texts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
-    with (
-        serving(tmp_path_factory.mktemp("texts"), TinyModel(TEXT)) as server,
-        httpx.Client(base_url=server.url, timeout=10) as client,
-    ):
+    with asking(tmp_path_factory.mktemp("texts"), TEXT) as client:
         yield client
 
 

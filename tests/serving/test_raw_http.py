@@ -16,7 +16,7 @@ import pandas as pd
 import pytest
 
 from mlops.serving.routes import ROUTES
-from tests.serving.kinds import RECORDS, TABLE, TEXT, TinyModel, serving
+from tests.serving.kinds import RECORDS, TABLE, TEXT, TinyModel, asking, serving
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -83,10 +83,7 @@ def test_every_route_refuses_other_methods(route: Any, client: httpx.Client) -> 
 
 @pytest.fixture(scope="module")
 def tables(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
-    with (
-        serving(tmp_path_factory.mktemp("tables"), TinyModel(TABLE)) as server,
-        httpx.Client(base_url=server.url, timeout=10) as client,
-    ):
+    with asking(tmp_path_factory.mktemp("tables"), TABLE) as client:
         yield client
 
 
