@@ -1,11 +1,12 @@
 """Whether the gate's statistics keep what they say, in simulated histories.
 
-Claims, each with a cell's simulated rate, its replicates and a one-sided exact binomial bound, and
-Holm's method over the cells of a part:
+Limits that it checks, each with a cell's simulated rate, its replicates and a one-sided exact
+binomial bound, and Holm's method over the cells of a part:
 a. At the margin's boundary a look promotes no more often than its level: alpha / (i (i + 1)) for
    the i-th, so that a series adds up to alpha = 0.05. Independent rows, n = 1,000,000 pairs of
    models a cell, and by enumeration; rows that are alike in keys or stretches of time, n = 20,000;
-   the whole gate, n = 10,000. The primary test is the gate's own, 2000 bootstrap resamples.
+   errors of numbers, normal, heavy-tailed and skewed, n = 20,000; the whole gate, n = 10,000.
+   The primary test is the gate's own, 2000 bootstrap resamples.
 b. With the labels that are asked for, a true gain is shown with power 0.8, less 1.5 points at most.
 c. The 95 % intervals of evaluation, 1000 resamples, hold the truth in 93 of 100 cases where 25
    mistakes or more are expected; where fewer are it is reported, not claimed, and nothing is
@@ -36,11 +37,13 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # the processes share the cores a
 
 from benchmarks import (  # noqa: E402 - found by the path above
     gate_coverage,
+    gate_errors,
     gate_levels,
     gate_looks,
     gate_peers,
     gate_power,
     gate_report,
+    gate_verdict,
 )
 from benchmarks.gate_cells import Cell, broken, line, worst  # noqa: E402
 
@@ -65,6 +68,10 @@ class Plan:
     at_looks: tuple[int, ...]
     cases: int
     number_of_looks: int
+    errors: int
+    error_rows: tuple[int, ...]
+    error_power: int
+    error_coverage: tuple[tuple[str, int, int], ...]
 
 
 _WEAK, _STRONG = gate_coverage.MODELS
@@ -78,11 +85,14 @@ FULL = Plan(
     coverage=_COVERAGE, looks=10_000, ledger=40, histories=4000,
     rows=gate_levels.ROWS, dependent_rows=(300, 1000), at_looks=(1, 10),
     cases=len(gate_power.CASES), number_of_looks=gate_looks.LOOKS,
+    errors=20_000, error_rows=gate_errors.ROWS, error_power=4000,
+    error_coverage=tuple((shape, n, 1200) for shape in gate_errors.SHAPES for n in (200, 1000)),
 )  # fmt: skip
 QUICK = Plan(
     independent=20_000, dependent=150, judged=60, power=4000, coverage=((_WEAK, 200, 4),),
     looks=400, ledger=1, histories=10, rows=(60,), dependent_rows=(300,), at_looks=(1,), cases=1,
-    number_of_looks=3,
+    number_of_looks=3, errors=60, error_rows=(60,), error_power=20,
+    error_coverage=(("normal", 200, 4),),
 )  # fmt: skip
 
 
@@ -96,6 +106,10 @@ def levels(pool: ProcessPoolExecutor, plan: Plan) -> list[Cell]:
     waiting += [
         pool.submit(gate_levels.independent, setting, plan.independent)
         for setting in gate_levels.settings(plan.rows, plan.at_looks)
+    ]
+    waiting += [
+        pool.submit(gate_errors.level_kept, *setting, plan.errors)
+        for setting in gate_errors.settings(plan.error_rows)
     ]
     gate = gate_levels.Setting(120, 0.3, 0.0)
     waiting += [
@@ -113,6 +127,11 @@ def power(pool: ProcessPoolExecutor, plan: Plan, found: gate_report.Findings) ->
     """Part b."""
     cases = gate_power.CASES[-plan.cases :]
     waiting = [pool.submit(gate_power.at_plan, *case, plan.power) for case in cases]
+    waiting += [
+        pool.submit(gate_errors.power_kept, shape, 0.9, margin, gain, plan.error_power)
+        for shape in gate_errors.SHAPES if plan is FULL or shape == "normal"
+        for margin, gain in ((0.0, 0.05), (gate_verdict.MARGIN, 0.03))
+    ]  # fmt: skip
     if plan is FULL:
         found.curve = pool.submit(gate_power.curve, plan.power).result()
     return [future.result() for future in waiting]
@@ -130,7 +149,8 @@ def coverage(pool: ProcessPoolExecutor, plan: Plan) -> list[Cell]:
         ]
         for model, rows, trials in plan.coverage
     }
-    cells: list[Cell] = []
+    errors = [pool.submit(gate_errors.covered, *case) for case in plan.error_coverage]
+    cells = [cell for future in errors for cell in future.result()]
     for (model, rows, trials), chunks in waiting.items():
         inside: Counter[str] = Counter()
         for chunk in chunks:
