@@ -60,7 +60,7 @@ def is_tried(site: Site, project: str, version: str) -> bool:
 
 
 def end(site: Site, project: str, version: str) -> None:
-    """End what is asked for a version, if anything is: a person has declined it.
+    """End what is asked for a version, if anything is: it was declined, or came into service.
 
     Raises:
         Unavailable: if MLflow does not answer.

@@ -37,11 +37,13 @@ class Stated:
         project: registered-model name.
         source: name of the data source.
         words: section `card`.
+        target: name of the column with the labels; none where labels are no column.
     """
 
     project: str
     source: str
     words: CardSection
+    target: str | None = None
 
 
 def gather(site: Site, stated: Stated) -> Card:
@@ -77,6 +79,7 @@ def gather(site: Site, stated: Stated) -> Card:
         measured=tuple(name for name, file in _MEASURED if (evaluation / file).is_file()),
         kind=schema.kind,
         columns=tuple(column.name for column in table_columns(schema)),
+        target=stated.target or "",
     )
 
 

@@ -62,9 +62,11 @@ def apply(site: Site, project: str, ledger: Ledger, move: Entry) -> None:
 
 
 def finish(site: Site, project: str, ledger: Ledger, move: Entry) -> None:
-    """Point `previous` at the version replaced, and record the move as applied."""
+    """Point `previous` at what was replaced, end the canary of what came, record the move."""
     if move.kind != "withdrawn":
         remember(site, project, move.from_version)
+    if move.to_version is not None:
+        canary.end(site, project, move.to_version)
     ledger.append(
         Row(
             kind="applied",

@@ -12,10 +12,11 @@ if TYPE_CHECKING:
 
     from mlops.adapters.rebuild import Rebuilt
     from mlops.adapters.replay import Replay
+    from mlops.site import Site
 
 
 def replay(
-    decision: str, *, retrain: bool = False, tolerance: float = 0.005, json: bool = False
+    decision: str, *, retrain: bool = False, tolerance: float | None = None, json: bool = False
 ) -> int:
     """Derive a past decision's verdict again from its lockfile; exit 1 if it differs.
 
@@ -23,6 +24,7 @@ def replay(
         decision: Its id, or the beginning of one; see: mlops history.
         retrain: Also train and evaluate the candidate again, in a scratch copy.
         tolerance: Largest difference of a metric after retraining; relative for one above 1.
+            The default stands in params.yaml: replay.tolerance.
         json: Print everything as JSON.
     """
     from mlops.adapters.rebuild import rebuild
@@ -31,19 +33,34 @@ def replay(
     from mlops.errors import EXIT_ERROR, EXIT_OK, UsageError
     from mlops.params.name import project_name
 
-    if not (math.isfinite(tolerance) and tolerance >= 0):
+    if tolerance is not None and not (math.isfinite(tolerance) and tolerance >= 0):
         raise UsageError(f"--tolerance {tolerance}: must be a number, 0 or above")
     site = open_site()
     done = judge_again(site, project_name(site.layout.params), decision)
     if not json:
         print(*lines(done), sep="\n", flush=True)
-    rebuilt = rebuild(site, done.decision, tolerance) if retrain else None
+    rebuilt = None
+    if retrain:
+        allowed = declared_tolerance(site) if tolerance is None else tolerance
+        rebuilt = rebuild(site, done.decision, allowed)
     if json:
         print(json_lib.dumps(_content(done, rebuilt), indent=2))
     elif rebuilt is not None:
         print(*rebuilt_lines(rebuilt), sep="\n")
     fine = done.identical and (rebuilt is None or rebuilt.within)
     return EXIT_OK if fine else EXIT_ERROR
+
+
+def declared_tolerance(site: Site) -> float:
+    """Return what `params.yaml` allows a metric to differ by after retraining."""
+    from mlops.params.base import View
+    from mlops.params.load import load
+    from mlops.params.replay import ReplaySection
+
+    class Params(View):
+        replay: ReplaySection
+
+    return load(site.layout.params, Params).replay.tolerance
 
 
 def lines(done: Replay) -> Iterator[str]:

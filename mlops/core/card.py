@@ -70,6 +70,7 @@ class Card:
         measured: what was measured beyond the metrics: `robustness`, `fairness`, `explanations`.
         kind: of the examples: `image`, `table` or `text`.
         columns: names of a table's columns; none of other kinds.
+        target: name of the column that is predicted; empty where labels are no column.
     """
 
     project: str
@@ -89,6 +90,7 @@ class Card:
     measured: tuple[str, ...]
     kind: str = field(default="image", metadata=ADDED)
     columns: tuple[str, ...] = field(default=(), metadata=ADDED)
+    target: str = field(default="", metadata=ADDED)
 
     @property
     def regression(self) -> bool:

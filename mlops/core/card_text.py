@@ -149,6 +149,7 @@ def _data(card: Card) -> str:
         f"Source: {plain(card.source)}",
         f"Snapshot (DVC md5): {snapshot}",
         f"Rows: {rows}; {until}",
+        *(f"Target: {plain(card.target)}" for _ in range(bool(card.target))),
         *(f"Classes: {', '.join(plain(name) for name in card.classes)}" for _ in card.classes[:1]),
         *(f"Columns: {', '.join(plain(name) for name in card.columns)}" for _ in card.columns[:1]),
     ))  # fmt: skip
@@ -178,7 +179,8 @@ def _input(card: Card) -> str:
 
 def _answers(card: Card) -> str:
     if not card.classes:
-        return "Predicts a number with a 90 % interval; beyond the targets seen it only guesses."
+        what = plain(card.target) or "a number"
+        return f"Predicts {what} with a 90 % interval; beyond the targets seen it only guesses."
     names = ", ".join(plain(name, 30) for name in card.classes[:12])
     more = f" and {len(card.classes) - 12} more" if len(card.classes) > 12 else ""
     what = {"image": "picture"}.get(card.kind, card.kind if card.kind != "table" else "row")

@@ -15,6 +15,7 @@ from mlops.params.model import ModelSection
 from mlops.params.monitoring import MonitoringSection
 from mlops.params.project import ProjectSection
 from mlops.params.promote import PromoteSection
+from mlops.params.replay import ReplaySection
 from mlops.params.reports import ReportsSection
 from mlops.params.score import ScoreSection
 from mlops.params.split import SplitSection
@@ -42,6 +43,7 @@ class Everything(View):
     trigger: TriggerSection
     mail: MailSection
     reports: ReportsSection
+    replay: ReplaySection
     score: ScoreSection
     card: CardSection
 

@@ -22,7 +22,8 @@ MAX_BYTES = 1 << 16  # the template has 4 KiB; a full file of this size is read 
 MAX_DEPTH = 8
 SECTIONS = (
     "project", "data", "checks", "split", "holdout", "model", "tune", "train", "evaluate",
-    "labels", "gate", "promote", "monitoring", "trigger", "mail", "reports", "score", "card",
+    "labels", "gate", "promote", "monitoring", "trigger", "mail", "reports", "replay", "score",
+    "card",
 )  # fmt: skip
 """Every top-level key that may stand in the file."""
 

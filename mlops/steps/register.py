@@ -110,7 +110,9 @@ def _publish(params: RegisterParams, site: Site, lineage: Lineage) -> tuple[str,
     found = publish.find_version(site, project, lineage.candidate)
     model = publish.find_model(site, project, lineage.candidate)
     if found is None:
-        card = model_card.gather(site, Stated(project, params.data.source, params.card))
+        card = model_card.gather(
+            site, Stated(project, params.data.source, params.card, params.data.target)
+        )
         run_id, complete = publish.open_run(site, project, lineage)
         if not complete:
             publish.log_record(site, run_id, _record(params, site, card), lineage)

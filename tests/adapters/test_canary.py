@@ -125,3 +125,12 @@ def test_a_yes_ends_the_canary_and_frees_the_alias(three: Site) -> None:
     canary.ask(three, PROJECT, 0.05)
     approve(ApproveParams(project=NAME), three)
     assert (registry.champion(three, PROJECT), challenger(three)) == ("2", None)
+
+
+def test_what_comes_into_service_is_no_canary_any_more(three: Site) -> None:
+    decide(three, "2", "1", approval="required")
+    canary.ask(three, PROJECT, 0.05)
+    approve(ApproveParams(project=NAME), three)
+    assert registry.champion(three, PROJECT) == "2"
+    assert not canary.is_tried(three, PROJECT, "2")
+    assert challenger(three) is None

@@ -1,10 +1,15 @@
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
 from mlops.adapters.rebuild import Figure, Rebuilt
 from mlops.cli.main import main
-from mlops.cli.replay import rebuilt_lines
+from mlops.cli.replay import declared_tolerance, rebuilt_lines
+
+if TYPE_CHECKING:
+    from mlops.site import Site
 
 
 @pytest.mark.parametrize(
@@ -31,3 +36,10 @@ def test_a_tolerance_is_a_number(tolerance: str, capsys: pytest.CaptureFixture[s
         main(["replay", "x", f"--tolerance={tolerance}"])
     assert ended.value.code == 2
     assert "0 or above" in capsys.readouterr().err
+
+
+def test_the_tolerance_is_declared_in_the_file(site: Site) -> None:
+    assert declared_tolerance(site) == 0.005
+    text = site.layout.params.read_text()
+    site.layout.params.write_text(text.replace("tolerance: 0.005", "tolerance: 0.02"))
+    assert declared_tolerance(site) == 0.02

@@ -45,6 +45,15 @@ def test_the_card_says_all_that_a_model_card_must() -> None:
     assert "<b>" not in text
 
 
+def test_the_card_names_the_column_that_is_predicted() -> None:
+    priced = replace(CARD, classes=(), kind="table", target="median_<b>value", columns=("rooms",))
+    text = card_text.markdown(priced)
+    assert "- Target: median" in text
+    assert "Predicts median" in text
+    assert "<b>" not in text
+    assert "Target" not in card_text.markdown(CARD)
+
+
 def test_metrics_of_test_and_recent_rows_stand_side_by_side() -> None:
     rows = card_text.score_table(CARD).splitlines()
     assert rows[0] == "|metric|200 test rows (95 % interval)|60 recent rows (95 % interval)|"
