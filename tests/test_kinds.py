@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,10 +21,10 @@ from mlops.core.prediction import Label, Prediction
 from mlops.params.load import load
 from mlops.run import STEPS, find_step
 from mlops.serving.model import Model
+from tests.conftest import REPOSITORY
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from mlops.site import Report, Site
 
@@ -161,6 +162,26 @@ def log(site: Site, model: Model, contents: list[bytes], labels: list[float]) ->
         insert_batch(engine, project, made, given)
 
 
+def missing_plots(site: Site) -> list[str]:
+    """Return what `dvc plots` would look for in vain: files and columns that dvc.yaml names."""
+    wanted: list[tuple[str, str]] = []
+    for plot in yaml.safe_load((REPOSITORY / "dvc.yaml").read_text())["plots"]:
+        [(name, axes)] = plot.items()
+        for axis in (axes["x"], axes["y"]):
+            if isinstance(axis, str) and Path(name).suffix:
+                wanted.append((name, axis))
+            elif isinstance(axis, dict):
+                columns = ((f, c if isinstance(c, list) else [c]) for f, c in axis.items())
+                wanted += [(file, column) for file, several in columns for column in several]
+    assert len(wanted) >= 10
+    return [f"{f}: {c}" for f, c in wanted if c not in _head(site.layout.root / f)]
+
+
+def _head(path: Path) -> list[str]:
+    with path.open(encoding="utf-8") as lines:
+        return next(lines).strip().split(",")
+
+
 @pytest.mark.parametrize("name", KINDS)
 def test_a_kind_goes_round_the_loop(name: str, mlflow_site: Site) -> None:
     site, kind = mlflow_site, KINDS[name]
@@ -171,6 +192,7 @@ def test_a_kind_goes_round_the_loop(name: str, mlflow_site: Site) -> None:
     assert figures[kind.metric] >= kind.least, figures
     for picture in kind.pictures:
         assert (site.layout.evaluation / f"{picture}.png").is_file(), picture
+    assert missing_plots(site) == []
     assert done["promote"].facts["outcome"] == "promote", done["promote"].summary
     folder = registry.fetch(site, "digits", "1")
     model = Model(folder, "1")

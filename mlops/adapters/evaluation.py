@@ -26,6 +26,15 @@ if TYPE_CHECKING:
     from mlops.core.slices import Slice
 
 UNKNOWN = (None, None, None)
+_SCORES = [f"{n}{end}" for n in ("precision", "recall", "f1") for end in ("", "_low", "_high")]
+_PLOTTED = {
+    "confusion.csv": ("actual", "predicted"),
+    "calibration.csv": ("confidence", "accuracy", "n"),
+    "per_class.csv": ("class", *_SCORES, "n"),
+    "severity.csv": ("severity", "score", "low", "high"),
+    "coverage.csv": ("prediction_low", "prediction_high", "n", "coverage", "low", "high"),
+}
+"""The columns of the tables that `dvc.yaml` plots."""
 
 
 def write_metrics(folder: Path, figures: dict[str, float]) -> None:
@@ -80,28 +89,25 @@ def write_classes(
     folder: Path, classes: Sequence[str], scores: Sequence[ClassScores], rows: Sequence[int]
 ) -> None:
     """Write `per_class.csv`: precision, recall and F1 of each class with their intervals."""
-    header = ["class"]
-    for name in ("precision", "recall", "f1"):
-        header += [name, f"{name}_low", f"{name}_high"]
     table = [
         (name, *_flat((one.precision, one.recall, one.f1)), n)
         for name, one, n in zip(classes, scores, rows, strict=True)
     ]
-    write_table(folder / "per_class.csv", (*header, "n"), table)
+    write_table(folder / "per_class.csv", _PLOTTED["per_class.csv"], table)
 
 
 def write_confusion(folder: Path, names: NDArray[np.str_], label: NDArray[np.int64],
                     guess: NDArray[np.int64]) -> None:  # fmt: skip
     """Write `confusion.csv`: actual and predicted class of every test row."""
     pairs = zip(names[label], names[guess], strict=True)
-    write_table(folder / "confusion.csv", ("actual", "predicted"), pairs)
+    write_table(folder / "confusion.csv", _PLOTTED["confusion.csv"], pairs)
 
 
 def write_calibration(folder: Path, curve: Calibration) -> None:
     """Write `calibration.csv`: the bins that hold rows."""
     bins = zip(curve.confidence, curve.accuracy, curve.rows, strict=True)
     filled = [one for one in bins if one[2] > 0]
-    write_table(folder / "calibration.csv", ("confidence", "accuracy", "n"), filled)
+    write_table(folder / "calibration.csv", _PLOTTED["calibration.csv"], filled)
 
 
 def write_temperature(folder: Path, before: dict[str, float], after: dict[str, float]) -> None:
@@ -116,14 +122,23 @@ def write_robustness(folder: Path, found: Robustness) -> None:
     header = ("corruption", "severity", "n", found.measure, "low", "high")
     write_table(folder / "robustness.csv", header, cells)
     means = [(severity, *astuple(i)) for severity, i in enumerate(found.by_severity)]
-    write_table(folder / "severity.csv", ("severity", found.measure, "low", "high"), means)
+    write_table(folder / "severity.csv", _PLOTTED["severity.csv"], means)
 
 
 def write_coverage(folder: Path, bins: Iterable[CoverageBin]) -> None:
     """Write `coverage.csv`: of a regression, how often targets lie in their intervals."""
-    header = ("prediction_low", "prediction_high", "n", "coverage", "low", "high")
     table = [(one.low, one.high, one.n, *astuple(one.coverage)) for one in bins]
-    write_table(folder / "coverage.csv", header, table)
+    write_table(folder / "coverage.csv", _PLOTTED["coverage.csv"], table)
+
+
+def write_blanks(folder: Path) -> None:
+    """Write what `dvc.yaml` plots and this task does not have, as tables without rows.
+
+    `dvc plots` complains of a file that is not there, and passes over one without rows.
+    """
+    for name, header in _PLOTTED.items():
+        if not (folder / name).exists():
+            write_table(folder / name, header, ())
 
 
 def write_mistakes(folder: Path, table: Iterable[Sequence[Any]]) -> None:

@@ -65,6 +65,7 @@ def evaluate(params: EvaluateParams, site: Site) -> Report:
         folder / "training.png", model_files.read_table(site.layout.candidate / model_files.HISTORY)
     )
     evaluation.write_predictions(folder, [(s.name, s.rows, s.scored.probabilities) for s in sides])
+    evaluation.write_blanks(folder)
     reference = read_rows(prepared / "reference.npz")
     evaluation.write_reference(folder, reference, session.probabilities(reference.features))
     return Report(_summary(figures, sides), facts=dict(figures))
