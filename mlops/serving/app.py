@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from mlops.serving import metrics
 from mlops.serving.admission import Admission, busy
 from mlops.serving.asked import ASKED, Asked, read_head
 from mlops.serving.browser import CHALLENGE, translate
+from mlops.serving.counting import Counting
 from mlops.serving.feedback import Lookup
+from mlops.serving.patience import Patience
 from mlops.serving.pulse import Pulse
 from mlops.serving.reply import Refused, Reply
 from mlops.serving.request import Gone, Scope
@@ -64,6 +64,8 @@ class App:
     pulse: Pulse = field(init=False)
     situations: Situations = field(init=False)
     guard: Guard = field(init=False)
+    patience: Patience = field(init=False)
+    counting: Counting = field(init=False)
 
     def __post_init__(self) -> None:
         """Read the tokens, and prepare the look-up of predictions."""
@@ -76,7 +78,8 @@ class App:
         self.admission = Admission(self.config.limits)
         self.pulse = Pulse(config.folder / "pulse")
         self.situations = Situations(config)
-        self._in_progress = 0
+        self.patience = Patience(self.config.limits.body_s)
+        self.counting = Counting()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; nothing that a client sends ends in a stack trace."""
@@ -89,7 +92,7 @@ class App:
         asked = read_head(scope["headers"], started + self.config.limits.deadline_s)
         ASKED.set(asked)
         ticket = self.admission.ticket(receive, asked.due_s)
-        self._in_progress += 1
+        self.counting.began()
         try:
             self._check(route, scope, asked)
             reply = await route.handler(self, scope, ticket if route.gated else receive)
@@ -105,11 +108,9 @@ class App:
             reply = failed.reply(open_inference=route.open_inference)
         finally:
             ticket.close()
-            self._in_progress -= 1
-            metrics.IN_PROGRESS.set(self._in_progress)
-        _count(route.name, reply.status).inc()
+            self.counting.ended()
         spent_s = time.perf_counter() - started
-        _seconds(route.name).observe(spent_s)
+        self.counting.answered(route.name, reply.status, spent_s)
         if route.gated:
             self.pulse.add(spent_s, reply.status)
         if self.config.access_log:
@@ -137,16 +138,6 @@ class App:
         """
         if self.draining:
             raise Refused(503, "draining", "this worker is about to stop", retry_s=1)
-
-
-@cache
-def _count(route: str, status: int) -> Any:
-    return metrics.REQUESTS.labels(route, str(status))
-
-
-@cache
-def _seconds(route: str) -> Any:
-    return metrics.SECONDS.labels(route)
 
 
 async def _send(send: Send, reply: Reply, asked: Asked) -> None:

@@ -80,7 +80,7 @@ async def feedback(app: App, scope: Scope, receive: Receive) -> Reply:
     if media_type(scope) != "application/json":
         raise Refused(415, "unsupported_type", "send Content-Type: application/json")
     model = app.batcher.current()
-    body = await read_body(scope, receive, app.config.limits)
+    body = await read_body(scope, receive, app.config.limits, app.patience)
     items = parse.objects(body, app.config.limits.rows)
     at_s = time.time()
     labels = [_label(item, model.schema.classes, at_s) for item in items]

@@ -97,7 +97,7 @@ async def infer(app: App, scope: Scope, receive: Receive) -> Reply:
     if header(scope, b"content-type") and media_type(scope) not in _KINDS:
         raise Refused(415, "unsupported_type", "this Content-Type is not read",
                       remedy=f"send {' or '.join(_KINDS)}")  # fmt: skip
-    body = await read_body(scope, receive, app.config.limits)
+    body = await read_body(scope, receive, app.config.limits, app.patience)
     started = time.perf_counter()
     length = _head_length(scope, len(body))
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mlops.core.schema import ImageSchema, TableSchema
-from mlops.serving import binary, columnar, images, parse, payload, separated, table, text
+from mlops.serving import binary, columnar, images, parse, payload, regular, separated, table, text
 from mlops.serving.reply import Refused, invalid, malformed
 from mlops.serving.request import media_type
 from mlops.serving.rows import Rows, rows
@@ -27,10 +27,18 @@ _FORM_FIELDS = 512
 
 
 def _scoring(body: bytes, schema: Schema, limits: Limits) -> Rows:
+    if isinstance(schema, ImageSchema):
+        found = regular.images(body, schema, limits.rows, ("inputs", "instances"))
+        if found is not None:
+            return Rows(found, found)
     return payload.scoring(parse.parse(body), schema, limits.rows)
 
 
 def _predicting(body: bytes, schema: Schema, limits: Limits) -> Rows:
+    if isinstance(schema, ImageSchema):
+        found = regular.images(body, schema, limits.rows, payload.KEYS["image"][1:])
+        if found is not None:
+            return Rows(found, found)
     return payload.predicting(parse.parse(body), schema, limits.rows)
 
 

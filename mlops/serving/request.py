@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
@@ -12,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
     from mlops.serving.config import Limits
+    from mlops.serving.patience import Patience
 
 _MAX_PARAMETERS = 8
 Scope = dict[str, Any]
@@ -78,7 +78,10 @@ def query(scope: Scope, known: Sequence[str]) -> dict[str, str]:
 
 
 async def read_body(
-    scope: Scope, receive: Callable[[], Awaitable[dict[str, Any]]], limits: Limits
+    scope: Scope,
+    receive: Callable[[], Awaitable[dict[str, Any]]],
+    limits: Limits,
+    patience: Patience,
 ) -> bytes:
     """Return the whole body.
 
@@ -102,7 +105,7 @@ async def read_body(
     parts: list[bytes] = []
     size = 0
     try:
-        async with asyncio.timeout(limits.body_s):
+        with patience.reading():
             while True:
                 message = await receive()
                 if message["type"] == "http.disconnect":
@@ -116,7 +119,7 @@ async def read_body(
                     break
     except TimeoutError:
         raise Refused(
-            408, "slow_body", f"the body did not arrive within {limits.body_s:g} s",
+            408, "slow_body", f"the body did not arrive within {patience.wait_s:g} s",
             remedy="send it in one go", close=True,
         ) from None  # fmt: skip
     if not size:

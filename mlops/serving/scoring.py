@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mlops.serving import metrics, parse
+from mlops.serving import parse
 from mlops.serving.answer import headers, named
 from mlops.serving.explain import explain, one_at_a_time
 from mlops.serving.log import Answered, stored
@@ -38,7 +38,7 @@ async def invocations(app: App, scope: Scope, receive: Receive) -> Reply:
     """
     reader = pick(scope, INVOCATIONS)
     model = app.batcher.current()
-    body = await read_body(scope, receive, app.config.limits)
+    body = await read_body(scope, receive, app.config.limits, app.patience)
     started = time.perf_counter()
     rows = await read(reader, scope, body, model.schema, app.config.limits)
     scored, ids = await score(app, rows, started)
@@ -60,7 +60,7 @@ async def predict(app: App, scope: Scope, receive: Receive) -> Reply:
     asked = query(scope, ("entity", "top_k", "explain"))
     top_k, how = _top_k(asked), _explain(asked)
     model = app.batcher.current()
-    body = await read_body(scope, receive, app.config.limits)
+    body = await read_body(scope, receive, app.config.limits, app.patience)
     started = time.perf_counter()
     rows = await read(reader, scope, body, model.schema, app.config.limits)
     if how:
@@ -103,7 +103,7 @@ async def score(
     app.mirror.offer(answered)
     if synced is not None:
         await stored(synced, app.config.limits.deadline_s)
-    metrics.PREDICTIONS.inc(len(ids))
+    app.counting.predicted(len(ids))
     return scored, ids
 
 
