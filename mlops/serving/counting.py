@@ -8,8 +8,12 @@ from __future__ import annotations
 
 import asyncio
 from functools import cache
+from typing import TYPE_CHECKING
 
 from mlops.serving import metrics
+
+if TYPE_CHECKING:
+    from prometheus_client import Counter
 
 
 class Counting:
@@ -59,7 +63,7 @@ class Counting:
 
 
 @cache
-def _count(route: str, status: int) -> metrics.Counter:
+def _count(route: str, status: int) -> Counter:
     return metrics.REQUESTS.labels(route, str(status))
 
 
