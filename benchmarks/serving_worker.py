@@ -14,7 +14,7 @@ from typing import Self
 import numpy as np
 import onnx
 import psutil
-from onnx import TensorProto, helper, numpy_helper
+from onnx import NodeProto, TensorProto, helper, numpy_helper
 
 from mlops.adapters import seal
 from mlops.adapters.onnx_session import Session
@@ -76,6 +76,60 @@ class Worker:
             connection.close()
 
 
+def cnn_version(home: Path, version: str) -> Path:
+    """Write a verified version of 206,922 parameters: two strided convolutions, two layers."""
+    rng = np.random.default_rng(0)
+    weights: list[TensorProto] = []
+
+    def drawn(name: str, *shape: int) -> str:
+        values = rng.normal(0, 0.05, shape).astype(np.float32)
+        weights.append(numpy_helper.from_array(values, name))
+        return name
+
+    weights.append(numpy_helper.from_array(np.array(1 / 255, dtype=np.float32), "scale"))
+    strides = {"strides": [2, 2], "pads": [1, 1, 1, 1]}
+    nodes = [
+        helper.make_node("Cast", ["image"], ["numbers"], to=TensorProto.FLOAT),
+        helper.make_node("Mul", ["numbers", "scale"], ["x"]),
+        helper.make_node("Transpose", ["x"], ["x0"], perm=[0, 3, 1, 2]),
+        helper.make_node(
+            "Conv", ["x0", drawn("k1", 16, 1, 3, 3), drawn("b1", 16)], ["c1"], **strides
+        ),
+        helper.make_node("Relu", ["c1"], ["x1"]),
+        helper.make_node(
+            "Conv", ["x1", drawn("k2", 32, 16, 3, 3), drawn("b2", 32)], ["c2"], **strides
+        ),
+        helper.make_node("Relu", ["c2"], ["x2"]),
+        helper.make_node("Flatten", ["x2"], ["x3"]),
+        helper.make_node("Gemm", ["x3", drawn("w1", 1568, 128), drawn("b3", 128)], ["d1"]),
+        helper.make_node("Relu", ["d1"], ["x4"]),
+        helper.make_node("Gemm", ["x4", drawn("w2", 128, 10), drawn("b4", 10)], ["logits"]),
+        helper.make_node("Softmax", ["logits"], ["probabilities"], axis=1),
+    ]
+    classes = tuple(str(n) for n in range(10))
+    folder = make_version(home, version, shape=SHAPE, classes=classes)
+    _replace_model(folder, "cnn", nodes, weights, len(classes))
+    return folder
+
+
+def _replace_model(
+    folder: Path, name: str, nodes: list[NodeProto], weights: list[TensorProto], classes: int
+) -> None:
+    """Put another graph into a version's folder, and make its golden answers anew."""
+    graph = helper.make_graph(
+        nodes, name,
+        [helper.make_tensor_value_info("image", TensorProto.UINT8, ["batch", *SHAPE])],
+        [helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["batch", classes])],
+        weights,
+    )  # fmt: skip
+    opset = [helper.make_opsetid("", 17)]
+    onnx.save(helper.make_model(graph, opset_imports=opset, ir_version=9), folder / "model.onnx")
+    golden = images(8, 99, SHAPE)
+    scores = Session(folder / "model.onnx").probabilities(golden)
+    np.savez(folder / "golden.npz", features=golden, probabilities=scores)
+    seal.write_manifest(folder)
+
+
 def heavy_version(home: Path, version: str, width: int = 2048) -> None:
     """Write a verified version whose row costs some milliseconds: matrices of `width` squared."""
     folder = make_version(home, version, shape=SHAPE)
@@ -95,17 +149,4 @@ def heavy_version(home: Path, version: str, width: int = 2048) -> None:
         ),
         helper.make_node("Softmax", [f"h{len(layers)}"], ["probabilities"], axis=1),
     ]
-    graph = helper.make_graph(
-        nodes, "heavy",
-        [helper.make_tensor_value_info("image", TensorProto.UINT8, ["batch", *SHAPE])],
-        [helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["batch", 3])],
-        weights,
-    )  # fmt: skip
-    opset = [helper.make_opsetid("", 17)]
-    onnx.save(helper.make_model(graph, opset_imports=opset, ir_version=9), folder / "model.onnx")
-    golden = images(8, 99, SHAPE)
-    with np.load(folder / "golden.npz") as stored:
-        name = next(key for key in stored.files if key != "probabilities")
-    scores = Session(folder / "model.onnx").probabilities(golden)
-    np.savez(folder / "golden.npz", **{name: golden, "probabilities": scores})
-    seal.write_manifest(folder)
+    _replace_model(folder, "heavy", nodes, weights, len(CLASSES))

@@ -62,6 +62,7 @@ def make_version(
     seed: int = 0,
     shape: tuple[int, int, int] = SHAPE,
     wrong: float = 0,
+    classes: tuple[str, ...] = CLASSES,
 ) -> Path:
     """Write a verified version's folder; `wrong` falsifies its golden probabilities."""
     folder = home / version
@@ -69,7 +70,7 @@ def make_version(
     write_model(folder / "model.onnx", seed, shape)
     height, width, channels = shape
     files.write_json(folder / "model.json", {
-        "schema": {"kind": "image", "classes": list(CLASSES), "height": height, "width": width,
+        "schema": {"kind": "image", "classes": list(classes), "height": height, "width": width,
                    "channels": channels},
     })  # fmt: skip
     golden = images(8, 99, shape)
