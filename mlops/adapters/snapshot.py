@@ -107,21 +107,23 @@ def read_shards(folder: Path, schema: Schema) -> pa.Table:
     return pa.concat_tables(tables) if tables else columns(schema).empty_table()
 
 
-def has_entities(folder: Path, *, but: str) -> bool:
-    """Say whether a shard of a folder has an entity that does not begin with `but`.
+def has_entities(folder: Path, prefix: str) -> tuple[bool, bool]:
+    """Say whether the shards of a folder have entities without a prefix, and with it.
 
     Raises:
         DataError: if a shard is unreadable.
     """
+    without = within = False
     for path in sorted(folder.glob("*.parquet")):
         try:
             names = pq.read_table(path, columns=["entity"]).column("entity").drop_null()
         except (pa.ArrowException, OSError, ValueError) as error:
             what = str(error).splitlines()[0][:200]
             raise DataError(f"{path}: unreadable ({what}); run: mlops ingest") from None
-        if pc.any(pc.invert(pc.starts_with(names, but))).as_py():
-            return True
-    return False
+        begins = pc.starts_with(names, prefix)
+        without |= bool(pc.any(pc.invert(begins)).as_py())
+        within |= bool(pc.any(begins).as_py())
+    return without, within
 
 
 def _tables(folder: Path, wanted: pa.Schema) -> Iterator[pa.Table]:

@@ -58,7 +58,7 @@ def collect(params: CollectParams, site: Site) -> Report:
 
     Raises:
         DataError: if no schema is known, logged features do not fit it, or `MLOPS_REDACT` hashes
-            entities that are plain in the snapshot.
+            entities that are plain in the snapshot, or leaves plain what is hashed there.
         Unavailable: if the database cannot be reached.
     """
     project, folder = params.project.name, site.layout.production
@@ -66,7 +66,7 @@ def collect(params: CollectParams, site: Site) -> Report:
         mended = _mend(engine, project, site)
         found = predictions.uncollected(engine, project)
         hidden = predictions.count_uncollected(engine, project, features=False)
-        found, apart = _without_redacted(found, site)
+        found, apart = _of_one_kind(found, site)
         if not found:
             return _nothing(mended, hidden, apart)
         schema = _schema(site, project)
@@ -80,24 +80,44 @@ def collect(params: CollectParams, site: Site) -> Report:
     return Report(text + _hint(hidden, apart), facts)
 
 
-def _without_redacted(found: list[Labelled], site: Site) -> tuple[list[Labelled], int]:
-    """Leave out rows whose entity is hashed where the snapshot's are plain; return how many.
+def _of_one_kind(found: list[Labelled], site: Site) -> tuple[list[Labelled], str]:
+    """Leave out rows whose entity is hashed where the snapshot's are plain, or the reverse.
 
     One entity under two names would stand on two sides of the split, and be its own test.
+
+    Returns:
+        The rows that stay, and in words what was left out.
     """
-    kept = [row for row in found if not (row.logged.prediction.entity or "").startswith(REDACTED)]
+    redacting = "entity" in site.settings.redact
+    plain, hashed = has_entities(site.layout.snapshot, REDACTED)
+    if not (plain or hashed):
+        plain, hashed = has_entities(site.layout.production, REDACTED)
+    stays = "plain" if plain else "hashed" if hashed or redacting else "plain"
+    kept = [row for row in found if _kind(row) in ("none", stays)]
     apart = len(found) - len(kept)
-    if not apart or not has_entities(site.layout.snapshot, but=REDACTED):
-        return found, 0
-    if "entity" in site.settings.redact:
-        msg = (
-            f"MLOPS_REDACT = {site.settings.redact}: {apart} labelled predictions have hashed "
-            "entities, those of data/snapshot are plain, so one entity could stand on two sides "
-            "of the split; take entity out of MLOPS_REDACT, or name no data.entity in "
-            "params.yaml and run: mlops ingest"
+    if not apart:
+        return found, ""
+    other = "hashed" if stays == "plain" else "plain"
+    if redacting == (other == "hashed"):
+        remedy = (
+            "take entity out of MLOPS_REDACT, or name no data.entity in params.yaml and run: "
+            "mlops ingest"
+            if redacting
+            else "put entity back into MLOPS_REDACT"
         )
-        raise DataError(msg)
-    return kept, apart
+        raise DataError(
+            f"MLOPS_REDACT = {site.settings.redact!r}: {apart} labelled predictions have {other} "
+            f"entities, those of the data are {stays}, so one entity could stand on two sides of "
+            f"the split; {remedy}"
+        )
+    return kept, f"; {apart} are left out: their entities are {other}, the data's are {stays}"
+
+
+def _kind(row: Labelled) -> str:
+    entity = row.logged.prediction.entity
+    if entity is None:
+        return "none"
+    return "hashed" if entity.startswith(REDACTED) else "plain"
 
 
 def _mend(engine: sa.Engine, project: str, site: Site) -> int:
@@ -173,7 +193,7 @@ def _schema(site: Site, project: str) -> Schema:
     return parse_schema(files.read_json(model).get("schema"), str(model))
 
 
-def _nothing(mended: int, hidden: int, apart: int = 0) -> Report:
+def _nothing(mended: int, hidden: int, apart: str) -> Report:
     text = "nothing to collect: no labelled prediction is left"
     if mended:
         text = f"{mended} interrupted shards written; nothing else to collect"
@@ -181,13 +201,10 @@ def _nothing(mended: int, hidden: int, apart: int = 0) -> Report:
                                          "hidden": hidden})  # fmt: skip
 
 
-def _hint(hidden: int, apart: int) -> str:
-    text = ""
-    if apart:
-        text = f"; {apart} are left out: their entities are hashed, the snapshot's are plain"
+def _hint(hidden: int, apart: str) -> str:
     if not hidden:
-        return text
+        return apart
     return (
-        f"{text}; {hidden} more are labelled but were logged without features "
+        f"{apart}; {hidden} more are labelled but were logged without features "
         "(MLOPS_PAYLOADS=hash): set MLOPS_PAYLOADS=keep to retrain from production"
     )

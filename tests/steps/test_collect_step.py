@@ -210,4 +210,16 @@ def test_no_hashed_entity_stands_beside_plain_ones(site: Site, engine: sa.Engine
     assert "1 are left out: their entities are hashed" in report.summary
     bare = plain.set_column(1, "entity", pa.nulls(2, pa.string()))
     snapshot.write_shard(site.layout.snapshot / "part-0.parquet", bare, SCHEMA)
+    with pytest.raises(DataError, match="those of the data are plain"):  # of data/production
+        collect(PARAMS, replace(site, settings=settings))
+    for shard in site.layout.production.glob("*.parquet"):
+        snapshot.write_shard(shard, bare, SCHEMA)
     assert collect(PARAMS, replace(site, settings=settings)).facts["rows"] == 1
+    plainly = Prediction("p006", 1006.0, "1", "x", "entity2", image, row.probabilities, 0.001)
+    predictions.insert_batch(engine, "digits", [plainly])
+    _label(engine, (6, 0, 6001.0))
+    with pytest.raises(DataError, match=r"have plain entities, .* put entity back"):
+        collect(PARAMS, site)
+    report = collect(PARAMS, replace(site, settings=settings))
+    assert report.facts["rows"] == 0
+    assert "1 are left out: their entities are plain, the data's are hashed" in report.summary
