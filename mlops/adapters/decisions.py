@@ -76,7 +76,12 @@ def locate(site: Site, decision: Decision) -> Path:
     if _is_of(target, decision):
         return target
     target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".fetched.", dir=target.parent) as scratch:
+    with (
+        files.guarding(site.layout.locks / f"fetch.{decision.id}.lock"),
+        tempfile.TemporaryDirectory(prefix=".fetched.", dir=target.parent) as scratch,
+    ):
+        if _is_of(target, decision):  # another process has just fetched it
+            return target
         fresh, place = Path(scratch) / decision.id, _place(decision)
         run_id = decision.candidate.run_id
         got = [run_files.get(site, run_id, f"{place}/{name}", fresh) for name in _NAMES]

@@ -11,12 +11,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mlops.errors import DataError
+from mlops.errors import Busy, DataError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _CHUNK_BYTES = 1 << 20
+_WAIT_S = 300
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -88,6 +89,27 @@ def swap_folder(fresh: Path, target: Path) -> None:
     fresh.replace(target)
     _sync(target.parent)
     remove(old)
+
+
+@contextmanager
+def guarding(path: Path) -> Iterator[None]:
+    """Let one process at a time do what a lock file stands for, such as filling a folder.
+
+    Raises:
+        Busy: if another process holds it for too long.
+    """
+    from filelock import FileLock, Timeout
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    guard = FileLock(path)
+    try:
+        guard.acquire(timeout=_WAIT_S)
+    except Timeout:
+        raise Busy(f"{path}: another process has held it for {_WAIT_S} s; end it") from None
+    try:
+        yield
+    finally:
+        guard.release()
 
 
 def remove(path: Path) -> None:

@@ -161,24 +161,29 @@ def fetch(site: Site, project: str, version: str, *, fresh: bool = False) -> Pat
     _refuse_odd_version(project, version)
     digest = registration(site, project, version).digest
     target = site.layout.serving / project / version
-    held = target.is_dir() and is_verified(target, digest)
-    if held and not fresh:
+    if not fresh and _is_held(target, digest):
         return target
     source = source_of(site, project, version)
     if source is None:
         msg = f"{project} has no version {version} in MLflow; look with: mlops history"
         raise RegistryError(msg)
-    if held:
-        store.prove(site, source, digest)
-        return target
-    files.remove(target)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{version}.", dir=target.parent) as scratch:
-        folder = store.copy(site, source, Path(scratch))
-        verify(folder, digest)
-        (folder / MLFLOW_NOTE).unlink(missing_ok=True)
-        files.swap_folder(folder, target)
+    with files.guarding(site.layout.locks / f"fetch.{project}.{version}.lock"):
+        if _is_held(target, digest):  # perhaps another process has just fetched it
+            if fresh:
+                store.prove(site, source, digest)
+            return target
+        files.remove(target)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{version}.", dir=target.parent) as scratch:
+            folder = store.copy(site, source, Path(scratch))
+            verify(folder, digest)
+            (folder / MLFLOW_NOTE).unlink(missing_ok=True)
+            files.swap_folder(folder, target)
     return target
+
+
+def _is_held(target: Path, digest: str) -> bool:
+    return target.is_dir() and is_verified(target, digest)
 
 
 def source_of(site: Site, project: str, version: str) -> str | None:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlops.adapters import files
-from mlops.errors import DataError
+from mlops.errors import Busy, DataError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -88,3 +88,18 @@ def test_a_manifest_sees_every_byte_and_every_name(tmp_path: Path) -> None:
 def test_a_digest_does_not_depend_on_the_order(entries: dict[str, str]) -> None:
     backwards = dict(reversed(entries.items()))
     assert files.digest(entries) == files.digest(backwards)
+
+
+def test_one_at_a_time_and_who_waits_too_long_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "_WAIT_S", 0.05)
+    path = tmp_path / "made" / "x.lock"
+    with (
+        files.guarding(path),
+        pytest.raises(Busy, match=r"x\.lock: another process"),
+        files.guarding(path),
+    ):
+        pass
+    with files.guarding(path):
+        assert path.exists()  # it was let go, and can be taken again

@@ -3,6 +3,8 @@ from __future__ import annotations
 import json
 import shutil
 import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING
@@ -11,7 +13,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from pydantic import SecretStr
 
-from mlops.adapters import mlflow, registry, seal
+from mlops.adapters import mlflow, registry, seal, store
 from mlops.adapters.ledger import Ledger, Row
 from mlops.adapters.registry import Registration
 from mlops.adapters.sql.engine import database
@@ -73,6 +75,32 @@ def test_a_verified_copy_is_whole_and_kept(mlflow_site: Site) -> None:
     with pytest.raises(UnverifiedModel, match=r"model\.onnx"):
         registry.fetch(mlflow_site, PROJECT, version, fresh=True)
     assert [p.name for p in folder.parent.iterdir()] == [version]
+
+
+def test_two_who_fetch_at_once_share_one_copy(
+    mlflow_site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    version, _ = add_version(mlflow_site)
+    copied: list[str] = []
+    original, both = store.copy, threading.Barrier(2)
+
+    def slow(site: Site, source: str, scratch: Path) -> Path:
+        copied.append(source)
+        time.sleep(0.1)  # the other one comes meanwhile
+        return original(site, source, scratch)
+
+    def fetch() -> Path:
+        both.wait()
+        return registry.fetch(mlflow_site, "digits", version, fresh=True)
+
+    monkeypatch.setattr(store, "copy", slow)
+    with ThreadPoolExecutor(2) as pool:
+        folders = [one.result() for one in [pool.submit(fetch) for _ in range(2)]]
+    assert len(copied) == 1
+    assert folders[0] == folders[1]
+    assert seal.is_verified(
+        folders[0], registry.registration(mlflow_site, "digits", version).digest
+    )
 
 
 def test_a_damaged_copy_is_fetched_anew(mlflow_site: Site) -> None:
