@@ -127,17 +127,16 @@ def _levels(axes: Axes, cells: list[Cell]) -> None:
     for place, kind in enumerate(kinds):
         ratio = [c.ratio for c in cells if _kind(c) == kind]
         at = place + rng.uniform(-0.18, 0.18, len(ratio))
-        axes.scatter(at, ratio, s=26, color=BLUE, alpha=0.65, linewidths=0)
-    axes.axhline(1.0, color=ORANGE, linewidth=2)
-    axes.text(-0.45, 1.03, "what the look may spend", color=ORANGE, va="bottom", fontsize=10)
+        axes.scatter(ratio, at, s=26, color=BLUE, alpha=0.65, linewidths=0)
+    axes.axvline(1.0, color=ORANGE, linewidth=2)
+    axes.text(0.98, -0.62, "what the look may spend", color=ORANGE, ha="right", fontsize=10)
     words = [
-        fill(kind.removeprefix("the ").replace("independent", "single rows"), 10) for kind in kinds
+        fill(kind.removeprefix("the ").replace("independent", "single rows"), 18) for kind in kinds
     ]
-    axes.set_xticks(range(len(kinds)), words, fontsize=9)
-    axes.set_xlim(-0.5, len(kinds) - 0.5)
-    axes.set(ylim=(0, 1.25), ylabel="wrong promotions / level")
+    axes.set_yticks(range(len(kinds)), words, fontsize=9)
+    axes.set(ylim=(len(kinds) - 0.5, -1.0), xlim=(0, 1.25), xlabel="wrong promotions / level")
     axes.set_title("Wrong promotions per look")
-    axes.grid(axis="y", color=GRID)
+    axes.grid(axis="x", color=GRID)
 
 
 def _power(axes: Axes, curve: list[Point]) -> None:
