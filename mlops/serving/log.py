@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from mlops.core.prediction import Label, Prediction
+    from mlops.core.prediction import Given, Prediction
     from mlops.serving.config import Limits
     from mlops.serving.redaction import Redaction
 
@@ -36,7 +36,7 @@ _SEGMENT_RECORDS = 4096
 
 @dataclass(frozen=True, slots=True)
 class _Item:
-    content: Answered | Sequence[Label]
+    content: Answered | Sequence[Given]
     rows: int
     synced: Future[None] | None
 
@@ -81,12 +81,12 @@ class PredictionLog:
                 synced.set_exception(OSError("the queue is full"))
         return synced
 
-    def label(self, labels: Sequence[Label]) -> Future[None] | None:
-        """Queue labels; the result is done once they are on disk. None: the queue is full."""
-        if not self._take(len(labels)):
+    def label(self, given: Sequence[Given]) -> Future[None] | None:
+        """Queue labels and scores; done once they are on disk. None: the queue is full."""
+        if not self._take(len(given)):
             return None
         synced: Future[None] = Future()
-        self._put(_Item(labels, len(labels), synced))
+        self._put(_Item(given, len(given), synced))
         return synced
 
     def close(self, timeout_s: float = 10.0) -> None:
@@ -146,7 +146,7 @@ class PredictionLog:
         with self._guard:
             self._rows -= rows
 
-    def _store(self, records: list[Prediction | Label]) -> None:
+    def _store(self, records: list[Prediction | Given]) -> None:
         """Write records, trying again until the disk takes them.
 
         Raises:

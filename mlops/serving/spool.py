@@ -1,4 +1,4 @@
-"""Spool segments: files of predictions and labels that are whole or absent.
+"""Spool segments: files of predictions, labels and scores that are whole or absent.
 
 Layout: magic, then per record a little-endian length, JSON, and the bytes that JSON cannot hold;
 last a BLAKE2b digest of all before it.
@@ -16,12 +16,14 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from mlops.adapters import files
-from mlops.core.prediction import Label, Prediction
+from mlops.core.prediction import Label, Prediction, Score
 from mlops.errors import DataError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
+
+    from mlops.core.prediction import Given
 
 MAGIC = b"MLSPOOL1"
 SUFFIX = ".seg"
@@ -35,9 +37,10 @@ class Segment:
 
     predictions: list[Prediction]
     labels: list[Label]
+    scores: list[Score]
 
 
-def write(folder: Path, records: Sequence[Prediction | Label], after_ns: int = 0) -> Path:
+def write(folder: Path, records: Sequence[Prediction | Given], after_ns: int = 0) -> Path:
     """Write one segment, synced to disk; its name sorts by time.
 
     Args:
@@ -74,7 +77,7 @@ def waiting(folder: Path) -> list[Path]:
     return sorted(folder.glob(f"*{SUFFIX}"))
 
 
-def encode(records: Sequence[Prediction | Label]) -> bytes:
+def encode(records: Sequence[Prediction | Given]) -> bytes:
     """Return the bytes of a segment."""
     parts = [MAGIC]
     for record in records:
@@ -86,6 +89,8 @@ def encode(records: Sequence[Prediction | Label]) -> bytes:
                 len(record.probabilities), record.shadow_of,
             ]  # fmt: skip
             tail = (features or b"") + record.probabilities
+        elif isinstance(record, Score):
+            head, tail = ["s", record.prediction_id, record.score, record.at_s], b""
         else:
             head = ["l", record.prediction_id, record.label, record.label_source, record.at_s]
             tail = b""
@@ -105,7 +110,7 @@ def decode(content: bytes, name: str) -> Segment:
     if not body.startswith(MAGIC) or _digest(body) != digest:
         msg = f"{name}: damaged spool segment; its predictions cannot be read"
         raise DataError(msg)
-    segment = Segment([], [])
+    segment = Segment([], [], [])
     at = len(MAGIC)
     while at < len(body):
         (length,) = _LENGTH.unpack_from(body, at)
@@ -114,6 +119,9 @@ def decode(content: bytes, name: str) -> Segment:
         at += length
         if kind == "l":
             segment.labels.append(Label(*head))
+            continue
+        if kind == "s":
+            segment.scores.append(Score(*head))
             continue
         # Segments of the release before end without what they shadow.
         identity, at_s, version, example, entity, latency_s, sent, scores, *rest = head

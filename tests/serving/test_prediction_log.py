@@ -16,7 +16,7 @@ import pytest
 from mlops.adapters import predictions
 from mlops.adapters.sql.engine import open_database
 from mlops.core.example import example_id
-from mlops.core.prediction import Label, Labelled, Logged, Prediction
+from mlops.core.prediction import Given, Label, Labelled, Logged, Prediction, Score
 from mlops.core.schema import ImageSchema
 from mlops.errors import DataError, Unavailable
 from mlops.serving import spool
@@ -164,11 +164,11 @@ def test_the_writers_thread_outlives_the_databases_absence(tmp_path: Path) -> No
 
 
 def test_segments_survive_the_round_trip(tmp_path: Path) -> None:
-    records: list[Prediction | Label] = [_prediction(1), _prediction(2, features=None, entity="é"),
-               Label("id0001", 1, "active", 2.5)]  # fmt: skip
+    records: list[Prediction | Given] = [_prediction(1), _prediction(2, features=None, entity="é"),
+               Label("id0001", 1, "active", 2.5), Score("id0001", 0.5, 2.5)]  # fmt: skip
     path = spool.write(_made(tmp_path / "spool"), records)
     segment = spool.read(path)
-    assert [*segment.predictions, *segment.labels] == records
+    assert [*segment.predictions, *segment.labels, *segment.scores] == records
 
 
 @pytest.mark.parametrize("cut", [0, 5, 40, -1])
