@@ -109,6 +109,14 @@ class Settings(BaseSettings):
         le=10_000,
         description="What a crash can lose of the log; 0: nothing, replies wait for the disk",
     )
+    spool_mb: float = Field(
+        default=1024.0,
+        ge=0,
+        description=(
+            "MiB of predictions that may wait on disk for the database; more are dropped, with an "
+            "alarm; 0: no bound"
+        ),
+    )
     log_days: float = Field(
         default=0.0, ge=0, description="Predictions older than this are deleted; 0: never"
     )

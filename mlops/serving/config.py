@@ -37,6 +37,8 @@ class Limits:
         wait_s: longest such wait that a request is let in for, as estimated when it comes.
         deadline_s: from a request's head to its answer; later it is turned away.
         queued_rows: predictions in memory on their way to the spool; more are dropped and counted.
+        spool_bytes: that may wait on disk for the database; 0 for no bound. Beyond it predictions
+            are dropped and counted.
         flush_s: seconds between two syncs of the spool: what a crash can lose. 0: nothing, for
             every reply then waits for its sync.
         flush_rows: rows that make a sync come earlier.
@@ -51,6 +53,7 @@ class Limits:
     wait_s: float = 0.5
     deadline_s: float = 5.0
     queued_rows: int = 50_000
+    spool_bytes: int = 1 << 30
     flush_s: float = 0.05
     flush_rows: int = 256
 

@@ -28,12 +28,15 @@ LOG_QUEUED = Gauge(
     "mlops_log_queued_rows", "Rows not yet in the spool", multiprocess_mode="livesum"
 )
 LOG_DROPPED = Counter(
-    "mlops_log_dropped_rows", "Rows lost: the queue was full, or a write failed for good"
+    "mlops_log_dropped_rows", "Rows lost: queue or spool were full, or a write failed for good"
 )
 LOG_SAMPLED_OUT = Counter("mlops_log_sampled_out_rows", "Rows left out by MLOPS_LOG_SAMPLE")
 SPOOL_ERRORS = Counter("mlops_spool_errors", "Failed writes of spool segments")
 SPOOL_SEGMENTS = Gauge(
     "mlops_spool_segments", "Segments waiting for the database", multiprocess_mode="livemostrecent"
+)
+SPOOL_BYTES = Gauge(
+    "mlops_spool_bytes", "Bytes waiting for the database", multiprocess_mode="livemostrecent"
 )
 SPOOL_DAMAGED = Counter("mlops_spool_damaged_segments", "Segments set aside as unreadable")
 DATABASE_ERRORS = Counter("mlops_database_errors", "Failed writes of the prediction log")

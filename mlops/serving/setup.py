@@ -37,7 +37,10 @@ def serving_config(layout: Layout, settings: Settings, *, host: str, workers: in
         keep_payloads=settings.payloads == "keep", redact=_redact(settings),
         sample=settings.log_sample, shadow_sample=settings.shadow_sample,
         access_log=settings.access_log,
-        limits=Limits(deadline_s=settings.deadline_s, flush_s=flush_s),
+        limits=Limits(
+            deadline_s=settings.deadline_s, flush_s=flush_s,
+            spool_bytes=int(settings.spool_mb * (1 << 20)),
+        ),
     )  # fmt: skip
 
 

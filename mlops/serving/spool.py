@@ -6,6 +6,7 @@ last a BLAKE2b digest of all before it.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import struct
@@ -40,12 +41,12 @@ class Segment:
     scores: list[Score]
 
 
-def write(folder: Path, records: Sequence[Prediction | Given], after_ns: int = 0) -> Path:
+def write(folder: Path, content: bytes, after_ns: int = 0) -> Path:
     """Write one segment, synced to disk; its name sorts by time.
 
     Args:
         folder: the spool.
-        records: in the order of arrival.
+        content: of `encode`.
         after_ns: place of the segment before it, so that a clock that jumps back changes no order.
 
     Raises:
@@ -53,7 +54,7 @@ def write(folder: Path, records: Sequence[Prediction | Given], after_ns: int = 0
     """
     place_ns = max(time.time_ns(), after_ns + 1)
     path = folder / f"{place_ns:020d}-{os.getpid()}{SUFFIX}"
-    files.write_bytes(path, encode(records))
+    files.write_bytes(path, content)
     return path
 
 
@@ -75,6 +76,15 @@ def read(path: Path) -> Segment:
 def waiting(folder: Path) -> list[Path]:
     """Return the segments that wait for the database, oldest first."""
     return sorted(folder.glob(f"*{SUFFIX}"))
+
+
+def size_bytes(folder: Path) -> int:
+    """Return how many bytes wait for the database; a spool that is not there yet has none."""
+    total = 0
+    for path in folder.glob(f"*{SUFFIX}"):
+        with contextlib.suppress(FileNotFoundError):  # written out meanwhile
+            total += path.stat().st_size
+    return total
 
 
 def encode(records: Sequence[Prediction | Given]) -> bytes:

@@ -67,6 +67,7 @@ class Writer:
             last = self._stop.is_set()
             pause_s = _IDLE_S
             try:
+                metrics.SPOOL_BYTES.set(spool.size_bytes(self._folder))
                 self.drain()
             except (Unavailable, sa.exc.SQLAlchemyError, OSError) as error:
                 metrics.DATABASE_ERRORS.inc()
