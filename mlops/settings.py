@@ -82,6 +82,10 @@ class Settings(BaseSettings):
     )
     tls_cert: str = Field(default="", description="Certificate chain of the server; empty: no TLS")
     tls_key: str = Field(default="", description="Key of that certificate")
+    tls_ca: str = Field(
+        default="",
+        description="Certificates that clients trust the server by; empty: the usual authorities",
+    )
     deadline_s: float = Field(
         default=5.0, gt=0, description="Latest answer of the server, from a request's head on"
     )
@@ -131,6 +135,11 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="Least severe level that is logged"
     )
+
+    @property
+    def scheme(self) -> str:
+        """How the scoring server is spoken to."""
+        return "https" if self.tls_cert else "http"
 
     def shown(self, key: str) -> str:
         """Return a setting as it may be printed: no secret, and no user or password in a URL."""
