@@ -130,6 +130,24 @@ class Settings(BaseSettings):
     shadow_sample: float = Field(
         default=1.0, ge=0, le=1, description="Share of the requests that a shadow version sees"
     )
+    canary_alpha: float = Field(
+        default=0.01,
+        gt=0,
+        lt=1,
+        description="Probability that a challenger as good as the champion is ever rolled back",
+    )
+    canary_error_margin: float = Field(
+        default=0.005,
+        ge=0,
+        lt=1,
+        description="Share of requests that a canary may fail beyond the champion's share",
+    )
+    canary_slow_margin: float = Field(
+        default=0.05,
+        ge=0,
+        lt=1,
+        description="Share of requests that a canary may be slow at beyond the champion's share",
+    )
     poll_s: float = Field(default=2.0, gt=0, description="How often the server polls the registry")
     threads: int = Field(default=0, ge=0, description="Torch threads; 0: the library's choice")
     log_level: Literal["debug", "info", "warning", "error"] = Field(
