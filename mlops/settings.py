@@ -70,6 +70,10 @@ class Settings(BaseSettings):
     mlflow_port: int = Field(default=5000, ge=0, le=65535, description="Port of the MLflow UI")
     prefect_port: int = Field(default=4200, ge=0, le=65535, description="Port of Prefect's server")
     serve_workers: int = Field(default=1, ge=1, le=64, description="Serving worker processes")
+    serve_provider: Literal["cpu", "cuda", "auto"] = Field(
+        default="cpu",
+        description="Where ONNX Runtime runs served models; auto: on a GPU if there is one",
+    )
     token: SecretStr = Field(
         default=SecretStr(""),
         description="Bearer token of the server; empty: those of MLOPS_TOKENS_FILE",

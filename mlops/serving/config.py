@@ -11,8 +11,12 @@ import json
 import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mlops.errors import UsageError
+
+if TYPE_CHECKING:
+    from mlops.adapters.onnx_session import Provider
 
 VARIABLE = "MLOPS_SERVING"
 DRAIN_S = 30
@@ -76,6 +80,7 @@ class ServingConfig:
         keep_payloads: whether features go into the prediction log.
         redact: fields that go into it unreadable.
         sample: share of the predictions that go into it.
+        provider: where ONNX Runtime runs the models.
         shadow_sample: share of the answered requests that a shadow version sees too.
         access_log: whether every request leaves a line.
         limits: what one request may cost.
@@ -95,6 +100,7 @@ class ServingConfig:
     keep_payloads: bool = True
     redact: tuple[str, ...] = ()
     sample: float = 1.0
+    provider: Provider = "cpu"
     shadow_sample: float = 1.0
     access_log: bool = False
     limits: Limits = Limits()

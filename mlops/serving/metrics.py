@@ -21,6 +21,12 @@ UNKNOWN_CATEGORIES = Counter(
 )
 IN_PROGRESS = Gauge("mlops_requests_in_progress", "Requests", multiprocess_mode="livesum")
 VERSION = Gauge("mlops_model_version", "Version in service", multiprocess_mode="livemostrecent")
+RUNTIME = Gauge(
+    "mlops_model_runtime",
+    "1 for what runs the version in service",
+    ["runtime"],
+    multiprocess_mode="livemostrecent",
+)
 SWAPS = Counter("mlops_model_swaps", "Versions brought into service by workers")
 LOAD_FAILURES = Counter("mlops_model_load_failures", "Pointers that a worker could not follow")
 
