@@ -47,7 +47,7 @@ def publish_links(project: Project, facts: dict[str, str | int | float | bool | 
     if version := facts.get("version"):
         lines.append(f"- [Version {version}]({model}/versions/{version})")
     lines += [
-        f"- Scoring server: http://{project.settings.host}:{ports.serve}",
+        f"- Scoring server: {project.settings.scheme}://{project.settings.host}:{ports.serve}",
         f"- Data checks: `{layout.checks}`",
         f"- Evaluation: `{layout.evaluation}`",
         f"- Decisions: `{layout.decisions}`",

@@ -70,6 +70,10 @@ class Settings(BaseSettings):
     mlflow_port: int = Field(default=5000, ge=0, le=65535, description="Port of the MLflow UI")
     prefect_port: int = Field(default=4200, ge=0, le=65535, description="Port of Prefect's server")
     serve_workers: int = Field(default=1, ge=1, le=64, description="Serving worker processes")
+    serve_provider: Literal["cpu", "cuda", "auto"] = Field(
+        default="cpu",
+        description="Where ONNX Runtime runs served models; auto: on a GPU if there is one",
+    )
     token: SecretStr = Field(
         default=SecretStr(""),
         description="Bearer token of the server; empty: those of MLOPS_TOKENS_FILE",
@@ -82,6 +86,10 @@ class Settings(BaseSettings):
     )
     tls_cert: str = Field(default="", description="Certificate chain of the server; empty: no TLS")
     tls_key: str = Field(default="", description="Key of that certificate")
+    tls_ca: str = Field(
+        default="",
+        description="Certificates that clients trust the server by; empty: the usual authorities",
+    )
     deadline_s: float = Field(
         default=5.0, gt=0, description="Latest answer of the server, from a request's head on"
     )
@@ -109,6 +117,14 @@ class Settings(BaseSettings):
         le=10_000,
         description="What a crash can lose of the log; 0: nothing, replies wait for the disk",
     )
+    spool_mb: float = Field(
+        default=1024.0,
+        ge=0,
+        description=(
+            "MiB of predictions that may wait on disk for the database; more are dropped, with an "
+            "alarm; 0: no bound"
+        ),
+    )
     log_days: float = Field(
         default=0.0, ge=0, description="Predictions older than this are deleted; 0: never"
     )
@@ -118,11 +134,34 @@ class Settings(BaseSettings):
     shadow_sample: float = Field(
         default=1.0, ge=0, le=1, description="Share of the requests that a shadow version sees"
     )
+    canary_alpha: float = Field(
+        default=0.01,
+        gt=0,
+        lt=1,
+        description="Probability that a challenger as good as the champion is ever rolled back",
+    )
+    canary_error_margin: float = Field(
+        default=0.005,
+        ge=0,
+        lt=1,
+        description="Share of requests that a canary may fail beyond the champion's share",
+    )
+    canary_slow_margin: float = Field(
+        default=0.05,
+        ge=0,
+        lt=1,
+        description="Share of requests that a canary may be slow at beyond the champion's share",
+    )
     poll_s: float = Field(default=2.0, gt=0, description="How often the server polls the registry")
     threads: int = Field(default=0, ge=0, description="Torch threads; 0: the library's choice")
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="Least severe level that is logged"
     )
+
+    @property
+    def scheme(self) -> str:
+        """How the scoring server is spoken to."""
+        return "https" if self.tls_cert else "http"
 
     def shown(self, key: str) -> str:
         """Return a setting as it may be printed: no secret, and no user or password in a URL."""

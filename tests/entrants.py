@@ -100,6 +100,28 @@ def write_onnx(path: Path, weights_DK: NDArray[np.float32]) -> None:
     write_bytes(path, model.SerializeToString())
 
 
+def write_exported(path: Path, weights_DK: NDArray[np.float32]) -> None:
+    """Write the same as a `torch.export` archive."""
+    import torch
+
+    from mlops.adapters import pt2
+
+    class Linear(torch.nn.Module):
+        weights: torch.Tensor
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.register_buffer("weights", torch.from_numpy(weights_DK.copy()))
+
+        def forward(self, image: torch.Tensor) -> torch.Tensor:
+            logits = (image.to(torch.float32) / 255.0).flatten(1) @ self.weights
+            return torch.softmax(logits, 1)
+
+    sample = (torch.zeros((2, *SHAPE), dtype=torch.uint8),)
+    batch = ({0: torch.export.Dim("batch")},)
+    pt2.write(torch.export.export(Linear(), sample, dynamic_shapes=batch), path)
+
+
 @dataclass(frozen=True)
 class World:
     """The prepared rows of a project."""

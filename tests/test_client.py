@@ -104,7 +104,7 @@ def test_a_label_is_taken_and_stands_in_the_log(kind: str, server: Running) -> N
     made = ask(kind, server.url, ("predict", images(1, 9)[0]), token=TOKEN)
     queued = ask(kind, server.url, ("prediction", made.prediction_id), token=TOKEN)
     assert queued.state in ("queued", "logged")
-    labels = [Feedback(made.prediction_id, "two"), Feedback(made.prediction_id, 2)]
+    labels = [Feedback(made.prediction_id, "two"), Feedback(made.prediction_id, 2, score=0.5)]
     taken = ask(
         kind, server.url, ("feedback", made.prediction_id, "two"), ("feedback_many", labels),
         token=TOKEN,
@@ -113,6 +113,12 @@ def test_a_label_is_taken_and_stands_in_the_log(kind: str, server: Running) -> N
     server.write_log()
     found = ask(kind, server.url, ("prediction", made.prediction_id), token=TOKEN)
     assert (found.state, found.label, found.name) == ("logged", "two", made.name)
+    assert found.score == 0.5
+    with (
+        Client(server.url, token=TOKEN, retry=QUICK) as client,
+        pytest.raises(Rejected, match="from 0 to 1"),
+    ):
+        client.feedback(made.prediction_id, score=3.0)
     assert found.model_version == "1"
 
 

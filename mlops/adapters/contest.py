@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mlops.adapters import files
-from mlops.adapters.onnx_session import Session
+from mlops.adapters.runtimes import open_model
 from mlops.adapters.snapshot import Rows, read_rows
 from mlops.adapters.trial import try_in_server
 from mlops.core.columns import looks
@@ -193,7 +193,7 @@ def _enter(entrant: Entrant, split: dict[str, object], parts: tuple[np.ndarray, 
         return _Scored(faults=(entrant.fault or f"the {entrant.who} could not be loaded",))
     try:
         memory = _memory(entrant, entrant.folder, split)
-        session = Session(entrant.folder / "model.onnx")
+        session = open_model(entrant.folder)
         said = tuple(session.probabilities(features) for features in parts)
     except DataError as error:
         return _Scored(faults=(f"the {entrant.who}: {error}",))

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from mlops.adapters.appraisal import Side
-    from mlops.adapters.onnx_session import Session
+    from mlops.adapters.runtimes import Scorer
     from mlops.core.schema import Schema
     from mlops.params.evaluate import EvaluateSection
 
@@ -32,7 +32,7 @@ _WORD = re.compile(r"\S+")
 def write(  # noqa: PLR0917 - everything that there is to explain from
     folder: Path,
     candidate: Path,
-    session: Session,
+    session: Scorer,
     test: Side,
     schema: Schema,
     section: EvaluateSection,
@@ -70,7 +70,7 @@ def _images(
 
 
 def _table(
-    folder: Path, session: Session, test: Side, schema: TableSchema, section: EvaluateSection
+    folder: Path, session: Scorer, test: Side, schema: TableSchema, section: EvaluateSection
 ) -> None:
     """Write `importance.csv` and `.png`, and `explanations.png` with Shapley values."""
     rng = np.random.default_rng(section.seed)
@@ -116,7 +116,7 @@ def _absolute(label: NDArray[Any], answers: NDArray[np.float32]) -> NDArray[np.f
 
 
 def _texts(
-    folder: Path, session: Session, test: Side, schema: TextSchema, section: EvaluateSection
+    folder: Path, session: Scorer, test: Side, schema: TextSchema, section: EvaluateSection
 ) -> None:
     """Write `explanations.png`: the surest mistakes and right answers, word by word."""
     label, p = test.scored.label, test.scored.probabilities
@@ -137,7 +137,7 @@ def _texts(
     attribution_plots.tokens(folder / "explanations.png", shown)
 
 
-def _words(session: Session, text: str, schema: TextSchema) -> tuple[Token, ...]:
+def _words(session: Scorer, text: str, schema: TextSchema) -> tuple[Token, ...]:
     """Leave out each word in turn: what the answer loses is the word's effect (occlusion)."""
     spans = [match.span() for match in _WORD.finditer(text)][:_WORDS]
     without = [text[:start] + text[end:] for start, end in spans]

@@ -71,8 +71,8 @@ def explain(
     gap = float(np.abs(again - probability_NK).max())
     if not gap <= _TOLERANCE:
         raise DataError(
-            f"{candidate / WEIGHTS}: its network, by {CARD}, differs from model.onnx by {gap:.2g} "
-            "in a probability; run: mlops train"
+            f"{candidate / WEIGHTS}: its network, by {CARD}, differs from the model file by "
+            f"{gap:.2g} in a probability; run: mlops train"
         )
     x_NHWC = torch.from_numpy(images_NHWC).to(torch.float32)
     target = torch.from_numpy(answer_N)

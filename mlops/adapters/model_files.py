@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from mlops.core.preprocessing import Preprocessed
     from mlops.core.schema import Schema
 
-MODEL, WEIGHTS, CARD, SEEN = "model.onnx", "weights.safetensors", "model.json", "seen.npy"
+WEIGHTS, CARD, SEEN = "weights.safetensors", "model.json", "seen.npy"
 HISTORY, BEST, TRIALS = "history.csv", "best.json", "trials.csv"
 
 

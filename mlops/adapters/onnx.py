@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
+import re
 import warnings
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     from mlops.core.schema import Schema
 
 
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+
+
 def export(
     model: Preprocessed, features: NDArray[Any], schema: Schema, path: Path, parity: float
 ) -> float:
@@ -39,15 +43,32 @@ def export(
     Raises:
         StepError: if the model cannot be exported, or the file answers differently.
     """
-    import torch
-
     model.eval()
     with replacing(path) as temporary:
         temporary.write_bytes(_exported(model, features, schema))
+    return need_parity(model, features, Session(path).probabilities(features), path, parity)
+
+
+def need_parity(
+    model: Preprocessed,
+    features: NDArray[Any],
+    answers: NDArray[np.float32],
+    path: Path,
+    parity: float,
+) -> float:
+    """Return the largest difference between a file's answers and the trained model's.
+
+    In probability; of a regression in standard deviations of the target.
+
+    Raises:
+        StepError: if it is above `parity`.
+    """
+    import torch
+
     with torch.no_grad():
         expected = model(torch.from_numpy(features)).numpy()
     unit = float(model.target[1]) if model.regression else 1.0
-    gap = float(np.abs(Session(path).probabilities(features) - expected).max()) / unit
+    gap = float(np.abs(answers - expected).max()) / unit
     # Written so that NaN fails too.
     if not gap <= parity:
         words = "standard deviations of the target" if model.regression else "probability"
@@ -72,7 +93,9 @@ def _exported(model: Preprocessed, features: NDArray[Any], schema: Schema) -> by
                 dynamic_shapes=({0: torch.export.Dim("batch")},), verbose=False,
             )  # fmt: skip
     except Exception as error:  # the exporter raises whatever the network's code raises
-        what = str(error).strip().splitlines()
+        # Its message is about its own steps, in colours; the cause says what is in the way.
+        told = _COLOUR.sub("", str(error.__cause__ or error))
+        what = told.strip().splitlines()
         msg = f"{type(model.network).__name__} cannot be exported to ONNX"
         raise StepError(
             f"{msg} ({what[0][:200] if what else error!r}); see model.network"

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 
-from mlops.errors import DataError
+from mlops.errors import DataError, UsageError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -16,7 +16,18 @@ if TYPE_CHECKING:
 
 PROBABILITIES, QUANTILES = "probabilities", "quantiles"
 """Name of the output of a classification and of a regression."""
-_DTYPES = {"tensor(uint8)": np.dtype(np.uint8), "tensor(double)": np.dtype(np.float64)}
+SETTING = "MLOPS_SERVE_PROVIDER"
+Provider = Literal["cpu", "cuda"]
+"""Where ONNX Runtime runs a model."""
+_PROVIDERS = {
+    "cpu": ["CPUExecutionProvider"],
+    # Without TF32: the golden answers were recorded in full single precision.
+    "cuda": [("CUDAExecutionProvider", {"use_tf32": "0"}), "CPUExecutionProvider"],
+}
+_DTYPES: dict[str, np.dtype[Any]] = {
+    "tensor(uint8)": np.dtype(np.uint8),
+    "tensor(double)": np.dtype(np.float64),
+}
 BATCH_ROWS = 256
 """Rows of one run: bounds memory; more rows are no faster per row on a CPU."""
 LATENCY_RUNS = 200
@@ -30,10 +41,11 @@ class Session:
         path: the ONNX file.
         threads: threads of one run; 1 is best where several processes serve.
         batch_rows: most rows of one run.
+        provider: where it runs.
 
     Raises:
-        DataError: if the file is missing, damaged, or does not map one input (uint8 or float64,
-            N × shape) to `probabilities` or `quantiles`.
+        DataError: if the file is missing, damaged, cannot run there, or does not map one input
+            (uint8 or float64, N × shape) to `probabilities` or `quantiles`.
 
     Attributes:
         input: name of the input: the kind of the examples.
@@ -41,9 +53,19 @@ class Session:
         shape: of one example.
         dtype: of the input.
         answers: numbers per row: classes, or quantiles.
+        platform: what the Open Inference protocol calls the runtime.
+        runs_on: the runtime and its device, for people.
     """
 
-    def __init__(self, path: Path, threads: int = 1, batch_rows: int = BATCH_ROWS) -> None:
+    platform = "onnxruntime_onnx"
+
+    def __init__(
+        self,
+        path: Path,
+        threads: int = 1,
+        batch_rows: int = BATCH_ROWS,
+        provider: Provider = "cpu",
+    ) -> None:
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
@@ -55,12 +77,15 @@ class Session:
         try:
             # Bytes, not a path: a file without external data needs no look at its folder.
             self._session = onnxruntime.InferenceSession(
-                path.read_bytes(), options, providers=["CPUExecutionProvider"]
+                path.read_bytes(), options, providers=_PROVIDERS[provider]
             )
         except Exception as error:  # noqa: BLE001 - ONNX Runtime's exceptions share no base class
             what = str(error).splitlines()[0][:200]
             msg = f"{path}: not a model that ONNX Runtime can load ({what}); run: mlops train"
             raise DataError(msg) from None
+        self.runs_on = f"ONNX Runtime, {provider.upper()}"
+        if provider == "cuda" and "CUDA" not in str(self._session.get_providers()[0]):
+            raise DataError(f"{path}: ONNX Runtime did not take the GPU; set {SETTING}=cpu")
         inputs = self._session.get_inputs()
         outputs = [o for o in self._session.get_outputs() if o.name in (PROBABILITIES, QUANTILES)]
         if len(inputs) != 1 or inputs[0].type not in _DTYPES or len(outputs) != 1:
@@ -70,7 +95,7 @@ class Session:
             raise DataError(f"{msg}; run: mlops train")
         self.input, self.output = str(inputs[0].name), str(outputs[0].name)
         self.dtype = _DTYPES[inputs[0].type]
-        self.shape = tuple(int(n) for n in inputs[0].shape[1:])
+        self.shape: tuple[int, ...] = tuple(int(n) for n in inputs[0].shape[1:])
         self.answers = int(outputs[0].shape[1])
         self._batch_rows = batch_rows
 
@@ -82,10 +107,7 @@ class Session:
         Raises:
             DataError: if dtype or shape are not what the model takes.
         """
-        if features.dtype != self.dtype or features.shape[1:] != self.shape:
-            found = f"{features.dtype} {features.shape}"
-            wanted = f"{self.dtype} (N, {', '.join(map(str, self.shape))})"
-            raise DataError(f"the {self.input}s are {found}; the model takes {wanted}")
+        need(self, features)
         out = np.empty((len(features), self.answers), dtype=np.float32)
         for start in range(0, len(features), self._batch_rows):
             part = slice(start, start + self._batch_rows)
@@ -94,7 +116,68 @@ class Session:
         return out
 
 
-def latency_ms(session: Session, features: NDArray[Any]) -> NDArray[np.float64]:
+class Takes(Protocol):
+    """What a model takes."""
+
+    input: str
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+
+
+def need(model: Takes, features: NDArray[Any]) -> None:
+    """Refuse what a model does not take.
+
+    Raises:
+        DataError: if dtype or shape are not the model's.
+    """
+    if features.dtype != model.dtype or features.shape[1:] != model.shape:
+        found = f"{features.dtype} {features.shape}"
+        wanted = f"{model.dtype} (N, {', '.join(map(str, model.shape))})"
+        raise DataError(f"the {model.input}s are {found}; the model takes {wanted}")
+
+
+class Timed(Protocol):
+    """Something that answers examples."""
+
+    def probabilities(self, features: NDArray[Any], /) -> NDArray[np.float32]:
+        """Return answers, float32 (N, K)."""
+
+
+def choose_provider(asked: Literal["cpu", "cuda", "auto"]) -> Provider:
+    """Return where ONNX Runtime is to run, by the setting and by what is there.
+
+    Raises:
+        UsageError: if a GPU is asked for, and there is none or no runtime for it.
+    """
+    if asked == "cpu":
+        return "cpu"
+    import onnxruntime
+
+    lacks = ""
+    if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
+        lacks = "this onnxruntime has no CUDA provider; install onnxruntime-gpu"
+    elif not _gpus():
+        lacks = "no NVIDIA GPU answers on this machine"
+    if lacks and asked == "cuda":
+        raise UsageError(f"{SETTING}=cuda: {lacks}, or set {SETTING}=auto or cpu")
+    return "cpu" if lacks else "cuda"
+
+
+def _gpus() -> int:
+    """Count the GPUs that CUDA's driver sees."""
+    import ctypes
+
+    count = ctypes.c_int(0)
+    try:
+        driver = ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        return 0
+    if driver.cuInit(0) or driver.cuDeviceGetCount(ctypes.byref(count)):
+        return 0
+    return count.value
+
+
+def latency_ms(session: Timed, features: NDArray[Any]) -> NDArray[np.float64]:
     """Return the time for one row, in milliseconds, of many runs after warming up.
 
     Args:

@@ -10,7 +10,8 @@ from zipfile import BadZipFile
 import numpy as np
 
 from mlops.adapters import files, model_card
-from mlops.adapters.onnx_session import PROBABILITIES, Session
+from mlops.adapters.onnx_session import PROBABILITIES
+from mlops.adapters.runtimes import EXPORTED, model_file, open_model
 from mlops.adapters.seal import write_manifest
 from mlops.adapters.snapshot import read_rows
 from mlops.adapters.thresholds import write_thresholds
@@ -20,6 +21,9 @@ from mlops.log import quieten
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from mlflow.models.signature import ModelSignature
+
+    from mlops.adapters.runtimes import Scorer
     from mlops.core.card import Card
     from mlops.params.monitoring import MonitoringSection
     from mlops.site import Site
@@ -34,10 +38,10 @@ _FROM_EVALUATION = ("reference.npz", "metrics.json")
 def package(site: Site, folder: Path, monitoring: MonitoringSection, card: Card) -> str:
     """Build the folder of a version from the candidate and its evaluation; return its digest.
 
-    The ONNX flavour with signature, input example and pinned requirements; beside it weights,
-    `model.json`, `seen.npy`, `reference.npz`, `metrics.json`, `thresholds.json`, `golden.npz`
-    (requests with the answers that a server must give), the model card, and `manifest.json` over
-    all of them.
+    The ONNX flavour (of a `torch.export` archive the pyfunc flavour) with signature, input example
+    and pinned requirements; beside it weights, `model.json`, `seen.npy`, `reference.npz`,
+    `metrics.json`, `thresholds.json`, `golden.npz` (requests with the answers that a server must
+    give), the model card, and `manifest.json` over all of them.
 
     Args:
         site: where candidate, evaluation and test rows lie.
@@ -50,8 +54,8 @@ def package(site: Site, folder: Path, monitoring: MonitoringSection, card: Card)
             another model.
         MonitorError: if no thresholds can be calibrated on the reference.
     """
-    model = site.layout.candidate / "model.onnx"
-    session, golden = Session(model), _golden_rows(site)
+    model = model_file(site.layout.candidate)
+    session, golden = open_model(site.layout.candidate), _golden_rows(site)
     probabilities = session.probabilities(golden)
     if not np.isfinite(probabilities).all():
         msg = f"{model}: its answers hold NaN or infinity; the candidate is refused: mlops train"
@@ -73,7 +77,7 @@ def package(site: Site, folder: Path, monitoring: MonitoringSection, card: Card)
     return write_manifest(folder)
 
 
-def _need_own_evaluation(site: Site, session: Session) -> None:
+def _need_own_evaluation(site: Site, session: Scorer) -> None:
     """Refuse the evaluation of an older candidate: its figures and reference would be sealed in."""
     path = site.layout.evaluation / "reference.npz"
     try:
@@ -92,28 +96,49 @@ def _need_own_evaluation(site: Site, session: Session) -> None:
         raise DataError(msg)
 
 
-def _save_flavour(model: Path, session: Session, example: np.ndarray, folder: Path) -> None:
+def _save_flavour(model: Path, session: Scorer, example: np.ndarray, folder: Path) -> None:
     quieten()
-    import mlflow.onnx
-    import onnx
     from mlflow.models.signature import ModelSignature
     from mlflow.types import Schema, TensorSpec
 
     inputs = Schema([TensorSpec(session.dtype, (-1, *session.shape), session.input)])
     answers = (-1, session.answers)
     outputs = Schema([TensorSpec(np.dtype(np.float32), answers, session.output)])
+    signature = ModelSignature(inputs, outputs)
+    if model.name == EXPORTED:
+        _save_exported(folder, signature)
+    else:
+        _save_onnx(model, folder, signature, example)
+    shutil.copyfile(model, folder / model.name)  # the very bytes that were evaluated
+
+
+def _save_onnx(model: Path, folder: Path, signature: ModelSignature, example: np.ndarray) -> None:
+    import mlflow.onnx
+    import onnx
+
     mlflow.onnx.save_model(
         onnx.load(model),
         folder,
-        signature=ModelSignature(inputs, outputs),
+        signature=signature,
         input_example=example,
         # Inferring them takes 19 s; these are all that loading needs.
         pip_requirements=[f"{name}=={version(name)}" for name in _REQUIREMENTS],
         onnx_execution_providers=["CPUExecutionProvider"],
         save_as_external_data=False,
     )
-    if files.sha256(folder / "model.onnx") != files.sha256(model):
-        shutil.copyfile(model, folder / "model.onnx")  # the very bytes that were evaluated
+
+
+def _save_exported(folder: Path, signature: ModelSignature) -> None:
+    """Write the pyfunc flavour, whose loader is ours: MLflow's own would unpickle."""
+    from mlflow import pyfunc
+    from mlflow.models import Model
+
+    folder.mkdir()
+    described = Model(signature=signature)
+    pyfunc.add_to_model(described, loader_module="mlops.adapters.exported", data=EXPORTED)
+    pins = "".join(f"{name}=={version(name)}\n" for name in ("mlflow", "numpy", "torch"))
+    files.write_text(folder / "requirements.txt", pins)
+    described.save(str(folder / "MLmodel"))
 
 
 def _golden_rows(site: Site) -> np.ndarray:

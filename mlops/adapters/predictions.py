@@ -9,8 +9,9 @@ import numpy as np
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
+from mlops.adapters.scores import forget_scores, put_scores
 from mlops.adapters.sql.tables import SERVED, labels, predictions
-from mlops.core.prediction import Label, Labelled, Logged, Prediction
+from mlops.core.prediction import Label, Labelled, Logged, Prediction, Score
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -23,17 +24,19 @@ def insert_batch(
     project: str,
     rows: Sequence[Prediction],
     given: Sequence[Label] = (),
+    scored: Sequence[Score] = (),
 ) -> tuple[int, int]:
-    """Insert predictions and labels in one transaction; what is there already stays as it is.
+    """Insert predictions, labels and scores in one transaction; what is there stays as it is.
 
     A label that repeats the newest one, or is older than it, changes nothing: so a spool may be
     replayed and a client may repeat itself.
 
     Returns:
-        How many predictions and how many labels were new.
+        How many predictions, and how many labels and scores, were new.
     """
     with engine.begin() as connection:
-        return _insert(connection, project, rows), _label(connection, project, given)
+        found = _insert(connection, project, rows), _label(connection, project, given)
+        return found[0], found[1] + put_scores(connection, project, scored)
 
 
 def find(engine: sa.Engine, project: str, prediction_id: str) -> Logged | Labelled | None:
@@ -119,7 +122,7 @@ def claimed_shards(engine: sa.Engine, project: str) -> list[str]:
 
 
 def prune(engine: sa.Engine, project: str, *, before_s: float) -> int:
-    """Delete predictions made before a time, and their labels; return how many predictions.
+    """Delete predictions made before a time, with labels and scores; return how many predictions.
 
     One with a label that no production shard holds yet stays until `mlops collect` has taken it.
     """
@@ -139,6 +142,7 @@ def prune(engine: sa.Engine, project: str, *, before_s: float) -> int:
                 return gone
             mine = (labels.c.project == project) & labels.c.prediction_id.in_(ids)
             connection.execute(sa.delete(labels).where(mine))
+            forget_scores(connection, project, ids)
             connection.execute(sa.delete(predictions).where(predictions.c.id.in_(ids)))
         gone += len(ids)
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from mlops.adapters import files, mlflow, store, versions
 from mlops.adapters.ledger import Ledger
 from mlops.adapters.run_files import Hashed  # noqa: TC001 - records are read by their types
+from mlops.adapters.runtimes import model_file
 from mlops.adapters.seal import MLFLOW_NOTE, is_verified, verify
 from mlops.adapters.sql.engine import database
 from mlops.core.canonical import ADDED, from_json
@@ -124,8 +125,9 @@ def candidate_digest(site: Site) -> str:
     Raises:
         DataError: if there is none.
     """
-    if not (site.layout.candidate / "model.onnx").is_file():
-        msg = f"{site.layout.candidate / 'model.onnx'}: no such file; run: mlops train"
+    model = model_file(site.layout.candidate)
+    if not model.is_file():
+        msg = f"{model}: no such file; run: mlops train"
         raise DataError(msg)
     return files.digest_path(site.layout.candidate)
 

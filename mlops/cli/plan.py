@@ -126,7 +126,7 @@ def _elsewhere(settings: Settings) -> bool:
 def _address(settings: Settings, port: int) -> str:
     """Return where a person or a probe reaches a port: a wildcard is only for listening."""
     host = LOOPBACK if settings.host in ("", "0.0.0.0", "::") else settings.host  # noqa: S104 - compared, not bound
-    return f"http://{host}:{port}"
+    return f"{settings.scheme}://{host}:{port}"
 
 
 def _local(port: int) -> str:

@@ -1,4 +1,4 @@
-"""A prediction and a label as they travel: from the server, through the spool, to the database."""
+"""Predictions, labels and scores as they travel: server, spool, database."""
 
 from __future__ import annotations
 
@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 LabelSource = Literal["random", "active", "user"]
 LABEL_SOURCES: tuple[LabelSource, ...] = get_args(LabelSource)
 """How a row came to be labelled: drawn at random, chosen by a rule, or volunteered by a user."""
+
+SCORES = (0.0, 1.0)
+"""The range of a score."""
 
 MAX_ENTITY = 200
 REDACTED = "redacted-"
@@ -63,6 +66,27 @@ class Label:
     label: float
     label_source: LabelSource
     at_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """How good somebody found one answer; the newest counts.
+
+    It is no label: nothing learns from it and no gate sees it.
+
+    Attributes:
+        prediction_id: whose answer.
+        score: from `SCORES[0]`, useless, to `SCORES[1]`, as good as can be.
+        at_s: when it was given, seconds since 1970.
+    """
+
+    prediction_id: str
+    score: float
+    at_s: float
+
+
+Given = Label | Score
+"""What people give back to a prediction."""
 
 
 @dataclass(frozen=True, slots=True)

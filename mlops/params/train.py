@@ -17,4 +17,7 @@ class TrainSection(Section):
     seed: int = Field(ge=0)
     """Seed of weights and order."""
     parity: float = Field(gt=0.0)
-    """Largest difference in probability allowed between the trained and the exported model."""
+    """Largest difference in probability allowed between the trained and the exported model.
+
+    Beyond it the model is served by `torch.export` instead of ONNX, slower.
+    """

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from mlops.errors import UsageError
 
-URL, TOKEN = "MLOPS_SERVE_URL", "MLOPS_TOKEN"
+URL, TOKEN, CA = "MLOPS_SERVE_URL", "MLOPS_TOKEN", "MLOPS_TLS_CA"
 
 
 @dataclass(frozen=True)
@@ -18,10 +18,12 @@ class Address:
     Attributes:
         url: without a trailing slash.
         token: bearer token; empty for none.
+        ca: file of the certificates that it is trusted by; empty for the usual authorities.
     """
 
     url: str
     token: str = field(repr=False)
+    ca: str = ""
 
     @property
     def loopback(self) -> bool:
@@ -29,7 +31,7 @@ class Address:
         return (urlsplit(self.url).hostname or "") in ("127.0.0.1", "localhost", "::1")
 
 
-def find(url: str | None = None, token: str | None = None) -> Address:
+def find(url: str | None = None, token: str | None = None, ca: str | None = None) -> Address:
     """Return where to ask.
 
     Args:
@@ -37,16 +39,19 @@ def find(url: str | None = None, token: str | None = None) -> Address:
             own server has or would have.
         token: bearer token; else `MLOPS_TOKEN`; else, in a project's folder, its `.env`. A
             project's token goes to nobody but the server that its settings name.
+        ca: file of the certificates that an https server is trusted by; else `MLOPS_TLS_CA`; else,
+            for a project's own server, its `.env`; else the usual authorities.
 
     Raises:
         UsageError: if there is no address, or it is none.
     """
     url, token = url or os.environ.get(URL), token or os.environ.get(TOKEN)
+    ca = ca or os.environ.get(CA)
     if not url:
         own = _own()
-        url, token = own.url, token or own.token
+        url, token, ca = own.url, token or own.token, ca or own.ca
     _check(url)
-    return Address(url.rstrip("/"), token or "")
+    return Address(url.rstrip("/"), token or "", ca or "")
 
 
 def _own() -> Address:
@@ -64,7 +69,8 @@ def _own() -> Address:
     port = read_ports(layout, settings).serve
     host = LOOPBACK if settings.host in ("", "0.0.0.0", "::") else settings.host  # noqa: S104 - compared, not bound
     host = f"[{host}]" if ":" in host else host
-    return Address(settings.serve_url or f"http://{host}:{port}", settings.token.get_secret_value())
+    url = settings.serve_url or f"{settings.scheme}://{host}:{port}"
+    return Address(url, settings.token.get_secret_value(), settings.tls_ca)
 
 
 def _check(url: str) -> None:

@@ -66,16 +66,23 @@ class AsyncClient(Conversation):
         """Return the answers to texts."""
         return await self._ask_all(bodies.texts(texts, bodies.query(**options)))
 
-    async def feedback(self, prediction_id: str, label: str | int, source: str = "user") -> None:
-        """Send the true label of a prediction; sending it twice is as good as once."""
-        await self.feedback_many([Feedback(prediction_id, label, source)])
+    async def feedback(
+        self,
+        prediction_id: str,
+        label: str | float | None = None,
+        source: str = "user",
+        *,
+        score: float | None = None,
+    ) -> None:
+        """Send a prediction's true label, or a score from 0 to 1; twice is as good as once."""
+        await self.feedback_many([Feedback(prediction_id, label, source, score)])
 
     async def feedback_many(self, given: Sequence[Feedback]) -> int:
-        """Send many labels, all or none of each 256; return how many were taken."""
+        """Send many labels and scores, all or none of each 256; return how many were taken."""
         return sum([accepted(await self._call(ask)) for ask in bodies.feedback(given)])
 
     async def prediction(self, prediction_id: str) -> Logged:
-        """Return a prediction as the server's log holds it, with its newest label."""
+        """Return a prediction as the server's log holds it, with its newest label and score."""
         reply = await self._call(bodies.logged(prediction_id))
         return answers.logged(answers.decode(reply.body))
 

@@ -47,23 +47,25 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Feedback:
-    """One label for one prediction.
+    """What is given back to one prediction: a label, a score, or both.
 
     Attributes:
         prediction_id: what it labels.
-        label: the class's name, or its index.
+        label: the class's name, or its index; of a regression the number; None for none.
         source: how the row was chosen for labelling: `user`, `random` or `active`.
+        score: how good the answer was found, 0 to 1; None for none. It is no label.
     """
 
     prediction_id: str
-    label: str | int
+    label: str | float | None = None
     source: str = "user"
+    score: float | None = None
 
     def plain(self) -> dict[str, Any]:
         """Return it as the server reads it."""
-        return {
-            "prediction_id": self.prediction_id, "label": self.label, "label_source": self.source,
-        }  # fmt: skip
+        label = {} if self.label is None else {"label": self.label, "label_source": self.source}
+        score = {} if self.score is None else {"score": self.score}
+        return {"prediction_id": self.prediction_id, **label, **score}
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,7 @@ class Logged:
         at: when, ISO 8601, UTC.
         name: the class that was answered.
         label: the newest label's name; None if there is none.
+        score: the newest score, 0 to 1; None if there is none.
         extra: what else the server said.
     """
 
@@ -87,6 +90,7 @@ class Logged:
     at: str | None = None
     name: str | None = None
     label: str | None = None
+    score: float | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -126,7 +130,7 @@ def logged(content: Mapping[str, Any]) -> Logged:
     """
     rest = dict(content)
     try:
-        given = {name: rest.pop(name, None) for name in ("model_version", "at", "label")}
+        given = {name: rest.pop(name, None) for name in ("model_version", "at", "label", "score")}
         return Logged(
             str(rest.pop("prediction_id")), str(rest.pop("state")), name=rest.pop("class", None),
             **given, extra=rest,

@@ -155,7 +155,7 @@ def texts(given: Sequence[str], asked: Mapping[str, str]) -> Iterator[Ask]:
 
 
 def feedback(given: Sequence[Feedback]) -> Iterator[Ask]:
-    """Send labels; the newest counts once, so repeating it changes nothing.
+    """Send labels and scores; the newest counts once, so repeating it changes nothing.
 
     Raises:
         UsageError: if there are none.

@@ -23,11 +23,14 @@ class Named(TypedDict, total=False):
 
     Attributes:
         token: bearer token; else `MLOPS_TOKEN`, else the project's own for its own server.
+        ca: file of the certificates that an https server is trusted by; else `MLOPS_TLS_CA`, else
+            the project's own, else the usual authorities.
         retry: how patient to be.
         rng: where jitter comes from.
     """
 
     token: str
+    ca: str
     retry: Retry
     rng: random.Random
 
@@ -44,7 +47,7 @@ class Conversation:
     """
 
     def __init__(self, url: str | None = None, **named: Unpack[Named]) -> None:
-        self.address: Address = find(url, named.get("token"))
+        self.address: Address = find(url, named.get("token"), named.get("ca"))
         self._retry = named.get("retry") or Retry()
         self._rng = named.get("rng") or random.Random()  # noqa: S311 - jitter is no secret
 

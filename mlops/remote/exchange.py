@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import ssl
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import httpx
 
-from mlops.remote.failures import failure, silence
+from mlops.errors import UsageError
+from mlops.remote.address import CA
+from mlops.remote.failures import failure, silence, untrusted
 from mlops.remote.retry import BUSY, LOST, Attempts, retry_after_s
 
 if TYPE_CHECKING:
@@ -69,7 +72,7 @@ class Exchange:
             CallFailed: if there is none: what the server last said, else that it is silent.
         """
         wait = None
-        if self._ask.repeatable or isinstance(error, _NOT_SENT):
+        if not untrusted(str(error)) and (self._ask.repeatable or isinstance(error, _NOT_SENT)):
             wait = self._attempts.wait_s()
         if wait is None:
             raise self._refused or self.gone(error) from None
@@ -81,9 +84,24 @@ class Exchange:
 
 
 def client_options(address: Address) -> dict[str, Any]:
-    """Return how httpx is set up: no redirects (they would carry the token on), no proxy to us."""
+    """Return how httpx is set up: no redirects (they would carry the token on), no proxy to us.
+
+    Raises:
+        UsageError: if the file of certificates is none.
+    """
     headers = {"authorization": f"Bearer {address.token}"} if address.token else {}
     return {
         "base_url": address.url, "headers": {**headers, "accept": "application/json"},
-        "follow_redirects": False, "trust_env": not address.loopback,
+        "follow_redirects": False, "trust_env": not address.loopback, "verify": _trust(address.ca),
     }  # fmt: skip
+
+
+def _trust(ca: str) -> ssl.SSLContext | bool:
+    """Return by what a server is trusted; the check itself is always on."""
+    if not ca:
+        return True
+    try:
+        return ssl.create_default_context(cafile=ca)
+    except OSError as error:  # an unreadable file; an SSLError is one too
+        msg = f"{CA}={ca}: {error.strerror or error}; give a PEM file of certificates"
+        raise UsageError(msg) from None

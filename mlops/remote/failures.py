@@ -27,11 +27,22 @@ def failure(status: int, headers: Mapping[str, str], body: bytes) -> CallFailed:
 
 
 def silence(url: str, why: str) -> NoAnswer:
-    """Return the error of a server that did not answer."""
+    """Return the error of a server that did not answer, or that is not trusted."""
+    if untrusted(why):
+        return NoAnswer(
+            f"{url} is not trusted ({_line(why)})", code="certificate",
+            remedy="set MLOPS_TLS_CA to the certificate that signed its own, and ask it by a name "
+            "that its own holds: MLOPS_SERVE_URL=https://NAME:PORT",
+        )  # fmt: skip
     return NoAnswer(
         f"{url} does not answer ({_line(why) or 'no reason given'})", code="no_answer",
         remedy="start it with: mlops serve, or mlops up",
     )  # fmt: skip
+
+
+def untrusted(why: str) -> bool:
+    """Say whether a failure was the check of the server's certificate: trying again is in vain."""
+    return "CERTIFICATE_VERIFY_FAILED" in why
 
 
 def _kind(status: int) -> type[CallFailed]:

@@ -62,16 +62,23 @@ class Client(Conversation):
         """Return the answers to texts."""
         return self._ask_all(bodies.texts(texts, bodies.query(**options)))
 
-    def feedback(self, prediction_id: str, label: str | int, source: str = "user") -> None:
-        """Send the true label of a prediction; sending it twice is as good as once."""
-        self.feedback_many([Feedback(prediction_id, label, source)])
+    def feedback(
+        self,
+        prediction_id: str,
+        label: str | float | None = None,
+        source: str = "user",
+        *,
+        score: float | None = None,
+    ) -> None:
+        """Send a prediction's true label, or a score from 0 to 1; twice is as good as once."""
+        self.feedback_many([Feedback(prediction_id, label, source, score)])
 
     def feedback_many(self, given: Sequence[Feedback]) -> int:
-        """Send many labels, all or none of each 256; return how many were taken."""
+        """Send many labels and scores, all or none of each 256; return how many were taken."""
         return sum(accepted(self._call(ask)) for ask in bodies.feedback(given))
 
     def prediction(self, prediction_id: str) -> Logged:
-        """Return a prediction as the server's log holds it, with its newest label."""
+        """Return a prediction as the server's log holds it, with its newest label and score."""
         return answers.logged(answers.decode(self._call(bodies.logged(prediction_id)).body))
 
     def version(self) -> str:

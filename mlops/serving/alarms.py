@@ -38,7 +38,12 @@ class Watched:
 WATCHED = (
     Watched(
         "mlops_log_dropped_rows_total", "dropped", "predictions lost",
-        "{n:.0f} rows of the prediction log were dropped; look at the disk and at the server's log",
+        "{n:.0f} rows of the prediction log were dropped; look at the database, the disk and "
+        "MLOPS_SPOOL_MB",
+    ),
+    Watched(
+        "mlops_spool_errors_total", "disk", "spool not written",
+        "the disk refused the prediction log {n:.0f} times; its rows wait in memory",
     ),
     Watched(
         "mlops_spool_damaged_segments_total", "damaged", "spool damaged",

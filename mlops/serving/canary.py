@@ -1,7 +1,7 @@
 """The canary, on the follower's side: taken up, watched by a sequential test, ended when worse.
 
 Two questions are asked at every poll: does the challenger fail more often, is it slow more often?
-Each may be answered wrongly with probability `ALPHA / 2` over the canary's whole life, however
+Each may be answered wrongly with half of `MLOPS_CANARY_ALPHA` over the canary's whole life, however
 often it is asked (see `mlops.core.sequential`). *Slow* is fixed before it is counted: twice what
 95 % of the champion's first requests took. Its own time is compared, not the queue's, which both
 share. What was rolled back stays so until somebody asks again; an incident says why.
@@ -32,10 +32,6 @@ if TYPE_CHECKING:
     from mlops.serving.tallies import Sides
     from mlops.site import Site
 
-ALPHA = 0.01
-"""Probability that a challenger as good as the champion is ever rolled back."""
-ERROR_MARGIN = 0.005
-SLOW_MARGIN = 0.05
 _FIRST = 200  # champion's requests after which its pace is known
 _ALARM = "canary"
 
@@ -103,6 +99,9 @@ class Canary:
     ) -> None:
         self._site, self._project, self._wishes = site, project, wishes
         self._prepare, self._notices, self._read = prepare, notices, read
+        settings = site.settings
+        self._level = settings.canary_alpha / 2.0  # two questions share it
+        self._margins = settings.canary_error_margin, settings.canary_slow_margin
         self._home: Path = site.layout.serving / project
         self._state = read_state(self._home)
         self._before: Sides | None = None  # counts at the start
@@ -162,13 +161,13 @@ class Canary:
             slow_s = min((b for b in champion.within if b >= twice), default=float("inf"))
             state = replace(state, slow_s=slow_s if slow_s < float("inf") else 0.0)
         why = ""
-        if compare(*failed, alpha=ALPHA / 2.0, margin=ERROR_MARGIN).worse:
+        if compare(*failed, alpha=self._level, margin=self._margins[0]).worse:
             why = f"fails {failed[1].rate:.1%} of its requests, the champion {failed[0].rate:.1%}"
         slow = (0, 0)
         if self._paced is not None and state.slow_s:
             late = tuple(seen[a].since(self._paced[a]).slower(state.slow_s) for a in _ARMS)
             slow = (late[0].bad, late[1].bad)
-            if not why and compare(*late, alpha=ALPHA / 2.0, margin=SLOW_MARGIN).worse:
+            if not why and compare(*late, alpha=self._level, margin=self._margins[1]).worse:
                 why = (
                     f"takes more than {state.slow_s * 1000:g} ms for {late[1].rate:.1%} of its "
                     f"requests, the champion for {late[0].rate:.1%}"

@@ -11,8 +11,12 @@ import json
 import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mlops.errors import UsageError
+
+if TYPE_CHECKING:
+    from mlops.adapters.onnx_session import Provider
 
 VARIABLE = "MLOPS_SERVING"
 DRAIN_S = 30
@@ -37,6 +41,8 @@ class Limits:
         wait_s: longest such wait that a request is let in for, as estimated when it comes.
         deadline_s: from a request's head to its answer; later it is turned away.
         queued_rows: predictions in memory on their way to the spool; more are dropped and counted.
+        spool_bytes: that may wait on disk for the database; 0 for no bound. Beyond it predictions
+            are dropped and counted.
         flush_s: seconds between two syncs of the spool: what a crash can lose. 0: nothing, for
             every reply then waits for its sync.
         flush_rows: rows that make a sync come earlier.
@@ -51,6 +57,7 @@ class Limits:
     wait_s: float = 0.5
     deadline_s: float = 5.0
     queued_rows: int = 50_000
+    spool_bytes: int = 1 << 30
     flush_s: float = 0.05
     flush_rows: int = 256
 
@@ -73,6 +80,7 @@ class ServingConfig:
         keep_payloads: whether features go into the prediction log.
         redact: fields that go into it unreadable.
         sample: share of the predictions that go into it.
+        provider: where ONNX Runtime runs the models.
         shadow_sample: share of the answered requests that a shadow version sees too.
         access_log: whether every request leaves a line.
         limits: what one request may cost.
@@ -92,6 +100,7 @@ class ServingConfig:
     keep_payloads: bool = True
     redact: tuple[str, ...] = ()
     sample: float = 1.0
+    provider: Provider = "cpu"
     shadow_sample: float = 1.0
     access_log: bool = False
     limits: Limits = Limits()

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from mlops.core.features import canonical, identities
-from mlops.core.prediction import Label, Prediction
+from mlops.core.prediction import Prediction
 from mlops.serving import metrics
 
 if TYPE_CHECKING:
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from mlops.core.prediction import Given
     from mlops.core.schema import Schema
     from mlops.serving.redaction import Redaction
 
@@ -61,9 +62,9 @@ class Cutter:
     def __init__(self, keep: bool, redaction: Redaction | None, sample: float) -> None:  # noqa: FBT001
         self._keep, self._redaction, self._sample = keep, redaction, sample
 
-    def records(self, items: Sequence[Answered | Sequence[Label]]) -> list[Prediction | Label]:
-        """Return the rows of answered requests, and labels as they are, in order."""
-        records: list[Prediction | Label] = []
+    def records(self, items: Sequence[Answered | Sequence[Given]]) -> list[Prediction | Given]:
+        """Return the rows of answered requests, and labels and scores as they are, in order."""
+        records: list[Prediction | Given] = []
         for item in items:
             records += self._rows(item) if isinstance(item, Answered) else item
         return records

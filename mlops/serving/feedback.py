@@ -1,10 +1,11 @@
-"""`POST /feedback` and `GET /predictions/ID`: labels for predictions, and looking one up.
+"""`POST /feedback` and `GET /predictions/ID`: labels and scores, and looking a prediction up.
 
 Feedback goes through the same spool as predictions and is answered once it is on disk, so it works
 while the database is away and for predictions that have not reached it yet. `label_source` says
 how the row was chosen for labelling; without it `user` is assumed. Labels from `user` and `random`
 measure accuracy and reach the gate; those from `active` do not, since their rows were chosen for
-being hard: they only train.
+being hard: they only train. A score says how good an answer was found; it is kept beside the
+prediction and is never a label.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from mlops.core.prediction import LABEL_SOURCES, Label, Labelled, Logged
+from mlops.core.prediction import LABEL_SOURCES, SCORES, Label, Labelled, Logged, Score
 from mlops.serving import parse
 from mlops.serving.reply import Refused, Reply, as_json, invalid
 from mlops.serving.request import media_type, read_body
@@ -25,12 +26,13 @@ if TYPE_CHECKING:
 
     import sqlalchemy as sa
 
+    from mlops.core.prediction import Given
     from mlops.serving.app import App
     from mlops.serving.request import Scope
 
     Receive = Callable[[], Awaitable[dict[str, Any]]]
 
-_KEYS = {"prediction_id", "label", "correction", "label_source"}
+_KEYS = {"prediction_id", "label", "correction", "label_source", "score"}
 _SYNC_S = 5.0
 _MAX_ID = 64
 _LARGEST = 1.7e308  # a float64; an integer of JSON may be larger
@@ -44,18 +46,19 @@ class Lookup:
         self._engine: sa.Engine | None = None
         self._guard = threading.Lock()
 
-    async def find(self, identity: str) -> Logged | Labelled | None:
-        """Return one prediction, or None.
+    async def find(self, identity: str) -> tuple[Logged | Labelled, float | None] | None:
+        """Return one prediction and its score, or None.
 
         Raises:
             Refused: 503 while the database is away.
         """
         return await asyncio.to_thread(self._find, identity)
 
-    def _find(self, identity: str) -> Logged | Labelled | None:
+    def _find(self, identity: str) -> tuple[Logged | Labelled, float | None] | None:
         import sqlalchemy as sa
 
         from mlops.adapters.predictions import find
+        from mlops.adapters.scores import score_of
         from mlops.adapters.sql.engine import open_database
         from mlops.errors import Unavailable
 
@@ -63,7 +66,10 @@ class Lookup:
             with self._guard:
                 if self._engine is None:
                     self._engine = open_database(self._url)
-            return find(self._engine, self._project, identity)
+            found = find(self._engine, self._project, identity)
+            if found is None:
+                return None
+            return found, score_of(self._engine, self._project, identity)
         except (Unavailable, OSError, sa.exc.SQLAlchemyError):
             raise Refused(
                 503, "database_away", "the prediction log does not answer", retry_s=5,
@@ -72,7 +78,9 @@ class Lookup:
 
 
 async def feedback(app: App, scope: Scope, receive: Receive) -> Reply:
-    """Take one label or a list of them; all or none are accepted.
+    """Take what is given back to one prediction, or a list of such.
+
+    All or none is accepted.
 
     Raises:
         Refused: 404 for an unknown prediction id, 503 when nothing can be stored now.
@@ -83,23 +91,22 @@ async def feedback(app: App, scope: Scope, receive: Receive) -> Reply:
     body = await read_body(scope, receive, app.config.limits, app.patience)
     items = parse.objects(body, app.config.limits.rows)
     at_s = time.time()
-    labels = [_label(item, model.schema.classes, at_s) for item in items]
-    for label in labels:
-        known = app.minter.genuine(label.prediction_id)
-        if not known and await app.lookup.find(label.prediction_id) is None:
+    given = [one for item in items for one in _given(item, model.schema.classes, at_s)]
+    for identity in {one.prediction_id for one in given}:
+        if not app.minter.genuine(identity) and await app.lookup.find(identity) is None:
             raise _unknown()
-    synced = app.log.label(labels)
+    synced = app.log.label(given)
     if synced is None:
         raise _full()
     try:
         await asyncio.wait_for(asyncio.wrap_future(synced), _SYNC_S)
     except OSError:  # of the log, or that it took too long: a TimeoutError is one too
         raise _full() from None
-    return as_json({"accepted": len(labels)})
+    return as_json({"accepted": len(items)})
 
 
 async def prediction(app: App, identity: str) -> Reply:
-    """Return one prediction and its newest label; 202 while it is on its way to the database.
+    """Return one prediction, its newest label and score; 202 while it is on its way to the log.
 
     Raises:
         Refused: 404 for an unknown id, 503 while the database is away.
@@ -112,10 +119,10 @@ async def prediction(app: App, identity: str) -> Reply:
             raise _unknown()
         queued = {"prediction_id": identity, "state": "queued"}
         return as_json(queued, ((b"retry-after", b"1"),), 202)
-    return as_json(_shown(found, app.batcher.current().schema.classes))
+    return as_json(_shown(*found, app.batcher.current().schema.classes))
 
 
-def _shown(found: Logged | Labelled, classes: Sequence[str]) -> dict[str, Any]:
+def _shown(found: Logged | Labelled, score: float | None, classes: Sequence[str]) -> dict[str, Any]:
     logged = found.logged if isinstance(found, Labelled) else found
     label = found.label if isinstance(found, Labelled) else None
     row = logged.prediction
@@ -126,6 +133,7 @@ def _shown(found: Logged | Labelled, classes: Sequence[str]) -> dict[str, Any]:
         **_answer(logged.scores.tolist(), classes), "latency_ms": row.latency_s * 1000.0,
         "label": None if label is None else _name(classes, label.label),
         "label_source": None if label is None else label.label_source,
+        "score": score,
     }  # fmt: skip
 
 
@@ -144,11 +152,15 @@ def _name(classes: Sequence[str], label: float) -> str | float:
     return classes[int(label)] if label < len(classes) else str(int(label))
 
 
-def _label(item: dict[str, Any], classes: Sequence[str], at_s: float) -> Label:
+def _given(item: dict[str, Any], classes: Sequence[str], at_s: float) -> list[Given]:
+    """Return an item's label and score, whichever it has."""
     identity, source = item.get("prediction_id"), item.get("label_source", "user")
-    if set(item) - _KEYS or ("label" in item) == ("correction" in item):
+    labels = ("label" in item) + ("correction" in item)
+    alone = labels == 0 and ("score" not in item or "label_source" in item)
+    if set(item) - _KEYS or labels > 1 or alone:
         raise invalid(
-            "must hold prediction_id, either label or correction, and perhaps label_source",
+            "must hold prediction_id and either label or correction (perhaps with label_source), "
+            "score, or both",
             remedy=f"label_source is one of {', '.join(LABEL_SOURCES)}",
         )
     if not isinstance(identity, str):
@@ -157,9 +169,24 @@ def _label(item: dict[str, Any], classes: Sequence[str], at_s: float) -> Label:
         raise _unknown()
     if source not in LABEL_SOURCES:
         raise invalid(f"must be one of {', '.join(LABEL_SOURCES)}", field="label_source")
-    given = item.get("label", item.get("correction"))
-    value = _index(given, classes) if classes else _number(given)
-    return Label(identity, value, source, at_s)
+    found: list[Given] = []
+    if labels:
+        given = item.get("label", item.get("correction"))
+        value = _index(given, classes) if classes else _number(given)
+        found.append(Label(identity, value, source, at_s))
+    if "score" in item:
+        found.append(Score(identity, _score(item["score"]), at_s))
+    return found
+
+
+def _score(given: Any) -> float:
+    low, high = SCORES
+    if isinstance(given, int | float) and not isinstance(given, bool) and low <= given <= high:
+        return float(given)
+    raise invalid(
+        f"must be a number from {low:g} to {high:g}", field="score",
+        remedy=f"{low:g} is useless, {high:g} as good as can be",
+    )  # fmt: skip
 
 
 def _number(label: Any) -> float:

@@ -19,12 +19,13 @@ import structlog
 from mlops.serving import metrics, spool
 from mlops.serving.cut import Answered, Cutter
 from mlops.serving.reply import Refused
+from mlops.serving.room import Room, SpoolFull
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from mlops.core.prediction import Label, Prediction
+    from mlops.core.prediction import Given, Prediction
     from mlops.serving.config import Limits
     from mlops.serving.redaction import Redaction
 
@@ -36,7 +37,7 @@ _SEGMENT_RECORDS = 4096
 
 @dataclass(frozen=True, slots=True)
 class _Item:
-    content: Answered | Sequence[Label]
+    content: Answered | Sequence[Given]
     rows: int
     synced: Future[None] | None
 
@@ -55,6 +56,7 @@ class PredictionLog:
     ) -> None:
         self._folder, self._limits = folder, limits
         self._cutter = Cutter(keep_payloads, redaction, sample)
+        self._room, self._full_said = Room(folder, limits.spool_bytes), False
         self._queue: deque[_Item] = deque()
         self._rows = 0
         self._guard = threading.Lock()
@@ -81,12 +83,12 @@ class PredictionLog:
                 synced.set_exception(OSError("the queue is full"))
         return synced
 
-    def label(self, labels: Sequence[Label]) -> Future[None] | None:
-        """Queue labels; the result is done once they are on disk. None: the queue is full."""
-        if not self._take(len(labels)):
+    def label(self, given: Sequence[Given]) -> Future[None] | None:
+        """Queue labels and scores; done once they are on disk. None: the queue is full."""
+        if not self._take(len(given)):
             return None
         synced: Future[None] = Future()
-        self._put(_Item(labels, len(labels), synced))
+        self._put(_Item(given, len(given), synced))
         return synced
 
     def close(self, timeout_s: float = 10.0) -> None:
@@ -136,6 +138,10 @@ class PredictionLog:
             records = self._cutter.records([item.content for item in items])
             if records:
                 self._store(records)
+        except SpoolFull as error:
+            metrics.LOG_DROPPED.inc(rows)
+            self._say_full(error)
+            problem = error
         except Exception as error:  # noqa: BLE001 - without this thread nothing is logged again
             metrics.LOG_DROPPED.inc(rows)
             structlog.get_logger().exception("segment lost", folder=str(self._folder), rows=rows)
@@ -146,16 +152,23 @@ class PredictionLog:
         with self._guard:
             self._rows -= rows
 
-    def _store(self, records: list[Prediction | Label]) -> None:
+    def _store(self, records: list[Prediction | Given]) -> None:
         """Write records, trying again until the disk takes them.
 
         Raises:
-            OSError: if the process stops before it does.
+            SpoolFull: if the spool has reached its bound.
+            OSError: if the process stops before the disk takes them.
         """
+        content = spool.encode(records)
         while True:
             try:
-                path = spool.write(self._folder, records, self._last_ns)
+                self._room.need(len(content))
+                path = spool.write(self._folder, content, self._last_ns)
+                self._room.took(len(content))
                 self._last_ns = spool.place_ns(path)
+                self._say_full(None)
+            except SpoolFull:
+                raise
             except OSError as error:
                 metrics.SPOOL_ERRORS.inc()
                 structlog.get_logger().error("spool", folder=str(self._folder), why=str(error))
@@ -164,6 +177,16 @@ class PredictionLog:
                     raise
                 continue
             return
+
+    def _say_full(self, why: SpoolFull | None) -> None:
+        """Log once that the spool is full, and once that it has room again."""
+        if bool(why) == self._full_said:
+            return
+        self._full_said = bool(why)
+        if why is not None:
+            structlog.get_logger().error("spool full, rows are dropped", why=str(why))
+        else:
+            structlog.get_logger().info("spool has room again")
 
 
 def _settle(synced: Future[None], problem: Exception | None) -> None:

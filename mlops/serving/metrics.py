@@ -40,6 +40,12 @@ UNKNOWN_CATEGORIES = Counter(
 )
 IN_PROGRESS = Gauge("mlops_requests_in_progress", "Requests", multiprocess_mode="livesum")
 VERSION = Gauge("mlops_model_version", "Version in service", multiprocess_mode="livemostrecent")
+RUNTIME = Gauge(
+    "mlops_model_runtime",
+    "1 for what runs the version in service",
+    ["runtime"],
+    multiprocess_mode="livemostrecent",
+)
 SWAPS = Counter("mlops_model_swaps", "Versions brought into service by workers")
 LOAD_FAILURES = Counter("mlops_model_load_failures", "Pointers that a worker could not follow")
 
@@ -47,12 +53,15 @@ LOG_QUEUED = Gauge(
     "mlops_log_queued_rows", "Rows not yet in the spool", multiprocess_mode="livesum"
 )
 LOG_DROPPED = Counter(
-    "mlops_log_dropped_rows", "Rows lost: the queue was full, or a write failed for good"
+    "mlops_log_dropped_rows", "Rows lost: queue or spool were full, or a write failed for good"
 )
 LOG_SAMPLED_OUT = Counter("mlops_log_sampled_out_rows", "Rows left out by MLOPS_LOG_SAMPLE")
 SPOOL_ERRORS = Counter("mlops_spool_errors", "Failed writes of spool segments")
 SPOOL_SEGMENTS = Gauge(
     "mlops_spool_segments", "Segments waiting for the database", multiprocess_mode="livemostrecent"
+)
+SPOOL_BYTES = Gauge(
+    "mlops_spool_bytes", "Bytes waiting for the database", multiprocess_mode="livemostrecent"
 )
 SPOOL_DAMAGED = Counter("mlops_spool_damaged_segments", "Segments set aside as unreadable")
 DATABASE_ERRORS = Counter("mlops_database_errors", "Failed writes of the prediction log")

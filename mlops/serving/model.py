@@ -10,7 +10,7 @@ from zipfile import BadZipFile
 import numpy as np
 
 from mlops.adapters import files, seal
-from mlops.adapters.onnx_session import Session
+from mlops.adapters.runtimes import open_model
 from mlops.core.schema import outputs, parse_schema
 from mlops.errors import DataError, UnverifiedModel
 from mlops.serving.pointer import Pointer, read_pointer, write_pointer
@@ -18,11 +18,11 @@ from mlops.serving.pointer import Pointer, read_pointer, write_pointer
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from mlops.adapters.onnx_session import Provider
     from mlops.core.schema import Schema
 
 __all__ = ["Model", "Pointer", "load", "read_pointer", "sealed", "write_pointer"]
 
-MODEL_FILE = "model.onnx"
 GOLDEN_FILE = "golden.npz"
 TOLERANCE = 1e-4
 _WARM_UP = 3
@@ -44,23 +44,26 @@ def sealed(folder: Path) -> str:
 
 
 class Model:
-    """An ONNX graph from raw features to answers, on one thread.
+    """A model file from raw features to answers, on one thread.
 
     Attributes:
         version: the registry's.
         schema: of the examples.
         output: `probabilities`, or `quantiles` of a regression.
+        platform: what the Open Inference protocol calls the runtime.
+        runs_on: the runtime and its device, for people.
     """
 
-    def __init__(self, folder: Path, version: str) -> None:
+    def __init__(self, folder: Path, version: str, provider: Provider = "cpu") -> None:
         self.version = version
         self.schema = _read_schema(folder / "model.json")
         self.row_s = 0.0  # of late, per row; kept by whoever runs it
         try:
-            self._session = Session(folder / MODEL_FILE, threads=1)
+            self._session = open_model(folder, provider=provider)
         except (DataError, OSError) as error:
             raise UnverifiedModel(str(error)) from None
         self.output = self._session.output
+        self.platform, self.runs_on = self._session.platform, self._session.runs_on
         takes = (self._session.shape, self._session.dtype)
         if takes != (self.schema.shape, self.schema.dtype):
             msg = f"{folder}: the graph takes {takes[1]} {takes[0]}, model.json says otherwise"
@@ -108,15 +111,15 @@ class Model:
         return spent
 
 
-def load(pointer: Pointer) -> Model:
-    """Verify, load, replay and warm what a pointer names.
+def load(pointer: Pointer, provider: Provider = "cpu") -> Model:
+    """Verify, load, replay and warm what a pointer names, where it is to run.
 
     Raises:
         UnverifiedModel: if any of it fails.
     """
     folder = Path(pointer.folder)
     seal.verify(folder, pointer.digest)
-    model = Model(folder, pointer.version)
+    model = Model(folder, pointer.version, provider)
     model.replay(folder)
     model.warm()
     return model

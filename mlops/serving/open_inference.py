@@ -72,7 +72,7 @@ async def metadata(app: App, scope: Scope, _receive: Receive) -> Reply:
     model, _, _ = _asked(app, scope)
     return as_json({
         "name": app.config.project, "versions": app.batcher.versions(),
-        "platform": "onnxruntime_onnx", "inputs": input_metadata(model.schema),
+        "platform": model.platform, "inputs": input_metadata(model.schema),
         "outputs": output_metadata(model.schema, model.output),
     })  # fmt: skip
 

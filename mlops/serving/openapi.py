@@ -167,7 +167,7 @@ def _feedback(schema: Schema, rows: int) -> Json:
     taken = schemas.strict({"accepted": {"type": "integer", "minimum": 1}})
     known = {"type": "object", "required": ["prediction_id", "state"]}
     found = _operation(
-        "prediction", "Look up a prediction and its newest label", {"application/json": known},
+        "prediction", "Look up a prediction, its label and score", {"application/json": known},
         (*_GUARDED, 404), parameters=[_path("id", _TEXT)],
     )  # fmt: skip
     found["responses"]["202"] = {
@@ -177,7 +177,7 @@ def _feedback(schema: Schema, rows: int) -> Json:
     body = {"application/json": {"anyOf": [item, schemas.many(item, rows)]}}
     return {
         "/feedback": {"post": _operation(
-            "feedback", "Label or correct predictions; repeating it changes nothing",
+            "feedback", "Label, correct or score predictions; repeating it changes nothing",
             {"application/json": taken}, (*_GUARDED, *_BODY, 404), **_body(body))},
         "/predictions/{id}": {"get": found},
     }  # fmt: skip

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from mlops.core.prediction import LABEL_SOURCES, MAX_ENTITY
+from mlops.core.prediction import LABEL_SOURCES, MAX_ENTITY, SCORES
 from mlops.core.schema import QUANTILES, ImageSchema, TableSchema
 from mlops.serving.open_rows import output_metadata
 from mlops.serving.open_tensors import DTYPES
@@ -120,9 +120,12 @@ def feedback(schema: Schema) -> Json:
         label = {"enum": [*schema.classes, *range(len(schema.classes))]}
     identity = {"type": "string"}
     source = {"enum": list(LABEL_SOURCES)}
+    score = {"type": "number", "minimum": SCORES[0], "maximum": SCORES[1],
+             "description": "how good the answer was found; never a label"}  # fmt: skip
     return {"oneOf": [
-        strict({"prediction_id": identity, name: label, "label_source": source}, "label_source")
-        for name in ("label", "correction")
+        *(strict({"prediction_id": identity, name: label, "label_source": source, "score": score},
+                 "label_source", "score") for name in ("label", "correction")),
+        strict({"prediction_id": identity, "score": score}),
     ]}  # fmt: skip
 
 

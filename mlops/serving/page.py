@@ -94,6 +94,7 @@ def _time(at_s: float) -> str:
 def _served(app: App, situation: Situation) -> str:
     version, *rivals = app.batcher.versions()
     rows = [("Version", f"<strong>{escape(version)}</strong>")]
+    rows.append(("Runs on", escape(app.batcher.current().runs_on)))
     if rivals:
         rows.append(("Challenger", escape(rivals[0])))
     if situation.since_s is not None:

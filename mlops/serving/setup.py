@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlops.adapters import files
+from mlops.adapters.onnx_session import choose_provider
 from mlops.errors import UsageError
 from mlops.params.name import project_name
 from mlops.serving.config import Limits, ServingConfig, check_address, is_loopback
@@ -35,9 +36,13 @@ def serving_config(layout: Layout, settings: Settings, *, host: str, workers: in
         closed=not is_loopback(host), rate=settings.rate_limit / workers, share=1.0 / workers,
         tls=_tls(settings),
         keep_payloads=settings.payloads == "keep", redact=_redact(settings),
+        provider=choose_provider(settings.serve_provider),
         sample=settings.log_sample, shadow_sample=settings.shadow_sample,
         access_log=settings.access_log,
-        limits=Limits(deadline_s=settings.deadline_s, flush_s=flush_s),
+        limits=Limits(
+            deadline_s=settings.deadline_s, flush_s=flush_s,
+            spool_bytes=int(settings.spool_mb * (1 << 20)),
+        ),
     )  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""Spool segments: files of predictions and labels that are whole or absent.
+"""Spool segments: files of predictions, labels and scores that are whole or absent.
 
 Layout: magic, then per record a little-endian length, JSON, and the bytes that JSON cannot hold;
 last a BLAKE2b digest of all before it.
@@ -6,6 +6,7 @@ last a BLAKE2b digest of all before it.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import struct
@@ -16,12 +17,14 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from mlops.adapters import files
-from mlops.core.prediction import Label, Prediction
+from mlops.core.prediction import Label, Prediction, Score
 from mlops.errors import DataError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
+
+    from mlops.core.prediction import Given
 
 MAGIC = b"MLSPOOL1"
 SUFFIX = ".seg"
@@ -35,14 +38,15 @@ class Segment:
 
     predictions: list[Prediction]
     labels: list[Label]
+    scores: list[Score]
 
 
-def write(folder: Path, records: Sequence[Prediction | Label], after_ns: int = 0) -> Path:
+def write(folder: Path, content: bytes, after_ns: int = 0) -> Path:
     """Write one segment, synced to disk; its name sorts by time.
 
     Args:
         folder: the spool.
-        records: in the order of arrival.
+        content: of `encode`.
         after_ns: place of the segment before it, so that a clock that jumps back changes no order.
 
     Raises:
@@ -50,7 +54,7 @@ def write(folder: Path, records: Sequence[Prediction | Label], after_ns: int = 0
     """
     place_ns = max(time.time_ns(), after_ns + 1)
     path = folder / f"{place_ns:020d}-{os.getpid()}{SUFFIX}"
-    files.write_bytes(path, encode(records))
+    files.write_bytes(path, content)
     return path
 
 
@@ -74,7 +78,16 @@ def waiting(folder: Path) -> list[Path]:
     return sorted(folder.glob(f"*{SUFFIX}"))
 
 
-def encode(records: Sequence[Prediction | Label]) -> bytes:
+def size_bytes(folder: Path) -> int:
+    """Return how many bytes wait for the database; a spool that is not there yet has none."""
+    total = 0
+    for path in folder.glob(f"*{SUFFIX}"):
+        with contextlib.suppress(FileNotFoundError):  # written out meanwhile
+            total += path.stat().st_size
+    return total
+
+
+def encode(records: Sequence[Prediction | Given]) -> bytes:
     """Return the bytes of a segment."""
     parts = [MAGIC]
     for record in records:
@@ -86,6 +99,8 @@ def encode(records: Sequence[Prediction | Label]) -> bytes:
                 len(record.probabilities), record.shadow_of,
             ]  # fmt: skip
             tail = (features or b"") + record.probabilities
+        elif isinstance(record, Score):
+            head, tail = ["s", record.prediction_id, record.score, record.at_s], b""
         else:
             head = ["l", record.prediction_id, record.label, record.label_source, record.at_s]
             tail = b""
@@ -105,7 +120,7 @@ def decode(content: bytes, name: str) -> Segment:
     if not body.startswith(MAGIC) or _digest(body) != digest:
         msg = f"{name}: damaged spool segment; its predictions cannot be read"
         raise DataError(msg)
-    segment = Segment([], [])
+    segment = Segment([], [], [])
     at = len(MAGIC)
     while at < len(body):
         (length,) = _LENGTH.unpack_from(body, at)
@@ -114,6 +129,9 @@ def decode(content: bytes, name: str) -> Segment:
         at += length
         if kind == "l":
             segment.labels.append(Label(*head))
+            continue
+        if kind == "s":
+            segment.scores.append(Score(*head))
             continue
         # Segments of the release before end without what they shadow.
         identity, at_s, version, example, entity, latency_s, sent, scores, *rest = head

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from mlops.serving.shadow import Mirror
 
 _RETRY_S = 5.0
+_RUNTIMES = ("ONNX Runtime, CPU", "ONNX Runtime, CUDA", "torch.export, CPU")
 
 
 class Watcher:
@@ -37,7 +38,7 @@ class Watcher:
         try:
             changed, pointer = self._changed("current")
             if changed and pointer is not None:
-                self._put("current", pointer, load(pointer))
+                self._put("current", pointer, load(pointer, self._config.provider))
         except (MlopsError, OSError) as error:
             self._failed("current", error)
 
@@ -57,11 +58,14 @@ class Watcher:
                     continue
                 held = self._loaded.get(role)
                 known = held is not None and held.version == pointer.version and role != "current"
-                model = held if held and known else await asyncio.to_thread(load, pointer)
+                model = held if held and known else await self._load(pointer)
                 self._put(role, pointer, model)
             except (MlopsError, OSError) as error:
                 self._failed(role, error)
                 self._retry_at_s[role] = loop.time() + _RETRY_S
+
+    async def _load(self, pointer: Pointer) -> Model:
+        return await asyncio.to_thread(load, pointer, self._config.provider)
 
     def _changed(self, role: Role) -> tuple[bool, Pointer | None]:
         """Return whether a pointer's file was replaced since the last look, and what it says."""
@@ -84,6 +88,8 @@ class Watcher:
         elif role == "shadow":
             self._mirror.show_to(model)
         else:
+            for known in _RUNTIMES:
+                metrics.RUNTIME.labels(known).set(float(known == model.runs_on))
             self._batcher.model = model
             metrics.SWAPS.inc()
             metrics.VERSION.set(float(model.version) if model.version.isdigit() else 0.0)

@@ -67,6 +67,7 @@ class Writer:
             last = self._stop.is_set()
             pause_s = _IDLE_S
             try:
+                metrics.SPOOL_BYTES.set(spool.size_bytes(self._folder))
                 self.drain()
             except (Unavailable, sa.exc.SQLAlchemyError, OSError) as error:
                 metrics.DATABASE_ERRORS.inc()
@@ -86,8 +87,9 @@ class Writer:
             self._engine = open_database(self._url)
         rows = [row for segment in segments.values() for row in segment.predictions]
         given = [label for segment in segments.values() for label in segment.labels]
+        scored = [score for segment in segments.values() for score in segment.scores]
         try:
-            written, labelled = insert_batch(self._engine, self._project, rows, given)
+            written, labelled = insert_batch(self._engine, self._project, rows, given, scored)
         except (sa.exc.DataError, sa.exc.IntegrityError) as error:
             if len(segments) > 1:
                 return sum(self._move([path]) for path in segments)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from mlops.adapters.appraisal import Side
-    from mlops.adapters.onnx_session import Session
+    from mlops.adapters.runtimes import Scorer
     from mlops.adapters.snapshot import Rows
     from mlops.core.assessment import Measured, Rules, Scored
     from mlops.core.robustness import Robustness
@@ -39,14 +39,14 @@ def evaluate(params: EvaluateParams, site: Site) -> Report:
             probabilities.
     """
     from mlops.adapters import appraisal, evaluation, explaining, model_files, plots
-    from mlops.adapters.onnx_session import Session, latency_ms
+    from mlops.adapters.onnx_session import latency_ms
+    from mlops.adapters.runtimes import model_file, open_model
     from mlops.adapters.snapshot import read_rows
 
     section, prepared = params.evaluate, site.layout.prepared
     rules = _rules(section)
     schema, _ = model_files.read_split(prepared)
-    model = site.layout.candidate / model_files.MODEL
-    session = Session(model)
+    session = open_model(site.layout.candidate)
     folder = site.out(site.layout.evaluation)
     folder.mkdir(parents=True, exist_ok=True)
     sides = _sides(session, prepared, schema)
@@ -56,7 +56,7 @@ def evaluate(params: EvaluateParams, site: Site) -> Report:
     found, figures = appraisal.write(folder, sides, validation, schema, rules)
     more = _also(robust, latency_ms(session, test.rows.features), rules)
     figures |= {one.name: one.interval.value for _, one in more}
-    figures["model_bytes"] = float(model.stat().st_size)
+    figures["model_bytes"] = float(model_file(site.layout.candidate).stat().st_size)
     evaluation.write_metrics(folder, figures)
     evaluation.write_intervals(folder, rules.confidence, [*found, *more])
     _write_slices(section, sides, rules, folder, schema)
@@ -93,7 +93,7 @@ def _rules(section: EvaluateSection) -> Rules:
     )  # fmt: skip
 
 
-def _score(session: Session, rows: Rows, schema: Schema) -> Scored:
+def _score(session: Scorer, rows: Rows, schema: Schema) -> Scored:
     from mlops.core.assessment import Scored
     from mlops.core.quality import sound
     from mlops.errors import StepError
@@ -101,11 +101,11 @@ def _score(session: Session, rows: Rows, schema: Schema) -> Scored:
     answers = session.probabilities(rows.features)
     if not sound(answers, regression=not schema.classes).all():
         what = "probabilities (NaN, or not summing to 1)" if schema.classes else "quantiles"
-        raise StepError(f"model.onnx: answers are no {what}")
+        raise StepError(f"the model file: answers are no {what}")
     return Scored(rows.label, answers, rows.key, rows.production)
 
 
-def _sides(session: Session, prepared: Path, schema: Schema) -> tuple[Side, ...]:
+def _sides(session: Scorer, prepared: Path, schema: Schema) -> tuple[Side, ...]:
     """Return the test rows, and the recent ones if there are any, cut into the same slices."""
     from mlops.adapters.appraisal import Side
     from mlops.adapters.snapshot import read_rows
@@ -145,7 +145,7 @@ def _also(
 
 
 def _robustness(
-    section: EvaluateSection, session: Session, test: Side, schema: Schema, folder: Path
+    section: EvaluateSection, session: Scorer, test: Side, schema: Schema, folder: Path
 ) -> Robustness | None:
     """Run the suite of disturbances on some of the test rows, and write its tables and plot."""
     from mlops.adapters import evaluation, plots

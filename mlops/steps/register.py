@@ -18,6 +18,7 @@ from mlops.adapters.registry import (
     registered_as,
     source_of,
 )
+from mlops.adapters.runtimes import model_file
 from mlops.adapters.sql.engine import database
 from mlops.core.canonical import flat, to_json
 from mlops.core.card_text import markdown
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
 
 _CURVES = 8  # at most so many columns of the training's history
 _ANEW = "delete the version and its logged model in MLflow, then run: mlops register"
-_SEALED = ("model.onnx", "weights.safetensors", "model.json", "seen.npy")
+_SEALED = ("weights.safetensors", "model.json", "seen.npy")
 
 
 class RegisterParams(View):
@@ -148,7 +149,7 @@ def _prove(site: Site, version: Any, sealed: str) -> str:
     except UnverifiedModel as error:
         msg = f"version {version.version}: not what was sealed and uploaded"
         raise UnverifiedModel(f"{msg} ({error}); {_ANEW}") from None
-    for name in _SEALED:
+    for name in (model_file(site.layout.candidate).name, *_SEALED):
         if files.sha256(folder / name) != files.sha256(site.layout.candidate / name):
             msg = f"version {version.version}: its {name} is not the candidate's; {_ANEW}"
             raise UnverifiedModel(msg)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from mlops.adapters.export import Made
     from mlops.adapters.lightning import Examples, Fitted
     from mlops.core.learning import Hyperparameters
     from mlops.core.preprocessing import Preprocessed
@@ -40,7 +41,7 @@ def train(params: TrainParams, site: Site) -> Report:
     Raises:
         ParamsError: if the network is unknown.
         DataError: if an input is missing or damaged.
-        StepError: if training was stopped by SIGTERM, diverged, or the export is not faithful.
+        StepError: if training was stopped by SIGTERM, diverged, or no model file is faithful.
     """
     from mlops.adapters import lightning, model_files
     from mlops.core import networks
@@ -64,21 +65,26 @@ def train(params: TrainParams, site: Site) -> Report:
         "network": networks.class_path(params.model.network, schema),
         "hyperparameters": asdict(best), **parse_statistics(split, "split.json").plain(),
         "trained_until_s": split["trained_until_s"], "epochs": fitted.best_epoch,
-        "validation_loss": fitted.validation_loss, "runtime": "onnx",
+        "validation_loss": fitted.validation_loss,
     }  # fmt: skip
     features = validation.features[:PARITY_ROWS].cpu().numpy()
-    parity = _write(site, section, model, card, fitted, (features, schema))
+    made = _write(site, section, model, card, fitted, (features, schema))
     right = "accuracy" if schema.classes else "coverage"
     best_row = fitted.history[fitted.best_epoch - 1]
     return Report(
         f"epoch {fitted.best_epoch} of {len(fitted.history)} is best: validation loss "
-        f"{fitted.validation_loss:.4f}, {right} {best_row.validation_accuracy:.4f}",
+        f"{fitted.validation_loss:.4f}, {right} {best_row.validation_accuracy:.4f}{_slower(made)}",
         facts={
-            "epochs": len(fitted.history), "best_epoch": fitted.best_epoch, "parity": parity,
+            "epochs": len(fitted.history), "best_epoch": fitted.best_epoch, "parity": made.gap,
             "validation_loss": fitted.validation_loss,
-            "validation_accuracy": best_row.validation_accuracy,
+            "validation_accuracy": best_row.validation_accuracy, "runtime": made.runtime,
         },
     )  # fmt: skip
+
+
+def _slower(made: Made) -> str:
+    """Say that the model is no ONNX file, if it is none."""
+    return f"; served by {made.runtime}, slower, for {made.why}" if made.why else ""
 
 
 def _model(params: TrainParams, site: Site, best: Hyperparameters) -> Preprocessed:
@@ -106,21 +112,21 @@ def _write(  # noqa: PLR0917 - one folder made of many things
     card: dict[str, Any],
     fitted: Fitted,
     sample: tuple[NDArray[Any], Schema],
-) -> float:
-    """Write `models/candidate/`; return how far the export is from the model on the sample."""
-    from mlops.adapters import lightning, model_files, onnx
+) -> Made:
+    """Write `models/candidate/`; return what its model file is."""
+    from mlops.adapters import lightning, model_files
+    from mlops.adapters.export import export
 
     folder = site.out(site.layout.candidate)
     folder.mkdir(parents=True, exist_ok=True)
-    target = folder / model_files.MODEL
-    parity = onnx.export(model, *sample, target, section.parity)
+    made = export(model, *sample, folder, section.parity)
     model_files.write_weights(folder / model_files.WEIGHTS, model)
-    model_files.write_card(folder / model_files.CARD, card)
+    model_files.write_card(folder / model_files.CARD, {**card, "runtime": made.runtime})
     shutil.copyfile(site.layout.prepared / model_files.SEEN, folder / model_files.SEEN)
     header = list(lightning.EpochLog.__dataclass_fields__)
     history = map(astuple, fitted.history)
     model_files.write_table(folder / model_files.HISTORY, header, history)
-    return parity
+    return made
 
 
 def _examples(path: Path) -> Examples:

@@ -75,7 +75,7 @@ def test_integrated_gradients_add_up_to_the_logits_rise(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        ("other", r"weights.safetensors: its network, by model.json, differs from model.onnx"),
+        ("other", r"weights.safetensors: its network, by model.json, differs from the model file"),
         ("cut", r"weights.safetensors: unreadable .*run: mlops train"),
         ("gone", r"weights.safetensors: unreadable .*run: mlops train"),
         ("card", r"model.json: 'network' is missing; run: mlops train"),

@@ -19,8 +19,10 @@ import pytest
 from mlops.adapters import orphans
 from mlops.adapters.orphans import claim
 from mlops.adapters.parts import Part, read_parts
-from mlops.adapters.processes import Group
+from mlops.adapters.processes import Group, prober
 from mlops.errors import Busy
+from tests.serving.certificates import certify
+from tests.serving.conftest import running
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -125,6 +127,17 @@ def test_starts_in_order_and_stops_all(site: Site, port: int) -> None:
     assert (site.layout.logs / "deploy.log").read_text() == "done\n"
     assert _running(site.layout.root) == []
     assert read_parts(site.layout) is None
+
+
+def test_a_part_that_speaks_tls_is_probed(tmp_path: Path) -> None:
+    """By its address, which its certificate need not name."""
+
+    async def ask(url: str) -> bool:
+        async with prober() as client:
+            return (await client.get(url)).is_success
+
+    with running(tmp_path, tls=certify(tmp_path, 1)) as server:
+        assert asyncio.run(ask(server.url.replace("http://", "https://") + "/ping"))
 
 
 def test_restarts_what_dies_and_sweeps_its_children(site: Site, port: int) -> None:

@@ -85,6 +85,8 @@ def test_what_asks_for_no_password_stays_on_loopback(site: Site, host: str) -> N
     assert parts["worker"].environment["MLOPS_MLFLOW_UI_URL"] == "http://127.0.0.1:4002"
     reached = "127.0.0.1" if host == "0.0.0.0" else host  # noqa: S104 - compared, not bound
     assert parts["serve"].url == f"http://{reached}:4003"
+    secure = _plan(site, host=host, tls_cert="cert.pem")["serve"]
+    assert (secure.url, secure.probe) == (f"https://{reached}:4003", f"https://{reached}:4003/ping")
 
 
 def test_heartbeat_is_what_the_automation_counts_on(site: Site) -> None:

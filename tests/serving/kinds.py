@@ -42,6 +42,7 @@ class TinyModel:
     """NaN → 0, cast, matrix, softmax (sorted numbers for regression), in ONNX Runtime."""
 
     output = "probabilities"
+    platform, runs_on = "onnxruntime_onnx", "ONNX Runtime, CPU"
 
     def __init__(self, schema: Schema, version: str = "1", seed: int = 0) -> None:
         self.schema, self.version, self.row_s = schema, version, 0.0

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import httpx
@@ -32,6 +32,7 @@ from mlops.serving.pointer import Pointer, drop_pointer, read_pointer, write_poi
 from mlops.serving.run import run
 from mlops.serving.split import Split
 from mlops.serving.tallies import Side, Sides, read_sides
+from mlops.settings import Settings
 from tests.serving.conftest import PROJECT
 from tests.serving.test_follower import Shelf
 from tests.serving.tiny import images, logged_ids, make_version, point
@@ -218,7 +219,7 @@ class Bench:
     sides: Sides
     home: Path
     notices: Notices
-    again: Callable[[], Canary]
+    again: Callable[..., Canary]
 
     def count(self, arm: str, n: int, *, failed: int = 0, slow: int = 0) -> None:
         old = self.sides[arm]  # type: ignore[index]
@@ -245,8 +246,9 @@ def bench(site: Site) -> Bench:
             raise UnverifiedModel("its bytes are not the ledger's")
         return Pointer(version, *_named(home, version), now_s)
 
-    def make() -> Canary:
-        return Canary(site, PROJECT, asking, prepare=prepare, notices=notices,
+    def make(**changes: float) -> Canary:
+        told = replace(site, settings=Settings(**changes))  # type: ignore[arg-type]
+        return Canary(told, PROJECT, asking, prepare=prepare, notices=notices,
                       read=lambda: dict(sides))  # fmt: skip
 
     return Bench(make(), asking, sides, home, notices, make)
@@ -321,6 +323,31 @@ def test_a_worse_challenger_is_rolled_back_while_the_registry_is_down(
     seen = beside.canary(bench.home)
     assert seen is not None
     assert (seen.state, seen.requests) == ("running", (0, 0))
+
+
+@pytest.mark.parametrize(
+    ("changes", "ended"),
+    [
+        ({}, True), ({"canary_alpha": 1e-30}, False),
+        ({"canary_error_margin": 0.2}, True), ({"canary_slow_margin": 0.2}, True),
+        ({"canary_error_margin": 0.2, "canary_slow_margin": 0.2}, False),
+    ],
+)  # fmt: skip
+def test_level_and_margins_are_settings(
+    bench: Bench,
+    changes: dict[str, float],
+    ended: bool,  # noqa: FBT001
+) -> None:
+    """15 % of the requests fail and 15 % are slow: worse than the champion, but by how much?"""
+    canary = bench.again(**changes)
+    bench.asking.asked = Wish("2", 0.5, "50%")
+    canary.keep(1.0)
+    bench.count("champion", 400)
+    canary.keep(2.0)
+    bench.count("champion", 400)
+    bench.count("challenger", 400, failed=60, slow=60)
+    canary.keep(3.0)
+    assert (bench.pointed() is None) == ended
 
 
 def test_an_unverified_challenger_gets_nothing(bench: Bench) -> None:

@@ -93,7 +93,9 @@ def test_with_a_bound_of_zero_the_row_is_on_disk_before_the_reply(
 
 
 def test_a_clock_that_jumps_back_changes_no_order(tmp_path: Path) -> None:
-    future = spool.write(_made(tmp_path), [_prediction(1)], time.time_ns() + 3600 * 10**9)
+    hour_ns = 3600 * 10**9
+    content = spool.encode([_prediction(1)])
+    future = spool.write(_made(tmp_path), content, time.time_ns() + hour_ns)
     log = PredictionLog(tmp_path, Limits(flush_s=0.005), keep_payloads=True)
     for n in range(3):
         log.append(_answered([f"i{n}"]))
@@ -160,15 +162,17 @@ def test_dropped_rows_raise_an_alarm_until_it_is_over(site: Site) -> None:
     notices.keep(1.0)
     before = len(_incidents(site))
     metrics.LOG_DROPPED.inc(7)
+    metrics.SPOOL_ERRORS.inc()
     for _ in range(3):
         alarms.keep(0.0)
         notices.keep(2.0)
-    assert _incidents(site)[before:] == [("predictions lost", "1", "open")]
+    causes = ("predictions lost", "spool not written")
+    assert _incidents(site)[before:] == [(cause, "1", "open") for cause in causes]
     assert metrics.ALARM.labels("dropped")._value.get() == 1.0
     now[0] += 601.0
     alarms.keep(0.0)
     notices.keep(3.0)
-    assert _incidents(site)[before:] == [("predictions lost", "1", "resolved")]
+    assert _incidents(site)[before:] == [(cause, "1", "resolved") for cause in causes]
     assert metrics.ALARM.labels("dropped")._value.get() == 0.0
 
 

@@ -16,7 +16,7 @@ import pytest
 from mlops.adapters import predictions
 from mlops.adapters.sql.engine import open_database
 from mlops.core.example import example_id
-from mlops.core.prediction import Label, Labelled, Logged, Prediction
+from mlops.core.prediction import Given, Label, Labelled, Logged, Prediction, Score
 from mlops.core.schema import ImageSchema
 from mlops.errors import DataError, Unavailable
 from mlops.serving import spool
@@ -140,7 +140,7 @@ def test_the_spool_waits_for_the_database(tmp_path: Path) -> None:
     folder = tmp_path / "spool"
     database = tmp_path / "away" / "mlops.db"
     database.parent.write_text("a file where a folder must be")
-    spool.write(_made(folder), [_prediction(1), Label("id0001", 1, "random", 2.0)])
+    spool.write(_made(folder), spool.encode([_prediction(1), Label("id0001", 1, "random", 2.0)]))
     writer = Writer(folder, PROJECT, f"sqlite:///{database}")
     with pytest.raises((Unavailable, OSError)):
         writer.drain()
@@ -155,7 +155,7 @@ def test_the_writers_thread_outlives_the_databases_absence(tmp_path: Path) -> No
     database.parent.write_text("a file where a folder must be")
     writer = Writer(folder, PROJECT, f"sqlite:///{database}")
     writer.start()
-    spool.write(folder, [_prediction(1)])
+    spool.write(folder, spool.encode([_prediction(1)]))
     time.sleep(0.5)
     database.parent.unlink()
     writer.close()
@@ -164,21 +164,21 @@ def test_the_writers_thread_outlives_the_databases_absence(tmp_path: Path) -> No
 
 
 def test_segments_survive_the_round_trip(tmp_path: Path) -> None:
-    records: list[Prediction | Label] = [_prediction(1), _prediction(2, features=None, entity="é"),
-               Label("id0001", 1, "active", 2.5)]  # fmt: skip
-    path = spool.write(_made(tmp_path / "spool"), records)
+    records: list[Prediction | Given] = [_prediction(1), _prediction(2, features=None, entity="é"),
+               Label("id0001", 1, "active", 2.5), Score("id0001", 0.5, 2.5)]  # fmt: skip
+    path = spool.write(_made(tmp_path / "spool"), spool.encode(records))
     segment = spool.read(path)
-    assert [*segment.predictions, *segment.labels] == records
+    assert [*segment.predictions, *segment.labels, *segment.scores] == records
 
 
 @pytest.mark.parametrize("cut", [0, 5, 40, -1])
 def test_a_damaged_segment_is_set_aside_and_the_rest_goes_on(tmp_path: Path, cut: int) -> None:
     folder = _made(tmp_path / "spool")
-    path = spool.write(folder, [_prediction(1)])
+    path = spool.write(folder, spool.encode([_prediction(1)]))
     path.write_bytes(path.read_bytes()[:cut])
     with pytest.raises(DataError, match="damaged"):
         spool.read(path)
-    spool.write(folder, [_prediction(2)])
+    spool.write(folder, spool.encode([_prediction(2)]))
     assert Writer(folder, PROJECT, f"sqlite:///{tmp_path / 'a.db'}").drain() == 1
     assert [p.name for p in (folder / "damaged").iterdir()] == [path.name]
 
@@ -187,9 +187,9 @@ def test_a_row_that_the_database_refuses_is_set_aside_alone(
     postgres_url: str, tmp_path: Path
 ) -> None:
     folder = _made(tmp_path / "spool")
-    spool.write(folder, [_prediction(11)])
-    bad = spool.write(folder, [_prediction(12, version="v" * 50)])
-    spool.write(folder, [_prediction(13)])
+    spool.write(folder, spool.encode([_prediction(11)]))
+    bad = spool.write(folder, spool.encode([_prediction(12, version="v" * 50)]))
+    spool.write(folder, spool.encode([_prediction(13)]))
     writer = Writer(folder, "set-aside", postgres_url)
     assert writer.drain() == 2
     writer._forget_engine()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import re
 import ssl
 import time
@@ -20,6 +19,7 @@ from mlops.serving.routes import ROUTES
 from mlops.serving.setup import serving_config
 from mlops.serving.tokens import Guard, Token, digest, read_tokens
 from mlops.settings import Settings
+from tests.serving.certificates import certify
 from tests.serving.tiny import images
 
 if TYPE_CHECKING:
@@ -186,32 +186,8 @@ def test_wrong_settings_end_the_start(root: Path, changes: dict[str, str], said:
         serving_config(Layout(root), Settings(**changes), host="127.0.0.1", workers=1)  # type: ignore[arg-type]
 
 
-def _certify(folder: Path, serial: int) -> tuple[str, str]:
-    from cryptography import x509
-    from cryptography.hazmat.primitives import hashes, serialization
-    from cryptography.hazmat.primitives.asymmetric import ec
-    from cryptography.x509.oid import NameOID
-
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
-    now = dt.datetime.now(dt.UTC)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name).issuer_name(name).public_key(key.public_key()).serial_number(serial)
-        .not_valid_before(now - dt.timedelta(days=1))
-        .not_valid_after(now + dt.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
-        .sign(key, hashes.SHA256())
-    )  # fmt: skip
-    cert, secret = folder / "cert.pem", folder / "key.pem"
-    secret.write_bytes(key.private_bytes(serialization.Encoding.PEM,
-        serialization.PrivateFormat.PKCS8, serialization.NoEncryption()))  # fmt: skip
-    cert.write_bytes(made.public_bytes(serialization.Encoding.PEM))
-    return str(cert), str(secret)
-
-
 def test_tls_by_files_which_may_be_renewed(serve: Callable[..., Running], tmp_path: Path) -> None:
-    pair = _certify(tmp_path, 1001)
+    pair = certify(tmp_path, 1001)
     server = serve(tls=pair)
     port = int(server.url.rsplit(":", 1)[1])
     secure = httpx.post(f"https://localhost:{port}/invocations", json=BODY,
@@ -221,7 +197,7 @@ def test_tls_by_files_which_may_be_renewed(serve: Callable[..., Running], tmp_pa
         httpx.get(server.url + "/ping")
     before = ssl.get_server_certificate(("127.0.0.1", port))
     time.sleep(0.1)
-    _certify(tmp_path, 1002)
+    certify(tmp_path, 1002)
     end_s = time.monotonic() + 5
     while ssl.get_server_certificate(("127.0.0.1", port)) == before:
         assert time.monotonic() < end_s

@@ -16,6 +16,7 @@ from mlops.adapters import contest, files, history, mlflow, moves, reconcile, re
 from mlops.adapters.ledger import Ledger, Row
 from mlops.adapters.onnx_session import Session
 from mlops.adapters.replay import replay
+from mlops.adapters.runtimes import open_model
 from mlops.adapters.sql.engine import database
 from mlops.core.canonical import from_json, to_json
 from mlops.core.decision import Decision
@@ -30,6 +31,7 @@ from mlops.errors import (
     UsageError,
 )
 from mlops.params.load import load
+from mlops.serving.model import Model
 from mlops.steps.promote import PromoteParams, promote
 from mlops.steps.register import RegisterParams, register
 from mlops.steps.rollback import RollbackParams, rollback
@@ -179,6 +181,34 @@ def test_mlflow_itself_serves_the_version_without_pickle(loop: Site) -> None:
         assert golden["features"].shape == (32, 4, 4, 1)
         again = Session(folder / "model.onnx").probabilities(golden["features"])
         np.testing.assert_array_equal(golden["probabilities"], again)
+
+
+def test_a_torch_export_version_is_registered_judged_and_served(loop: Site) -> None:
+    """The archive that was evaluated answers in the trial server, in the worker and in MLflow."""
+    retrain(loop)
+    candidate = loop.layout.candidate
+    (candidate / "model.onnx").unlink()
+    # PyTorch in the worker costs memory, for which the ceiling must be raised.
+    ceilings = {"latency_ms": 500.0, "memory_mb": 3000.0, "size_mb": 100.0, "group_gap": 0.2}
+    entrants.set_params(loop, ceilings=ceilings)
+    entrants.write_exported(candidate / "model.pt2", entrants.block_weights())
+    enter(loop)
+    decided = judge(loop)
+    assert decided.facts["outcome"] == "promote", decided.summary
+    folder = registry.fetch(loop, PROJECT, "1", fresh=True)
+    assert not (folder / "model.onnx").exists()
+    assert files.sha256(folder / "model.pt2") == files.sha256(candidate / "model.pt2")
+    images = entrants.world(loop).test.features[:5]
+    expected = open_model(folder).probabilities(images)
+    model = Model(folder, "1")
+    assert model.replay(folder) == 0.0
+    assert (model.platform, model.runs_on) == ("pytorch_export", "torch.export, CPU")
+    np.testing.assert_array_equal(model.predict(images), expected)
+    from mlflow import pyfunc
+
+    found = pyfunc.load_model(f"models:/{PROJECT}@champion").predict(images)["probabilities"]
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+    assert "torch==" in (folder / "requirements.txt").read_text()
 
 
 def test_a_worse_candidate_is_refused_and_may_say_so_by_exit_code(loop: Site) -> None:

@@ -59,6 +59,15 @@ labels = sa.Table(
     sa.Index("ix_labels_uncollected", "project", "collected_in"),
 )
 
+scores = sa.Table(
+    "scores",
+    metadata,
+    sa.Column("project", sa.String(_PROJECT), primary_key=True),
+    sa.Column("prediction_id", sa.String(_ID), primary_key=True),
+    sa.Column("score", sa.Double, nullable=False),  # 0 … 1, how good somebody found the answer
+    sa.Column("at_s", sa.Double, nullable=False),
+)
+
 label_requests = sa.Table(
     "label_requests",
     metadata,

@@ -43,9 +43,9 @@ def relive(record: Record, first: Path, marks: tuple[tuple[int, str], ...]) -> S
         first: folder of the first version, as the server keeps it.
         marks: position among the requests, and name.
     """
-    from mlops.adapters.onnx_session import Session
+    from mlops.adapters.runtimes import open_model
 
-    answers = Session(first / "model.onnx").probabilities(np.stack(record.images))
+    answers = open_model(first).probabilities(np.stack(record.images))
     return Story(
         with_loop=np.array(record.right),
         without_loop=answers.argmax(axis=1) == np.array(record.label),
