@@ -14,6 +14,7 @@ from mlops.errors import ParamsError
 from mlops.params.base import View
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from pydantic_core import ErrorDetails
@@ -22,7 +23,8 @@ MAX_BYTES = 1 << 16  # the template has 4 KiB; a full file of this size is read 
 MAX_DEPTH = 8
 SECTIONS = (
     "project", "data", "checks", "split", "holdout", "model", "tune", "train", "evaluate",
-    "labels", "gate", "promote", "monitoring", "trigger", "mail", "reports", "score", "card",
+    "labels", "gate", "promote", "monitoring", "trigger", "backtest", "mail", "reports", "score",
+    "card",
 )  # fmt: skip
 """Every top-level key that may stand in the file."""
 
@@ -67,13 +69,21 @@ class _ShallowLoader(yaml.SafeLoader):
         return node
 
 
-def load(path: Path, view: type[ViewT]) -> ViewT:
+def load(path: Path, view: type[ViewT], changes: Sequence[str] = ()) -> ViewT:
     """Return the sections of the file that `view` declares.
+
+    Args:
+        path: the file.
+        view: what is wanted of it.
+        changes: `section.key=value`, which stand in place of what the file says; only where
+            nothing is recorded as a model.
 
     Raises:
         ParamsError: naming file, line, key, value and remedy.
     """
     tree, lines = _parse(path)
+    for change in changes:
+        _change(path, tree, lines, change)
     unknown = sorted(set(tree) - set(SECTIONS))
     if unknown:
         known = f"known: {', '.join(SECTIONS)}"
@@ -97,6 +107,26 @@ def _parse(path: Path) -> tuple[dict[str, Any], Lines]:
     lines: Lines = {}
     tree = _build(path, node, (), lines, set())
     return tree, lines
+
+
+def _change(path: Path, tree: dict[str, Any], lines: Lines, change: str) -> None:
+    """Put one `section.key=value` into the tree; its line is 0, which stands for the option."""
+    name, equals, text = change.partition("=")
+    if not equals or not _KEY.match(name):
+        raise ParamsError(f"-S {_short(change)}: write section.key=value, as in -S gate.alpha=0.1")
+    key = tuple(name.split("."))
+    try:
+        node = yaml.compose(text, Loader=_ShallowLoader)
+    except yaml.YAMLError:
+        raise ParamsError(f"-S {name}: {_short(text)!r} is no value; quote it") from None
+    place = tree
+    for part in key[:-1]:
+        place = place.setdefault(part, {})
+        if not isinstance(place, dict):
+            raise ParamsError(f"-S {name}: {part} holds no keys; see: mlops config show")
+    lines[key] = 0
+    empty = yaml.ScalarNode("tag:yaml.org,2002:null", "")
+    place[key[-1]] = _build(path, node or empty, key, lines, set())
 
 
 def _compose(path: Path) -> yaml.Node | None:
@@ -231,4 +261,4 @@ def _error(path: Path, lines: Lines, key: tuple[str, ...], what: str) -> ParamsE
 
 def _at(path: Path, lines: Lines, key: tuple[str, ...], what: str) -> ParamsError:
     line = next((lines[key[:n]] for n in range(len(key), 0, -1) if key[:n] in lines), 1)
-    return ParamsError(f"{path.name}:{line}: {what}")
+    return ParamsError(f"{path.name}:{line}: {what}" if line else f"-S {what}")
