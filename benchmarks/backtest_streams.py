@@ -36,7 +36,8 @@ def taxi(folder: Path) -> pd.DataFrame:
         parts.append(pd.DataFrame({
             "hour": at.dt.hour + at.dt.minute / 60, "weekday": at.dt.weekday,
             "distance": t.trip_distance, "pickup": t.pickup_location_id,
-            "dropoff": t.dropoff_location_id, "passengers": t.passenger_count.fillna(0).replace(0, 1),
+            "dropoff": t.dropoff_location_id,
+            "passengers": t.passenger_count.fillna(0).replace(0, 1),
             "vendor": t.vendor_id.fillna(0),
             "at": at.astype("int64") / 1e9,
             "label": np.where(t.trip_distance / (minutes / 60) < _FASTER, "slow", "fast"),

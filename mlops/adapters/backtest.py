@@ -18,9 +18,10 @@ from mlops.adapters.sources import base
 from mlops.adapters.sql.engine import database
 from mlops.adapters.sql.tables import labels as label_table
 from mlops.adapters.thresholds import rules
-from mlops.core.backtest import Plan, backtest
+from mlops.core.backtest import backtest
 from mlops.core.past import Cutting, cut
 from mlops.core.past_gate import Judging
+from mlops.core.past_plan import Plan
 from mlops.core.past_service import Dealing
 from mlops.core.trigger import Policy
 from mlops.errors import DataError, UsageError

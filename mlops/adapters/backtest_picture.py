@@ -48,7 +48,9 @@ def draw(found: Backtest, title: str, path: Path) -> None:
         ax.legend(loc="lower left", ncols=2)
 
 
-def _running(values: list[float | None], width: int) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+def _running(
+    values: list[float | None], width: int
+) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
     """Return the mean of the last `width` windows that have labels; shorter at the start."""
     known = np.array([np.nan if v is None else v for v in values], dtype=np.float64)
     total = np.concatenate([[0.0], np.cumsum(np.nan_to_num(known))])
@@ -69,7 +71,7 @@ def _episodes(ax: Axes, found: Backtest) -> None:
     for episode in found.episodes:
         costly = episode.costly is not None
         name = "incident, costly" if costly else "incident, harmless or unclear"
-        first = (episode.costly if costly and episode.costly is not None else episode.opened)
+        first = episode.costly if costly and episode.costly is not None else episode.opened
         spans = [(first, episode.closed, WORST if costly else MUTED, name)]
         if costly and first > episode.opened:
             spans.append((episode.opened, first, MUTED, "incident, harmless or unclear"))

@@ -2,14 +2,13 @@
 
 Window by window: drift against the reference of the version in service, the alarm's rule, triage on
 the labels that had come, the trigger, a retrain, the gate, promotion; beside it the first model,
-left alone. Which rows a retrain learns from is `_span`, and nothing else knows: a policy of training
-windows takes its place there.
+left alone. Which rows a retrain learns from is `_span`, and nothing else knows: a policy of
+training windows takes its place there.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -30,44 +29,13 @@ from mlops.core.trigger import Loop, decide
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from mlops.core.calibration import Rules
     from mlops.core.exam import Look
     from mlops.core.past import Past
-    from mlops.core.past_service import Dealing, Learner, Served
+    from mlops.core.past_plan import Plan
+    from mlops.core.past_service import Learner, Served
     from mlops.core.triage import Triage
-    from mlops.core.trigger import Policy
 
 _MONTH_S = 30 * 86_400.0
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What is walked through, and by which rules.
-
-    Attributes:
-        windows: of the whole history, in order.
-        first: windows before this one are what the first model learns from; the walk begins here.
-        rules: of the calibration; their rule and budget are those of incidents.
-        margin: loss of accuracy that is worth a retrain.
-        min_labels: fewest labels from which accuracy counts as measured.
-        delay_s: how long labels take.
-        policy: of the trigger.
-        judging: of the gate.
-        dealing: of every span that a model is fitted on.
-        refit_windows: newest windows that a retrain learns from; None for those since the loss
-            began, and as many before as hold `policy.min_new_labels`.
-    """
-
-    windows: tuple[slice, ...]
-    first: int
-    rules: Rules
-    margin: float
-    min_labels: int
-    delay_s: float
-    policy: Policy
-    judging: Judging
-    dealing: Dealing
-    refit_windows: int | None
 
 
 def backtest(past: Past, plan: Plan, learner: Learner) -> Backtest:
@@ -82,12 +50,13 @@ def backtest(past: Past, plan: Plan, learner: Learner) -> Backtest:
         ValueError: if no first model can be fitted.
     """
     span = np.arange(plan.windows[0].start, plan.windows[plan.first].start)
-    first = install(past, span, learner, plan.dealing, plan.rules, 1)
+    first = install(past, span, learner, (plan.dealing, plan.rules), 1)
     walk = _Walk(past, plan, learner, first)
     for place in range(plan.first, len(plan.windows)):
         walk.step(place)
     return Backtest(
-        steps=tuple(walk.steps), first=plan.first, episodes=walk.watch.episodes, retrains=tuple(walk.retrains),
+        steps=tuple(walk.steps), first=plan.first, episodes=walk.watch.episodes,
+        retrains=tuple(walk.retrains),
         measure="accuracy" if past.schema.classes else "coverage", margin=plan.margin,
         rate=plan.rules.rate, reference=first.accuracy, first_rows=first.rows,
         first_from_s=float(past.observed_s[0]), first_minutes=first.learnt.minutes,
@@ -192,10 +161,12 @@ class _Walk:
         number = len(self.retrains) + 2
         try:
             made = install(
-                self.past, span, self.learner, self.plan.dealing, self.plan.rules, number
+                self.past, span, self.learner, (self.plan.dealing, self.plan.rules), number
             )
         except ValueError as error:
-            self.retrains.append(Retrain(number, place, now_s, len(span), 0.0, "failed", str(error)))
+            self.retrains.append(
+                Retrain(number, place, now_s, len(span), 0.0, "failed", str(error))
+            )
             return ["retrain failed"]
         self.retrains.append(
             Retrain(number, place, now_s, made.rows, made.learnt.minutes, "inconclusive", "")
@@ -253,8 +224,11 @@ class _Walk:
         came_s = self.past.observed_s[since:] + self.plan.delay_s
         fresh = self.past.labelled[since:] & (came_s > last_s) & (came_s <= now_s)
         return Loop(
-            new_labels=int(fresh.sum()), in_flight=None, minutes_since=(now_s - last_s) / 60,
-            in_30_days=len(recent), minutes_30_days=sum(r.minutes for r in recent),
+            new_labels=int(fresh.sum()),
+            in_flight=None,
+            minutes_since=(now_s - last_s) / 60,
+            in_30_days=len(recent),
+            minutes_30_days=sum(r.minutes for r in recent),
             typical_minutes=self.retrains[-1].minutes if self.retrains else 0.0,
         )
 

@@ -114,9 +114,12 @@ class Served:
 
 
 def install(
-    past: Past, span: NDArray[np.int64], learner: Learner, dealing: Dealing, rules: Rules,
+    past: Past,
+    span: NDArray[np.int64],
+    learner: Learner,
+    how: tuple[Dealing, Rules],
     number: int,
-) -> Served:  # fmt: skip
+) -> Served:
     """Fit a model on a span of history and make it ready to be served and watched.
 
     Args:
@@ -124,13 +127,13 @@ def install(
         span: int64, ascending: the rows that may be known; of those the newest labelled
             `recent_share` and the test side are kept from fitting.
         learner: fits.
-        dealing: shares.
-        rules: of the calibration.
+        how: shares of the rows, and rules of the calibration.
         number: of the version.
 
     Raises:
         ValueError: if the span has too few rows, or labels of one kind only.
     """
+    dealing, rules = how
     rows = past.take(span)
     dealt = partition(
         SplitRows(rows.side, rows.labelled, np.ones(len(rows), dtype=np.bool_), rows.observed_s,

@@ -90,7 +90,9 @@ class Watch:
     evidence: float = 0.0
     told: list[tuple[int, int, float]] = field(default_factory=list)
 
-    def measure(self, place: int, right: int, labelled: int, reference: tuple[float, float]) -> None:
+    def measure(
+        self, place: int, right: int, labelled: int, reference: tuple[float, float]
+    ) -> None:
         """Take in the labels of a window of the version in service.
 
         Args:
@@ -133,9 +135,7 @@ class Watch:
         held = self.held
         first = worth.kind if place == held.opened else held.first
         costly = place if worth.kind == "costly" and held.costly is None else held.costly
-        self.held = replace(
-            held, first=first, worth=worth.kind, costly=costly, words=worth.words
-        )
+        self.held = replace(held, first=first, worth=worth.kind, costly=costly, words=worth.words)
 
     def renew(self, place: int) -> None:
         """Begin anew with a version that serves from a window on; an incident stays open."""
