@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,6 +15,7 @@ if TYPE_CHECKING:
 
     from mlops.core.backtest_report import Backtest
 
+_DAY_S = 86_400.0
 _MOST_POINTS = 120  # more windows than a person tells apart are shown as running means
 
 
@@ -28,7 +28,8 @@ def draw(found: Backtest, title: str, path: Path) -> None:
         path: of the PNG.
     """
     with axes(path, 10.6, 5.0) as ax:
-        at = [datetime.fromtimestamp(s.end_s, UTC) for s in found.steps]
+        at = [_place(s.end_s) for s in found.steps]
+        ax.xaxis_date()
         width = max(1, len(at) // _MOST_POINTS)
         lines = (
             ([s.accuracy_static for s in found.steps], MUTED, 2.2, "without the loop"),
@@ -79,7 +80,7 @@ def _episodes(ax: Axes, found: Backtest) -> None:
             begin = found.steps[max(start - found.first, 0)].start_s
             end = found.steps[last if stop is None else min(stop - found.first, last)].end_s
             ax.axvspan(
-                datetime.fromtimestamp(begin, UTC), datetime.fromtimestamp(end, UTC), color=colour,
+                _place(begin), _place(end), color=colour,
                 alpha=0.16, lw=0, label=None if label in named else label,
             )  # fmt: skip
             named.add(label)
@@ -91,9 +92,14 @@ def _retrains(ax: Axes, found: Backtest) -> None:
     ax.set_ylim(low - 0.18 * (high - low), high)  # room for the legend
     promoted = [r for r in found.retrains if r.promoted is not None]
     for number, retrain in enumerate(promoted):
-        at = datetime.fromtimestamp(found.steps[(retrain.promoted or 0) - found.first].end_s, UTC)
+        at = _place(found.steps[(retrain.promoted or 0) - found.first].end_s)
         label = "promotion" if number == 0 else None
         ax.axvline(at, color=INK, lw=0.9, ls=(0, (4, 3)), label=label)
-    others = [datetime.fromtimestamp(r.at_s, UTC) for r in found.retrains if r.promoted is None]
+    others = [_place(r.at_s) for r in found.retrains if r.promoted is None]
     if others:
         ax.plot(others, [high] * len(others), "x", color=INK, label="retrain not promoted")
+
+
+def _place(at_s: float) -> float:
+    """Return a time as matplotlib's axes of dates count it: in days since 1970."""
+    return at_s / _DAY_S

@@ -16,6 +16,8 @@ from mlops.core.schema import QUANTILES, TableSchema, TextSchema, outputs
 from mlops.errors import UsageError
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     from numpy.typing import NDArray
 
     from mlops.core.past import Past
@@ -43,6 +45,14 @@ def quick(schema: Schema) -> Quick:
     return Quick(schema)
 
 
+def _one_thread() -> AbstractContextManager[object]:
+    """Hold OpenMP to one thread: several wait for each other without end on a busy machine."""
+    from threadpoolctl import threadpool_limits
+
+    limits: AbstractContextManager[object] = threadpool_limits(1, "openmp")
+    return limits
+
+
 @dataclass(frozen=True)
 class Quick:
     """Fits boosted trees on tables, and on the pixels of images, in about a second."""
@@ -55,23 +65,27 @@ class Quick:
         features = self._flat(np.concatenate([train.features, validation.features]))
         label = np.concatenate([train.label, validation.label])
         if self.schema.classes:
-            model = self._trees().fit(features, label)
+            with _one_thread():
+                model = self._trees().fit(features, label)
             places = model.classes_.astype(np.int64)
 
             def answers(given: NDArray[Any]) -> NDArray[np.float32]:
                 """Return probabilities; of a class that no row had, nothing."""
                 said = np.zeros((len(given), len(self.schema.classes)), dtype=np.float32)
                 if len(given):
-                    said[:, places] = model.predict_proba(self._flat(given))
+                    with _one_thread():
+                        said[:, places] = model.predict_proba(self._flat(given))
                 return said
         else:
-            models = [self._trees(q).fit(features, label) for q in QUANTILES]
+            with _one_thread():
+                models = [self._trees(q).fit(features, label) for q in QUANTILES]
 
             def answers(given: NDArray[Any]) -> NDArray[np.float32]:
                 """Return quantiles, in order where the trees cross them."""
                 if not len(given):
                     return np.zeros((0, len(QUANTILES)), dtype=np.float32)
-                told = [model.predict(self._flat(given)) for model in models]
+                with _one_thread():
+                    told = [model.predict(self._flat(given)) for model in models]
                 return np.sort(np.column_stack(told).astype(np.float32), axis=1)
 
         return Learnt(answers, (time.perf_counter() - start_s) / 60)
@@ -140,7 +154,7 @@ class Project:
             for s in (train, validation)
         ]
         with tempfile.TemporaryDirectory() as folder:
-            lightning.fit(model, *sides, plan, Path(folder))
+            lightning.fit(model, sides[0], sides[1], plan, Path(folder))
         model.eval()
 
         def answers(given: NDArray[Any]) -> NDArray[np.float32]:

@@ -55,16 +55,16 @@ def backtest(
     others = [pieces(text) for text in against]
     policies = [load(site.layout.params, BacktestParams, changes)]
     policies += [load(site.layout.params, BacktestParams, (*changes, *o)) for o in others]
-    past, over = read_past(site, policies[0], stretch)
+    past, walked = read_past(site, policies[0], stretch)
     found = [walk(site, params, past, stretch) for params in policies]
     folder = site.layout.backtest
     write_windows(folder / "windows.csv", found[0])
     title = f"{policies[0].project.name}: {found[0].measure} with the loop and without it"
     draw(found[0], title, folder / "backtest.png")
     if json:
-        print(json_lib.dumps(_content(found, [list(o) for o in others], over), indent=2))
+        print(json_lib.dumps(_content(found, [list(o) for o in others], walked), indent=2))
         return 0
-    print(*head(policies[0].project.name, found[0], over, policies[0].backtest.model), sep="\n")
+    print(*head(policies[0].project.name, found[0], walked, policies[0].backtest.model), sep="\n")
     print(*lines(found[0]), sep="\n")
     if others:
         print(*beside(found, others), sep="\n")

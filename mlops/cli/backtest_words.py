@@ -16,6 +16,16 @@ if TYPE_CHECKING:
 _SHOWN = 40  # windows in which something happened; windows.csv has all
 
 
+_REMEDIES = {
+    "floor": "they ask for what the data may no longer give: try -S gate.floors.accuracy=0.5",
+    "slice": (
+        "where the mix of classes moves, one class pays for the others: try "
+        "-S gate.min_slice_rows=1000000, which asks no slices, and see what it gains"
+    ),
+}
+"""Checks that alone may keep every candidate out → what to try."""
+
+
 def pieces(text: str) -> tuple[str, ...]:
     """Return `a.b=1,c.d=[1, 2]` as `a.b=1` and `c.d=[1, 2]`: a comma before a key divides."""
     import re
@@ -58,8 +68,18 @@ def lines(found: Backtest) -> Iterator[str]:
     refused = [r for r in found.retrains if r.outcome != "promote"]
     for retrain in refused[:5]:
         yield f"  version {retrain.version}, {retrain.outcome}: {retrain.words}"
+    yield from _hints(found)
     yield ""
     yield from _sum(found, found.summary())
+
+
+def _hints(found: Backtest) -> Iterator[str]:
+    """Yield which kinds of checks alone kept candidates out, and what to try."""
+    for start, remedy in _REMEDIES.items():
+        failed = [r.failed for r in found.retrains if r.failed]
+        alone = [names for names in failed if all(name.startswith(start) for name in names)]
+        if alone:
+            yield f"  {len(alone)} of them failed at the gate's {start}s alone; {remedy}"
 
 
 def beside(found: Sequence[Backtest], others: Sequence[tuple[str, ...]]) -> Iterator[str]:
@@ -109,8 +129,9 @@ def _sum(found: Backtest, s: Summary) -> Iterator[str]:
 def _told(step: Step, found: Backtest) -> str:
     parts = list(step.events)
     if parts[0] in ("opened", "closed"):
-        cause = next(e.cause for e in found.episodes if e.number == step.incident)
-        parts[0] = f"incident {step.incident} {parts[0]} ({cause}; {step.worth})"
+        one = next(e for e in found.episodes if e.number == step.incident)
+        known = "" if parts[0] == "closed" else f"; {step.worth}"
+        parts[0] = f"incident {step.incident} {parts[0]} ({one.cause}{known})"
     return "; ".join(parts)
 
 

@@ -107,7 +107,9 @@ class _Walk:
         found = breaks(
             unsound=0, blank_share=float(blank(features).mean()),
             reference_blank_share=served.blank_share,
-            arrivals=Arrivals(0, past.key[window], float(times[-1] - times[0]), earlier),
+            arrivals=Arrivals(
+                0, past.key[window].astype(str).tolist(), float(times[-1] - times[0]), earlier
+            ),
         )  # fmt: skip
         if found:
             return "", found[0]
@@ -182,7 +184,7 @@ class _Walk:
         verdict, self.waiting = done.verdict, None
         self.looks = (*self.looks, *([done.look] if done.look else []))
         promoted = place if verdict.outcome == "promote" else None
-        self.retrains[at] = self.retrains[at].judged(verdict.outcome, verdict.reasons[0], promoted)
+        self.retrains[at] = self.retrains[at].judged(verdict, promoted)
         if verdict.outcome == "inconclusive":
             self.waiting = (made, done.rows + max(verdict.missing_labels, 1), at)
         elif promoted is not None:

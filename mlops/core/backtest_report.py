@@ -9,7 +9,7 @@ from mlops.core.power import labels_needed
 from mlops.core.realised import keeps_budget
 
 if TYPE_CHECKING:
-    from mlops.core.decision import Outcome
+    from mlops.core.decision import Outcome, Verdict
     from mlops.core.past_watch import Episode
 
 _DAY_S = 86_400.0
@@ -69,6 +69,7 @@ class Retrain:
         outcome: of the gate, as last judged; `failed` if nothing came of it.
         words: the weightiest reason.
         promoted: place of the window at whose end it was promoted; None if it never was.
+        failed: the checks of the gate that failed.
     """
 
     version: int
@@ -79,10 +80,18 @@ class Retrain:
     outcome: Outcome | Literal["failed"]
     words: str
     promoted: int | None = None
+    failed: tuple[str, ...] = ()
 
-    def judged(self, outcome: Outcome, words: str, promoted: int | None) -> Retrain:
+    def judged(self, verdict: Verdict, promoted: int | None) -> Retrain:
         """Return it with the gate's answer."""
-        return replace(self, outcome=outcome, words=words, promoted=promoted)
+        failed = tuple(check.name for check in verdict.checks if check.passed is False)
+        return replace(
+            self,
+            outcome=verdict.outcome,
+            words=verdict.reasons[0],
+            promoted=promoted,
+            failed=failed,
+        )
 
 
 @dataclass(frozen=True)

@@ -126,4 +126,5 @@ def mature(past: Past, window: slice, until_s: float) -> NDArray[np.int64]:
         until_s: rows observed later have no label yet.
     """
     chosen = past.measures[window] & (past.observed_s[window] <= until_s)
-    return np.flatnonzero(chosen) + window.start
+    rows: NDArray[np.int64] = np.flatnonzero(chosen) + window.start
+    return rows

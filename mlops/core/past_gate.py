@@ -17,7 +17,7 @@ from mlops.core.disturbance import disturb_mix
 from mlops.core.exam import Anchor, Cohort, Exam, Look, Paired, Trial, counting, since_s
 from mlops.core.gate import judge
 from mlops.core.reliability import debiased_ece
-from mlops.core.schema import categories
+from mlops.core.schema import categories, task
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -70,10 +70,9 @@ def lenient(past: Past, first: Served, rules: Rules) -> tuple[Rules, tuple[str, 
     """
     told: list[str] = []
     label, said = past.label[first.base], first.answers[first.base]
-    task = "classification" if past.schema.classes else "regression"
     floors = []
     for name, limit in rules.floors:
-        measure = limits.FLOORS[task].get(name)
+        measure = limits.FLOORS[task(past.schema)].get(name)
         value = None if measure is None else measure(label, said)
         if value is not None and value < limit:
             told.append(

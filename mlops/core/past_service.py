@@ -110,7 +110,7 @@ class Served:
             return None
         pulled = (self.accuracy * self.labels + 2) / (self.labels + 4)
         wide = float(norm.isf(_LEVEL)) * (pulled * (1 - pulled) / (self.labels + 4)) ** 0.5
-        return self.accuracy - wide
+        return float(self.accuracy - wide)
 
 
 def install(

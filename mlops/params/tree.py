@@ -65,17 +65,17 @@ def change(path: Path, tree: dict[str, Any], lines: Lines, change: str) -> None:
         raise ParamsError(f"-S {short(change)}: write section.key=value, as in -S gate.alpha=0.1")
     key = tuple(name.split("."))
     try:
-        node = yaml.compose(text, Loader=_ShallowLoader)
+        node: yaml.Node = yaml.compose(text or "null", Loader=_ShallowLoader)
     except yaml.YAMLError:
         raise ParamsError(f"-S {name}: {short(text)!r} is no value; quote it") from None
     place = tree
-    for part in key[:-1]:
+    for depth, part in enumerate(key[:-1], 1):
+        lines.setdefault(key[:depth], 0)
         place = place.setdefault(part, {})
         if not isinstance(place, dict):
             raise ParamsError(f"-S {name}: {part} holds no keys; see: mlops config show")
     lines[key] = 0
-    empty = yaml.ScalarNode("tag:yaml.org,2002:null", "")
-    place[key[-1]] = _build(path, node or empty, key, lines, set())
+    place[key[-1]] = _build(path, node, key, lines, set())
 
 
 def _compose(path: Path) -> yaml.Node | None:
