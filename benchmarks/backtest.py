@@ -159,9 +159,8 @@ def main() -> int:
             print(f"skipped: {name}: no folder {folder}; name it, or set MLOPS_STREAMS")
     for claim in claims:
         sign = "≥" if claim.at_least else "≤"
-        print(
-            f"{'holds ' if claim.holds else 'MISSED'} {claim.words}: {claim.value:.4g} {sign} {claim.bar:.4g}"
-        )
+        word = "holds " if claim.holds else "MISSED"
+        print(f"{word} {claim.words}: {claim.value:.4g} {sign} {claim.bar:.4g}")
     missed = sum(not claim.holds for claim in claims)
     print("all bars hold" if not missed else f"{missed} bars missed")
     return int(missed > 0)

@@ -65,9 +65,11 @@ def change(path: Path, tree: dict[str, Any], lines: Lines, change: str) -> None:
         raise ParamsError(f"-S {short(change)}: write section.key=value, as in -S gate.alpha=0.1")
     key = tuple(name.split("."))
     try:
-        node: yaml.Node = yaml.compose(text or "null", Loader=_ShallowLoader)
+        node = yaml.compose(text or "null", Loader=_ShallowLoader)
     except yaml.YAMLError:
-        raise ParamsError(f"-S {name}: {short(text)!r} is no value; quote it") from None
+        node = None
+    if node is None:
+        raise ParamsError(f"-S {name}: {short(text)!r} is no value; quote it")
     place = tree
     for depth, part in enumerate(key[:-1], 1):
         lines.setdefault(key[:depth], 0)

@@ -63,12 +63,13 @@ def test_a_change_that_no_input_shows_is_found_answered_and_over() -> None:
     s = found.summary()
     assert (s.incidents, s.costly, s.promotions) == (1, 1, 1)
     [one] = found.episodes
-    assert (one.detector, one.since) == ("accuracy", 20)
+    assert one.detector == "accuracy"
     assert one.opened in (20, 21)
     assert one.closed is not None
     last = found.steps[-1]
     assert last.accuracy is not None
-    assert last.accuracy > 0.8 > 0.3 > (last.accuracy_static or 0.0)
+    assert last.accuracy > 0.8
+    assert (last.accuracy_static or 0.0) < 0.3
     assert (s.accuracy or 0.0) > (s.accuracy_static or 0.0) + 0.2
     assert (s.days_degraded or 0.0) < (s.days_degraded_static or 0.0)
     promoted = found.retrains[-1]

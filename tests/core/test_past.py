@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -33,7 +34,7 @@ def test_windows_are_cut_as_they_would_have_come(how: Cutting, sizes: list[int])
     found = cut(hourly(130), how)
     assert [w.stop - w.start for w in found] == sizes
     assert found[0].start == 0
-    assert all(a.stop == b.start for a, b in zip(found, found[1:], strict=False))
+    assert all(a.stop == b.start for a, b in pairwise(found))
 
 
 @pytest.mark.parametrize("period", ["rows", "month"])
