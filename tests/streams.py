@@ -29,7 +29,8 @@ def stream(
     return Past(
         schema=TableSchema(() if numbers else ("no", "yes"), columns), features=x, label=label,
         key=rng.integers(1 << 62, size=rows).astype(np.uint64), side=side,
-        observed_s=np.array(START_S + 60.0 * MINUTES * np.arange(rows), dtype=np.float64), measures=every, sampled=every,
+        observed_s=np.array(START_S + 60.0 * MINUTES * np.arange(rows), dtype=np.float64),
+        measures=every, sampled=every,
         active=~every,
     )  # fmt: skip
 
