@@ -10,8 +10,8 @@ c. Made up, at the template's own settings: five quiet streams with no incident 
    of concept that no input shows, and one that moves inputs, each answered by a costly incident.
 
 Real data are not part of this project: name their folder, which holds `nyc-taxi/` and `elec2/`, or
-set MLOPS_STREAMS; without it a and b are skipped, and said to be. How many settings stand in
-TAXI_SET and ELEC2_SET, and which of them were chosen after a first run: docs/backtest.md.
+set MLOPS_STREAMS; without it a and b are skipped, and said to be. Which of TAXI_SET and ELEC2_SET
+were chosen after a first run: docs/backtest.md.
 
 Hardware: 2 shared cores; a to c about four minutes. Seeds are fixed.
 Run: python benchmarks/backtest.py [FOLDER]
