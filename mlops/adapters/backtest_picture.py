@@ -97,7 +97,14 @@ def _retrains(ax: Axes, found: Backtest) -> None:
         ax.axvline(at, color=INK, lw=0.9, ls=(0, (4, 3)), label=label)
     others = [_place(r.at_s) for r in found.retrains if r.promoted is None]
     if others:
-        ax.plot(others, [high] * len(others), "x", color=INK, label="retrain not promoted")
+        ax.plot(
+            others,
+            [high] * len(others),
+            "x",
+            color=INK,
+            label="retrain not promoted",
+            clip_on=False,
+        )
 
 
 def _place(at_s: float) -> float:
