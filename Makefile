@@ -43,6 +43,7 @@ bench: setup ## Kills, races and soaks in full counts, and timings as ratios
 	@$(BIN)/python benchmarks/gate.py
 	@$(BIN)/python benchmarks/drift.py
 	@$(BIN)/python benchmarks/drift.py --speed
+	@$(BIN)/python benchmarks/backtest.py
 	@$(BIN)/python benchmarks/rollback.py
 	@$(BIN)/python benchmarks/kills.py
 

@@ -83,6 +83,11 @@ class Layout:
         """Metrics, tables and plots of the candidate, written by `evaluate`."""
         return self.root / "reports" / "evaluation"
 
+    @property
+    def backtest(self) -> Path:
+        """The newest backtest: table and picture; ignored by git and DVC."""
+        return self.root / "reports" / "backtest"
+
     # -- local state ------------------------------------------------------------------------
     @property
     def state(self) -> Path:

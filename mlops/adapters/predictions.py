@@ -49,7 +49,7 @@ def find(engine: sa.Engine, project: str, prediction_id: str) -> Logged | Labell
         ).one_or_none()
         if row is None:
             return None
-        newest = _newest(connection, project, [prediction_id]).get(prediction_id)
+        newest = newest_labels(connection, project, [prediction_id]).get(prediction_id)
     logged = _logged(row)
     return logged if newest is None else Labelled(logged, newest, ())
 
@@ -200,7 +200,7 @@ def _count(connection: sa.Connection, ids: Sequence[str]) -> int:
 
 
 def _label(connection: sa.Connection, project: str, given: Sequence[Label]) -> int:
-    newest = _newest(connection, project, [row.prediction_id for row in given])
+    newest = newest_labels(connection, project, [row.prediction_id for row in given])
     fresh = []
     for row in sorted(given, key=lambda row: row.at_s):
         last = newest.get(row.prediction_id)
@@ -217,7 +217,8 @@ def _label(connection: sa.Connection, project: str, given: Sequence[Label]) -> i
     return len(fresh)
 
 
-def _newest(connection: sa.Connection, project: str, ids: Sequence[str]) -> dict[str, Label]:
+def newest_labels(connection: sa.Connection, project: str, ids: Sequence[str]) -> dict[str, Label]:
+    """Return the newest label of each labelled prediction among these, by its id."""
     found: dict[str, Label] = {}
     for part in _chunks(sorted(set(ids))):
         query = (

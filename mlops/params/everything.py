@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from mlops.params.backtest import BacktestSection
 from mlops.params.base import View
 from mlops.params.card import CardSection
 from mlops.params.checks import ChecksSection
@@ -41,6 +42,7 @@ class Everything(View):
     promote: PromoteSection
     monitoring: MonitoringSection
     trigger: TriggerSection
+    backtest: BacktestSection = BacktestSection()
     mail: MailSection
     reports: ReportsSection
     replay: ReplaySection

@@ -1,0 +1,166 @@
+"""A model in service in a backtest: fitted on a span of history, with its reference and thresholds.
+
+What `prepare`, `train`, `evaluate` and the calibration do for a version, on arrays: the rows are
+dealt by the same function, so the reference is the newest part of the span, which no model was
+fitted on, and the test side never trains.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from scipy.stats import norm
+
+from mlops.core.calibration import calibrate
+from mlops.core.columns import blank, columns
+from mlops.core.drift import presort
+from mlops.core.exam import Memory
+from mlops.core.partition import SplitRows, partition
+from mlops.core.quality import hits
+from mlops.core.relations import relate
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    from mlops.core.calibration import Rules
+    from mlops.core.columns import Columns
+    from mlops.core.drift import Reference
+    from mlops.core.past import Past
+    from mlops.core.relations import Relations
+    from mlops.core.thresholds import Thresholds
+
+LEAST_LABELS = 30
+"""Labelled reference rows from which a version's accuracy is known, as `monitor` asks for."""
+_LEVEL = 0.05
+
+
+@dataclass(frozen=True)
+class Learnt:
+    """A fitted model.
+
+    Attributes:
+        answers: from features, (N, *shape), to probabilities or quantiles, float32 (N, K).
+        minutes: that fitting it took.
+    """
+
+    answers: Callable[[NDArray[Any]], NDArray[np.float32]]
+    minutes: float
+
+
+class Learner(Protocol):
+    """What fits a model; see `mlops.adapters.learners`."""
+
+    def __call__(self, train: Past, validation: Past) -> Learnt:
+        """Fit on labelled rows of the two sides."""
+
+
+@dataclass(frozen=True)
+class Dealing:
+    """How a span of history is dealt: see `holdout` in params.yaml."""
+
+    recent_share: float
+    gap_s: float
+    reference_rows: int
+
+
+@dataclass(frozen=True)
+class Served:
+    """A model with all that travels with a version.
+
+    Attributes:
+        number: 1 for the first, then in the order of training.
+        learnt: the model.
+        answers: float32 (N, K) over all of history.
+        hit: bool (N,): which of them are right; meaningless where nothing is labelled.
+        memory: what it was fitted on.
+        base: int64: held-out labelled rows as old as those it was fitted on.
+        relations: that windows are extended by.
+        reference: presorted, with its residuals.
+        columns: of the reference, likewise.
+        thresholds: calibrated on it.
+        labels: labelled reference rows.
+        accuracy: on them; None with fewer than 30.
+        blank_share: of its reference rows.
+        rows: that it was fitted on.
+    """
+
+    number: int
+    learnt: Learnt
+    answers: NDArray[np.float32]
+    hit: NDArray[np.bool_]
+    memory: Memory
+    base: NDArray[np.int64]
+    relations: Relations
+    reference: Reference
+    columns: Columns
+    thresholds: Thresholds
+    labels: int
+    accuracy: float | None
+    blank_share: float
+    rows: int
+
+    @property
+    def least_accuracy(self) -> float | None:
+        """Lower 95 % bound of its accuracy: what a few reference rows cannot promise is no loss."""
+        if self.accuracy is None:
+            return None
+        pulled = (self.accuracy * self.labels + 2) / (self.labels + 4)
+        wide = float(norm.isf(_LEVEL)) * (pulled * (1 - pulled) / (self.labels + 4)) ** 0.5
+        return float(self.accuracy - wide)
+
+
+def install(
+    past: Past,
+    span: NDArray[np.int64],
+    learner: Learner,
+    how: tuple[Dealing, Rules],
+    number: int,
+) -> Served:
+    """Fit a model on a span of history and make it ready to be served and watched.
+
+    Args:
+        past: all of history.
+        span: int64, ascending: the rows that may be known; of those the newest labelled
+            `recent_share` and the test side are kept from fitting.
+        learner: fits.
+        how: shares of the rows, and rules of the calibration.
+        number: of the version.
+
+    Raises:
+        ValueError: if the span has too few rows, or labels of one kind only.
+    """
+    dealing, rules = how
+    rows = past.take(span)
+    dealt = partition(
+        SplitRows(rows.side, rows.labelled, np.ones(len(rows), dtype=np.bool_), rows.observed_s,
+                  rows.key, rows.active),
+        recent_share=dealing.recent_share, gap_s=dealing.gap_s,
+        reference_rows=dealing.reference_rows,
+    )  # fmt: skip
+    sides = {"training": dealt.train, "validation": dealt.validation, "test": dealt.test}
+    for name, part in sides.items():
+        if len(np.unique(rows.label[part])) < 2:
+            kind = "one kind of label" if len(part) else "no labelled rows"
+            raise ValueError(f"the {name} side of {len(span)} rows has {kind}")
+    if len(dealt.reference) < 2:
+        raise ValueError(f"{len(span)} rows leave no reference")
+    learnt = learner(rows.take(dealt.train), rows.take(dealt.validation))
+    answers = learnt.answers(past.features)
+    regression = not past.schema.classes
+    hit = hits(past.label, answers, regression=regression)
+    held = np.sort(span[dealt.reference])
+    relations, watched = relate(columns(past.features[held], answers[held], past.schema))
+    known = held[past.labelled[held] & ~past.active[held]]
+    return Served(
+        number=number, learnt=learnt, answers=answers, hit=hit,
+        memory=Memory(dealt.seen, dealt.trained_until_s), base=span[dealt.test],
+        relations=relations, reference=presort(watched), columns=watched,
+        thresholds=calibrate(watched, rules, in_order=True), labels=len(known),
+        accuracy=float(hit[known].mean()) if len(known) >= LEAST_LABELS else None,
+        blank_share=float(blank(past.features[held]).mean()),
+        rows=len(dealt.train) + len(dealt.validation),
+    )  # fmt: skip

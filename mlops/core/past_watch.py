@@ -1,0 +1,189 @@
+"""Incidents in a backtest: opened and closed by the rule of `monitor`, and by measured losses.
+
+Two detectors share the budget. Drift: thresholds, K of N windows, hysteresis. Accuracy: evidence
+that adds up over windows whose labels are here (`mlops.core.continuous`), each window's p-value
+being that of so few right answers if no more than the margin were lost, against the lower bound of
+the reference's accuracy. It opens nothing that cost less than the margin, which is what a false
+incident is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from scipy.stats import binom
+
+from mlops.core.continuous import e_value, limit
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mlops.core.alarm import Rule
+    from mlops.core.triage import Kind, Triage
+
+Detector = Literal["drift", "accuracy", "quality"]
+_LEAST_P = 1e-300
+
+
+@dataclass(frozen=True)
+class Episode:
+    """An incident of the backtest.
+
+    Attributes:
+        number: from 1.
+        detector: what opened it.
+        cause: the column that drifted most, `accuracy`, or what is broken.
+        opened: place of the window that opened it.
+        since: place of the window from which accuracy is measured for it.
+        closed: place of the window that closed it; None while it is open.
+        first: what it was worth when it was opened.
+        worth: what it was worth when last looked at.
+        costly: place of the window at which the loss was first measured; None if it never was.
+        words: why, as last looked at.
+    """
+
+    number: int
+    detector: Detector
+    cause: str
+    opened: int
+    since: int
+    closed: int | None = None
+    first: Kind = "unclear"
+    worth: Kind = "unclear"
+    costly: int | None = None
+    words: str = ""
+
+    @property
+    def false(self) -> bool:
+        """Whether it was opened without any loss beyond the margin; not if data was broken."""
+        return self.worth == "harmless" and self.costly is None
+
+    @property
+    def noted(self) -> bool:
+        """Whether it was known for harmless as it was opened: a line of the digest."""
+        return self.false and self.first == "harmless"
+
+
+@dataclass
+class Watch:
+    """What the rule remembers between windows.
+
+    Attributes:
+        rule: from alarms to incidents.
+        rate: budgeted false incidents per window.
+        margin: loss of accuracy that is worth a retrain.
+        held: the incident that is open.
+        done: those that were closed, oldest first.
+        alarms: of the windows since the last change, oldest first.
+        evidence: of a loss beyond the margin, since the last change.
+        told: losses of measured windows of the version in service: place, labels, loss.
+    """
+
+    rule: Rule
+    rate: float
+    margin: float
+    held: Episode | None = None
+    done: list[Episode] = field(default_factory=list)
+    alarms: list[bool] = field(default_factory=list)
+    evidence: float = 0.0
+    told: list[tuple[int, int, float]] = field(default_factory=list)
+
+    def measure(
+        self, place: int, right: int, labelled: int, reference: tuple[float, float]
+    ) -> None:
+        """Take in the labels of a window of the version in service.
+
+        Args:
+            place: of the window.
+            right: labelled rows that were answered right.
+            labelled: at least 1.
+            reference: accuracy on the reference, and what it is certain to reach less the margin.
+        """
+        self.told.append((place, labelled, reference[0] - right / labelled))
+        p = float(binom.cdf(right, labelled, min(max(reference[1], 0.0), 1.0)))
+        self.evidence = (self.evidence + 1.0) * e_value(max(p, _LEAST_P))
+
+    def judge(self, place: int, drifted: str, broken: str) -> str:
+        """Let a window open, follow or close an incident.
+
+        Args:
+            place: of the window.
+            drifted: the column that drifted most; empty for none.
+            broken: the first failed quality check; empty for none.
+
+        Returns:
+            `opened`, `closed`, or nothing.
+        """
+        if broken:
+            return self._broken(place, broken)
+        self.alarms.append(bool(drifted) or (self.held is not None and self._lossy()))
+        if self.held is not None:
+            return self._close(place) if self.rule.clears(self.alarms) else ""
+        if self.evidence >= limit(self.rate):
+            return self._open(place, "accuracy", "accuracy", began(self.told, self.margin))
+        if self.rule.raises(self.alarms):
+            looked = self.alarms[-self.rule.raise_n :]
+            return self._open(place, "drift", drifted, place - len(looked) + 1 + looked.index(True))
+        return ""
+
+    def look(self, place: int, worth: Triage) -> None:
+        """Note what the open incident is worth now."""
+        if self.held is None:
+            return
+        held = self.held
+        first = worth.kind if place == held.opened else held.first
+        costly = place if worth.kind == "costly" and held.costly is None else held.costly
+        self.held = replace(held, first=first, worth=worth.kind, costly=costly, words=worth.words)
+
+    def renew(self, place: int) -> None:
+        """Begin anew with a version that serves from a window on; an incident stays open."""
+        self.alarms, self.evidence, self.told = [], 0.0, []
+        if self.held is not None:
+            self.held = replace(self.held, since=place)
+
+    def _lossy(self) -> bool:
+        """Say whether the newest measured window lost more than the margin."""
+        return bool(self.told) and self.told[-1][2] > self.margin
+
+    def _broken(self, place: int, broken: str) -> str:
+        if self.held is None:
+            return self._open(place, "quality", broken, place)
+        if self.held.detector == "quality":
+            self.alarms.append(True)
+        return ""
+
+    def _open(self, place: int, detector: Detector, cause: str, since: int) -> str:
+        number = len(self.done) + 1
+        self.held = Episode(number, detector, cause, place, since)
+        self.alarms = []
+        return "opened"
+
+    def _close(self, place: int) -> str:
+        if self.held is not None:
+            self.done.append(replace(self.held, closed=place))
+        self.held, self.alarms, self.evidence = None, [], 0.0
+        return "closed"
+
+    @property
+    def episodes(self) -> tuple[Episode, ...]:
+        """Every incident, oldest first."""
+        return (*self.done, *((self.held,) if self.held else ()))
+
+
+def began(told: Sequence[tuple[int, int, float]], margin: float) -> int:
+    """Return the window at which a loss beyond the margin began.
+
+    The window after the last minimum of the cumulative sum of the losses less the margin, over
+    labels: Page, Continuous inspection schemes, Biometrika 41, 1954.
+
+    Args:
+        told: place, labels and loss of measured windows, at least one.
+        margin: loss that is borne.
+    """
+    beyond = np.array([labels * (loss - margin) for _, labels, loss in told])
+    total = np.concatenate([[0.0], np.cumsum(beyond)])
+    # The last of equal minima; and at least the newest window belongs to it.
+    low = len(total) - 1 - int(np.argmin(total[::-1]))
+    return told[min(low, len(told) - 1)][0]

@@ -1,0 +1,152 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from mlops.core.alarm import Rule
+from mlops.core.backtest import backtest
+from mlops.core.calibration import Rules as Calibration
+from mlops.core.past import Cutting, Past, cut
+from mlops.core.past_gate import Judging
+from mlops.core.past_plan import Plan
+from mlops.core.past_service import Dealing, Learnt
+from mlops.core.rules import Rules
+from mlops.core.trigger import Policy
+from tests.streams import stream, unlabelled
+
+GATE = Rules(
+    margin=0.0, alpha=0.05, power=0.8, effect=0.03, min_rows=20, min_coverage=0.9,
+    anchor_margin=0.05, non_inferiority=(("log_loss", 0.5),), floors=(("accuracy", 0.6),),
+    ceilings=(("latency_ms", 1.0), ("ece", 0.3)), slices=(), protected=(), required_slices=(),
+    min_slice_rows=1000, resamples=500, seed=7, gap_s=0.0, block_s=0.0,
+)  # fmt: skip
+
+
+def plan(past: Past, **changes: Any) -> Plan:
+    windows = cut(past.observed_s, Cutting("rows", 100, 1e9, 80))
+    made = Plan(
+        windows=windows, first=10,
+        rules=Calibration(100, 1.0, 1000, 0.1, 200, 7, Rule(2, 3, 2), 4000), margin=0.05,
+        min_labels=50, delay_s=60.0,
+        policy=Policy(enabled=True, min_new_labels=400, cooldown_minutes=10.0, max_per_month=20),
+        judging=Judging(GATE, 30.0), dealing=Dealing(0.3, 0.0, 500), refit_windows=None,
+    )  # fmt: skip
+    return replace(made, **changes)
+
+
+def logistic(train: Past, validation: Past) -> Learnt:
+    """Fit the sign of the first column's slope: what a model of this stream must find."""
+    slope = 4.0 * np.sign(np.corrcoef(train.features[:, 0], train.label)[0, 1])
+
+    def answers(given: np.ndarray[Any, Any]) -> np.ndarray[Any, np.dtype[np.float32]]:
+        yes = 1 / (1 + np.exp(-slope * np.nan_to_num(given[:, 0])))
+        return np.column_stack([1 - yes, yes]).astype(np.float32)
+
+    return Learnt(answers, 0.5)
+
+
+def test_a_quiet_stream_stays_quiet() -> None:
+    past = stream(4000)
+    found = backtest(past, plan(past), logistic)
+    s = found.summary()
+    assert (s.windows, s.incidents, s.retrains) == (30, 0, 0)
+    assert s.accuracy == s.accuracy_static
+    assert s.minutes == 0.5
+
+
+def test_a_change_that_no_input_shows_is_found_answered_and_over() -> None:
+    past = stream(4000, changed_at=2000)
+    found = backtest(past, plan(past), logistic)
+    s = found.summary()
+    assert (s.incidents, s.costly, s.promotions) == (1, 1, 1)
+    [one] = found.episodes
+    assert one.detector == "accuracy"
+    assert one.opened in (20, 21)
+    assert one.closed is not None
+    last = found.steps[-1]
+    assert last.accuracy is not None
+    assert last.accuracy > 0.8
+    assert (last.accuracy_static or 0.0) < 0.3
+    assert (s.accuracy or 0.0) > (s.accuracy_static or 0.0) + 0.2
+    assert (s.days_degraded or 0.0) < (s.days_degraded_static or 0.0)
+    promoted = found.retrains[-1]
+    assert promoted.promoted is not None
+    served = {step.version for step in found.steps[promoted.promoted - found.first + 1 :]}
+    assert served == {promoted.version}
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"policy": Policy(False, 400, 10.0, 20)}, "trigger.enabled is false"),  # noqa: FBT003
+        ({"delay_s": 1e9}, ""),
+        ({"refit_windows": 12, "policy": Policy(True, 100, 1e9, 20)}, "cooldown"),  # noqa: FBT003
+    ],
+)
+def test_the_trigger_holds_it_back(changes: dict[str, Any], said: str) -> None:
+    past = stream(4000, changed_at=2000)
+    found = backtest(past, plan(past, **changes), logistic)
+    events = [event for step in found.steps for event in step.events]
+    assert any(said in event for event in events) or not said
+    assert found.summary().promotions <= 1
+    if not said:  # labels that never come measure nothing
+        assert (found.summary().incidents, found.summary().retrains) == (0, 0)
+
+
+def test_too_few_rows_to_judge_wait_for_more_and_are_judged_again() -> None:
+    past = stream(4000, changed_at=2000)
+    strict = replace(GATE, min_rows=60)
+    found = backtest(past, plan(past, judging=Judging(strict, 30.0)), logistic)
+    events = [event for step in found.steps for event in step.events]
+    assert "inconclusive" in events
+    assert events.index("inconclusive") < events.index("promoted")
+
+
+def test_a_margin_judges_against_the_anchor_too() -> None:
+    past = stream(4000, changed_at=2000)
+    lenient = Judging(replace(GATE, margin=0.02), 30.0)
+    assert backtest(past, plan(past, judging=lenient), logistic).summary().promotions == 1
+
+
+def test_a_retrain_that_cannot_be_fitted_is_told() -> None:
+    past = stream(4000, changed_at=2000)
+    window = plan(past).windows
+    calls: list[int] = []
+
+    def once(train: Past, validation: Past) -> Learnt:
+        calls.append(len(train))
+        if len(calls) > 1:
+            raise ValueError("no")
+        return logistic(train, validation)
+
+    found = backtest(past, plan(past, windows=window[:30]), once)
+    assert found.summary().failed == len(found.retrains) > 0
+
+
+def test_broken_data_blocks_the_retrain() -> None:
+    past = stream(4000, changed_at=2000)
+    past.features[2000:3000] = np.nan
+    found = backtest(past, plan(past), logistic)
+    assert found.summary().broken == 1
+    assert all(step.worth == "quality" for step in found.steps[10:20])
+    assert all(retrain.asked >= 30 for retrain in found.retrains)
+
+
+def test_limits_that_the_first_model_misses_are_left_out_and_said() -> None:
+    past = stream(2000)
+    harsh = replace(GATE, floors=(("accuracy", 0.999),), ceilings=(("ece", 0.0),))
+    left_out = backtest(past, plan(past, judging=Judging(harsh, 30.0)), logistic).left_out
+    assert [words.split(" = ")[0] for words in left_out] == [
+        "gate.floors.accuracy", "gate.ceilings.ece",
+    ]  # fmt: skip
+
+
+def test_a_reference_without_labels_measures_nothing() -> None:
+    past = stream(2000)
+    bare = unlabelled(past, np.arange(2000) >= 600)
+    found = backtest(bare, plan(bare, first=10), logistic)
+    assert found.reference is None or found.reference > 0.5
+    assert found.steps[-1].accuracy is None
