@@ -30,20 +30,27 @@ class Session:
         path: the ONNX file.
         threads: threads of one run; 1 is best where several processes serve.
         batch_rows: most rows of one run.
+        outputs: names of which the file has one.
 
     Raises:
         DataError: if the file is missing, damaged, or does not map one input (uint8 or float64,
-            N × shape) to `probabilities` or `quantiles`.
+            N × shape) to one of the outputs.
 
     Attributes:
         input: name of the input: the kind of the examples.
-        output: `probabilities` or `quantiles`.
+        output: its name: `probabilities` or `quantiles` of a model.
         shape: of one example.
         dtype: of the input.
         answers: numbers per row: classes, or quantiles.
     """
 
-    def __init__(self, path: Path, threads: int = 1, batch_rows: int = BATCH_ROWS) -> None:
+    def __init__(
+        self,
+        path: Path,
+        threads: int = 1,
+        batch_rows: int = BATCH_ROWS,
+        outputs: tuple[str, ...] = (PROBABILITIES, QUANTILES),
+    ) -> None:
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
@@ -62,16 +69,14 @@ class Session:
             msg = f"{path}: not a model that ONNX Runtime can load ({what}); run: mlops train"
             raise DataError(msg) from None
         inputs = self._session.get_inputs()
-        outputs = [o for o in self._session.get_outputs() if o.name in (PROBABILITIES, QUANTILES)]
-        if len(inputs) != 1 or inputs[0].type not in _DTYPES or len(outputs) != 1:
-            msg = (
-                f"{path}: must map one input of uint8 or float64 to {PROBABILITIES} or {QUANTILES}"
-            )
+        found = [o for o in self._session.get_outputs() if o.name in outputs]
+        if len(inputs) != 1 or inputs[0].type not in _DTYPES or len(found) != 1:
+            msg = f"{path}: must map one input of uint8 or float64 to {' or '.join(outputs)}"
             raise DataError(f"{msg}; run: mlops train")
-        self.input, self.output = str(inputs[0].name), str(outputs[0].name)
+        self.input, self.output = str(inputs[0].name), str(found[0].name)
         self.dtype = _DTYPES[inputs[0].type]
         self.shape = tuple(int(n) for n in inputs[0].shape[1:])
-        self.answers = int(outputs[0].shape[1])
+        self.answers = int(found[0].shape[1])
         self._batch_rows = batch_rows
 
     def probabilities(self, features: NDArray[Any]) -> NDArray[np.float32]:

@@ -42,7 +42,7 @@ def train(params: TrainParams, site: Site) -> Report:
         DataError: if an input is missing or damaged.
         StepError: if training was stopped by SIGTERM, diverged, or the export is not faithful.
     """
-    from mlops.adapters import lightning, model_files
+    from mlops.adapters import embedding, lightning, model_files
     from mlops.core import networks
     from mlops.core.statistics import parse_statistics
 
@@ -68,6 +68,9 @@ def train(params: TrainParams, site: Site) -> Report:
     }  # fmt: skip
     features = validation.features[:PARITY_ROWS].cpu().numpy()
     parity = _write(site, section, model, card, fitted, (features, schema))
+    watched = embedding.write_embedding(
+        site.out(site.layout.candidate), validation.features.cpu().numpy()
+    )
     right = "accuracy" if schema.classes else "coverage"
     best_row = fitted.history[fitted.best_epoch - 1]
     return Report(
@@ -75,6 +78,7 @@ def train(params: TrainParams, site: Site) -> Report:
         f"{fitted.validation_loss:.4f}, {right} {best_row.validation_accuracy:.4f}",
         facts={
             "epochs": len(fitted.history), "best_epoch": fitted.best_epoch, "parity": parity,
+            "embedding_columns": watched,
             "validation_loss": fitted.validation_loss,
             "validation_accuracy": best_row.validation_accuracy,
         },
