@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from mlops.core.alarm import Rule
 from mlops.core.calibration import Rules, calibrate
 from mlops.core.columns import Columns, blank
 from mlops.core.drift import Reference, presort
+from mlops.core.likeness import SAMPLE_ROWS, Library, learn_library
 from mlops.core.quality import hits, sound
 from mlops.core.schema import ImageSchema, parse_schema
 from mlops.core.thresholds import Thresholds
@@ -49,6 +51,7 @@ class Baseline:
         blank_share: share of examples that hold nothing.
         schema: of the version.
         shown: up to six images, uint8 (N, H, W, C), for the mail; none of other kinds.
+        sample: of the examples, that known corruptions are tried on.
     """
 
     columns: Columns
@@ -59,6 +62,14 @@ class Baseline:
     blank_share: float
     schema: Schema
     shown: NDArray[np.uint8]
+    sample: NDArray[Any]
+
+    @cached_property
+    def likenesses(self) -> Library | None:
+        """What known corruptions would do to its pictures; nothing of other kinds."""
+        if not isinstance(self.schema, ImageSchema):
+            return None
+        return learn_library(self.sample, self.schema)
 
 
 def read_baseline(folder: Path) -> Baseline:
@@ -99,6 +110,7 @@ def read_baseline(folder: Path) -> Baseline:
         blank_share=float(blank(features).mean()),
         schema=schema,
         shown=pictures(features, schema),
+        sample=features[np.linspace(0, len(features) - 1, SAMPLE_ROWS).astype(np.int64)],
     )
 
 

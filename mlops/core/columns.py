@@ -10,13 +10,13 @@ import numpy as np
 
 from mlops.core.schema import (
     MISSING_CATEGORY,
-    TIME_PARTS,
     ImageSchema,
     TableSchema,
     TextSchema,
     categories,
 )
-from mlops.core.vocabulary import words as words_of
+from mlops.core.times import TIME_PARTS, time_parts
+from mlops.core.vocabulary import distinct
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -185,19 +185,10 @@ def _table_columns(row_ND: NDArray[np.float64], schema: TableSchema) -> NDArray[
     found: list[NDArray[np.float64]] = []
     for value_N, column in zip(row_ND.T, schema.columns, strict=True):
         gone = np.isnan(value_N)
-        parts = _time_parts(np.where(gone, 0.0, value_N)) if column.time else (value_N,)
+        parts = time_parts(np.where(gone, 0.0, value_N)) if column.time else (value_N,)
         instead = MISSING_CATEGORY if column.time or column.kind == "category" else 0.0
         found += [np.where(gone, instead, part) for part in parts]
     return np.column_stack([*found, np.isnan(row_ND).mean(axis=1)])
-
-
-def _time_parts(second_N: NDArray[np.float64]) -> tuple[NDArray[np.float64], ...]:
-    """Return hour, weekday (Monday is 0) and month (January is 0) of times, in UTC."""
-    # Years beyond what a calendar holds stay at its ends: a damaged time must not stop a monitor.
-    day = np.clip(np.floor(second_N / 86_400), -700_000, 2_900_000).astype(np.int64)
-    month = day.astype("datetime64[D]").astype("datetime64[M]").astype(np.int64)
-    hour = np.floor(second_N % 86_400 / 3600)
-    return hour, ((day + 3) % 7).astype(np.float64), (month % 12).astype(np.float64)
 
 
 def _text_columns(byte_NL: NDArray[np.uint8]) -> NDArray[np.float64]:
@@ -214,14 +205,8 @@ def _text_columns(byte_NL: NDArray[np.uint8]) -> NDArray[np.float64]:
     return np.column_stack([
         length, words, (~blanks).sum(axis=1) / np.maximum(words, 1), digits.sum(axis=1) / whole,
         capitals.sum(axis=1) / np.maximum(letters.sum(axis=1), 1), marks.sum(axis=1) / whole,
-        foreign.sum(axis=1) / whole, _distinct(byte_NL),
+        foreign.sum(axis=1) / whole, distinct(byte_NL),
     ]).astype(np.float64)  # fmt: skip
-
-
-def _distinct(byte_NL: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """Return how many of each text's words are different ones, as a share; 1 of no words."""
-    texts = (words_of(row) for row in byte_NL)
-    return np.array([len(set(text)) / len(text) if text else 1.0 for text in texts])
 
 
 def _image_columns(images_NHWC: NDArray[np.uint8]) -> NDArray[np.float64]:

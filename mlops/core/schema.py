@@ -6,13 +6,14 @@ splits, training, serving and the gate handle `features` and need not know their
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
 
 import numpy as np
 
-from mlops.core.canonical import from_plain
+from mlops.core.canonical import ADDED, from_plain
 from mlops.core.embedding import is_embedding
+from mlops.core.times import TIME_PARTS
 from mlops.errors import DataError
 
 if TYPE_CHECKING:
@@ -86,18 +87,7 @@ class Column:
     name: str
     kind: Literal["number", "category"]
     categories: tuple[str, ...] = ()
-    time: bool = False
-
-
-TIME_PARTS: Mapping[str, tuple[str, ...]] = {
-    "hour": tuple(f"{hour:02d}" for hour in range(24)),
-    "weekday": ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"),
-    "month": (
-        "January", "February", "March", "April", "May", "June", "July", "August", "September",
-        "October", "November", "December",
-    ),
-}  # fmt: skip
-"""What a column of times is watched by, in UTC: names, for midnight is next to 23 o'clock."""
+    time: bool = field(default=False, metadata=ADDED)
 
 
 @dataclass(frozen=True)

@@ -53,6 +53,12 @@ def learn_words(byte_NL: NDArray[np.uint8]) -> tuple[Vocabulary, NDArray[np.floa
     return Vocabulary(frozenset(counts)), _shares(texts, shared)
 
 
+def distinct(byte_NL: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """Return how many of each text's words are different ones, as a share; 1 of no words."""
+    texts = (words(row) for row in byte_NL)
+    return np.array([len(set(text)) / len(text) if text else 1.0 for text in texts])
+
+
 def _shares(texts: Iterable[list[bytes]], known: frozenset[bytes]) -> NDArray[np.float64]:
     found = [sum(w not in known for w in text) / max(len(text), 1) for text in texts]
     return np.array(found, dtype=np.float64)
