@@ -88,7 +88,7 @@ def read_embedding(folder: Path) -> Embedding | None:
 
 def _cut(model: Any) -> str | None:
     """Cut a model to the input of its last linear layer; return that input's name."""
-    from onnx import TensorProto, helper
+    from onnx import TensorProto, helper, shape_inference
 
     graph = model.graph
     weights = {one.name: tuple(one.dims) for one in graph.initializer}
@@ -96,7 +96,8 @@ def _cut(model: Any) -> str | None:
     if not linear:
         return None
     last = linear[-1]
-    ranks = {one.name: len(one.type.tensor_type.shape.dim) for one in graph.value_info}
+    shapes = shape_inference.infer_shapes(model).graph.value_info
+    ranks = {one.name: len(one.type.tensor_type.shape.dim) for one in shapes}
     turned = {one.name: one.i for one in last.attribute}
     # A MatMul may be of rows × words × features: what stands for a row is then not told.
     if turned.get("transA") or (last.op_type == "MatMul" and ranks.get(last.input[0]) != 2):

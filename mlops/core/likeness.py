@@ -1,7 +1,7 @@
 """Which known corruption a window of pictures looks like, how strong, and in how many of them.
 
 Each corruption at each severity is tried on pictures of the reference; what that does to the
-columns is its signature. A signature is made of bounded means over rows, so that a window of which a share
+columns is its signature. A signature is made of means over rows, so that a window of which a share
 is corrupted shows that share of it: the nearest is found by least squares, share by share.
 """
 
