@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
+_ZONE = r"(Z|:\d\d[+-]\d\d:?\d\d)$"
 _TIMES = "write ISO 8601, or seconds since 1970"
 _MAX_CLASSES = 500
 
@@ -89,7 +90,8 @@ def as_times(column: pa.ChunkedArray, name: str, key: str = "time") -> NDArray[n
             seconds = as_numbers(column, name)
             if seconds is not None:
                 return seconds
-            column = column.cast(pa.timestamp("us"))
+            zoned = pc.any(pc.match_substring_regex(column, _ZONE)).as_py()
+            column = column.cast(pa.timestamp("us", "UTC" if zoned else None))
         if pa.types.is_timestamp(column.type) or pa.types.is_date(column.type):
             micros = column.cast(pa.timestamp("us"), safe=False).cast(pa.int64())
             return np.asarray(micros.cast(pa.float64(), safe=False).to_numpy()) / 1e6
