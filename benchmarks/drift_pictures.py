@@ -121,11 +121,18 @@ def row(name: str, kinds: list[Columns], share: float, told: Told, trials: int) 
     first = Counter(c for c in causes if c).most_common(1)
     likely = Counter(n or "nothing" for n in named).most_common(1)
     cells = (
-        told.world.name, f"{name}, {share:.0%} of a window", f"{np.mean(plain):.3f}",
-        f"{np.mean([bool(c) for c in causes]):.3f}", first[0][0] if first else "",
+        told.world.name, f"{name}, {share:.0%} of a window", _rates(plain, kinds),
+        _rates([bool(c) for c in causes], kinds), first[0][0] if first else "",
         f"{likely[0][0]}, {likely[0][1] / len(named):.0%}" if likely else "",
     )  # fmt: skip
     return f"| {' | '.join(cells)} |"
+
+
+def _rates(alarms: list[bool], kinds: list[Columns]) -> str:
+    """Return the rate, and that of each kind, which are the severities of a corruption."""
+    parts = np.array(alarms, dtype=float).reshape(len(kinds), -1).mean(axis=1)
+    each = f" ({' '.join(f'{part:.2f}' for part in parts)})" if len(kinds) > 1 else ""
+    return f"{np.mean(alarms):.3f}{each}"
 
 
 def table(world: World, trials: int) -> list[str]:

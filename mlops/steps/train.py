@@ -42,7 +42,7 @@ def train(params: TrainParams, site: Site) -> Report:
         DataError: if an input is missing or damaged.
         StepError: if training was stopped by SIGTERM, diverged, or the export is not faithful.
     """
-    from mlops.adapters import embedding, lightning, model_files
+    from mlops.adapters import lightning, model_files
     from mlops.core import networks
     from mlops.core.statistics import parse_statistics
 
@@ -66,11 +66,8 @@ def train(params: TrainParams, site: Site) -> Report:
         "trained_until_s": split["trained_until_s"], "epochs": fitted.best_epoch,
         "validation_loss": fitted.validation_loss, "runtime": "onnx",
     }  # fmt: skip
-    features = validation.features[:PARITY_ROWS].cpu().numpy()
-    parity = _write(site, section, model, card, fitted, (features, schema))
-    watched = embedding.write_embedding(
-        site.out(site.layout.candidate), validation.features.cpu().numpy()
-    )
+    held = validation.features.cpu().numpy()
+    parity, watched = _write(site, section, model, card, fitted, (held, schema))
     right = "accuracy" if schema.classes else "coverage"
     best_row = fitted.history[fitted.best_epoch - 1]
     return Report(
@@ -109,22 +106,29 @@ def _write(  # noqa: PLR0917 - one folder made of many things
     model: Preprocessed,
     card: dict[str, Any],
     fitted: Fitted,
-    sample: tuple[NDArray[Any], Schema],
-) -> float:
-    """Write `models/candidate/`; return how far the export is from the model on the sample."""
+    held: tuple[NDArray[Any], Schema],
+) -> tuple[float, int]:
+    """Write `models/candidate/` with the help of rows that the model was not fitted on.
+
+    Returns:
+        How far the export is from the model on them, and how many columns its embedding has.
+    """
     from mlops.adapters import lightning, model_files, onnx
+    from mlops.adapters.embedding import write_embedding
 
     folder = site.out(site.layout.candidate)
     folder.mkdir(parents=True, exist_ok=True)
     target = folder / model_files.MODEL
-    parity = onnx.export(model, *sample, target, section.parity)
+    features, schema = held
+    parity = onnx.export(model, features[:PARITY_ROWS], schema, target, section.parity)
+    watched = write_embedding(folder, features)
     model_files.write_weights(folder / model_files.WEIGHTS, model)
     model_files.write_card(folder / model_files.CARD, card)
     shutil.copyfile(site.layout.prepared / model_files.SEEN, folder / model_files.SEEN)
     header = list(lightning.EpochLog.__dataclass_fields__)
     history = map(astuple, fitted.history)
     model_files.write_table(folder / model_files.HISTORY, header, history)
-    return parity
+    return parity, watched
 
 
 def _examples(path: Path) -> Examples:

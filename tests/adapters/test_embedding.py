@@ -50,7 +50,7 @@ def write_model(folder: Path, **changes: Any) -> None:
 
 
 def hidden(images: np.ndarray) -> np.ndarray:
-    return np.maximum(images.reshape(len(images), -1).astype(np.float32) @ FIRST, 0.0)
+    return np.asarray(np.maximum(images.reshape(len(images), -1).astype(np.float32) @ FIRST, 0.0))
 
 
 def test_the_last_hidden_layer_is_seen_along_directions_and_beyond_them(tmp_path: Path) -> None:

@@ -21,7 +21,8 @@ WINDOW = 120
 
 @cache
 def digits() -> NDArray[np.uint8]:
-    return np.minimum(load_digits().images * 16, 255).astype(np.uint8)[..., np.newaxis]
+    images = np.minimum(load_digits().images * 16, 255)
+    return np.asarray(images[..., np.newaxis], dtype=np.uint8)
 
 
 @cache
