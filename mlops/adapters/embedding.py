@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 FILE = "embedding.onnx"
 """Beside `model.onnx`; versions of models that have no last linear layer lack it."""
-_OUTPUT = "embedding"
-_FINAL = "embedding_columns"
+_OUTPUT = "mlops_watched"  # no exporter names a value so: a network's own may be `embedding`
+_FINAL = "mlops_watched_columns"
 
 
 def write_embedding(folder: Path, features: NDArray[Any]) -> int:

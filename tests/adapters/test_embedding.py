@@ -32,8 +32,8 @@ def write_model(folder: Path, **changes: Any) -> None:
         helper.make_node("Cast", ["image"], ["number"], to=TensorProto.FLOAT),
         helper.make_node(told["flatten"], ["number"], ["flat"]),
         helper.make_node("MatMul", ["flat", "first"], ["linear"]),
-        helper.make_node("Relu", ["linear"], ["hidden"]),
-        helper.make_node(kind, ["hidden", "weights"], ["logits"], **attributes),
+        helper.make_node("Relu", ["linear"], ["embedding"]),
+        helper.make_node(kind, ["embedding", "weights"], ["logits"], **attributes),
         helper.make_node("Softmax", ["logits"], ["probabilities"]),
     ]
     graph = helper.make_graph(
