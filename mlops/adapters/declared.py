@@ -44,7 +44,9 @@ def check_source(layout: Layout, section: DataSection) -> None:
     head = read_head(section, layout.root)
     needed = ("target", "text") if section.source == "text" else ("target",)
     named = [(key, getattr(section, key)) for key in ("target", "text", "entity", "time")]
-    named += [(key, name) for key in ("drop", "categorical") for name in getattr(section, key)]
+    named += [
+        (key, name) for key in ("drop", "categorical", "times") for name in getattr(section, key)
+    ]
     for key, name in named:
         if name is not None or key in needed:
             need_column(head, name, key)

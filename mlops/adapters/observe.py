@@ -11,7 +11,7 @@ from mlops.adapters.files import replacing, write_json
 from mlops.adapters.thresholds import pictures
 from mlops.adapters.windows import verdict_content
 from mlops.core.alarm import Verdict, judge
-from mlops.core.columns import Columns, blank, columns
+from mlops.core.columns import Columns, blank
 from mlops.core.drift import mix, moved, shares, statistics
 from mlops.core.features import decode, fits
 from mlops.core.quality import Arrivals, breaks, sound
@@ -93,7 +93,7 @@ def observe(
     if fit.sum() < _LEAST:
         verdict = Verdict(len(rows), (), found, thresholds.calibrated)
         return Observation(verdict, None, shown)
-    seen = baseline.relations.extend(columns(features[fit], answers[fit], baseline.schema))
+    seen = baseline.sight.see(features[fit], answers[fit])
     if seen.all_names != thresholds.columns:
         msg = f"window {cut.id}: columns {seen.all_names}, thresholds for {thresholds.columns}"
         raise MonitorError(f"{msg}; run: mlops register")

@@ -42,14 +42,15 @@ class Session:
         threads: threads of one run; 1 is best where several processes serve.
         batch_rows: most rows of one run.
         provider: where it runs.
+        outputs: names of which the file has one.
 
     Raises:
         DataError: if the file is missing, damaged, cannot run there, or does not map one input
-            (uint8 or float64, N × shape) to `probabilities` or `quantiles`.
+            (uint8 or float64, N × shape) to one of the outputs.
 
     Attributes:
         input: name of the input: the kind of the examples.
-        output: `probabilities` or `quantiles`.
+        output: its name: `probabilities` or `quantiles` of a model.
         shape: of one example.
         dtype: of the input.
         answers: numbers per row: classes, or quantiles.
@@ -65,6 +66,7 @@ class Session:
         threads: int = 1,
         batch_rows: int = BATCH_ROWS,
         provider: Provider = "cpu",
+        outputs: tuple[str, ...] = (PROBABILITIES, QUANTILES),
     ) -> None:
         import onnxruntime
 
@@ -87,16 +89,14 @@ class Session:
         if provider == "cuda" and "CUDA" not in str(self._session.get_providers()[0]):
             raise DataError(f"{path}: ONNX Runtime did not take the GPU; set {SETTING}=cpu")
         inputs = self._session.get_inputs()
-        outputs = [o for o in self._session.get_outputs() if o.name in (PROBABILITIES, QUANTILES)]
-        if len(inputs) != 1 or inputs[0].type not in _DTYPES or len(outputs) != 1:
-            msg = (
-                f"{path}: must map one input of uint8 or float64 to {PROBABILITIES} or {QUANTILES}"
-            )
+        found = [o for o in self._session.get_outputs() if o.name in outputs]
+        if len(inputs) != 1 or inputs[0].type not in _DTYPES or len(found) != 1:
+            msg = f"{path}: must map one input of uint8 or float64 to {' or '.join(outputs)}"
             raise DataError(f"{msg}; run: mlops train")
-        self.input, self.output = str(inputs[0].name), str(outputs[0].name)
+        self.input, self.output = str(inputs[0].name), str(found[0].name)
         self.dtype = _DTYPES[inputs[0].type]
         self.shape: tuple[int, ...] = tuple(int(n) for n in inputs[0].shape[1:])
-        self.answers = int(outputs[0].shape[1])
+        self.answers = int(found[0].shape[1])
         self._batch_rows = batch_rows
 
     def probabilities(self, features: NDArray[Any]) -> NDArray[np.float32]:

@@ -10,6 +10,7 @@ from zipfile import BadZipFile
 import numpy as np
 
 from mlops.adapters import files, model_card
+from mlops.adapters.embedding import FILE as EMBEDDING
 from mlops.adapters.onnx_session import PROBABILITIES
 from mlops.adapters.runtimes import EXPORTED, model_file, open_model
 from mlops.adapters.seal import write_manifest
@@ -39,9 +40,9 @@ def package(site: Site, folder: Path, monitoring: MonitoringSection, card: Card)
     """Build the folder of a version from the candidate and its evaluation; return its digest.
 
     The ONNX flavour (of a `torch.export` archive the pyfunc flavour) with signature, input example
-    and pinned requirements; beside it weights, `model.json`, `seen.npy`, `reference.npz`,
-    `metrics.json`, `thresholds.json`, `golden.npz` (requests with the answers that a server must
-    give), the model card, and `manifest.json` over all of them.
+    and pinned requirements; beside it weights, `model.json`, `seen.npy`, `embedding.onnx` if there
+    is one, `reference.npz`, `metrics.json`, `thresholds.json`, `golden.npz` (requests with the
+    answers that a server must give), the model card, and `manifest.json` over all of them.
 
     Args:
         site: where candidate, evaluation and test rows lie.
@@ -69,6 +70,8 @@ def package(site: Site, folder: Path, monitoring: MonitoringSection, card: Card)
     ):
         for name in names:
             _copy(source / name, folder / name)
+    if (site.layout.candidate / EMBEDDING).is_file():  # a model may have no last linear layer
+        _copy(site.layout.candidate / EMBEDDING, folder / EMBEDDING)
     _need_own_evaluation(site, session)
     with files.replacing(folder / "golden.npz") as temporary, temporary.open("wb") as stream:
         np.savez(stream, allow_pickle=False, features=golden, probabilities=probabilities)

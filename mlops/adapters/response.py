@@ -72,14 +72,23 @@ def changes(
     means = dict(zip(baseline.columns.names, baseline.columns.values.mean(axis=0), strict=True))
     p = adjusted(baseline.columns, rows) if rows is not None else {}
     told = sorted(verdict.columns, key=lambda c: -c.value / max(c.threshold, 1e-9))
+    alike = _likeness(verdict, baseline, rows)
     return tuple(
         ColumnChange(
             column=c.column, method=c.method, value=c.value, threshold=c.threshold,
-            words=in_words(c, float(means.get(c.column, 0.0))),
+            words=in_words(c, float(means.get(c.column, 0.0))) + (alike if c is told[0] else ""),
             p=p.get(c.column),
         )
         for c in told
     )  # fmt: skip
+
+
+def _likeness(verdict: Verdict, baseline: Baseline, rows: Columns | None) -> str:
+    """Say after the strongest column which known corruption a drifted window looks like."""
+    if rows is None or not verdict.drifted or baseline.likenesses is None:
+        return ""
+    found = baseline.likenesses.match(rows)
+    return f"; {found.words}" if found else ""
 
 
 def _quality(

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mlops.adapters.files import read_json, sha256, write_json
+from mlops.adapters.embedding import FILE as EMBEDDING
+from mlops.adapters.files import digest, read_json, sha256, write_json
+from mlops.adapters.sight import Sight, learn
 from mlops.adapters.snapshot import has_label
 from mlops.core.alarm import Rule
 from mlops.core.calibration import Rules, calibrate
-from mlops.core.columns import Columns, blank, columns
+from mlops.core.columns import Columns, blank
 from mlops.core.drift import Reference, presort
+from mlops.core.likeness import SAMPLE_ROWS, Library, learn_library
 from mlops.core.quality import hits, sound
-from mlops.core.relations import Relations, relate
 from mlops.core.schema import ImageSchema, parse_schema
 from mlops.core.thresholds import Thresholds
 from mlops.errors import DataError, MonitorError
@@ -29,7 +32,7 @@ if TYPE_CHECKING:
     from mlops.site import Site
 
 _FILE = "thresholds.json"
-_MEASURE = 3  # raise it when a column or a statistic changes: kept thresholds are then void
+_MEASURE = 4  # raise it when a column or a statistic changes: kept thresholds are then void
 _SHOWN = 6
 _MIN_LABELS = 30
 
@@ -39,8 +42,8 @@ class Baseline:
     """What windows of a version are compared with.
 
     Attributes:
-        columns: of the reference rows, with the residuals of their relations.
-        relations: that windows are extended by.
+        columns: of the reference rows.
+        sight: that windows are seen by.
         in_order: whether the rows stand in the order of time.
         reference: the same, presorted.
         accuracy: of the version on them, of a regression the share of targets between the outer
@@ -48,16 +51,25 @@ class Baseline:
         blank_share: share of examples that hold nothing.
         schema: of the version.
         shown: up to six images, uint8 (N, H, W, C), for the mail; none of other kinds.
+        sample: of the examples, that known corruptions are tried on.
     """
 
     columns: Columns
-    relations: Relations
+    sight: Sight
     in_order: bool
     reference: Reference
     accuracy: float | None
     blank_share: float
     schema: Schema
     shown: NDArray[np.uint8]
+    sample: NDArray[Any]
+
+    @cached_property
+    def likenesses(self) -> Library | None:
+        """What known corruptions would do to its pictures; nothing of other kinds."""
+        if not isinstance(self.schema, ImageSchema):
+            return None
+        return learn_library(self.sample, self.schema)
 
 
 def read_baseline(folder: Path) -> Baseline:
@@ -88,17 +100,27 @@ def read_baseline(folder: Path) -> Baseline:
     in_order = bool(np.isfinite(times).all())
     order = np.argsort(times, kind="stable")
     order = order[fit[order]]
-    relations, rows = relate(columns(features[order], answers[order], schema))
+    sight, rows = _learned(features[order], answers[order], schema, folder)
     return Baseline(
         columns=rows,
-        relations=relations,
+        sight=sight,
         in_order=in_order,
         reference=presort(rows),
         accuracy=float(right.mean()) if len(right) >= _MIN_LABELS else None,
         blank_share=float(blank(features).mean()),
         schema=schema,
         shown=pictures(features, schema),
+        sample=features[np.linspace(0, len(features) - 1, SAMPLE_ROWS).astype(np.int64)],
     )
+
+
+def _learned(
+    features: NDArray[Any], answers: NDArray[np.float32], schema: Schema, folder: Path
+) -> tuple[Sight, Columns]:
+    try:
+        return learn(features, answers, schema, folder)
+    except DataError as error:
+        raise MonitorError(str(error)) from None
 
 
 def pictures(features: NDArray[Any], schema: Schema) -> NDArray[np.uint8]:
@@ -145,10 +167,10 @@ def thresholds_for(
     Raises:
         MonitorError: if the reference is unusable.
     """
-    digest = sha256(folder / "reference.npz") if (folder / "reference.npz").is_file() else ""
-    kept = site.layout.work / "thresholds" / f"{digest[:32]}.json"
+    source = _source(folder)
+    kept = site.layout.work / "thresholds" / f"{source[:32]}.json"
     for path in (folder / _FILE, kept):
-        found = _read(path, digest, rules(monitoring, pace_minutes))
+        found = _read(path, source, rules(monitoring, pace_minutes))
         if found is not None:
             return found
     return _calibrated(folder, kept, rules(monitoring, pace_minutes))
@@ -157,12 +179,11 @@ def thresholds_for(
 def _calibrated(folder: Path, path: Path, wanted: Rules) -> Thresholds:
     baseline = read_baseline(folder)
     made = calibrate(baseline.columns, wanted, in_order=baseline.in_order)
-    reference = sha256(folder / "reference.npz")
-    write_json(path, {**_head(reference, wanted), "thresholds": asdict(made)})
+    write_json(path, {**_head(_source(folder), wanted), "thresholds": asdict(made)})
     return made
 
 
-def _read(path: Path, digest: str, wanted: Rules) -> Thresholds | None:
+def _read(path: Path, source: str, wanted: Rules) -> Thresholds | None:
     """Return kept thresholds if they were made of this reference by these rules."""
     if not path.is_file():
         return None
@@ -170,11 +191,17 @@ def _read(path: Path, digest: str, wanted: Rules) -> Thresholds | None:
         content = read_json(path)
     except DataError:
         return None  # damaged: as good as absent, they are calibrated anew
-    if any(content.get(name) != value for name, value in _head(digest, wanted).items()):
+    if any(content.get(name) != value for name, value in _head(source, wanted).items()):
         return None
     stored: Any = content.get("thresholds")
     lists = {name: tuple(stored[name]) for name in ("columns", "limits", "means", "tail")}
     return Thresholds(**{**stored, **lists})
+
+
+def _source(folder: Path) -> str:
+    """Return the digest of what the reference's columns are made of."""
+    paths = [folder / name for name in ("reference.npz", EMBEDDING)]
+    return digest({path.name: sha256(path) for path in paths if path.is_file()})
 
 
 def _head(reference: str, wanted: Rules) -> dict[str, object]:

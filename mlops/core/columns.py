@@ -15,19 +15,23 @@ from mlops.core.schema import (
     TextSchema,
     categories,
 )
+from mlops.core.times import TIME_PARTS, time_parts
+from mlops.core.vocabulary import distinct
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from numpy.typing import NDArray
 
-    from mlops.core.schema import Schema
+    from mlops.core.schema import Column, Schema
 
 PREDICTED = "predicted"
 """Name of the one categorical column: the predicted class."""
 
 _IMAGE = ("brightness", "contrast", "sharpness", "noise", "coverage", "slant")
-_TEXT = ("length", "words", "word_length", "digits", "capitals", "marks", "foreign")
+_TEXT = (
+    "length", "words", "word_length", "digits", "capitals", "marks", "foreign", "distinct_words",
+)  # fmt: skip
 _COLOUR = ("saturation",)  # of images with three channels
 _PREDICTION = ("confidence", "entropy")
 _REGRESSION = ("prediction", "spread")
@@ -80,6 +84,11 @@ class Columns:
         """Return the rows that an index, a mask or a slice selects."""
         return replace(self, values=self.values[index], predicted=self.predicted[index])
 
+    def join(self, names: tuple[str, ...], values: NDArray[np.float64]) -> Columns:
+        """Return the rows with more numeric columns, (N, len(names)), after theirs."""
+        both = np.concatenate([self.values, values], axis=1)
+        return replace(self, names=(*self.names, *names), values=both)
+
     @property
     def named_at(self) -> tuple[int, ...]:
         """Places of the columns of codes among the D."""
@@ -121,7 +130,7 @@ def look_names(schema: Schema | None) -> tuple[str, ...]:
     if isinstance(schema, TextSchema):
         return _TEXT
     if isinstance(schema, TableSchema):
-        return (*(column.name for column in schema.columns), MISSING)
+        return (*(name for column in schema.columns for name in _table_names(column)), MISSING)
     channels = schema.channels if isinstance(schema, ImageSchema) else 1
     return (*_IMAGE, *_COLOUR) if channels == len("RGB") else _IMAGE
 
@@ -135,9 +144,11 @@ def looks(features: NDArray[Any], schema: Schema) -> tuple[tuple[str, ...], NDAr
       `coverage` (share of pixels above half), `slant` (the diagonal part of the structure tensor,
       in [-1, 1]: it moves when images are rotated), and with three channels `saturation`.
     - Tables: every column, a missing number as 0, and `missing`, the share of the row's values
-      that are. Of a category it is the code, -1 for an unknown one, -2 for none.
+      that are. Of a category it is the code, -1 for an unknown one, -2 for none. A column of
+      times is three of codes: its `hour`, `weekday` and `month`.
     - Texts: `length` (bytes), `words`, `word_length`, and of the bytes the shares of `digits`,
-      `capitals` (of letters), `marks` (punctuation) and `foreign` (beyond ASCII).
+      `capitals` (of letters), `marks` (punctuation) and `foreign` (beyond ASCII), and
+      `distinct_words`, the share of the words that are different ones.
 
     Args:
         features: (N, *shape) of the schema.
@@ -150,8 +161,7 @@ def looks(features: NDArray[Any], schema: Schema) -> tuple[tuple[str, ...], NDAr
     if isinstance(schema, ImageSchema):
         measure = _image_columns
     elif isinstance(schema, TableSchema):
-        named = np.array([column.kind == "category" for column in schema.columns])
-        measure = partial(_table_columns, where_missing=np.where(named, MISSING_CATEGORY, 0.0))
+        measure = partial(_table_columns, schema=schema)
     starts = range(0, max(len(features), 1), _CHUNK_ROWS)
     parts = [measure(features[start : start + _CHUNK_ROWS]) for start in starts]
     return look_names(schema), np.concatenate(parts)
@@ -167,11 +177,18 @@ def blank(features: NDArray[Any]) -> NDArray[np.bool_]:
     return mask
 
 
-def _table_columns(
-    row_ND: NDArray[np.float64], where_missing: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    gone = np.isnan(row_ND)
-    return np.column_stack([np.where(gone, where_missing, row_ND), gone.mean(axis=1)])
+def _table_names(column: Column) -> tuple[str, ...]:
+    return tuple(f"{column.name} {part}" for part in TIME_PARTS) if column.time else (column.name,)
+
+
+def _table_columns(row_ND: NDArray[np.float64], schema: TableSchema) -> NDArray[np.float64]:
+    found: list[NDArray[np.float64]] = []
+    for value_N, column in zip(row_ND.T, schema.columns, strict=True):
+        gone = np.isnan(value_N)
+        parts = time_parts(np.where(gone, 0.0, value_N)) if column.time else (value_N,)
+        instead = MISSING_CATEGORY if column.time or column.kind == "category" else 0.0
+        found += [np.where(gone, instead, part) for part in parts]
+    return np.column_stack([*found, np.isnan(row_ND).mean(axis=1)])
 
 
 def _text_columns(byte_NL: NDArray[np.uint8]) -> NDArray[np.float64]:
@@ -188,7 +205,7 @@ def _text_columns(byte_NL: NDArray[np.uint8]) -> NDArray[np.float64]:
     return np.column_stack([
         length, words, (~blanks).sum(axis=1) / np.maximum(words, 1), digits.sum(axis=1) / whole,
         capitals.sum(axis=1) / np.maximum(letters.sum(axis=1), 1), marks.sum(axis=1) / whole,
-        foreign.sum(axis=1) / whole,
+        foreign.sum(axis=1) / whole, distinct(byte_NL),
     ]).astype(np.float64)  # fmt: skip
 
 

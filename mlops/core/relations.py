@@ -10,7 +10,7 @@ distance had .74 (docs/drift.md).
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -94,7 +94,4 @@ def relate(reference: Columns) -> tuple[Relations, Columns]:
 
 
 def _append(rows: Columns, kept: tuple[str, ...], residuals: NDArray[np.float64]) -> Columns:
-    if not kept:
-        return rows
-    names = (*rows.names, *(name + GIVEN for name in kept))
-    return replace(rows, names=names, values=np.concatenate([rows.values, residuals], axis=1))
+    return rows.join(tuple(name + GIVEN for name in kept), residuals) if kept else rows

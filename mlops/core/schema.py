@@ -6,12 +6,14 @@ splits, training, serving and the gate handle `features` and need not know their
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
 
 import numpy as np
 
-from mlops.core.canonical import from_plain
+from mlops.core.canonical import ADDED, from_plain
+from mlops.core.embedding import is_embedding
+from mlops.core.times import TIME_PARTS
 from mlops.errors import DataError
 
 if TYPE_CHECKING:
@@ -78,11 +80,14 @@ class Column:
         kind: `number`, or `category` for text from a closed list.
         categories: the known values of a category, in the order of their codes 0, 1, …; never
             re-ordered: a new one is appended.
+        time: of a number, whether it is a time in seconds since 1970: it is watched by its parts,
+            for a time itself always moves on.
     """
 
     name: str
     kind: Literal["number", "category"]
     categories: tuple[str, ...] = ()
+    time: bool = field(default=False, metadata=ADDED)
 
 
 @dataclass(frozen=True)
@@ -110,7 +115,7 @@ class TableSchema:
         """
         names = [column.name for column in self.columns]
         for column in self.columns:
-            if column.name in RESERVED or not column.name.strip():
+            if column.name in RESERVED or is_embedding(column.name) or not column.name.strip():
                 raise DataError(f"a column cannot be called {column.name!r}; rename or drop it")
             if names.count(column.name) > 1:
                 raise DataError(f"the column {column.name!r} stands twice; rename or drop one")
@@ -206,8 +211,14 @@ def table_columns(schema: Schema) -> tuple[Column, ...]:
 
 
 def categories(schema: Schema) -> dict[str, tuple[str, ...]]:
-    """Return the names behind the codes of each column of a table that holds codes."""
-    return {c.name: c.categories for c in table_columns(schema) if c.kind == "category"}
+    """Return the names behind the codes of each watched column of a table that holds codes."""
+    found: dict[str, tuple[str, ...]] = {}
+    for column in table_columns(schema):
+        if column.kind == "category":
+            found[column.name] = column.categories
+        elif column.time:
+            found |= {f"{column.name} {part}": names for part, names in TIME_PARTS.items()}
+    return found
 
 
 def category_name(code: float, names: tuple[str, ...]) -> str:

@@ -13,6 +13,9 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from scipy.stats import chi2
 
+from mlops.core.embedding import is_embedding
+from mlops.core.relations import GIVEN
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -20,7 +23,8 @@ if TYPE_CHECKING:
 
 Name = Literal["prior", "covariate", "concept"]
 _ALPHA = 0.01
-_ANSWERS = frozenset({"predicted", "confidence", "entropy"})  # of the model, not of its input
+_ANSWERS = frozenset({"predicted", "confidence", "entropy", "prediction", "spread"})
+"""Columns of what the model says, not of its input."""
 
 
 @dataclass(frozen=True)
@@ -53,13 +57,17 @@ def name_shifts(
         reference: accuracy on the reference.
     """
     found: list[Shift] = []
-    inputs = [name for name in drifted if name not in _ANSWERS]
-    if inputs:
+    inputs = [name for name in drifted if name.removesuffix(GIVEN) not in _ANSWERS]
+    looks = [name for name in inputs if not is_embedding(name)]
+    # The embedding follows the classes' mix: beside it, it is no sign that anything else moved.
+    if looks or (inputs and "predicted" not in drifted):
         found.append(Shift("covariate", f"the inputs moved: {', '.join(inputs[:3])}"))
     p = same_mix(mix, reference_mix)
     if p is not None and p < _ALPHA:
-        found.append(Shift("prior", f"the labels' mix of classes changed (p = {p:.1g})"))
-    elif p is None and not inputs and "predicted" in drifted:
+        words = f"the labels' mix of classes changed (p = {p:.1g})"
+        words += ", which moves the inputs, too" if inputs else ""
+        found.append(Shift("prior", words))
+    elif p is None and not looks and "predicted" in drifted:
         words = "only the predicted classes' mix moved; labels must confirm it"
         found.append(Shift("prior", words))
     if loss is not None and loss > margin and reference is not None:

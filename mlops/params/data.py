@@ -40,6 +40,9 @@ class DataSection(Section):
     """Columns that are no features."""
     categorical: tuple[str, ...] = Field(default=(), strict=False)
     """Columns of numbers that are names: codes of places, of products."""
+    times: tuple[str, ...] = Field(default=(), strict=False)
+    """Columns of times that are features, as `time` is written: models and callers have them in
+    seconds since 1970, and they are watched by hour, weekday and month (source `table`)."""
     columns: tuple[str, ...] = Field(default=(), strict=False)
     """Names of the columns of a CSV file without a header."""
     missing: tuple[str, ...] = Field(default=("", "?", "NA", "NaN", "nan", "null"), strict=False)
@@ -54,6 +57,7 @@ class DataSection(Section):
     @model_validator(mode="after")
     def _one_role_each(self) -> DataSection:
         named = [self.target, self.text, self.entity, self.time, *self.drop]
+        named += [*self.times]
         roles = [name for name in named if name is not None]
         twice = next((name for name in roles if roles.count(name) > 1), None)
         if twice is not None:

@@ -8,6 +8,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from mlops.adapters import dvc, files, git, model_card, publish, run_files, seal, store
+from mlops.adapters.embedding import FILE as EMBEDDING
 from mlops.adapters.ledger import Ledger, Row
 from mlops.adapters.model_card import SNAPSHOT, Stated
 from mlops.adapters.package import package
@@ -149,7 +150,8 @@ def _prove(site: Site, version: Any, sealed: str) -> str:
     except UnverifiedModel as error:
         msg = f"version {version.version}: not what was sealed and uploaded"
         raise UnverifiedModel(f"{msg} ({error}); {_ANEW}") from None
-    for name in (model_file(site.layout.candidate).name, *_SEALED):
+    optional = (EMBEDDING,) if (site.layout.candidate / EMBEDDING).is_file() else ()
+    for name in (model_file(site.layout.candidate).name, *_SEALED, *optional):
         if files.sha256(folder / name) != files.sha256(site.layout.candidate / name):
             msg = f"version {version.version}: its {name} is not the candidate's; {_ANEW}"
             raise UnverifiedModel(msg)

@@ -67,8 +67,8 @@ def train(params: TrainParams, site: Site) -> Report:
         "trained_until_s": split["trained_until_s"], "epochs": fitted.best_epoch,
         "validation_loss": fitted.validation_loss,
     }  # fmt: skip
-    features = validation.features[:PARITY_ROWS].cpu().numpy()
-    made = _write(site, section, model, card, fitted, (features, schema))
+    held = validation.features.cpu().numpy()
+    made, watched = _write(site, section, model, card, fitted, (held, schema))
     right = "accuracy" if schema.classes else "coverage"
     best_row = fitted.history[fitted.best_epoch - 1]
     return Report(
@@ -76,6 +76,7 @@ def train(params: TrainParams, site: Site) -> Report:
         f"{fitted.validation_loss:.4f}, {right} {best_row.validation_accuracy:.4f}{_slower(made)}",
         facts={
             "epochs": len(fitted.history), "best_epoch": fitted.best_epoch, "parity": made.gap,
+            "embedding_columns": watched,
             "validation_loss": fitted.validation_loss,
             "validation_accuracy": best_row.validation_accuracy, "runtime": made.runtime,
         },
@@ -111,22 +112,29 @@ def _write(  # noqa: PLR0917 - one folder made of many things
     model: Preprocessed,
     card: dict[str, Any],
     fitted: Fitted,
-    sample: tuple[NDArray[Any], Schema],
-) -> Made:
-    """Write `models/candidate/`; return what its model file is."""
+    held: tuple[NDArray[Any], Schema],
+) -> tuple[Made, int]:
+    """Write `models/candidate/` with the help of rows that the model was not fitted on.
+
+    Returns:
+        What its model file is, and how many columns its embedding has.
+    """
     from mlops.adapters import lightning, model_files
+    from mlops.adapters.embedding import write_embedding
     from mlops.adapters.export import export
 
     folder = site.out(site.layout.candidate)
     folder.mkdir(parents=True, exist_ok=True)
-    made = export(model, *sample, folder, section.parity)
+    features, schema = held
+    made = export(model, features[:PARITY_ROWS], schema, folder, section.parity)
+    watched = write_embedding(folder, features) if made.runtime == "onnx" else 0
     model_files.write_weights(folder / model_files.WEIGHTS, model)
     model_files.write_card(folder / model_files.CARD, {**card, "runtime": made.runtime})
     shutil.copyfile(site.layout.prepared / model_files.SEEN, folder / model_files.SEEN)
     header = list(lightning.EpochLog.__dataclass_fields__)
     history = map(astuple, fitted.history)
     model_files.write_table(folder / model_files.HISTORY, header, history)
-    return made
+    return made, watched
 
 
 def _examples(path: Path) -> Examples:

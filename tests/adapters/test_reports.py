@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from mlops.adapters import registry, windows
+from mlops.adapters.embedding import write_embedding
 from mlops.adapters.files import write_json
 from mlops.adapters.observe import keep, observe
 from mlops.adapters.predictions import insert_batch
@@ -19,6 +20,7 @@ from mlops.errors import MonitorError, UsageError
 from mlops.params.base import View
 from mlops.params.load import load
 from mlops.params.monitoring import MonitoringSection
+from tests.entrants import write_onnx
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -46,6 +48,8 @@ def judged(site: Site, monkeypatch: pytest.MonkeyPatch) -> Iterator[sa.Engine]:
     np.savez(folder / "reference.npz", features=image, probabilities=p, label=p.argmax(axis=1))
     schema = ImageSchema(("a", "b", "c"), 4, 4, 1)
     write_json(folder / "model.json", {"schema": to_plain(schema)})
+    write_onnx(folder / "model.onnx", rng.normal(0, 0.3, (16, 3)).astype(np.float32))
+    assert write_embedding(folder, image[::2]) == 5
     monkeypatch.setattr(registry, "fetch", lambda *_: folder)
     told = load(site.layout.params, _Monitoring).monitoring
     update = {"window_rows": ROWS, "false_alarms": "1 per 20 windows", "replicates": 200}

@@ -69,6 +69,8 @@ def test_a_damaged_file_is_named(tmp_path: Path, content: str | bytes, said: str
         (GOOD, {"categorical": ["q"]}, ParamsError, 'data.categorical = "q" is no column'),
         (GOOD, {"entity": "q"}, ParamsError, 'data.entity = "q" is no column'),
         (GOOD, {"time": "q"}, ParamsError, 'data.time = "q" is no column'),
+        (GOOD, {"times": ["q"]}, ParamsError, 'data.times = "q" is no column'),
+        (GOOD, {"times": ["b"]}, DataError, r"\(data.times\) holds no times"),
         (GOOD, {"time": "b"}, DataError, r"holds no times \(.*\); write ISO 8601, or seconds"),
         ("y\n0\n1\n", {}, ParamsError, "leaves no column as a feature"),
         ("a,y\n1,0\n2,0\n", {}, DataError, "column y holds only the label '0'; a model needs two"),
@@ -152,3 +154,10 @@ def test_odd_files_are_read_as_they_are(tmp_path: Path) -> None:
     assert closed.values[1].tolist() == ["x", "z\nw"]
     inch = read(tmp_path, 'y,m\n0,"a, b"\n1,5" pipe\n', source="text", text="m")
     assert inch.values == ["a, b", '5" pipe']
+
+
+def test_a_column_of_times_is_a_feature_in_seconds(tmp_path: Path) -> None:
+    content = "at,y\n1970-01-02T00:00:00Z,0\n,1\n"
+    found = read(tmp_path, content, times=["at"])
+    assert found.schema == TableSchema(("0", "1"), (Column("at", "number", time=True),))
+    assert np.array_equal(found.values[0], [86_400.0, np.nan], equal_nan=True)

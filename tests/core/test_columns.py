@@ -8,7 +8,9 @@ from numpy.typing import NDArray
 
 from mlops.core import slices
 from mlops.core.columns import Columns, blank, columns, looks
-from mlops.core.schema import Column, ImageSchema, TableSchema
+from mlops.core.features import arrays
+from mlops.core.schema import Column, ImageSchema, TableSchema, TextSchema, categories
+from mlops.errors import DataError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -131,3 +133,30 @@ def test_a_missing_name_is_no_name_and_a_missing_number_is_zero() -> None:
         "y": [True, False, False], "missing": [False, True, False],
         "unknown": [False, False, True],
     }  # fmt: skip
+
+
+def test_a_time_is_watched_by_its_parts_as_names() -> None:
+    schema = TableSchema(("a", "b"), (Column("at", "number", time=True), Column("n", "number")))
+    at = [0.0, -1.0, 951_782_400.0 + 23.5 * 3600, np.nan, 1e300]  # 29 February 2000, a Tuesday
+    seen = columns(np.column_stack([at, np.ones(5)]), flat(5, 2), schema)
+    assert seen.names[:5] == ("at hour", "at weekday", "at month", "n", "missing")
+    assert seen.named == ("at hour", "at weekday", "at month")
+    assert seen.values[:4, :3].tolist() == [
+        [0.0, 3.0, 0.0], [23.0, 2.0, 11.0], [23.0, 1.0, 1.0], [-2.0, -2.0, -2.0],
+    ]  # fmt: skip
+    assert np.isfinite(seen.values).all()
+    found = slices.named("at weekday", categories(schema)["at weekday"], seen.values[:, 1])
+    assert "Thursday" in {part.value for part in found}
+
+
+def test_a_column_may_not_pass_for_an_embedding() -> None:
+    with pytest.raises(DataError, match="cannot be called 'embedding 1 of 4'"):
+        TableSchema(("a", "b"), (Column("embedding 1 of 4", "number"),))
+    TableSchema(("a", "b"), (Column("embedding 1", "number"),))
+
+
+def test_a_texts_words_are_counted_once_each() -> None:
+    schema = TextSchema(("a", "b"), 40)
+    texts = arrays(["win win WIN now", "one two", "", "?!"], schema)
+    names, values = looks(texts, schema)
+    assert values[:, names.index("distinct_words")].tolist() == [0.5, 1.0, 1.0, 1.0]

@@ -20,6 +20,13 @@ BASE: dict[str, Any] = {
         (["brightness"], {}, ["covariate"]),
         (["predicted"], {}, ["prior"]),  # a guess, and said to be one
         (["predicted"], {"mix": SKEWED}, ["prior"]),
+        # The embedding follows the classes: beside them it is no sign of other inputs.
+        (["embedding 1 of 4", "predicted"], {}, ["prior"]),
+        (["embedding 1 of 4 given the rest"], {}, ["covariate"]),
+        (["embedding 2 of 4", "predicted", "noise"], {"mix": EVEN}, ["covariate"]),
+        # What the model says is no input, given the rest or not; nor is a predicted number.
+        (["confidence given the rest"], {}, []),
+        (["prediction", "spread"], {"mix": EVEN, "loss": 0.2}, ["concept"]),
         (["predicted"], {"mix": EVEN}, []),
         (["brightness"], {"mix": SKEWED}, ["covariate", "prior"]),
         # Concept shift is named with labels only, whatever an estimate says.
@@ -44,6 +51,14 @@ def test_a_shift_is_named_by_what_supports_it(
     found = name_shifts(drifted, **{**BASE, **known})
     assert [shift.name for shift in found] == names
     assert all(shift.words for shift in found)
+
+
+def test_a_new_mix_is_said_to_move_the_inputs() -> None:
+    _, prior = name_shifts(["brightness"], **{**BASE, "mix": SKEWED})
+    assert prior.words.endswith("which moves the inputs, too")
+    (alone,) = name_shifts(["predicted"], **{**BASE, "mix": SKEWED})
+    assert alone.words.startswith("the labels' mix of classes changed")
+    assert "inputs" not in alone.words
 
 
 def test_two_mixes() -> None:

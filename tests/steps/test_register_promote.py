@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from mlops.adapters import contest, files, history, mlflow, moves, reconcile, registry, seal
+from mlops.adapters.embedding import write_embedding
 from mlops.adapters.ledger import Ledger, Row
 from mlops.adapters.onnx_session import Session
 from mlops.adapters.replay import replay
@@ -161,13 +162,16 @@ def test_the_run_the_version_and_the_decision_can_be_read(loop: Site) -> None:
 
 def test_mlflow_itself_serves_the_version_without_pickle(loop: Site) -> None:
     retrain(loop)
+    assert write_embedding(loop.layout.candidate, entrants.world(loop).test.features) == 5
     enter(loop)
     judge(loop)
     from mlflow import pyfunc
 
     model = pyfunc.load_model(f"models:/{PROJECT}@champion")
     images = entrants.world(loop).test.features[:5]
-    found = model.predict(images)["probabilities"]
+    answer = model.predict(images)
+    assert list(answer) == ["probabilities"]  # what is watched is not answered
+    found = answer["probabilities"]
     folder = registry.fetch(loop, PROJECT, "1", fresh=True)
     expected = Session(folder / "model.onnx").probabilities(images)
     np.testing.assert_allclose(found, expected, atol=1e-6)
@@ -175,7 +179,7 @@ def test_mlflow_itself_serves_the_version_without_pickle(loop: Site) -> None:
     assert {p.name for p in folder.iterdir()} >= {
         "MLmodel", "model.onnx", "weights.safetensors", "model.json", "seen.npy", "reference.npz",
         "metrics.json", "thresholds.json", "golden.npz", "manifest.json", "requirements.txt",
-        "input_example.json",
+        "input_example.json", "embedding.onnx",
     }  # fmt: skip
     with np.load(folder / "golden.npz") as golden:
         assert golden["features"].shape == (32, 4, 4, 1)

@@ -14,6 +14,7 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from mlops.adapters import model_files, seal
+from mlops.adapters.embedding import read_embedding
 from mlops.adapters.onnx_session import Session
 from mlops.adapters.publish import MAX_METRICS
 from mlops.adapters.runtimes import open_model
@@ -99,8 +100,14 @@ def test_train_writes_a_candidate_whose_files_agree(ready: Site) -> None:
     )
     assert card["hyperparameters"]["width_factor"] == 0.5
     assert card["runtime"] == "onnx"
-    assert (folder / "seen.npy").read_bytes() == (ready.layout.prepared / "seen.npy").read_bytes()
     rows = read_rows(ready.layout.prepared / "test.npz")
+    embedding = read_embedding(folder)
+    assert embedding is not None
+    assert embedding.names[::4] == ("embedding 1 of 4", "embedding beyond the 4")
+    seen = embedding.of(rows.features)
+    assert seen.shape == (len(rows.features), 5)
+    assert np.allclose(seen[:, :4].std(axis=0), 1.0, atol=0.4)  # rows that were not fitted on
+    assert (folder / "seen.npy").read_bytes() == (ready.layout.prepared / "seen.npy").read_bytes()
     p = Session(folder / "model.onnx").probabilities(rows.features)
     assert float((p.argmax(1) == rows.label).mean()) > 0.8
     network = networks.build(

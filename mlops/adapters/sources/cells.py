@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
+_ZONE = r"(Z|:\d\d[+-]\d\d:?\d\d)$"
 _TIMES = "write ISO 8601, or seconds since 1970"
 _MAX_CLASSES = 500
 
@@ -60,7 +61,7 @@ def as_numbers(column: pa.ChunkedArray, name: str) -> NDArray[np.float64] | None
     else:
         raise DataError(
             f"column {name} is of the type {kind}, which is neither a number nor text; add it to "
-            "data.drop, or name it as data.time"
+            "data.drop, or name it as data.time or in data.times"
         )
     found: NDArray[np.float64] = numbers.to_numpy().astype(np.float64)
     if np.isinf(found).any():
@@ -73,8 +74,13 @@ def as_names(column: pa.ChunkedArray) -> NDArray[Any]:
     return np.array(column.cast(pa.string()).to_pylist(), dtype=object)
 
 
-def as_times(column: pa.ChunkedArray, name: str) -> NDArray[np.float64]:
+def as_times(column: pa.ChunkedArray, name: str, key: str = "time") -> NDArray[np.float64]:
     """Return a column as seconds since 1970, float64 with NaN for missing.
+
+    Args:
+        column: as it was read.
+        name: of the column.
+        key: of `data`, that says it holds times.
 
     Raises:
         DataError: if it holds no times.
@@ -84,16 +90,17 @@ def as_times(column: pa.ChunkedArray, name: str) -> NDArray[np.float64]:
             seconds = as_numbers(column, name)
             if seconds is not None:
                 return seconds
-            column = column.cast(pa.timestamp("us"))
+            zoned = pc.any(pc.match_substring_regex(column, _ZONE)).as_py()
+            column = column.cast(pa.timestamp("us", "UTC" if zoned else None))
         if pa.types.is_timestamp(column.type) or pa.types.is_date(column.type):
             micros = column.cast(pa.timestamp("us"), safe=False).cast(pa.int64())
             return np.asarray(micros.cast(pa.float64(), safe=False).to_numpy()) / 1e6
         seconds = as_numbers(column, name)
     except pa.ArrowException as error:
         what = str(error).splitlines()[0][:120]
-        raise DataError(f"column {name} (data.time) holds no times ({what}); {_TIMES}") from None
+        raise DataError(f"column {name} (data.{key}) holds no times ({what}); {_TIMES}") from None
     if seconds is None:
-        raise DataError(f"column {name} (data.time) holds no times; {_TIMES}")
+        raise DataError(f"column {name} (data.{key}) holds no times; {_TIMES}")
     return seconds
 
 

@@ -44,14 +44,14 @@ def load(section: DataSection, root: Path) -> Examples:
         need_column(table, section.target, "target"), str(section.target),
         regression=section.task == "regression",
     )  # fmt: skip
-    for key in ("drop", "categorical"):
+    for key in ("drop", "categorical", "times"):
         for name in getattr(section, key):
             need_column(table, name, key)
     roles = {section.target, section.entity, section.time, *section.drop}
     names = [name for name in table.column_names if name not in roles]
     if not names:
         raise ParamsError("params.yaml: data leaves no column as a feature; shorten data.drop")
-    columns = [_feature(table, name, name in section.categorical) for name in names]
+    columns = [_feature(table, name, section) for name in names]
     return Examples(
         schema=TableSchema(classes, tuple(column for column, _ in columns)),
         values=tuple(values for _, values in columns),
@@ -79,9 +79,11 @@ def times_of(table: pa.Table, section: DataSection) -> NDArray[np.float64]:
     return as_times(need_column(table, section.time, "time"), section.time)
 
 
-def _feature(table: pa.Table, name: str, named: bool) -> tuple[Column, NDArray[Any]]:  # noqa: FBT001
+def _feature(table: pa.Table, name: str, section: DataSection) -> tuple[Column, NDArray[Any]]:
     column = table.column(name)
-    numbers = None if named else as_numbers(column, name)
+    if name in section.times:
+        return Column(name, "number", time=True), as_times(column, name, "times")
+    numbers = None if name in section.categorical else as_numbers(column, name)
     if numbers is not None:
         return Column(name, "number"), numbers
     texts = as_names(column)
