@@ -163,6 +163,13 @@ def recent(connection: sa.Connection, project: str, limit: int = 50) -> tuple[In
     return tuple(_incident(row) for row in connection.execute(query))
 
 
+def drift_triages(connection: sa.Connection, project: str) -> dict[str, str]:
+    """Return what every drift incident was worth when it was last looked at, by its id."""
+    mine = (incidents.c.project == project) & (incidents.c.kind == "drift")
+    rows = connection.execute(sa.select(incidents.c.id, incidents.c.body).where(mine))
+    return {row.id: str(json.loads(row.body)["triage"]) for row in rows}
+
+
 def get(connection: sa.Connection, project: str, incident: str) -> Incident:
     """Return one incident.
 

@@ -135,6 +135,25 @@ def latest(connection: sa.Connection, project: str, limit: int) -> tuple[Window,
     return tuple(parsed(row) for row in reversed(rows))
 
 
+def spans(connection: sa.Connection, project: str, limit: int) -> list[tuple[float, float]]:
+    """Return when the newest windows began and ended, in the order in which they ended."""
+    rows = connection.execute(
+        sa.select(windows.c.start_s, windows.c.end_s)
+        .where(windows.c.project == project)
+        .order_by(windows.c.last_seq.desc())
+        .limit(limit)
+    ).all()
+    return [(float(row.start_s), float(row.end_s)) for row in reversed(rows)]
+
+
+def tally(connection: sa.Connection, project: str, *, since_s: float = 0.0) -> tuple[int, int]:
+    """Count the windows that ended after a time, and those of them that alarmed."""
+    mine = (windows.c.project == project) & (windows.c.end_s > since_s)
+    count = sa.select(sa.func.count()).select_from(windows).where(mine)
+    judged, alarming = connection.scalar(count), connection.scalar(count.where(windows.c.alarm))
+    return int(judged or 0), int(alarming or 0)
+
+
 def named(connection: sa.Connection, project: str, ids: Sequence[str]) -> tuple[Window, ...]:
     """Return windows by their ids, in the order in which they ended."""
     mine = (windows.c.project == project) & windows.c.id.in_(ids)

@@ -3,6 +3,8 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from email import message_from_bytes
+from email.policy import SMTP
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -112,6 +114,14 @@ class World:
     def incident(self) -> Incident:
         with self.engine.connect() as connection:
             return incidents.recent(connection, "digits")[0]
+
+    def mail(self) -> str:
+        """Return the text of the newest mail."""
+        with self.engine.connect() as connection:
+            query = sa.select(outbox.c.message).order_by(outbox.c.seq.desc())
+            raw = connection.scalar(query.limit(1))
+        body = message_from_bytes(raw, policy=SMTP).get_body(("plain",))
+        return str(body.get_content()) if body else ""
 
     def mails(self) -> list[str]:
         with self.engine.connect() as connection:
@@ -279,6 +289,7 @@ def test_harmless_drift_is_logged_and_retrains_nothing(world: World) -> None:
     assert [event.name for event in report.events] == ["drift.detected"]
     held = world.incident()
     assert held.body.triage == "harmless"
+    assert "incidents, 1 of them false (budget" in world.mail()
     with world.engine.connect() as connection:
         recent = windows.latest(connection, "digits", 9)
     told = scored(recent)
