@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
@@ -111,17 +111,20 @@ def insert(
     estimate: Estimate | None = None,
     *,
     regression: bool = False,
-) -> bool:
-    """Insert a judged window; return False if somebody else was first."""
+    evidence: float = 0.0,
+) -> Window | None:
+    """Insert a judged window and return it; None if somebody else was first."""
     serialise(connection)
+    made = Window(cut, verdict, 0, 0, "pending", None, regression, estimate, evidence)
     values = {
-        **asdict(cut), "id": cut.id, "alarm": verdict.alarm, "report": "pending",
-        "verdict": written(verdict, (0, 0), estimate, regression=regression), "incident": None,
+        **asdict(cut), "id": cut.id, "alarm": verdict.alarm, "report": made.report,
+        "verdict": written(made), "incident": None,
     }  # fmt: skip
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
     statement = dialect.insert(windows).values(values).on_conflict_do_nothing()
     # Not rowcount: SQLAlchemy leaves it at -1 for this statement on Postgres.
-    return connection.execute(statement.returning(windows.c.id)).first() is not None
+    found = connection.execute(statement.returning(windows.c.id)).first()
+    return made if found is not None else None
 
 
 def latest(connection: sa.Connection, project: str, limit: int) -> tuple[Window, ...]:
@@ -192,6 +195,5 @@ def set_incident(connection: sa.Connection, ids: Sequence[str], incident: str) -
 
 def set_accuracy(connection: sa.Connection, window: Window, labelled: int, correct: int) -> None:
     """Fill in, backwards, what the labels of a window say."""
-    counts = (labelled, correct)
-    text = written(window.verdict, counts, window.estimate, regression=window.regression)
+    text = written(replace(window, labelled=labelled, correct=correct))
     connection.execute(windows.update().where(windows.c.id == window.id).values(verdict=text))

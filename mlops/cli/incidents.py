@@ -82,6 +82,8 @@ def lines(story: Story) -> Iterator[str]:
     yield f"state     {held.state}, severity {body.severity} of 5, opened {opened}{closed}"
     yield f"triage    {body.triage}: {_line(body.advice or 'not looked at yet')}"
     yield from (f"shift     {_line(shift)}" for shift in body.shifts)
+    if body.gradual:
+        yield f"why       {_line(body.gradual)}"
     if body.answer:
         yield f"trigger   {_line(body.answer)}"
     wanted = f"; {body.wanted} more settle it: mlops label export" if body.wanted else ""

@@ -15,6 +15,7 @@ from pydantic import SecretStr
 from mlops.adapters import incidents, registry, retrains, windows
 from mlops.adapters.estimates import scored
 from mlops.adapters.files import write_json
+from mlops.adapters.incident_page import page_path
 from mlops.adapters.ledger import Ledger, Row
 from mlops.adapters.predictions import insert_batch
 from mlops.adapters.sql.engine import open_database
@@ -120,7 +121,7 @@ class World:
         with self.engine.connect() as connection:
             query = sa.select(outbox.c.message).order_by(outbox.c.seq.desc())
             raw = connection.scalar(query.limit(1))
-        body = message_from_bytes(raw, policy=SMTP).get_body(("plain",))
+        body = message_from_bytes(raw or b"", policy=SMTP).get_body(("plain",))
         return str(body.get_content()) if body else ""
 
     def mails(self) -> list[str]:
@@ -202,6 +203,55 @@ def test_drift_opens_one_incident_with_one_mail_and_asks_for_labels(world: World
     world.predict(2, bright=True)
     assert world.run().events == ()
     assert world.mails() == ["detected"]
+
+
+def slightly(world: World, count: int, version: str = "1") -> None:
+    """Serve `count` windows in which one image in nine is a little brighter."""
+    x = images(world.rng, count * WINDOW)
+    x[::9] = np.clip(x[::9].astype(int) + 4, 0, 255)
+    world.log(x, classify(x), version)
+
+
+def test_a_shift_too_small_for_any_window_adds_up_to_one_incident(world: World) -> None:
+    slightly(world, 16)
+    assert [event.name for event in world.run().events] == ["drift.detected"]
+    held = world.incident()
+    assert held.cause == "brightness given the rest"
+    assert "windows together show a shift, " in held.body.gradual
+    assert "once in 800 windows; on average brightness given the rest" in held.body.gradual
+    assert "sd higher than the other columns let expect" in held.body.gradual
+    assert held.body.since_seq == 1
+    assert " windows together show a shift, " in world.mail().partition("\n")[0]
+    page = page_path(world.site, held.id).read_text()
+    assert held.body.gradual in page
+    x = images(world.rng, 9 * WINDOW)  # it is over: half the evidence is gone with each window
+    world.log(x, classify(x))
+    assert [event.name for event in world.run().events] == ["drift.cleared"]
+
+
+def test_evidence_begins_anew_with_a_promoted_version(world: World) -> None:
+    slightly(world, 6)
+    world.run()
+    publish(world, "2", images(world.rng, 400))
+    slightly(world, 1, "2")
+    world.run()
+    with world.engine.connect() as connection:
+        found = windows.latest(connection, "digits", 9)
+    gathered = [w.evidence for w in found]
+    assert gathered[5] > 10
+    assert gathered[6] == pytest.approx(0.5 / np.sqrt(max(found[6].verdict.p, 0.002)))
+
+
+def test_without_continuous_mode_nothing_adds_up(world: World) -> None:
+    monitoring = world.params.monitoring.model_copy(update={"continuous": False})
+    world.params = world.params.model_copy(update={"monitoring": monitoring})
+    slightly(world, 3)
+    world.run()
+    with world.engine.connect() as connection:
+        found = windows.latest(connection, "digits", 9)
+    assert [w.evidence for w in found] == [0.0] * 3
+    folder = world.site.layout.serving / "digits" / "1"
+    assert thresholds_for(world.site, folder, monitoring).budget == 1 / 200
 
 
 def test_costly_drift_with_labels_asks_for_one_retrain_in_ten_runs(world: World) -> None:
@@ -363,7 +413,7 @@ def test_a_kill_in_a_window_loses_and_doubles_nothing(
     calls: list[int] = []
     real = windows.insert
 
-    def killed(*given: object, **more: object) -> bool:
+    def killed(*given: object, **more: object) -> object:
         calls.append(1)
         done = real(*given, **more)  # type: ignore[arg-type]
         if len(calls) % 2:
