@@ -143,12 +143,19 @@ def _send(
         told = replace(
             told, again=f" {times}" if times > 1 else "", also=also,
             columns=alerts.with_trails(connection, held, told.columns),
-            notes=(realised(connection, desk.project, desk.monitoring).note,),
+            notes=_notes(desk, connection, held),
         )  # fmt: skip
         new += notify_within(desk.site, connection, told)
         also = ()
     _note(connection, held, mailed_s=held.body.mailed_s if muted else desk.now_s)
     return new
+
+
+def _notes(desk: _Desk, connection: sa.Connection, held: Incident) -> tuple[str, ...]:
+    """Return the lines of a mail's foot."""
+    found = windows.named(connection, desk.project, held.body.windows[-1:])
+    fixed = tuple(f"{w.fixed}." for w in found if w.fixed)
+    return (*fixed, realised(connection, desk.project, desk.monitoring).note)
 
 
 def _note(

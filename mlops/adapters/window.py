@@ -7,7 +7,9 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from mlops.core.alarm import ColumnVerdict, Verdict
+from mlops.core.alert import ColumnChange
 from mlops.core.estimate import Estimate
+from mlops.core.fixed import Fixed
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
@@ -54,6 +56,7 @@ class Window:
             the outer quantiles.
         estimate: of its accuracy, from confidence alone, as it was judged.
         evidence: of a shift, that the version's windows have added up to.
+        fixed: its inputs against the fixed reference; None where that is the version's own.
     """
 
     cut: Cut
@@ -65,6 +68,7 @@ class Window:
     regression: bool = False
     estimate: Estimate | None = None
     evidence: float = 0.0
+    fixed: Fixed | None = None
 
     @property
     def id(self) -> str:
@@ -83,7 +87,7 @@ def written(window: Window) -> str:
         "verdict": verdict_content(window.verdict), "labelled": window.labelled,
         "correct": window.correct, "regression": window.regression,
         "estimate": asdict(window.estimate) if window.estimate else None,
-        "evidence": window.evidence,
+        "evidence": window.evidence, "fixed": asdict(window.fixed) if window.fixed else None,
     }  # fmt: skip
     return json.dumps(content, sort_keys=True, allow_nan=False)
 
@@ -106,5 +110,12 @@ def parsed(row: sa.Row[Any]) -> Window:
         cut=cut, verdict=verdict, **counts, report=row.report, incident=row.incident,
         regression=content.get("regression", False),
         estimate=Estimate(**guess) if guess else None,
-        evidence=content.get("evidence", 0.0),
+        evidence=content.get("evidence", 0.0), fixed=_fixed(content.get("fixed")),
     )  # fmt: skip
+
+
+def _fixed(content: dict[str, Any] | None) -> Fixed | None:
+    if content is None:
+        return None
+    told = (ColumnChange(**{**c, "trail": tuple(c["trail"])}) for c in content["columns"])
+    return Fixed(**{**content, "columns": tuple(told)})

@@ -21,6 +21,7 @@ def markdown(recent: tuple[Window, ...]) -> str:
         for c in newest.verdict.columns
     ]
     lines += [f"- broken: {text}" for text in newest.verdict.breaks]
+    lines += [f"- {newest.fixed}"] * (newest.fixed is not None)
     lines += ["", "| window | rows | alarm | accuracy | labels | incident |"]
     lines.append("|---|---|---|---|---|---|")
     for w in reversed(recent):

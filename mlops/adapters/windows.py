@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from mlops.core.alarm import Verdict
     from mlops.core.estimate import Estimate
+    from mlops.core.fixed import Fixed
     from mlops.params.monitoring import MonitoringSection
 
 __all__ = ["Cut", "ReportState", "Window", "verdict_content"]
@@ -112,10 +113,11 @@ def insert(
     *,
     regression: bool = False,
     evidence: float = 0.0,
+    fixed: Fixed | None = None,
 ) -> Window | None:
     """Insert a judged window and return it; None if somebody else was first."""
     serialise(connection)
-    made = Window(cut, verdict, 0, 0, "pending", None, regression, estimate, evidence)
+    made = Window(cut, verdict, 0, 0, "pending", None, regression, estimate, evidence, fixed)
     values = {
         **asdict(cut), "id": cut.id, "alarm": verdict.alarm, "report": made.report,
         "verdict": written(made), "incident": None,

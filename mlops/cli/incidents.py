@@ -97,6 +97,8 @@ def lines(story: Story) -> Iterator[str]:
             f"  window {window.id}: {window.cut.rows} rows, "
             f"{'ALARM ' + over if window.verdict.alarm else 'no alarm'}, accuracy {accuracy}"
         )
+    if story.fixed is not None:
+        yield f"reference {_line(str(story.fixed))}"
     for retrain in story.retrains:
         state = retrain.outcome or retrain.state
         yield f"retrain   {retrain.id} {state}, {_time(retrain.requested_s)}"

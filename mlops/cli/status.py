@@ -94,6 +94,8 @@ def lines(seen: Situation) -> Iterator[str]:
             f"  window {window.id}: {window.cut.rows} rows, "
             f"{'ALARM' if window.verdict.alarm else 'no alarm'}, accuracy {accuracy}"
         )
+    if seen.windows and seen.windows[-1].fixed is not None:
+        yield f"  {seen.windows[-1].fixed}"
     yield f"  alarms: {seen.alarms}"
     if seen.retrain:
         yield f"  retrain {seen.retrain.id} {seen.retrain.state}: {seen.retrain.reason}"

@@ -9,6 +9,7 @@ from mlops.adapters import beside, gradual, incidents, measured, pace, registry,
 from mlops.adapters.estimates import Known, guess, read_known
 from mlops.adapters.hand_over import hand_over
 from mlops.adapters.ledger import Ledger
+from mlops.adapters.long_reference import LongReference, find
 from mlops.adapters.observe import NO_IMAGES, keep, observe
 from mlops.adapters.response import Judged, respond
 from mlops.adapters.review import review
@@ -35,8 +36,10 @@ if TYPE_CHECKING:
 
     import sqlalchemy as sa
 
+    from mlops.adapters.observe import Observation
     from mlops.adapters.windows import Cut, Window
     from mlops.core.continuous import Detector
+    from mlops.core.fixed import Fixed
     from mlops.core.thresholds import Thresholds
     from mlops.site import Event, Site
 
@@ -61,6 +64,7 @@ class _Watched:
     thresholds: Thresholds
     known: Known
     detector: Detector | None
+    fixed: LongReference | None
 
 
 @dataclass(frozen=True)
@@ -164,6 +168,7 @@ def _judge_one(run: _Run, cut: Cut, watched: _Watched) -> tuple[Window, tuple[Ev
         told, regression = guess(rows, watched.known), not watched.baseline.schema.classes
         window = windows.insert(
             connection, cut, seen.verdict, told, regression=regression,
+            fixed=_fixed(seen, watched),
             evidence=_evidence(connection, run, cut, seen.verdict, watched.detector),
         )  # fmt: skip
         if window is None:
@@ -173,6 +178,12 @@ def _judge_one(run: _Run, cut: Cut, watched: _Watched) -> tuple[Window, tuple[Ev
         )
         rule = rules(run.params.monitoring).rule
         return window, respond(connection, judged, rule, watched.detector)
+
+
+def _fixed(seen: Observation, watched: _Watched) -> Fixed | None:
+    if watched.fixed is None or seen.columns is None:
+        return None
+    return watched.fixed.compare(seen.columns, watched.baseline)
 
 
 def _evidence(
@@ -200,9 +211,11 @@ def _watched(run: _Run, version: str) -> _Watched:
     with run.engine.connect() as connection:
         found = pace.minutes(connection, run.params.project.name)
     thresholds = thresholds_for(run.site, folder, monitoring, found)
+    long = find(run.site, run.engine, run.params.project.name, monitoring, found)
     return _Watched(
-        read_baseline(folder), thresholds, read_known(folder), detector(monitoring, found)
-    )
+        read_baseline(folder), thresholds, read_known(folder), detector(monitoring, found),
+        long if long and long.version != version else None,
+    )  # fmt: skip
 
 
 def _summary(

@@ -16,11 +16,14 @@ from mlops.adapters import incidents, registry, retrains, windows
 from mlops.adapters.estimates import scored
 from mlops.adapters.files import write_json
 from mlops.adapters.incident_page import page_path
+from mlops.adapters.incident_story import tell
 from mlops.adapters.ledger import Ledger, Row
+from mlops.adapters.long_reference import find
 from mlops.adapters.predictions import insert_batch
 from mlops.adapters.sql.engine import open_database
 from mlops.adapters.sql.tables import outbox
 from mlops.adapters.thresholds import thresholds_for, write_thresholds
+from mlops.cli.incidents import lines
 from mlops.core.example import example_id
 from mlops.core.prediction import Label, Prediction
 from mlops.core.schema import ImageSchema, to_plain
@@ -206,9 +209,9 @@ def test_drift_opens_one_incident_with_one_mail_and_asks_for_labels(world: World
 
 
 def slightly(world: World, count: int, version: str = "1") -> None:
-    """Serve `count` windows in which one image in nine is a little brighter."""
+    """Serve `count` windows in which one image in eight is a little brighter."""
     x = images(world.rng, count * WINDOW)
-    x[::9] = np.clip(x[::9].astype(int) + 4, 0, 255)
+    x[::8] = np.clip(x[::8].astype(int) + 4, 0, 255)
     world.log(x, classify(x), version)
 
 
@@ -361,6 +364,50 @@ def test_a_promoted_version_resolves_its_predecessors_incident(world: World) -> 
     assert world.mails() == ["detected", "resolved"]
     world.predict(5, "2", bright=True)
     assert world.run().facts["incident"] is None
+
+
+def test_the_fixed_reference_reports_what_the_champion_has_adapted_to(world: World) -> None:
+    Ledger(world.engine, "digits").append(Row("observed", "o1", 1.0, "test", None, "1", "{}"))
+    world.predict(1)
+    world.run()
+    publish(world, "2", brightened(images(world.rng, 400)))
+    Ledger(world.engine, "digits").append(Row("observed", "o2", 2.0, "test", "1", "2", "{}"))
+    world.predict(2, "2", bright=True)
+    report = world.run()
+    assert report.facts["incident"] is None  # it is reported, and never an alarm
+    assert "brighter than the reference" in report.markdown
+    with world.engine.connect() as connection:
+        own, seen = windows.latest(connection, "digits", 2 + 1)[:2]
+    assert own.fixed is None  # of the first champion it is the reference anyway
+    assert seen.fixed is not None
+    assert seen.fixed.version == "1"
+    assert seen.fixed.beyond >= 1
+    assert seen.fixed.of == 6  # what images look like; answers of two models are not compared
+    assert "Against the fixed reference, version 1's: " in str(seen.fixed)
+    x = images(world.rng, 3 * WINDOW)  # back to what it was: for the champion that is drift
+    world.log(x, classify(x), "2")
+    world.run()
+    assert "none of 6 input columns beyond its threshold." in world.mail()
+    told = "\n".join(lines(tell(world.engine, "digits", world.incident().id)))
+    assert "reference Against the fixed reference, version 1's: none of 6" in told
+    assert "version 1&#39;s: none of 6" in page_path(world.site, world.incident().id).read_text()
+
+
+def test_a_fixed_reference_that_is_gone_or_of_other_examples_is_not_compared(
+    world: World,
+) -> None:
+    monitoring = world.params.monitoring.model_copy(update={"baseline": "7"})
+    world.params = world.params.model_copy(update={"monitoring": monitoring})
+    world.predict(1)
+    world.run()
+    with world.engine.connect() as connection:
+        [seen] = windows.latest(connection, "digits", 1)
+    assert seen.fixed is None
+    monitoring = monitoring.model_copy(update={"baseline": "1"})
+    found = find(world.site, world.engine, "digits", monitoring, None)
+    assert found is not None
+    other = replace(found.baseline, schema=ImageSchema(("a", "b"), 8, 8, 1))
+    assert found.compare(found.baseline.columns, other) is None
 
 
 def test_broken_data_pages_a_person_and_blocks_retraining(world: World) -> None:
