@@ -46,9 +46,14 @@ class LongReference:
     thresholds: Thresholds
     baseline: Baseline
 
-    def compare(self, rows: Columns, baseline: Baseline) -> Fixed | None:
-        """Compare a window of another version; None where its examples have other columns."""
-        if baseline.schema != self.baseline.schema:
+    def compare(self, rows: Columns | None, baseline: Baseline) -> Fixed | None:
+        """Compare a window of another version; None where its examples have other columns.
+
+        Args:
+            rows: its sound rows; None when hardly any is sound.
+            baseline: of its version.
+        """
+        if rows is None or baseline.schema != self.baseline.schema:
             return None
         seen = _inputs(rows, baseline)
         at = [self.thresholds.columns.index(name) for name in seen.all_names]

@@ -36,10 +36,8 @@ if TYPE_CHECKING:
 
     import sqlalchemy as sa
 
-    from mlops.adapters.observe import Observation
     from mlops.adapters.windows import Cut, Window
     from mlops.core.continuous import Detector
-    from mlops.core.fixed import Fixed
     from mlops.core.thresholds import Thresholds
     from mlops.site import Event, Site
 
@@ -65,6 +63,19 @@ class _Watched:
     known: Known
     detector: Detector | None
     fixed: LongReference | None
+
+
+@dataclass(frozen=True)
+class _Tally:
+    """What a run judged, in numbers: windows themselves are not held, they may be thousands."""
+
+    windows: int = 0
+    alarms: int = 0
+    calibrated: bool = True  # the newest
+
+    def plus(self, window: Window) -> _Tally:
+        alarms, calibrated = self.alarms + window.verdict.alarm, window.verdict.calibrated
+        return _Tally(self.windows + 1, alarms, calibrated)
 
 
 @dataclass(frozen=True)
@@ -97,16 +108,16 @@ def monitor(params: MonitorParams, site: Site) -> Report:
         with engine.connect() as connection:
             versions = windows.versions(connection, name)
         if not versions:
-            return Report("no predictions yet", facts=_facts([], None, ()))
+            return Report("no predictions yet", facts=_facts(_Tally(), None, ()))
         # Not the version that predicted last: under a canary that is either of two.
         serving = Ledger(engine, name).in_service() or versions[-1]
         run = _Run(params, site, engine, serving, _receiving(site, name, serving, versions[-1]))
-        judged: list[Window] = []
+        judged = _Tally()
         events: list[Event] = []
         reference = NO_IMAGES
         for version in versions:
             for window, watched, happened in _judge(run, version):
-                judged.append(window)
+                judged = judged.plus(window)
                 events.extend(happened)
                 reference = watched.baseline.shown
         with engine.connect() as connection:
@@ -168,7 +179,7 @@ def _judge_one(run: _Run, cut: Cut, watched: _Watched) -> tuple[Window, tuple[Ev
         told, regression = guess(rows, watched.known), not watched.baseline.schema.classes
         window = windows.insert(
             connection, cut, seen.verdict, told, regression=regression,
-            fixed=_fixed(seen, watched),
+            fixed=watched.fixed and watched.fixed.compare(seen.columns, watched.baseline),
             evidence=_evidence(connection, run, cut, seen.verdict, watched.detector),
         )  # fmt: skip
         if window is None:
@@ -178,12 +189,6 @@ def _judge_one(run: _Run, cut: Cut, watched: _Watched) -> tuple[Window, tuple[Ev
         )
         rule = rules(run.params.monitoring).rule
         return window, respond(connection, judged, rule, watched.detector)
-
-
-def _fixed(seen: Observation, watched: _Watched) -> Fixed | None:
-    if watched.fixed is None or seen.columns is None:
-        return None
-    return watched.fixed.compare(seen.columns, watched.baseline)
 
 
 def _evidence(
@@ -218,12 +223,9 @@ def _watched(run: _Run, version: str) -> _Watched:
     )  # fmt: skip
 
 
-def _summary(
-    judged: list[Window], held: list[incidents.Incident], events: tuple[Event, ...]
-) -> str:
-    alarms = sum(w.verdict.alarm for w in judged)
-    parts = [f"{len(judged)} windows judged, {alarms} in alarm"]
-    if judged and not judged[-1].verdict.calibrated:
+def _summary(judged: _Tally, held: list[incidents.Incident], events: tuple[Event, ...]) -> str:
+    parts = [f"{judged.windows} windows judged, {judged.alarms} in alarm"]
+    if not judged.calibrated:
         parts.append("thresholds uncalibrated: the reference is too small to promise a budget")
     parts.extend(f"{i.kind} incident {i.id} open ({i.cause}; {i.body.triage})" for i in held)
     parts.extend(event.name for event in events)
@@ -231,12 +233,12 @@ def _summary(
 
 
 def _facts(
-    judged: list[Window], incident: str | None, events: tuple[Event, ...]
+    judged: _Tally, incident: str | None, events: tuple[Event, ...]
 ) -> dict[str, str | int | float | bool | None]:
     asked = [e.payload["retrain"] for e in events if e.name == "retrain.requested"]
     return {
-        "windows": len(judged),
-        "alarms": sum(w.verdict.alarm for w in judged),
+        "windows": judged.windows,
+        "alarms": judged.alarms,
         "incident": incident,
         "retrain": asked[0] if asked else None,
     }

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import json
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -12,7 +13,7 @@ import pytest
 import sqlalchemy as sa
 from pydantic import SecretStr
 
-from mlops.adapters import incidents, registry, retrains, windows
+from mlops.adapters import incidents, registry, response, retrains, windows
 from mlops.adapters.estimates import scored
 from mlops.adapters.files import write_json
 from mlops.adapters.incident_page import page_path
@@ -478,6 +479,24 @@ def test_a_kill_in_a_window_loses_and_doubles_nothing(
         assert len(incidents.recent(connection, "digits")) == 1
     assert numbers == [1, 2, 3, 4]
     assert world.mails() == ["detected"]
+
+
+def test_memory_is_flat_in_the_number_of_windows(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.predict(24)
+    monkeypatch.setattr(response, "_LOOK_BACK", 8)  # windows: fewer than are judged here
+    real, held = windows.insert, dict[int, int]()
+
+    def looked_at(*given: object, **more: object) -> object:
+        number = given[1].number  # type: ignore[attr-defined]
+        if number in (12, 24):
+            held[number] = sum(isinstance(one, windows.Window) for one in gc.get_objects())
+        return real(*given, **more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(windows, "insert", looked_at)
+    assert world.run().facts["windows"] == 24
+    assert held[12] == held[24] <= 8  # what the rule looks back on, however many there are
 
 
 def test_a_replaced_version_that_is_gone_does_not_blind_the_monitor(
