@@ -175,11 +175,13 @@ def _judge_one(run: _Run, cut: Cut, watched: _Watched) -> tuple[Window, tuple[Ev
     earlier_s = [end_s - start_s for start_s, end_s in before]
     seen = observe(rows, cut, watched.baseline, watched.thresholds, earlier_s)
     keep(run.site.layout.windows / cut.id, cut, seen)
+    long = watched.fixed
+    fixed = long.compare(seen.columns, watched.baseline) if long else None
     with run.engine.begin() as connection:
         told, regression = guess(rows, watched.known), not watched.baseline.schema.classes
         window = windows.insert(
             connection, cut, seen.verdict, told, regression=regression,
-            fixed=watched.fixed and watched.fixed.compare(seen.columns, watched.baseline),
+            fixed=fixed,
             evidence=_evidence(connection, run, cut, seen.verdict, watched.detector),
         )  # fmt: skip
         if window is None:
