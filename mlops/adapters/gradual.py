@@ -1,7 +1,8 @@
-"""Evidence that adds up over a version's windows: carried from one to the next, and told."""
+"""The rule over single windows and over what a version's windows add up to, and its words."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mlops.adapters import incidents, windows
@@ -15,8 +16,27 @@ if TYPE_CHECKING:
 
     from mlops.adapters.thresholds import Baseline
     from mlops.adapters.windows import Cut, Window
+    from mlops.core.alarm import Rule
+    from mlops.core.continuous import Detector
 
 _NONE_YET = 1.0  # evidence below it says nothing; what came before did not lead to what is now
+
+
+@dataclass(frozen=True)
+class CompleteRule:
+    """The complete rule: over single windows, and over what they add up to."""
+
+    single: Rule
+    detector: Detector | None
+
+    def gathered(self, window: Window) -> bool:
+        """Say whether a window's evidence opens an incident."""
+        return self.detector is not None and self.detector.raises(window.evidence)
+
+    def clears(self, window: Window, since: Sequence[Window]) -> bool:
+        """Say whether quiet windows close an incident; the evidence must have faded as well."""
+        faded = self.detector is None or self.detector.clears(window.evidence)
+        return faded and self.single.clears([bool(w.verdict.drifted) for w in since])
 
 
 def carried(connection: sa.Connection, cut: Cut) -> float:

@@ -65,7 +65,7 @@ def respond(
     are no evidence either way, and the evidence that adds up over windows, if it is asked for.
     """
     recent = windows.latest(connection, judged.window.cut.project, _LOOK_BACK)
-    both = _Both(rule, detector)
+    both = gradual.CompleteRule(rule, detector)
     return (*_quality(connection, judged, recent, rule), *_drift(connection, judged, recent, both))
 
 
@@ -103,25 +103,8 @@ def _quality(
     return ()
 
 
-@dataclass(frozen=True)
-class _Both:
-    """The complete rule: over single windows, and over what they add up to."""
-
-    windows: Rule
-    detector: Detector | None
-
-    def gathered(self, window: Window) -> bool:
-        """Say whether a window's evidence opens an incident."""
-        return self.detector is not None and self.detector.raises(window.evidence)
-
-    def clears(self, window: Window, since: Sequence[Window]) -> bool:
-        """Say whether quiet windows close an incident; the evidence must have faded as well."""
-        faded = self.detector is None or self.detector.clears(window.evidence)
-        return faded and self.windows.clears([bool(w.verdict.drifted) for w in since])
-
-
 def _drift(
-    connection: sa.Connection, judged: Judged, recent: Sequence[Window], rule: _Both
+    connection: sa.Connection, judged: Judged, recent: Sequence[Window], rule: gradual.CompleteRule
 ) -> tuple[Event, ...]:
     if judged.window.verdict.breaks:
         return ()
@@ -133,7 +116,11 @@ def _drift(
 
 
 def _follow(
-    connection: sa.Connection, held: Incident, judged: Judged, recent: Sequence[Window], rule: _Both
+    connection: sa.Connection,
+    held: Incident,
+    judged: Judged,
+    recent: Sequence[Window],
+    rule: gradual.CompleteRule,
 ) -> tuple[Event, ...]:
     window = judged.window
     if window.verdict.drifted or (judged.counts and rule.gathered(window)):
@@ -146,12 +133,12 @@ def _follow(
 
 
 def _raised(
-    connection: sa.Connection, judged: Judged, recent: Sequence[Window], rule: _Both
+    connection: sa.Connection, judged: Judged, recent: Sequence[Window], rule: gradual.CompleteRule
 ) -> Incident | None:
     window = judged.window
     since = _clean(_since(recent, judged, incidents.drift_ended(connection, window.cut.project)))
-    looked = since[-rule.windows.raise_n :]
-    if rule.windows.raises([bool(w.verdict.drifted) for w in looked]):
+    looked = since[-rule.single.raise_n :]
+    if rule.single.raises([bool(w.verdict.drifted) for w in looked]):
         alarming = [w for w in looked if w.verdict.drifted]
         worst = max(alarming, key=lambda w: w.verdict.severity).verdict
         cause = (window.verdict.drifted or worst.drifted)[0].column
