@@ -1,13 +1,13 @@
 """Whether drift alarms keep the budget they were given, what they see, and what they cost.
 
-Claims, each with a cell's simulated rate, its replicates and a one-sided exact binomial bound, and
-Holm's method at 1 % over the cells of a part:
+Limits that it checks, each with a cell's simulated rate, its replicates and a one-sided exact
+binomial bound, and Holm's method at 1 % over the cells of a part:
 a. Clean windows alarm in at most the budgeted 5 %: 50, 200, 1000 and 10,000 rows, 5, 20 and 64
    columns, independent, correlated and autocorrelated; n = 2000 replicates a cell, each with a
    reference of its own (2000 rows, or two windows) and a calibration of its own.
-b. The complete rule, 2 of 3 windows with hysteresis, opens at most the budgeted incident in 100
-   clean windows: 100 references of 100 windows that follow each other. The same for evidence that
-   adds up over windows. The spread of alarm rates across references is reported.
+b. The complete rule, 2 of 3 windows or evidence that adds up, with hysteresis, opens at most the
+   budgeted incident in 100 clean windows: 100 references of 100 windows that follow each other.
+   Evidence alone opens at most its half. The spread of alarm rates across references is reported.
 c. On digits corrupted at three severities in 5 to 40 % of a window, at 5 % false alarms each, ours
    is within .05 of the best detector in three quarters of the cells that tell detectors apart.
 

@@ -10,9 +10,9 @@ import numpy as np
 from benchmarks import drift_peers as peers
 from benchmarks.drift_worlds import DEPENDENCES, World
 from benchmarks.gate_cells import Cell
-from mlops.core.alarm import Rule, incidents
+from mlops.core.alarm import Rule
 from mlops.core.calibration import Rules, calibrate
-from mlops.core.continuous import alarms
+from mlops.core.continuous import SHARE, Detector, alarms, incidents, limit
 from mlops.core.drift import presort, statistics
 from mlops.core.relations import relate
 
@@ -26,7 +26,8 @@ PART, WHOLE, CONTINUOUS = "false alarms", "false incidents", "continuous mode"
 ROWS, WIDTHS = (50, 200, 1000, 10_000), (5, 20, 64)
 _STREAMS, _WINDOWS = 20, 200  # of the calibration of one window: it is done 72,000 times
 _PEERS_EVERY = 5  # replicates of which one is shown to the other detectors
-_BUDGET_WINDOWS = 100  # of the whole rule: one incident in so many
+_BUDGET_WINDOWS = 100  # of the complete rule: one incident in so many
+_RATE = 1 / _BUDGET_WINDOWS
 _STREAM = 100
 SINGLE, RULE = Rule(1, 1, 1), Rule(2, 3, 2)
 _WHOLE_ROWS, _WHOLE_WIDTH = 100, 20
@@ -71,12 +72,12 @@ def stream(dependence: str, replicate: int) -> tuple[NDArray[np.bool_], list[flo
     """Draw a reference and a clean stream of windows that follow each other.
 
     Returns:
-        Whether each alarms, at the thresholds of the whole rule, and their p-values.
+        Whether each alarms, at the thresholds of the rule over windows, and their p-values.
     """
     world = World(_WHOLE_ROWS, _WHOLE_WIDTH, dependence)
     rng = np.random.default_rng([2, len(dependence), replicate])
     relations, reference = relate(world.draw(rng, world.reference_rows))
-    rules = Rules(_WHOLE_ROWS, 1.0, _BUDGET_WINDOWS, 0.0, 100, replicate, RULE, 8000)
+    rules = Rules(_WHOLE_ROWS, 1.0 - SHARE, _BUDGET_WINDOWS, 0.0, 100, replicate, RULE, 8000)
     made: Thresholds = calibrate(reference, rules, in_order=True)
     ready = presort(reference)
     rows = relations.extend(world.draw(rng, _STREAM * _WHOLE_ROWS))
@@ -87,29 +88,32 @@ def stream(dependence: str, replicate: int) -> tuple[NDArray[np.bool_], list[flo
 
 
 def whole(dependence: str, first: int, streams: int) -> tuple[list[int], list[int], list[float]]:
-    """Return each stream's incidents, its alarms in continuous mode and its share of alarms."""
+    """Return each stream's incidents, alarms of evidence alone, and share of windows over."""
+    detector = Detector(limit(SHARE * _RATE))
     opened, continuous, share = [], [], []
     for replicate in range(first, first + streams):
         over, p = stream(dependence, replicate)
-        opened.append(int(incidents(RULE, over[np.newaxis])[0]))
-        continuous.append(len(alarms(p, 1 / _BUDGET_WINDOWS)))
+        opened.append(incidents(RULE, detector, over.tolist(), p))
+        continuous.append(len(alarms(detector, p)))
         share.append(float(over.mean()))
     return opened, continuous, share
 
 
 def whole_cells(dependence: str, opened: list[int], continuous: list[int]) -> list[Cell]:
-    """Return the cells of a dependence: incidents of all windows, at most the budget.
+    """Return the cells of a dependence: incidents of the complete rule, at most the budget.
+
+    Of evidence alone they are at most its share of the budget.
 
     A stream's incidents depend on each other through its reference; a binomial bound over
     windows is then too narrow by the spread of the streams, and the trials are cut by it.
     """
     out = []
-    for part, counts in ((WHOLE, opened), (CONTINUOUS, continuous)):
+    for part, counts, most in ((WHOLE, opened, _RATE), (CONTINUOUS, continuous, SHARE * _RATE)):
         n = np.array(counts)
         design = max(float(n.var(ddof=1) / max(n.mean(), 1e-9)), 1.0) if n.any() else 1.0
         trials = round(len(n) * _STREAM / design)
         out.append(Cell(
             part, f"{_WHOLE_ROWS} rows × {_WHOLE_WIDTH} columns, {dependence}",
-            round(n.sum() / design), trials, 1 / _BUDGET_WINDOWS,
+            round(n.sum() / design), trials, most,
         ))  # fmt: skip
     return out

@@ -102,11 +102,11 @@ def write_table(path: Path, found: Findings) -> None:
 
 
 def table(found: Findings) -> str:
-    """Return the claims, the others' false alarms, and the power, as Markdown."""
+    """Return the limits checked, the others' false alarms, and the power, as Markdown."""
     rows = [
         "![False alarms, spread over references, power on corrupted digits, delay](drift.png)",
         "",
-        "| claim | cells | worst cell | rate | 95 % bound | limit |",
+        "| limit checked | cells | worst cell | rate | 95 % bound | limit |",
         "|---|---|---|---|---|---|",
     ]
     for part, cells in found.parts.items():

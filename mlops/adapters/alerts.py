@@ -119,6 +119,8 @@ def _real(incident: Incident, stage: Stage) -> str:
         return f"Yes: data checks failed in {noun}. {'; '.join(body.breaks)}."
     if stage == "resolved":
         return f"It was: {noun} alarmed, and the alarm has cleared."
+    if body.gradual:
+        return f"Yes: {body.gradual}."
     over = [c for c in body.columns if c.value >= c.threshold]
     top = over[0] if over else (body.columns[0] if body.columns else None)
     first = f"Yes: {noun} alarmed."

@@ -2,45 +2,50 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from mlops.adapters import incidents, windows
 from mlops.adapters.mail.notify import notify_within
 from mlops.adapters.observe import NO_IMAGES
+from mlops.adapters.realised import realised
 from mlops.core.alert import Alert
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
 
     from mlops.params.mail import MailSection
+    from mlops.params.monitoring import MonitoringSection
     from mlops.site import Site
 
-_LOOKED = 5000
 
-
-def hand_over(site: Site, engine: sa.Engine, project: str, mail: MailSection) -> int:
+def hand_over(
+    site: Site, engine: sa.Engine, project: str, mail: MailSection, monitoring: MonitoringSection
+) -> int:
     """Queue the digest of the last day, if its hour has come and it is not queued yet."""
     if mail.digest_hour is None or site.now.hour < mail.digest_hour:
         return 0
     with engine.begin() as connection:
-        return int(notify_within(site, connection, made(site, connection, project)))
+        told = realised(connection, project, monitoring).note
+        whole = replace(made(site, connection, project), notes=(told,))
+        return int(notify_within(site, connection, whole))
 
 
 def made(site: Site, connection: sa.Connection, project: str) -> Alert:
     """Return the digest of the day that ends now."""
     day, since_s = site.now.date().isoformat(), (site.now - timedelta(days=1)).timestamp()
     found = [i for i in incidents.recent(connection, project, 200) if i.updated_s > since_s]
-    judged = [w for w in windows.latest(connection, project, _LOOKED) if w.cut.end_s > since_s]
-    alarms = sum(w.verdict.alarm for w in judged)
+    judged, alarms = windows.tally(connection, project, since_s=since_s)
+    newest = windows.latest(connection, project, 1)
     harmless = sum(i.body.triage == "harmless" for i in found)
     waiting = [i for i in found if i.state == "open" and i.body.triage in ("quality", "unclear")]
     act = f"Yes: {len(waiting)} incidents wait for you." if waiting else "No."
     return Alert(
         project=project, incident=f"digest-{day}", kind="digest", cause=day, stage="digest",
         severity=max((i.body.severity for i in found), default=1),
-        version=judged[-1].cut.version if judged else "–", at_s=site.now.timestamp(),
-        real=f"{len(judged)} windows were judged, {alarms} in alarm.",
+        version=newest[0].cut.version if newest else "–", at_s=site.now.timestamp(),
+        real=f"{judged} windows were judged, {alarms} in alarm.",
         how_bad=f"{harmless} of {len(found)} incidents cost no accuracy.",
         next_step="Nothing: they are only logged.", act=act, columns=(), links=(),
         silence="mlops incidents --all",

@@ -9,9 +9,11 @@ from mlops.adapters import alerts, digest, incidents, windows
 from mlops.adapters.incident_page import write_page
 from mlops.adapters.mail.notify import notify_within
 from mlops.adapters.observe import NO_IMAGES
+from mlops.adapters.realised import realised
 from mlops.params.base import View
 from mlops.params.load import load
 from mlops.params.mail import MailSection
+from mlops.params.monitoring import MonitoringSection
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,6 +29,7 @@ _LOOKED = 2000  # incidents; more than a storm leaves between two runs
 
 class _MailView(View):
     mail: MailSection
+    monitoring: MonitoringSection
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,7 @@ class _Desk:
     engine: sa.Engine
     project: str
     mail: MailSection
+    monitoring: MonitoringSection
     reference: NDArray[np.uint8]
 
     @property
@@ -65,7 +69,8 @@ def hand_over(
         UsageError: if MLOPS_MAIL_FROM or MLOPS_MAIL_TO holds no address.
         ParamsError: if `params.yaml` is wrong.
     """
-    desk = _Desk(site, engine, project, load(site.layout.params, _MailView).mail, reference)
+    params = load(site.layout.params, _MailView)
+    desk = _Desk(site, engine, project, params.mail, params.monitoring, reference)
     _remind(desk)
     recent = _recent(desk)
     waiting = [i for i in reversed(recent) if i.body.to_notify()]
@@ -73,7 +78,7 @@ def hand_over(
     new = sum(_follow(desk, incident) for incident in follow)
     for kind in sorted({i.kind for i in waiting if not i.body.threaded}):
         new += _open(desk, kind)
-    new += digest.hand_over(site, engine, project, desk.mail)
+    new += digest.hand_over(site, engine, project, desk.mail, desk.monitoring)
     for found in recent:
         if found.state == "open" or found.id in follow:
             write_page(site, engine, project, found.id)
@@ -138,11 +143,19 @@ def _send(
         told = replace(
             told, again=f" {times}" if times > 1 else "", also=also,
             columns=alerts.with_trails(connection, held, told.columns),
+            notes=_notes(desk, connection, held),
         )  # fmt: skip
         new += notify_within(desk.site, connection, told)
         also = ()
     _note(connection, held, mailed_s=held.body.mailed_s if muted else desk.now_s)
     return new
+
+
+def _notes(desk: _Desk, connection: sa.Connection, held: Incident) -> tuple[str, ...]:
+    """Return the lines of a mail's foot."""
+    found = windows.named(connection, desk.project, held.body.windows[-1:])
+    fixed = tuple(f"{w.fixed}." for w in found if w.fixed)
+    return (*fixed, realised(connection, desk.project, desk.monitoring).note)
 
 
 def _note(

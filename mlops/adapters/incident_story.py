@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from mlops.adapters.retrains import Retrain
     from mlops.adapters.windows import Window
     from mlops.core.estimate import Score
+    from mlops.core.fixed import Fixed
 
 _LOOKED = 500
 _SHOWN = 60
@@ -46,6 +47,11 @@ class Story:
     mails: tuple[Mail, ...]
     muted_until_s: float
     score: Score | None
+
+    @property
+    def fixed(self) -> Fixed | None:
+        """What the newest window says against the fixed reference."""
+        return next((w.fixed for w in reversed(self.windows) if w.fixed), None)
 
 
 def tell(engine: sa.Engine, project: str, incident: str) -> Story:

@@ -60,6 +60,7 @@ class Findings:
         apart: it was told without a thread of its own: in the digest, or by another incident.
         mailed_s: when it was last mailed, seconds since 1970.
         regression: whether its version predicts numbers.
+        gradual: why several windows opened it of which none did alone; empty if one did.
     """
 
     windows: tuple[str, ...] = ()
@@ -87,6 +88,7 @@ class Findings:
     apart: bool = False
     mailed_s: float = 0.0
     regression: bool = False
+    gradual: str = ""
 
     def to_notify(self) -> tuple[Stage, ...]:
         """Return the mails that are due and not handed over yet."""
@@ -161,6 +163,19 @@ def recent(connection: sa.Connection, project: str, limit: int = 50) -> tuple[In
         .limit(limit)
     )
     return tuple(_incident(row) for row in connection.execute(query))
+
+
+def drift_triages(connection: sa.Connection, project: str) -> dict[str, str]:
+    """Return what every drift incident was worth when it was last looked at, by its id."""
+    mine = (incidents.c.project == project) & (incidents.c.kind == "drift")
+    rows = connection.execute(sa.select(incidents.c.id, incidents.c.body).where(mine))
+    return {row.id: str(json.loads(row.body)["triage"]) for row in rows}
+
+
+def drift_ended(connection: sa.Connection, project: str) -> int:
+    """Return where in the log the last drift incident was closed; 0 for nowhere yet."""
+    closed = [i for i in recent(connection, project) if i.kind == "drift"]
+    return max((i.body.resolved_seq for i in closed), default=0)
 
 
 def get(connection: sa.Connection, project: str, incident: str) -> Incident:

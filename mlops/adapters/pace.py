@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from mlops.adapters.windows import latest
+from mlops.adapters.windows import spans
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
@@ -19,9 +19,9 @@ def minutes(connection: sa.Connection, project: str) -> float | None:
     Of the newest fifty, and rounded down to a power of two: what hangs on it changes only when
     the traffic has doubled or halved, and errs to more windows a year.
     """
-    recent = latest(connection, project, _MOST)
+    recent = spans(connection, project, _MOST)
     if len(recent) < _LEAST:
         return None
-    span_s = recent[-1].cut.end_s - recent[0].cut.end_s
+    span_s = recent[-1][1] - recent[0][1]
     whole = max(span_s / 60 / (len(recent) - 1), 1 / 60)
     return float(2.0 ** math.floor(math.log2(whole)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from mlops.adapters import incidents, windows
+from mlops.adapters import gradual, incidents, windows
 from mlops.adapters.incidents import Findings, Incident, Moment
 from mlops.core.alert import ColumnChange
 from mlops.core.significance import adjusted
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from mlops.adapters.windows import Window
     from mlops.core.alarm import Rule, Verdict
     from mlops.core.columns import Columns
+    from mlops.core.continuous import Detector
 
 _LOOK_BACK = 64
 _DRIFT: incidents.Kind = "drift"
@@ -55,14 +56,17 @@ class Judged:
         return self.window.cut.version == self.serving
 
 
-def respond(connection: sa.Connection, judged: Judged, rule: Rule) -> tuple[Event, ...]:
+def respond(
+    connection: sa.Connection, judged: Judged, rule: Rule, detector: Detector | None = None
+) -> tuple[Event, ...]:
     """Open, follow or resolve the incidents that a window concerns; return what happened.
 
     Broken data pages at once. Drift follows the K-of-N rule, in which windows with broken data
-    are no evidence either way.
+    are no evidence either way, and the evidence that adds up over windows, if it is asked for.
     """
     recent = windows.latest(connection, judged.window.cut.project, _LOOK_BACK)
-    return (*_quality(connection, judged, recent, rule), *_drift(connection, judged, recent, rule))
+    both = gradual.CompleteRule(rule, detector)
+    return (*_quality(connection, judged, recent, rule), *_drift(connection, judged, recent, both))
 
 
 def changes(
@@ -109,29 +113,50 @@ def _quality(
 
 
 def _drift(
-    connection: sa.Connection, judged: Judged, recent: Sequence[Window], rule: Rule
+    connection: sa.Connection, judged: Judged, recent: Sequence[Window], rule: gradual.CompleteRule
 ) -> tuple[Event, ...]:
-    project, verdict = judged.window.cut.project, judged.window.verdict
-    if verdict.breaks:
+    if judged.window.verdict.breaks:
         return ()
-    held = incidents.find_open(connection, project, _DRIFT)
+    held = incidents.find_open(connection, judged.window.cut.project, _DRIFT)
     if held is not None:
-        if verdict.drifted:
-            _update(connection, held, judged)
-            return ()
-        since = _clean(_since(recent, judged, held.body.opened_seq))
-        if judged.counts and rule.clears([bool(w.verdict.drifted) for w in since]):
-            return (_event("drift.cleared", _resolve(connection, held, judged)),)
+        return _follow(connection, held, judged, recent, rule)
+    made = _raised(connection, judged, recent, rule) if judged.counts else None
+    return (_event("drift.detected", made),) if made else ()
+
+
+def _follow(
+    connection: sa.Connection,
+    held: Incident,
+    judged: Judged,
+    recent: Sequence[Window],
+    rule: gradual.CompleteRule,
+) -> tuple[Event, ...]:
+    window = judged.window
+    if window.verdict.drifted or (judged.counts and rule.gathered(window)):
+        _update(connection, held, judged)
         return ()
-    before = [i for i in incidents.recent(connection, project) if i.kind == _DRIFT]
-    floor = max((i.body.resolved_seq for i in before), default=0)
-    since = _clean(_since(recent, judged, floor))[-rule.raise_n :]
-    if not judged.counts or not rule.raises([bool(w.verdict.drifted) for w in since]):
+    since = _clean(_since(recent, judged, held.body.opened_seq))
+    if not judged.counts or not rule.clears(window, since):
         return ()
-    alarming = [w for w in since if w.verdict.drifted]
-    worst = max(alarming, key=lambda w: w.verdict.severity).verdict
-    cause = (verdict.drifted or worst.drifted)[0].column
-    return (_event("drift.detected", _open(connection, judged, alarming, _DRIFT, cause)),)
+    return (_event("drift.cleared", _resolve(connection, held, judged)),)
+
+
+def _raised(
+    connection: sa.Connection, judged: Judged, recent: Sequence[Window], rule: gradual.CompleteRule
+) -> Incident | None:
+    window = judged.window
+    since = _clean(_since(recent, judged, incidents.drift_ended(connection, window.cut.project)))
+    looked = since[-rule.single.raise_n :]
+    if rule.single.raises([bool(w.verdict.drifted) for w in looked]):
+        alarming = [w for w in looked if w.verdict.drifted]
+        worst = max(alarming, key=lambda w: w.verdict.severity).verdict
+        cause = (window.verdict.drifted or worst.drifted)[0].column
+        return _open(connection, judged, alarming, _DRIFT, cause)
+    if rule.detector is None or not rule.gathered(window):
+        return None
+    together = gradual.run(since)
+    cause, why = gradual.told(together, rule.detector.limit, judged.baseline)
+    return _open(connection, judged, together, _DRIFT, cause, why=why)
 
 
 def _since(recent: Sequence[Window], judged: Judged, floor: int) -> list[Window]:
@@ -154,6 +179,8 @@ def _open(
     alarming: Sequence[Window],
     kind: incidents.Kind,
     cause: str,
+    *,
+    why: str = "",
 ) -> Incident:
     cut = judged.window.cut
     body = Findings(
@@ -165,6 +192,7 @@ def _open(
         severity=max(w.verdict.severity for w in alarming),
         reference_accuracy=judged.baseline.accuracy,
         regression=judged.window.regression,
+        gradual=why,
         reference_mix=judged.known.mix,
         timeline=(Moment(judged.now_s, f"opened: {cause} in window {cut.id}"),),
         due=("needs you",) if kind == _QUALITY else ("detected",),

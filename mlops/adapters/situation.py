@@ -11,16 +11,17 @@ from typing import TYPE_CHECKING
 import httpx
 import sqlalchemy as sa
 
-from mlops.adapters import approval, beside, incidents, pace, parts, retrains, windows
+from mlops.adapters import approval, beside, incidents, parts, retrains, windows
 from mlops.adapters.files import read_json
 from mlops.adapters.ledger import MOVES, Ledger
 from mlops.adapters.mail import outbox
+from mlops.adapters.realised import realised
 from mlops.adapters.sql import tables
 from mlops.adapters.sql.engine import open_database
-from mlops.core.realised import keeps_budget
 from mlops.errors import DataError
 
 if TYPE_CHECKING:
+    from mlops.core.realised import Realised
     from mlops.layout import Layout
     from mlops.params.monitoring import MonitoringSection
     from mlops.settings import Settings
@@ -58,27 +59,6 @@ class PartSeen:
 
 
 @dataclass(frozen=True)
-class Alarms:
-    """False alarms, as they came and as they were budgeted, over the windows judged so far.
-
-    Attributes:
-        windows: how many were judged.
-        alarming: how many of them alarmed.
-        incidents: drift incidents opened.
-        harmless: those of them that cost no accuracy: the false ones.
-        budget: false incidents allowed in as many windows.
-        within: whether chance explains that the false ones are more than that.
-    """
-
-    windows: int
-    alarming: int
-    incidents: int
-    harmless: int
-    budget: float
-    within: bool
-
-
-@dataclass(frozen=True)
 class Situation:
     """Everything that `mlops status` says.
 
@@ -95,7 +75,7 @@ class Situation:
     parts: tuple[PartSeen, ...]
     incidents: tuple[incidents.Incident, ...]
     windows: tuple[windows.Window, ...]
-    alarms: Alarms
+    alarms: Realised
     outbox: int
     retrain: retrains.Retrain | None
     canary: beside.CanarySeen | None
@@ -132,7 +112,7 @@ def look(
                 parts=seen,
                 incidents=incidents.find_all_open(connection, project),
                 windows=windows.latest(connection, project, _WINDOWS),
-                alarms=_alarms(connection, project, monitoring),
+                alarms=realised(connection, project, monitoring),
                 outbox=len(outbox.waiting(engine, project)),
                 retrain=retrains.in_flight(connection, project),
                 canary=beside.canary(layout.serving / project),
@@ -177,32 +157,6 @@ def _reason(kind: str, actor: str, body: str) -> tuple[str, str]:
 
     decision = from_json(Decision, body)
     return decision.id, wording.summary(decision)
-
-
-def _alarms(connection: sa.Connection, project: str, monitoring: MonitoringSection) -> Alarms:
-    table = tables.windows
-    judged = connection.scalar(
-        sa.select(sa.func.count()).select_from(table).where(table.c.project == project)
-    )
-    alarming = connection.scalar(
-        sa.select(sa.func.count())
-        .select_from(table)
-        .where(table.c.project == project, table.c.alarm)
-    )
-    drift = [
-        incident
-        for incident in incidents.recent(connection, project, limit=1000)
-        if incident.kind == "drift"
-    ]
-    harmless = sum(i.body.triage == "harmless" for i in drift)
-    count = int(judged or 0)
-    found = pace.minutes(connection, project) or monitoring.window_minutes
-    period = monitoring.budget.per_windows(min(found, monitoring.window_minutes))
-    budgeted = count * monitoring.budget.count / period
-    return Alarms(
-        count, int(alarming or 0), len(drift), harmless, budgeted,
-        keeps_budget(harmless, count, budgeted / max(count, 1)),
-    )  # fmt: skip
 
 
 def _parts(layout: Layout) -> tuple[bool, tuple[PartSeen, ...]]:

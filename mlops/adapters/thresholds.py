@@ -15,6 +15,7 @@ from mlops.adapters.snapshot import has_label
 from mlops.core.alarm import Rule
 from mlops.core.calibration import Rules, calibrate
 from mlops.core.columns import Columns, blank
+from mlops.core.continuous import SHARE, Detector, limit
 from mlops.core.drift import Reference, presort
 from mlops.core.likeness import SAMPLE_ROWS, Library, learn_library
 from mlops.core.quality import hits, sound
@@ -140,11 +141,19 @@ def rules(monitoring: MonitoringSection, pace_minutes: float | None = None) -> R
     m = monitoring
     minutes = m.window_minutes if pace_minutes is None else min(pace_minutes, m.window_minutes)
     return Rules(
-        window_rows=m.window_rows, false_alarms=m.budget.count,
+        window_rows=m.window_rows,
+        false_alarms=m.budget.count * (1 - SHARE if m.continuous else 1.0),
         per_windows=m.budget.per_windows(minutes),
         min_effect=m.min_effect, replicates=m.replicates, seed=m.seed,
         rule=Rule(m.raise_k, m.raise_n, m.clear_after),
     )  # fmt: skip
+
+
+def detector(monitoring: MonitoringSection, pace_minutes: float | None = None) -> Detector | None:
+    """Return what `params.yaml` asks of evidence that adds up over windows; None for nothing."""
+    if not monitoring.continuous:
+        return None
+    return Detector(limit(rules(monitoring, pace_minutes).rate * SHARE / (1 - SHARE)))
 
 
 def write_thresholds(folder: Path, monitoring: MonitoringSection) -> Thresholds:

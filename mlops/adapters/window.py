@@ -7,7 +7,9 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from mlops.core.alarm import ColumnVerdict, Verdict
+from mlops.core.alert import ColumnChange
 from mlops.core.estimate import Estimate
+from mlops.core.fixed import Fixed
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
@@ -33,6 +35,11 @@ class Cut:
         """Identity of the window: the same however often it is cut."""
         return f"{self.project}-{self.version}-{self.number}"
 
+    @property
+    def before(self) -> str:
+        """Identity of the version's window before it."""
+        return f"{self.project}-{self.version}-{self.number - 1}"
+
 
 @dataclass(frozen=True)
 class Window:
@@ -48,6 +55,8 @@ class Window:
         regression: whether its version predicts numbers: then those are right that lie between
             the outer quantiles.
         estimate: of its accuracy, from confidence alone, as it was judged.
+        evidence: of a shift, that the version's windows have added up to.
+        fixed: its inputs against the fixed reference; None where that is the version's own.
     """
 
     cut: Cut
@@ -58,6 +67,8 @@ class Window:
     incident: str | None
     regression: bool = False
     estimate: Estimate | None = None
+    evidence: float = 0.0
+    fixed: Fixed | None = None
 
     @property
     def id(self) -> str:
@@ -70,20 +81,13 @@ def verdict_content(verdict: Verdict) -> dict[str, object]:
     return {**asdict(verdict), "alarm": verdict.alarm, "severity": verdict.severity}
 
 
-def written(
-    verdict: Verdict, counts: tuple[int, int], estimate: Estimate | None, *, regression: bool
-) -> str:
-    """Return what the column `verdict` holds.
-
-    Args:
-        verdict: of the window.
-        counts: its labelled predictions that measure, and those of them that were right.
-        estimate: of its accuracy.
-        regression: whether its version predicts numbers.
-    """
+def written(window: Window) -> str:
+    """Return what the column `verdict` holds."""
     content = {
-        "verdict": verdict_content(verdict), "labelled": counts[0], "correct": counts[1],
-        "regression": regression, "estimate": asdict(estimate) if estimate else None,
+        "verdict": verdict_content(window.verdict), "labelled": window.labelled,
+        "correct": window.correct, "regression": window.regression,
+        "estimate": asdict(window.estimate) if window.estimate else None,
+        "evidence": window.evidence, "fixed": asdict(window.fixed) if window.fixed else None,
     }  # fmt: skip
     return json.dumps(content, sort_keys=True, allow_nan=False)
 
@@ -98,11 +102,20 @@ def parsed(row: sa.Row[Any]) -> Window:
         columns=tuple(ColumnVerdict(**column) for column in told["columns"]),
         breaks=tuple(told["breaks"]),
         calibrated=told["calibrated"],
+        p=told.get("p", 1.0),
     )
     counts = {"labelled": content["labelled"], "correct": content["correct"]}
-    guess = content.get("estimate")  # absent in rows of before there was one
+    guess = content.get("estimate")  # absent, as others below, in rows of before there was one
     return Window(
         cut=cut, verdict=verdict, **counts, report=row.report, incident=row.incident,
         regression=content.get("regression", False),
         estimate=Estimate(**guess) if guess else None,
+        evidence=content.get("evidence", 0.0), fixed=_fixed(content.get("fixed")),
     )  # fmt: skip
+
+
+def _fixed(content: dict[str, Any] | None) -> Fixed | None:
+    if content is None:
+        return None
+    told = (ColumnChange(**{**c, "trail": tuple(c["trail"])}) for c in content["columns"])
+    return Fixed(**{**content, "columns": tuple(told)})

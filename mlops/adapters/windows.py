@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from mlops.core.alarm import Verdict
     from mlops.core.estimate import Estimate
+    from mlops.core.fixed import Fixed
     from mlops.params.monitoring import MonitoringSection
 
 __all__ = ["Cut", "ReportState", "Window", "verdict_content"]
@@ -111,17 +112,21 @@ def insert(
     estimate: Estimate | None = None,
     *,
     regression: bool = False,
-) -> bool:
-    """Insert a judged window; return False if somebody else was first."""
+    evidence: float = 0.0,
+    fixed: Fixed | None = None,
+) -> Window | None:
+    """Insert a judged window and return it; None if somebody else was first."""
     serialise(connection)
+    made = Window(cut, verdict, 0, 0, "pending", None, regression, estimate, evidence, fixed)
     values = {
-        **asdict(cut), "id": cut.id, "alarm": verdict.alarm, "report": "pending",
-        "verdict": written(verdict, (0, 0), estimate, regression=regression), "incident": None,
+        **asdict(cut), "id": cut.id, "alarm": verdict.alarm, "report": made.report,
+        "verdict": written(made), "incident": None,
     }  # fmt: skip
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
     statement = dialect.insert(windows).values(values).on_conflict_do_nothing()
     # Not rowcount: SQLAlchemy leaves it at -1 for this statement on Postgres.
-    return connection.execute(statement.returning(windows.c.id)).first() is not None
+    found = connection.execute(statement.returning(windows.c.id)).first()
+    return made if found is not None else None
 
 
 def latest(connection: sa.Connection, project: str, limit: int) -> tuple[Window, ...]:
@@ -133,6 +138,25 @@ def latest(connection: sa.Connection, project: str, limit: int) -> tuple[Window,
         .limit(limit)
     ).all()
     return tuple(parsed(row) for row in reversed(rows))
+
+
+def spans(connection: sa.Connection, project: str, limit: int) -> list[tuple[float, float]]:
+    """Return when the newest windows began and ended, in the order in which they ended."""
+    rows = connection.execute(
+        sa.select(windows.c.start_s, windows.c.end_s)
+        .where(windows.c.project == project)
+        .order_by(windows.c.last_seq.desc())
+        .limit(limit)
+    ).all()
+    return [(float(row.start_s), float(row.end_s)) for row in reversed(rows)]
+
+
+def tally(connection: sa.Connection, project: str, *, since_s: float = 0.0) -> tuple[int, int]:
+    """Count the windows that ended after a time, and those of them that alarmed."""
+    mine = (windows.c.project == project) & (windows.c.end_s > since_s)
+    count = sa.select(sa.func.count()).select_from(windows).where(mine)
+    judged, alarming = connection.scalar(count), connection.scalar(count.where(windows.c.alarm))
+    return int(judged or 0), int(alarming or 0)
 
 
 def named(connection: sa.Connection, project: str, ids: Sequence[str]) -> tuple[Window, ...]:
@@ -173,6 +197,5 @@ def set_incident(connection: sa.Connection, ids: Sequence[str], incident: str) -
 
 def set_accuracy(connection: sa.Connection, window: Window, labelled: int, correct: int) -> None:
     """Fill in, backwards, what the labels of a window say."""
-    counts = (labelled, correct)
-    text = written(window.verdict, counts, window.estimate, regression=window.regression)
+    text = written(replace(window, labelled=labelled, correct=correct))
     connection.execute(windows.update().where(windows.c.id == window.id).values(verdict=text))

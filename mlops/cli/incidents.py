@@ -82,6 +82,8 @@ def lines(story: Story) -> Iterator[str]:
     yield f"state     {held.state}, severity {body.severity} of 5, opened {opened}{closed}"
     yield f"triage    {body.triage}: {_line(body.advice or 'not looked at yet')}"
     yield from (f"shift     {_line(shift)}" for shift in body.shifts)
+    if body.gradual:
+        yield f"why       {_line(body.gradual)}"
     if body.answer:
         yield f"trigger   {_line(body.answer)}"
     wanted = f"; {body.wanted} more settle it: mlops label export" if body.wanted else ""
@@ -95,6 +97,8 @@ def lines(story: Story) -> Iterator[str]:
             f"  window {window.id}: {window.cut.rows} rows, "
             f"{'ALARM ' + over if window.verdict.alarm else 'no alarm'}, accuracy {accuracy}"
         )
+    if story.fixed is not None:
+        yield f"reference {_line(str(story.fixed))}"
     for retrain in story.retrains:
         state = retrain.outcome or retrain.state
         yield f"retrain   {retrain.id} {state}, {_time(retrain.requested_s)}"

@@ -77,7 +77,7 @@ def wrong(seen: Situation) -> list[str]:
 
 def lines(seen: Situation) -> Iterator[str]:
     """Yield the report for a terminal."""
-    service, alarms = seen.service, seen.alarms
+    service = seen.service
     if service.version:
         yield f"{seen.project} version {service.version} in service since {time(service.since_s)}"
         yield f"  why: {service.why}"
@@ -94,11 +94,9 @@ def lines(seen: Situation) -> Iterator[str]:
             f"  window {window.id}: {window.cut.rows} rows, "
             f"{'ALARM' if window.verdict.alarm else 'no alarm'}, accuracy {accuracy}"
         )
-    yield (
-        f"  alarms: {alarms.alarming} of {alarms.windows} windows; {alarms.incidents} incidents, "
-        f"{alarms.harmless} of them false (budget {alarms.budget:.2f})"
-        f"{'' if alarms.within else ': MORE THAN BUDGETED, beyond chance'}"
-    )
+    if seen.windows and seen.windows[-1].fixed is not None:
+        yield f"  {seen.windows[-1].fixed}"
+    yield f"  alarms: {seen.alarms}"
     if seen.retrain:
         yield f"  retrain {seen.retrain.id} {seen.retrain.state}: {seen.retrain.reason}"
     problems = wrong(seen)
@@ -136,4 +134,5 @@ def _content(seen: Situation) -> dict[str, object]:
     content = asdict(seen)
     for window, shown in zip(seen.windows, content["windows"], strict=True):
         shown["id"], shown["alarm"] = window.id, window.verdict.alarm
+    content["alarms"]["within"] = seen.alarms.within
     return content

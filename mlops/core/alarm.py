@@ -71,12 +71,14 @@ class Verdict:
         columns: every monitored column, in the order of the report.
         breaks: quality checks that failed, in words; with any, drift is not judged.
         calibrated: whether the thresholds were.
+        p: probability that a clean window's largest distance is as large; 1 if not calibrated.
     """
 
     rows: int
     columns: tuple[ColumnVerdict, ...]
     breaks: tuple[str, ...]
     calibrated: bool
+    p: float = 1.0
 
     @property
     def drifted(self) -> tuple[ColumnVerdict, ...]:
@@ -121,7 +123,8 @@ def judge(
         ColumnVerdict(column, method, float(value), float(limit), bool(value >= limit), float(by))
         for column, method, value, limit, by in table
     )
-    return Verdict(rows=rows, columns=columns, breaks=(), calibrated=thresholds.calibrated)
+    p = thresholds.p_value(values, rows) if thresholds.calibrated else 1.0
+    return Verdict(rows, columns, (), thresholds.calibrated, p)
 
 
 def incidents(rule: Rule, alarms_ST: NDArray[np.bool_]) -> NDArray[np.int64]:

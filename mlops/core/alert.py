@@ -60,6 +60,7 @@ class Alert:
         current: up to six images of the window, likewise.
         state: what the subject ends with, such as `retraining started`; empty: the stage.
         also: other incidents that this mail stands for, a line each.
+        notes: lines of the foot: how often alarms were false, and what the fixed reference says.
         again: makes a second mail of the same stage one of its own, such as a reminder.
     """
 
@@ -83,4 +84,5 @@ class Alert:
     current: NDArray[np.uint8]
     state: str = ""
     also: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
     again: str = ""

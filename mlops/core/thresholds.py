@@ -66,9 +66,13 @@ class Thresholds:
         """Return the probability that a clean window's maximum is as large; in (0, 1].
 
         Log-linear between the kept quantiles and beyond the last, where the true tail is lighter.
-        Above the median it is 1: nothing is said about windows that are unusually alike.
+        Above the median it is 1: nothing is said about windows that are unusually alike. So it is
+        where no distance reaches `min_effect`, however significant.
         """
-        z, tail, log_p = self.standardised(values, rows), np.array(self.tail), np.log(TAIL_P)
+        telling = np.where(values >= self.min_effect, values, 0.0)
+        if not telling.any():
+            return 1.0
+        z, tail, log_p = self.standardised(telling, rows), np.array(self.tail), np.log(TAIL_P)
         if z <= tail[0]:
             return 1.0
         if z <= tail[-1]:

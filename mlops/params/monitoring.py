@@ -25,6 +25,13 @@ class MonitoringSection(Section):
     """How many windows are looked back on."""
     clear_after: int = Field(ge=1)
     """An incident closes after so many windows in a row without an alarm."""
+    continuous: bool
+    """Whether evidence also adds up over windows, for shifts that no single window shows: it has
+    half the budget, the rule over single windows the other half. An incident then closes only
+    when the evidence has faded, too."""
+    baseline: str = Field(pattern=r"^(first|[1-9][0-9]{0,8})$")
+    """Version whose reference windows are compared with beside the champion's own, in reports
+    only: `first`, the first champion's, or a version's number."""
     min_effect: float = Field(ge=0.0)
     """A column's normed Wasserstein distance (for categories: Jensen-Shannon distance) below
     this is never an alarm, however significant."""

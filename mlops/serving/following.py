@@ -135,6 +135,7 @@ def _last_word(why: str) -> None:
 def duties(site: Site, project: str, registry: Registry, wishes: Wishes) -> tuple[Duty, ...]:
     """Return what the follower looks after beside the champion; notices come last."""
     from mlops.serving.alarms import Alarms
+    from mlops.serving.budget import Budget
     from mlops.serving.canary import Canary
     from mlops.serving.follow_shadow import FollowShadow
     from mlops.serving.notices import Notices
@@ -148,6 +149,7 @@ def duties(site: Site, project: str, registry: Registry, wishes: Wishes) -> tupl
         Canary(site, project, wishes, prepare=get, notices=notices, read=read_sides),
         Alarms(site.layout.serving / project, notices),
         Retention(site, project),
+        Budget(site, project),
         notices,
     )
 

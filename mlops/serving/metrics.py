@@ -109,6 +109,25 @@ CANARY_SHARE = Gauge(
     multiprocess_mode="livemostrecent",
 )
 CANARY_ROLLBACKS = Counter("mlops_canary_rollbacks", "Canaries ended by the sequential test")
+WINDOWS = Gauge(
+    "mlops_windows_judged", "Windows that were judged", multiprocess_mode="livemostrecent"
+)
+INCIDENTS = Gauge(
+    "mlops_drift_incidents",
+    "Drift incidents so far, by what they were worth: costly, false or unmeasured",
+    ["worth"],
+    multiprocess_mode="livemostrecent",
+)
+BUDGETED = Gauge(
+    "mlops_false_incidents_budgeted",
+    "False incidents that monitoring.false_alarms allows in as many windows",
+    multiprocess_mode="livemostrecent",
+)
+FALSE_RETRAINS = Gauge(
+    "mlops_false_retrains",
+    "Retrains that incidents asked for which turned out false",
+    multiprocess_mode="livemostrecent",
+)
 ALARM = Gauge(
     "mlops_serving_alarm",
     "1 while a serving alarm is raised",

@@ -5,16 +5,23 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mlops.adapters import beside, incidents, measured, pace, registry, windows
+from mlops.adapters import beside, gradual, incidents, measured, pace, registry, windows
 from mlops.adapters.estimates import Known, guess, read_known
 from mlops.adapters.hand_over import hand_over
 from mlops.adapters.ledger import Ledger
+from mlops.adapters.long_reference import LongReference, find
 from mlops.adapters.observe import NO_IMAGES, keep, observe
 from mlops.adapters.response import Judged, respond
 from mlops.adapters.review import review
 from mlops.adapters.sql.engine import database
-from mlops.adapters.thresholds import Baseline, read_baseline, rules, thresholds_for
-from mlops.adapters.windows import Window
+from mlops.adapters.thresholds import (
+    Baseline,
+    detector,
+    read_baseline,
+    rules,
+    thresholds_for,
+)
+from mlops.adapters.window_table import markdown
 from mlops.core.alarm import Verdict
 from mlops.errors import EXIT_DRIFT, RegistryError
 from mlops.params.base import View
@@ -29,7 +36,8 @@ if TYPE_CHECKING:
 
     import sqlalchemy as sa
 
-    from mlops.adapters.windows import Cut
+    from mlops.adapters.windows import Cut, Window
+    from mlops.core.continuous import Detector
     from mlops.core.thresholds import Thresholds
     from mlops.site import Event, Site
 
@@ -53,6 +61,21 @@ class _Watched:
     baseline: Baseline
     thresholds: Thresholds
     known: Known
+    detector: Detector | None
+    fixed: LongReference | None
+
+
+@dataclass(frozen=True)
+class _Tally:
+    """What a run judged, in numbers: windows themselves are not held, they may be thousands."""
+
+    windows: int = 0
+    alarms: int = 0
+    calibrated: bool = True  # the newest
+
+    def plus(self, window: Window) -> _Tally:
+        alarms, calibrated = self.alarms + window.verdict.alarm, window.verdict.calibrated
+        return _Tally(self.windows + 1, alarms, calibrated)
 
 
 @dataclass(frozen=True)
@@ -85,16 +108,16 @@ def monitor(params: MonitorParams, site: Site) -> Report:
         with engine.connect() as connection:
             versions = windows.versions(connection, name)
         if not versions:
-            return Report("no predictions yet", facts=_facts([], None, ()))
+            return Report("no predictions yet", facts=_facts(_Tally(), None, ()))
         # Not the version that predicted last: under a canary that is either of two.
         serving = Ledger(engine, name).in_service() or versions[-1]
         run = _Run(params, site, engine, serving, _receiving(site, name, serving, versions[-1]))
-        judged: list[Window] = []
+        judged = _Tally()
         events: list[Event] = []
         reference = NO_IMAGES
         for version in versions:
             for window, watched, happened in _judge(run, version):
-                judged.append(window)
+                judged = judged.plus(window)
                 events.extend(happened)
                 reference = watched.baseline.shown
         with engine.connect() as connection:
@@ -109,7 +132,7 @@ def monitor(params: MonitorParams, site: Site) -> Report:
         summary=_summary(judged, held, tuple(events)),
         facts=_facts(judged, held[0].id if held else None, tuple(events)),
         exit_code=EXIT_DRIFT if held and "exit-code" in site.options else 0,
-        markdown=_markdown(recent),
+        markdown=markdown(recent),
         events=tuple(events),
     )
 
@@ -148,19 +171,36 @@ def _judge_one(run: _Run, cut: Cut, watched: _Watched) -> tuple[Window, tuple[Ev
     """Judge one window and commit it; None if another process was first."""
     with run.engine.connect() as connection:
         rows = windows.read(connection, cut)
-        before = windows.latest(connection, cut.project, _RECENT)
-    earlier_s = [w.cut.end_s - w.cut.start_s for w in before]
+        before = windows.spans(connection, cut.project, _RECENT)
+    earlier_s = [end_s - start_s for start_s, end_s in before]
     seen = observe(rows, cut, watched.baseline, watched.thresholds, earlier_s)
     keep(run.site.layout.windows / cut.id, cut, seen)
+    long = watched.fixed
+    fixed = long.compare(seen.columns, watched.baseline) if long else None
     with run.engine.begin() as connection:
         told, regression = guess(rows, watched.known), not watched.baseline.schema.classes
-        if not windows.insert(connection, cut, seen.verdict, told, regression=regression):
+        window = windows.insert(
+            connection, cut, seen.verdict, told, regression=regression,
+            fixed=fixed,
+            evidence=_evidence(connection, run, cut, seen.verdict, watched.detector),
+        )  # fmt: skip
+        if window is None:
             return None
-        window = Window(cut, seen.verdict, 0, 0, "pending", None, regression, told)
         judged = Judged(
             window, seen.columns, watched.baseline, watched.known, run.serving, run.now_s
         )
-        return window, respond(connection, judged, rules(run.params.monitoring).rule)
+        rule = rules(run.params.monitoring).rule
+        return window, respond(connection, judged, rule, watched.detector)
+
+
+def _evidence(
+    connection: sa.Connection, run: _Run, cut: Cut, verdict: Verdict, detector: Detector | None
+) -> float:
+    """Return what the version's windows add up to; broken data is no evidence either way."""
+    if detector is None or cut.version != run.serving:
+        return 0.0
+    held = gradual.carried(connection, cut)
+    return held if verdict.breaks else detector.after(held, verdict.p)
 
 
 def _write_off(run: _Run, cut: Cut, why: str) -> None:
@@ -178,15 +218,16 @@ def _watched(run: _Run, version: str) -> _Watched:
     with run.engine.connect() as connection:
         found = pace.minutes(connection, run.params.project.name)
     thresholds = thresholds_for(run.site, folder, monitoring, found)
-    return _Watched(read_baseline(folder), thresholds, read_known(folder))
+    long = find(run.site, run.engine, run.params.project.name, monitoring, found)
+    return _Watched(
+        read_baseline(folder), thresholds, read_known(folder), detector(monitoring, found),
+        long if long and long.version != version else None,
+    )  # fmt: skip
 
 
-def _summary(
-    judged: list[Window], held: list[incidents.Incident], events: tuple[Event, ...]
-) -> str:
-    alarms = sum(w.verdict.alarm for w in judged)
-    parts = [f"{len(judged)} windows judged, {alarms} in alarm"]
-    if judged and not judged[-1].verdict.calibrated:
+def _summary(judged: _Tally, held: list[incidents.Incident], events: tuple[Event, ...]) -> str:
+    parts = [f"{judged.windows} windows judged, {judged.alarms} in alarm"]
+    if not judged.calibrated:
         parts.append("thresholds uncalibrated: the reference is too small to promise a budget")
     parts.extend(f"{i.kind} incident {i.id} open ({i.cause}; {i.body.triage})" for i in held)
     parts.extend(event.name for event in events)
@@ -194,41 +235,12 @@ def _summary(
 
 
 def _facts(
-    judged: list[Window], incident: str | None, events: tuple[Event, ...]
+    judged: _Tally, incident: str | None, events: tuple[Event, ...]
 ) -> dict[str, str | int | float | bool | None]:
     asked = [e.payload["retrain"] for e in events if e.name == "retrain.requested"]
     return {
-        "windows": len(judged),
-        "alarms": sum(w.verdict.alarm for w in judged),
+        "windows": judged.windows,
+        "alarms": judged.alarms,
         "incident": incident,
         "retrain": asked[0] if asked else None,
     }
-
-
-def _markdown(recent: tuple[Window, ...]) -> str:
-    """Return the drift table: columns of the newest window, then the windows before it."""
-    if not recent:
-        return ""
-    newest = recent[-1]
-    lines = [f"### Window {newest.id}", "", "| column | method | value | threshold | |"]
-    lines.append("|---|---|---|---|---|")
-    lines += [
-        f"| {c.column} | {c.method} | {c.value:.4f} | {c.threshold:.4f} | "
-        f"{'drifted' if c.drifted else ''} |"
-        for c in newest.verdict.columns
-    ]
-    lines += [f"- broken: {text}" for text in newest.verdict.breaks]
-    lines += ["", "| window | rows | alarm | accuracy | labels | incident |"]
-    lines.append("|---|---|---|---|---|---|")
-    for w in reversed(recent):
-        accuracy = f"{w.correct / w.labelled:.1%}" if w.labelled else _guessed(w)
-        alarm = "yes" if w.verdict.alarm else "no"
-        lines.append(
-            f"| {w.id} | {w.cut.rows} | {alarm} | {accuracy} | {w.labelled} | {w.incident or ''} |"
-        )
-    return "\n".join(lines) + "\n"
-
-
-def _guessed(window: Window) -> str:
-    told = window.estimate
-    return f"est. {told.value:.1%} ({told.low:.1%}–{told.high:.1%})" if told else "unknown"

@@ -13,11 +13,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from mlops.adapters import files, incidents, retrains
+from mlops.adapters import files, incidents, retrains, windows
 from mlops.adapters.parts import PartState, write_parts
 from mlops.adapters.sql import tables
 from mlops.adapters.sql.engine import database
+from mlops.adapters.windows import Cut
 from mlops.cli.status import status
+from mlops.core.alarm import Verdict
+from mlops.core.fixed import Fixed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -60,6 +63,9 @@ def _incident(site: Site) -> None:
         retrains.request(
             connection, "digits", reason="drift: image_mean", incident="digits-1", now_s=2.0
         )
+        cut = Cut("digits", "3", 1, 1, 9, 9, 0.0, 1.0)
+        quiet = Verdict(9, (), (), calibrated=True)
+        windows.insert(connection, cut, quiet, fixed=Fixed("1", 0, 6, ()))
         connection.execute(
             tables.outbox.insert().values(
                 project="digits", key="k", at_s=1.0, message=b"m", attempts=1, next_s=9e9,
@@ -84,6 +90,7 @@ def test_incidents_retrains_and_mails(site: Site, capsys: pytest.CaptureFixture[
     assert "drift incident digits-1: image_mean" in text
     assert "requested: drift: image_mean" in text
     assert "1 mails wait" in text
+    assert "Against the fixed reference, version 1's: none of 6 input columns" in text
     assert "1 incidents, 1 of them false" in text
 
 

@@ -11,9 +11,12 @@ from scipy.stats import poisson
 from mlops.core.alarm import Rule, incidents, judge
 from mlops.core.calibration import Rules, calibrate
 from mlops.core.columns import Columns
+from mlops.core.continuous import SHARE, Detector, limit
+from mlops.core.continuous import incidents as complete
 from mlops.core.drift import presort, statistics
 
 if TYPE_CHECKING:
+    from mlops.core.alarm import Verdict
     from mlops.core.drift import Reference
     from mlops.core.thresholds import Thresholds
 
@@ -32,7 +35,7 @@ def draw(rng: np.random.Generator, rows: int, shift: float = 0.0) -> Columns:
     return Columns(tuple("abcdef"), values, classes, 10)
 
 
-def alarms(rng: np.random.Generator, rows: int, count: int, rules: Rules) -> list[bool]:
+def judged(rng: np.random.Generator, rows: int, count: int, rules: Rules) -> list[Verdict]:
     """Judge clean windows by the real statistics, against a fresh reference of their own."""
     reference = draw(rng, rows)
     thresholds, ready = calibrate(reference, rules), presort(reference)
@@ -40,8 +43,12 @@ def alarms(rng: np.random.Generator, rows: int, count: int, rules: Rules) -> lis
     for _ in range(count):
         window = draw(rng, rules.window_rows)
         values = statistics(ready, window)
-        found.append(judge(thresholds, values, np.zeros(7), rules.window_rows).alarm)
+        found.append(judge(thresholds, values, np.zeros(7), rules.window_rows))
     return found
+
+
+def alarms(rng: np.random.Generator, rows: int, count: int, rules: Rules) -> list[bool]:
+    return [verdict.alarm for verdict in judged(rng, rows, count, rules)]
 
 
 @pytest.mark.parametrize("rows", [200, 1000])
@@ -52,6 +59,18 @@ def test_clean_streams_keep_to_the_budget(rows: int) -> None:
     # The budget is 42 in these 2,100 windows. The bound is wide, for streams share references.
     assert opened <= poisson.ppf(0.999, RULES.rate * streams.size)
     assert streams.any()  # a rule that never alarms keeps any budget
+
+
+def test_the_complete_rule_shares_one_budget() -> None:
+    rng, detector = np.random.default_rng(12), Detector(limit(SHARE * RULES.rate))
+    half = replace(RULES, false_alarms=1 - SHARE)
+    opened, count = 0, 0
+    for _ in range(10):
+        seen = judged(rng, 400, 150, half)
+        opened += complete(RULES.rule, detector, [v.alarm for v in seen], [v.p for v in seen])
+        count += len(seen)
+        assert min(v.p for v in seen) < 0.1  # a detector that sees nothing keeps any budget
+    assert opened <= poisson.ppf(0.999, RULES.rate * count)
 
 
 def with_names(rng: np.random.Generator, rows: int, *, turned: bool = False) -> Columns:
@@ -105,6 +124,13 @@ def test_a_small_reference_is_not_called_calibrated() -> None:
     assert "150 reference rows" in thresholds.reason
     with pytest.raises(ValueError, match="1 rows"):
         calibrate(draw(np.random.default_rng(0), 1), RULES)
+
+
+def test_what_is_too_small_to_matter_is_no_evidence() -> None:
+    thresholds = calibrate(draw(np.random.default_rng(0), 1000), replace(RULES, min_effect=0.15))
+    seen = np.full(7, 0.149)
+    assert thresholds.p_value(seen, 1_000_000) == 1.0
+    assert thresholds.p_value(seen + 0.001, 1_000_000) < 1e-6
 
 
 def test_smaller_windows_need_larger_distances_and_none_is_below_the_minimum_effect() -> None:

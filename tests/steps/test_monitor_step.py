@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import gc
 import json
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from email import message_from_bytes
+from email.policy import SMTP
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,14 +13,18 @@ import pytest
 import sqlalchemy as sa
 from pydantic import SecretStr
 
-from mlops.adapters import incidents, registry, retrains, windows
+from mlops.adapters import incidents, registry, response, retrains, windows
 from mlops.adapters.estimates import scored
 from mlops.adapters.files import write_json
+from mlops.adapters.incident_page import page_path
+from mlops.adapters.incident_story import tell
 from mlops.adapters.ledger import Ledger, Row
+from mlops.adapters.long_reference import find
 from mlops.adapters.predictions import insert_batch
 from mlops.adapters.sql.engine import open_database
 from mlops.adapters.sql.tables import outbox
 from mlops.adapters.thresholds import thresholds_for, write_thresholds
+from mlops.cli.incidents import lines
 from mlops.core.example import example_id
 from mlops.core.prediction import Label, Prediction
 from mlops.core.schema import ImageSchema, to_plain
@@ -113,6 +120,14 @@ class World:
         with self.engine.connect() as connection:
             return incidents.recent(connection, "digits")[0]
 
+    def mail(self) -> str:
+        """Return the text of the newest mail."""
+        with self.engine.connect() as connection:
+            query = sa.select(outbox.c.message).order_by(outbox.c.seq.desc())
+            raw = connection.scalar(query.limit(1))
+        body = message_from_bytes(raw or b"", policy=SMTP).get_body(("plain",))
+        return str(body.get_content()) if body else ""
+
     def mails(self) -> list[str]:
         with self.engine.connect() as connection:
             rows = connection.execute(sa.select(outbox.c.key).order_by(outbox.c.seq)).all()
@@ -192,6 +207,55 @@ def test_drift_opens_one_incident_with_one_mail_and_asks_for_labels(world: World
     world.predict(2, bright=True)
     assert world.run().events == ()
     assert world.mails() == ["detected"]
+
+
+def slightly(world: World, count: int, version: str = "1") -> None:
+    """Serve `count` windows in which one image in eight is a little brighter."""
+    x = images(world.rng, count * WINDOW)
+    x[::8] = np.clip(x[::8].astype(int) + 4, 0, 255)
+    world.log(x, classify(x), version)
+
+
+def test_a_shift_too_small_for_any_window_adds_up_to_one_incident(world: World) -> None:
+    slightly(world, 16)
+    assert [event.name for event in world.run().events] == ["drift.detected"]
+    held = world.incident()
+    assert held.cause == "brightness given the rest"
+    assert "windows together show a shift, " in held.body.gradual
+    assert "once in 800 windows; on average brightness given the rest" in held.body.gradual
+    assert "sd higher than the other columns let expect" in held.body.gradual
+    assert held.body.since_seq == 1
+    assert " windows together show a shift, " in world.mail().partition("\n")[0]
+    page = page_path(world.site, held.id).read_text()
+    assert held.body.gradual in page
+    x = images(world.rng, 9 * WINDOW)  # it is over: half the evidence is gone with each window
+    world.log(x, classify(x))
+    assert [event.name for event in world.run().events] == ["drift.cleared"]
+
+
+def test_evidence_begins_anew_with_a_promoted_version(world: World) -> None:
+    slightly(world, 6)
+    world.run()
+    publish(world, "2", images(world.rng, 400))
+    slightly(world, 1, "2")
+    world.run()
+    with world.engine.connect() as connection:
+        found = windows.latest(connection, "digits", 9)
+    gathered = [w.evidence for w in found]
+    assert gathered[5] > 10
+    assert gathered[6] == pytest.approx(0.5 / np.sqrt(max(found[6].verdict.p, 0.002)))
+
+
+def test_without_continuous_mode_nothing_adds_up(world: World) -> None:
+    monitoring = world.params.monitoring.model_copy(update={"continuous": False})
+    world.params = world.params.model_copy(update={"monitoring": monitoring})
+    slightly(world, 3)
+    world.run()
+    with world.engine.connect() as connection:
+        found = windows.latest(connection, "digits", 9)
+    assert [w.evidence for w in found] == [0.0] * 3
+    folder = world.site.layout.serving / "digits" / "1"
+    assert thresholds_for(world.site, folder, monitoring).budget == 1 / 200
 
 
 def test_costly_drift_with_labels_asks_for_one_retrain_in_ten_runs(world: World) -> None:
@@ -279,6 +343,7 @@ def test_harmless_drift_is_logged_and_retrains_nothing(world: World) -> None:
     assert [event.name for event in report.events] == ["drift.detected"]
     held = world.incident()
     assert held.body.triage == "harmless"
+    assert "incidents, 1 of them false (budget" in world.mail()
     with world.engine.connect() as connection:
         recent = windows.latest(connection, "digits", 9)
     told = scored(recent)
@@ -300,6 +365,50 @@ def test_a_promoted_version_resolves_its_predecessors_incident(world: World) -> 
     assert world.mails() == ["detected", "resolved"]
     world.predict(5, "2", bright=True)
     assert world.run().facts["incident"] is None
+
+
+def test_the_fixed_reference_reports_what_the_champion_has_adapted_to(world: World) -> None:
+    Ledger(world.engine, "digits").append(Row("observed", "o1", 1.0, "test", None, "1", "{}"))
+    world.predict(1)
+    world.run()
+    publish(world, "2", brightened(images(world.rng, 400)))
+    Ledger(world.engine, "digits").append(Row("observed", "o2", 2.0, "test", "1", "2", "{}"))
+    world.predict(2, "2", bright=True)
+    report = world.run()
+    assert report.facts["incident"] is None  # it is reported, and never an alarm
+    assert "brighter than the reference" in report.markdown
+    with world.engine.connect() as connection:
+        own, seen = windows.latest(connection, "digits", 2 + 1)[:2]
+    assert own.fixed is None  # of the first champion it is the reference anyway
+    assert seen.fixed is not None
+    assert seen.fixed.version == "1"
+    assert seen.fixed.beyond >= 1
+    assert seen.fixed.of == 6  # what images look like; answers of two models are not compared
+    assert "Against the fixed reference, version 1's: " in str(seen.fixed)
+    x = images(world.rng, 3 * WINDOW)  # back to what it was: for the champion that is drift
+    world.log(x, classify(x), "2")
+    world.run()
+    assert "none of 6 input columns beyond its threshold." in world.mail()
+    told = "\n".join(lines(tell(world.engine, "digits", world.incident().id)))
+    assert "reference Against the fixed reference, version 1's: none of 6" in told
+    assert "version 1&#39;s: none of 6" in page_path(world.site, world.incident().id).read_text()
+
+
+def test_a_fixed_reference_that_is_gone_or_of_other_examples_is_not_compared(
+    world: World,
+) -> None:
+    monitoring = world.params.monitoring.model_copy(update={"baseline": "7"})
+    world.params = world.params.model_copy(update={"monitoring": monitoring})
+    world.predict(1)
+    world.run()
+    with world.engine.connect() as connection:
+        [seen] = windows.latest(connection, "digits", 1)
+    assert seen.fixed is None
+    monitoring = monitoring.model_copy(update={"baseline": "1"})
+    found = find(world.site, world.engine, "digits", monitoring, None)
+    assert found is not None
+    other = replace(found.baseline, schema=ImageSchema(("a", "b"), 8, 8, 1))
+    assert found.compare(found.baseline.columns, other) is None
 
 
 def test_broken_data_pages_a_person_and_blocks_retraining(world: World) -> None:
@@ -352,7 +461,7 @@ def test_a_kill_in_a_window_loses_and_doubles_nothing(
     calls: list[int] = []
     real = windows.insert
 
-    def killed(*given: object, **more: object) -> bool:
+    def killed(*given: object, **more: object) -> object:
         calls.append(1)
         done = real(*given, **more)  # type: ignore[arg-type]
         if len(calls) % 2:
@@ -370,6 +479,24 @@ def test_a_kill_in_a_window_loses_and_doubles_nothing(
         assert len(incidents.recent(connection, "digits")) == 1
     assert numbers == [1, 2, 3, 4]
     assert world.mails() == ["detected"]
+
+
+def test_memory_is_flat_in_the_number_of_windows(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.predict(24)
+    monkeypatch.setattr(response, "_LOOK_BACK", 8)  # windows: fewer than are judged here
+    real, held = windows.insert, dict[int, int]()
+
+    def looked_at(*given: object, **more: object) -> object:
+        number = given[1].number  # type: ignore[attr-defined]
+        if number in (12, 24):
+            held[number] = sum(isinstance(one, windows.Window) for one in gc.get_objects())
+        return real(*given, **more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(windows, "insert", looked_at)
+    assert world.run().facts["windows"] == 24
+    assert held[12] == held[24] <= 8  # what the rule looks back on, however many there are
 
 
 def test_a_replaced_version_that_is_gone_does_not_blind_the_monitor(

@@ -34,7 +34,7 @@ _TEMPLATES = Path(__file__).parent / "templates"
 _ROOT_STAGE = "detected"  # every thread hangs on this mail, whether or not it was ever sent
 _SHEET = "examples"
 _TRAIL = "trail-"
-MAX_ALSO = 20
+MAX_ALSO, MAX_NOTES = 20, 3
 _COMMANDS = {
     ("approval", "needs you"): "To approve",
     ("approval", "promoted"): "To undo it",
@@ -185,6 +185,7 @@ def _sanitised(alert: Alert) -> Alert:
         links=links[:MAX_LINKS], silence=one_line(alert.silence, 200),
         why_you=one_line(alert.why_you, 200), state=one_line(alert.state, 60),
         also=tuple(one_line(line, 200) for line in alert.also[:MAX_ALSO]),
+        notes=tuple(one_line(line, 300) for line in alert.notes[:MAX_NOTES]),
     )  # fmt: skip
 
 

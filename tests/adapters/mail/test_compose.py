@@ -85,8 +85,9 @@ def test_both_bodies_hold_columns_links_silence_and_reason() -> None:
             assert f"{change.value:.3g}" in body
             assert f"{change.threshold:.3g}" in body
             assert change.words in body
-        for text in (alert.silence, alert.why_you, alert.incident, "2026-01-05 12:00 UTC"):
+        for text in (alert.silence, alert.why_you, alert.incident, alert.notes[0]):
             assert text in body
+        assert "2026-01-05 12:00 UTC" in body
         assert "Noise alone does this once in 500 windows." in body
     for label, url in alert.links:
         assert f"{label}: {url}" in _body(mail, "plain")
@@ -124,7 +125,7 @@ def _hostile() -> Alert:
     return replace(
         sample("needs you", AT_S), project="x\r\nX-Evil: 1", incident=HOSTILE, kind=HOSTILE,
         cause=HOSTILE, version=HOSTILE, real=HOSTILE, how_bad=HOSTILE, next_step=HOSTILE,
-        act=HOSTILE, silence=HOSTILE, why_you=HOSTILE,
+        act=HOSTILE, silence=HOSTILE, why_you=HOSTILE, notes=(HOSTILE,),
         columns=(ColumnChange(HOSTILE, HOSTILE, 1.0, 0.5, HOSTILE),),
         links=((HOSTILE, "javascript:alert(1)"), ("quote", 'https://x/"><script>')),
     )  # fmt: skip
