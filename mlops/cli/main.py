@@ -44,6 +44,10 @@ _VERBS = {
         "mlops.cli.replay:replay",
         "Derive a past decision again: identical, or what differs",
     ),
+    "simulate": (
+        "mlops.cli.simulate.verb:simulate",
+        "Drill the alarm: shifted traffic through the model in service, in a scratch copy",
+    ),
     "report": ("mlops.cli.report:report", "Make the Evidently report of windows that lack one"),
     "incidents": ("mlops.cli.incidents:incidents", "List what alarmed: open, and lately resolved"),
     "incident": ("mlops.cli.incidents:incident", "Tell one incident, and write its page"),
