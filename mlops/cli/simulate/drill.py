@@ -97,6 +97,15 @@ class Drill:
         return timedelta(minutes=min(self.scratch.pace_minutes or most, most))
 
     @property
+    def repeats(self) -> str:
+        """Say how often a row is sent; empty if at most once."""
+        sent = self.plan.windows * self.params.monitoring.window_rows
+        times = sent / self._traffic.rows
+        if times <= 1.0:
+            return ""
+        return f"; each is sent about {times:.1f} times, so a retrain may have met it before"
+
+    @property
     def measure(self) -> str:
         """What `Seen.accuracy` is: `accuracy`, or of a regression `coverage`."""
         return "accuracy" if self.server.schema.classes else "coverage"

@@ -91,7 +91,7 @@ class Outcome:
         during: of the shifted ones.
         incidents: oldest first.
         mails: oldest first.
-        retrain: what the retrain came to; empty for none.
+        retrains: what became of each that was asked for.
         folder: the scratch copy.
         picture: the drawn curves.
     """
@@ -111,13 +111,13 @@ class Outcome:
     during: float
     incidents: tuple[Told, ...]
     mails: tuple[Sent, ...]
-    retrain: str
+    retrains: tuple[str, ...]
     folder: str
     picture: str
 
 
 def summarise(
-    drill: Drill, shift: Shift, traffic: str, seen: Sequence[Seen], retrain: str
+    drill: Drill, shift: Shift, traffic: str, seen: Sequence[Seen], asked: tuple[str, ...]
 ) -> Outcome:
     """Gather what the scratch copy holds when the drill has ended."""
     scratch, clean = drill.scratch, drill.plan.clean
@@ -131,7 +131,7 @@ def summarise(
         alarm_after=after[0] if after else None, false_incidents=len(raised) - len(after),
         before=_mean(seen, shifted=False), during=_mean(seen, shifted=True),
         incidents=tuple(_told(drill, held, shift) for held in drill.incidents()),
-        mails=_mails(layout.mailbox), retrain=retrain, folder=str(layout.root),
+        mails=_mails(layout.mailbox), retrains=asked, folder=str(layout.root),
         picture=str(layout.root / "drill.png"),
     )  # fmt: skip
 

@@ -66,10 +66,16 @@ def _marks(axes: Axes, done: Outcome, *, named: bool) -> None:
     marks = [(done.clean + 0.5, f"{done.shift} begins")]
     if done.alarm_after is not None:
         marks.append((done.clean + done.alarm_after, "incident opened"))
+    before = done.version
+    for seen in done.windows:
+        if seen.version != before:
+            marks.append((seen.number - 0.5, f"version {seen.version} answers"))
+        before = seen.version
     for number, (place, name) in enumerate(marks):
         axes.axvline(place, color=INK, lw=0.9, ls=(0, (4, 3)))
         if named:
+            height = 1.09 - 0.075 * (number % 3)  # close marks stay apart
             axes.annotate(
-                name, (place, 1.09 - 0.075 * number), xytext=(4, 0), textcoords="offset points",
-                fontsize=9, va="center",
+                name, (place, height), xytext=(4, 0), textcoords="offset points", fontsize=9,
+                va="center",
             )  # fmt: skip

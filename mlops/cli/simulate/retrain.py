@@ -22,16 +22,20 @@ if TYPE_CHECKING:
 
 
 class Retrain:
-    """Runs what the trigger asked for; what it cost is added to the drill's clock."""
+    """Runs what the trigger asks for; what it takes is added to the drill's clock.
+
+    Attributes:
+        told: what became of each request, in words.
+    """
 
     def __init__(self, drill: Drill, say: Callable[[str], None]) -> None:
-        """Wait until a retrain is asked for; `words` says what became of it."""
+        """Wait until a retrain is asked for."""
         self._drill, self._say = drill, say
         self._ready = False
-        self.words = ""
+        self.told: list[str] = []
 
-    def run(self) -> None:
-        """Go round the loop once; on a promotion the drill's server swaps."""
+    def run(self, number: int) -> None:
+        """Go round the loop once, if a retrain waits; on a promotion the drill's server swaps."""
         self._began_s = time.monotonic()
         if not self._ready:
             scratch.lend_registry(self._drill.scratch)
@@ -47,20 +51,34 @@ class Retrain:
             {f"reason={asked.reason}", f"incident={asked.incident}", "actor=mlops simulate"}
         )
         try:
-            self.words, _ = go_round(self._step, self._announce, self._finish)
+            outcome, _ = go_round(self._step, self._announce, self._finish)
         except MlopsError as error:
-            self.words = f"failed: {error}"
-            self._say(f"        {self.words}")
+            outcome = f"failed: {error}"
+            self._say(f"        {outcome}")
         self._drill.pass_time(self._now())
-        self._swap()
+        self.told.append(f"in window {number}: {outcome}")
+        self.swap()
 
     def leave(self, number: int) -> None:
         """Note that a retrain was asked for in a window and is not run."""
+        if self.told:
+            return
         hours = self._drill.params.trigger.max_hours
-        self.words = self.words or (
+        words = (
             f"asked for in window {number} and not run here: --retrain does; what nobody starts "
-            f"is taken for dead after {hours:g} hours"
         )
+        self.told.append(f"{words}is taken for dead after {hours:g} hours")
+
+    def swap(self) -> None:
+        """Serve the version that the scratch copy's ledger has in service now."""
+        site, project = self._drill.site, self._drill.scratch.project
+        with database(site) as engine:
+            version = Ledger(engine, project).in_service()
+        if version in (None, self._drill.server.version):
+            return
+        folder = registry.fetch(site, project, str(version))
+        digest = registry.registration(site, project, str(version)).digest
+        self._drill.server.load(str(version), str(folder), digest)
 
     def _now(self) -> datetime:
         spent = timedelta(seconds=time.monotonic() - self._began_s)
@@ -80,15 +98,3 @@ class Retrain:
     def _finish(self, outcome: str, _: Facts) -> None:
         with database(self._drill.site) as engine, engine.begin() as connection:
             retrains.end(connection, self._id, outcome=outcome, now_s=self._now().timestamp())
-
-    def _swap(self) -> None:
-        """Serve the version that the scratch copy's ledger has in service now."""
-        site, project = self._drill.site, self._drill.scratch.project
-        with database(site) as engine:
-            version = Ledger(engine, project).in_service()
-        if version in (None, self._drill.server.version):
-            return
-        folder = registry.fetch(site, project, str(version))
-        digest = registry.registration(site, project, str(version)).digest
-        self._drill.server.load(str(version), str(folder), digest)
-        self.words += f": version {version} answers from the next window on"

@@ -120,6 +120,11 @@ class Traffic:
         self._label_spread = float(np.std(pool.labels))
         self._classes = len(pool.schema.classes)
 
+    @property
+    def rows(self) -> int:
+        """How many rows there are to draw from."""
+        return len(self._pool.labels)
+
     def draw(self, rows: int, *, shifted: bool) -> Batch:
         """Return so many rows."""
         pool, shift = self._pool, self._shift

@@ -136,6 +136,7 @@ def _run(site: Site, params: Everything, asked: _Asked) -> Outcome:
 
     drill, shift, traffic = _prepare(site, params, asked)
     asked.say(f"drill    version {drill.scratch.version} of {drill.scratch.project}: {shift.words}")
+    traffic += drill.repeats
     asked.say(f"traffic  {traffic}\n")
     asked.say(header(drill.measure, shift.text))
     retrain, seen = Retrain(drill, asked.say), []
@@ -143,8 +144,8 @@ def _run(site: Site, params: Everything, asked: _Asked) -> Outcome:
         seen.append(window)
         asked.say(line(window, shift.text))
         if "retrain.requested" in window.events:
-            retrain.run() if asked.retrain else retrain.leave(window.number)
-    done = summarise(drill, shift, traffic, seen, retrain.words)
+            (retrain.run if asked.retrain else retrain.leave)(window.number)
+    done = summarise(drill, shift, traffic, seen, tuple(retrain.told))
     draw(done)
     return done
 

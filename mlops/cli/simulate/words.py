@@ -50,8 +50,8 @@ def summary(done: Outcome) -> Iterator[str]:
     yield _line(done.measure, f"{done.before:.1%} before the shift, {done.during:.1%} under it")
     for told in done.incidents:
         yield from _incident(told, done)
-    if done.retrain:
-        yield _line("retrain", done.retrain)
+    for text in done.retrains:
+        yield _line("retrain", one_line(text, 200))
     for mail in done.mails:
         yield _line("mail", one_line(mail.subject, 100))
         yield _line("", mail.html)
@@ -67,7 +67,7 @@ def advice(done: Outcome) -> Iterator[str]:
         yield from _unseen(done)
         return
     drift = next((told for told in done.incidents if told.kind == "drift"), None)
-    if drift is not None and drift.trigger == "labels" and not done.retrain:
+    if drift is not None and drift.trigger == "labels" and not done.retrains:
         yield "a retrain waits for labels: send more windows, or try -S trigger.min_new_labels=…"
     if drift is not None and drift.triage == "unclear":
         yield "labels: without them nothing retrains; see: mlops label export"
