@@ -146,7 +146,7 @@ def signs(shift: Shift, schema: Schema) -> tuple[str, ...]:
     """Return columns and words by which a person would recognise a shift in an incident."""
     if shift.known.on in ("number", "category", "column"):
         own = (shift.on,) if shift.on else targets(shift.known, schema)
-        return (*shift.known.signs, *own)
+        return (*own, *shift.known.signs)
     return (shift.known.name, *shift.known.signs)
 
 

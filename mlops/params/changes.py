@@ -35,7 +35,7 @@ def write_changed(params: Everything, changes: Sequence[str], target: Path) -> E
         ParamsError: naming key, value and remedy.
     """
     tree: dict[str, Any] = params.model_dump(mode="json")
-    values = []
+    values: list[str] = []
     for change in changes:
         found = _FORM.fullmatch(change)
         if found is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlops.adapters.mail.text import one_line
@@ -54,9 +55,10 @@ def summary(done: Outcome) -> Iterator[str]:
         yield _line("retrain", one_line(text, 200))
     for mail in done.mails:
         yield _line("mail", one_line(mail.subject, 100))
-        yield _line("", mail.html)
-    yield _line("picture", done.picture)
-    yield _line("scratch", f"{done.folder}: nothing of yours was touched; delete it when you like")
+        yield _line("", _near(mail.html))
+    yield _line("picture", _near(done.picture))
+    folder = _near(done.folder)
+    yield _line("scratch", f"{folder}: nothing of yours was touched; delete it when you like")
     for text in advice(done):
         yield _line("next", text)
 
@@ -109,8 +111,14 @@ def _incident(told: Told, done: Outcome) -> Iterator[str]:
     yield _line("named", f"does it point to {name}? {yes}")
     yield _line("triage", f"{told.triage}: {one_line(told.advice, 300)}")
     if told.answer:
-        yield _line("trigger", one_line(told.answer, 200))
-    yield _line("page", told.page)
+        yield _line("trigger", f"at the end: {one_line(told.answer, 200)}")
+    yield _line("page", _near(told.page))
+
+
+def _near(place: str) -> str:
+    """Return a path as it is from here, if it lies below."""
+    path, here = Path(place), Path.cwd()
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)
 
 
 def _line(name: str, text: str) -> str:
