@@ -21,6 +21,7 @@ from mlops.adapters.sql.engine import database
 from mlops.cli.main import main
 from mlops.cli.simulate.drill import Drill, Plan, Seen
 from mlops.cli.simulate.outcome import Outcome, Told
+from mlops.cli.simulate.picture import draw
 from mlops.cli.simulate.retrain import Retrain
 from mlops.cli.simulate.traffic import Traffic, open_pool
 from mlops.cli.simulate.words import duration, line, summary
@@ -239,7 +240,8 @@ def test_a_retrain_that_fails_is_told_and_ended(
     _settled(copy_state(kept_second, site), monkeypatch)
     before = digest_path(site.layout.mlflow_db)
     drill = _drill(site, mlflow_template)
-    here, said = drill.site, []
+    here = drill.site
+    said: list[str] = []
     retrain = Retrain(drill, said.append)
     retrain.run(0)  # nothing was asked for
     assert not retrain.told
@@ -296,6 +298,19 @@ def test_the_summary_says_what_was_not_seen_and_what_waits(now: datetime) -> Non
     assert "broken: size: 3 rows" in line(broken, "fog:0.4")
     assert "not judged yet" in line(replace(seen[0], ratio=None), "fog:0.4")
     assert [duration(m) for m in (1.0, 60.0, 2880.0)] == ["1.0 minutes", "1.0 hours", "2.0 days"]
+
+
+def test_the_picture_marks_swaps_and_broken_data(tmp_path: Path, now: datetime) -> None:
+    quiet = Seen(1, False, now, "1", 0.9, 0.6, "x")  # noqa: FBT003 - as it stands in the class
+    seen = (quiet, replace(quiet, number=2, shifted=True, breaks=("size: 3 rows",), ratio=None),
+            replace(quiet, number=3, shifted=True, version="2", alarm=True))  # fmt: skip
+    done = Outcome(
+        "digits", "1", "fog:0.4", "rows", "accuracy", 100, 90.0, 1, seen, 1, 0, 0.9, 0.5, (), (),
+        ("in window 2: promote",), "/x", str(tmp_path / "drill.png"),
+    )  # fmt: skip
+    plain = replace(done, windows=(quiet,) * 3, picture=str(tmp_path / "plain.png"))
+    assert digest_path(draw(done)) != digest_path(draw(plain))
+    assert "  retrain   in window 2: promote" in list(summary(done))
 
 
 def test_a_retrain_that_is_not_run_is_noted(champion: Site, mlflow_template: Path) -> None:

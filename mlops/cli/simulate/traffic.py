@@ -89,7 +89,7 @@ def _reserved(data: DataSection, root: Path, folder: Path) -> Pool:
     seen = np.load(folder / "seen.npy", allow_pickle=False)
     fresh &= ~np.isin(np.array([key_hash(key) for key in keys], dtype=np.uint64), seen)
     chosen = found.take(np.flatnonzero(fresh & has_label(found.labels)))
-    words = f"{len(chosen)} reserved rows (data.reserve = {data.reserve:g}) that the model has never seen"
+    words = f"{len(chosen)} reserved rows (data.reserve = {data.reserve:g}), new to the model"
     return Pool(chosen.schema, chosen.values, chosen.labels, chosen.entities, words)
 
 
