@@ -62,10 +62,10 @@ class Shift:
     @property
     def words(self) -> str:
         """Say what happens: `every image through the corruption fog, severity 2 of 5`."""
-        about = f" of {self.on}" if self.on else ""
+        about = f" ({self.on})" if self.on else ""
         if self.known.strength == _SEVERITY:
             return f"{self.known.words}, severity {severity(self.strength)} of 5"
-        return f"{self.known.words}{about}: {self.strength:g} ({self.known.strength})"
+        return f"{self.known.words}{about}: {self.strength:g}, {self.known.strength}"
 
 
 _IMAGE_SIGNS = {

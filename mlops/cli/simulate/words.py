@@ -47,7 +47,8 @@ def summary(done: Outcome) -> Iterator[str]:
         noun = "window" if done.alarm_after == 1 else "windows"
         took = duration(done.alarm_after * done.period_minutes)
         yield f"ALARM after {done.alarm_after} {noun} of {done.shift}: {took} of traffic"
-    yield _line("before", f"{done.false_incidents} false incidents in {done.clean} clean windows")
+    false = f"{done.false_incidents} false incident{'s' * (done.false_incidents != 1)}"
+    yield _line("before", f"{false} in {done.clean} clean windows")
     yield _line(done.measure, f"{done.before:.1%} before the shift, {done.during:.1%} under it")
     for told in done.incidents:
         yield from _incident(told, done)
