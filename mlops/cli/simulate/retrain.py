@@ -50,13 +50,14 @@ class Retrain:
         self._options = frozenset(
             {f"reason={asked.reason}", f"incident={asked.incident}", "actor=mlops simulate"}
         )
+        self._verdict = ""
         try:
             outcome, _ = go_round(self._step, self._announce, self._finish)
         except MlopsError as error:
             outcome = f"failed: {error}"
             self._say(f"        {outcome}")
         self._drill.pass_time(self._now())
-        self.told.append(f"in window {number}: {outcome}")
+        self.told.append(f"in window {number}: {self._verdict or outcome}")
         self.swap()
 
     def leave(self, number: int) -> None:
@@ -88,6 +89,8 @@ class Retrain:
         site = self._drill.site
         report = run_step(name, site.layout, site.settings, now=self._now(), options=self._options)
         self._say(f"        {name}: {report.summary}")
+        if name == "promote":
+            self._verdict = report.summary
         return report
 
     def _announce(self, failure: str) -> None:
