@@ -55,5 +55,5 @@ lock: ## Resolve the dependencies anew into both lock files (needs uv)
 	$(COMPILE) --upgrade -o requirements-dev.lock --group dev -c requirements.lock
 	$(COMPILE) --upgrade -o requirements-ray.lock --extra ray -c requirements-dev.lock
 
-clean: ## Remove caches and the demo's folder; never data or models
-	rm -rf .mlops/demo .mypy_cache .ruff_cache .pytest_cache htmlcov
+clean: ## Remove caches and the folders of demo and drill; never data or models
+	rm -rf .mlops/demo .mlops/simulate .mypy_cache .ruff_cache .pytest_cache htmlcov

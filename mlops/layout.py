@@ -175,6 +175,11 @@ class Layout:
         return self.state / "ports.json"
 
     @property
+    def simulation(self) -> Path:
+        """The scratch copy of the last fire drill; safe to delete."""
+        return self.state / "simulate"
+
+    @property
     def parts(self) -> Path:
         """What `mlops up` knows of its parts; absent while it does not run."""
         return self.state / "parts.json"

@@ -48,6 +48,10 @@ _VERBS = {
         "mlops.cli.backtest:backtest",
         "Walk through history: what the loop would have done",
     ),
+    "simulate": (
+        "mlops.cli.simulate.verb:simulate",
+        "Drill the alarm: shifted traffic through the model in service, in a scratch copy",
+    ),
     "report": ("mlops.cli.report:report", "Make the Evidently report of windows that lack one"),
     "incidents": ("mlops.cli.incidents:incidents", "List what alarmed: open, and lately resolved"),
     "incident": ("mlops.cli.incidents:incident", "Tell one incident, and write its page"),
