@@ -17,7 +17,7 @@ _DAY_S = 86_400.0
 
 @dataclass(frozen=True)
 class Window:
-    """A policy; see `window` in params.yaml.
+    """A policy; see `training_window` in params.yaml.
 
     Attributes:
         policy: `all` rows; those of a `sliding` window; all, `weighted` by recency; or those of
@@ -107,7 +107,9 @@ def _newest(window: Window, order: NDArray[np.int64], kept: int, what: str) -> C
     taken = min(max(kept, window.min_rows), len(order))
     words = f"{kept} {what}, of {len(order)}"
     if taken > kept:
-        words += f", and {taken - kept} older ones up to window.min_rows = {window.min_rows}"
+        words += (
+            f", and {taken - kept} older ones up to training_window.min_rows = {window.min_rows}"
+        )
     return Chosen(np.sort(order[:taken]).astype(np.int64), np.ones(taken), words)
 
 

@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 MAX_BYTES = 1 << 16  # the template has 4 KiB; a full file of this size is read within a second
 MAX_DEPTH = 8
 SECTIONS = (
-    "project", "data", "checks", "split", "holdout", "model", "tune", "train", "evaluate",
-    "labels", "gate", "promote", "monitoring", "trigger", "mail", "reports", "score", "card",
+    "project", "data", "checks", "split", "holdout", "training_window", "model", "tune", "train",
+    "evaluate", "labels", "gate", "promote", "monitoring", "trigger", "mail", "reports", "score",
+    "card",
 )  # fmt: skip
 """Every top-level key that may stand in the file."""
 

@@ -55,9 +55,9 @@ def train(params: TrainParams, site: Site) -> Report:
         best, section.epochs, section.patience, params.model.batch_size, section.seed,
         params.model.augment, site.settings.threads,
     )  # fmt: skip
-    validation = _examples(layout.prepared / "validation.npz")
+    validation = _examples(layout.prepared, "validation")
     fitted = lightning.fit(
-        model, _examples(layout.prepared / "train.npz"), validation, plan, site.work / "checkpoints"
+        model, _examples(layout.prepared, "train"), validation, plan, site.work / "checkpoints"
     )
     card = {
         "schema": split["schema"], "split": split["split"],
@@ -123,11 +123,16 @@ def _write(  # noqa: PLR0917 - one folder made of many things
     return parity
 
 
-def _examples(path: Path) -> Examples:
+def _examples(prepared: Path, side: str) -> Examples:
     import torch
 
     from mlops.adapters.lightning import Examples
     from mlops.adapters.snapshot import read_rows
+    from mlops.adapters.weighing import read_weights
 
-    rows = read_rows(path)
-    return Examples(torch.from_numpy(rows.features), torch.from_numpy(rows.label))
+    rows = read_rows(prepared / f"{side}.npz")
+    weight = read_weights(prepared, len(rows)) if side == "train" else None
+    return Examples(
+        torch.from_numpy(rows.features), torch.from_numpy(rows.label),
+        None if weight is None else torch.from_numpy(weight),
+    )  # fmt: skip

@@ -73,7 +73,9 @@ def test_where_nothing_tells_rows_apart_all_train_and_the_words_say_why() -> Non
 def test_the_words_carry_the_figures() -> None:
     assert _choose(Window()).words == "all 7 rows"
     words = _choose(Window("production", min_rows=5)).words
-    assert words == "4 rows of production, of 7, and 1 older ones up to window.min_rows = 5"
+    assert (
+        words == "4 rows of production, of 7, and 1 older ones up to training_window.min_rows = 5"
+    )
     # (Σw)²/Σw² = 49 / 11.7, of the weights 1/8 ×3, 1/4, 1/2, 2^-0.1 and 1, scaled to mean 1.
     assert "worth 4 equal ones" in _choose(Window("weighted", half_life_days=10.0)).words
 
