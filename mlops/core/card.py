@@ -70,6 +70,8 @@ class Card:
         measured: what was measured beyond the metrics: `robustness`, `fairness`, `explanations`.
         kind: of the examples: `image`, `table` or `text`.
         columns: names of a table's columns; none of other kinds.
+        start: with which weights training began, in words; empty: with fresh ones, as ever.
+        window: which of the rows that might train did, in words; empty: all.
     """
 
     project: str
@@ -89,6 +91,8 @@ class Card:
     measured: tuple[str, ...]
     kind: str = field(default="image", metadata=ADDED)
     columns: tuple[str, ...] = field(default=(), metadata=ADDED)
+    start: str = field(default="", metadata=ADDED)
+    window: str = field(default="", metadata=ADDED)
 
     @property
     def regression(self) -> bool:

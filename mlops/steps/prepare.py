@@ -59,9 +59,8 @@ def prepare(params: PrepareParams, site: Site) -> Report:
         reference_rows=params.holdout.reference_rows,
     )  # fmt: skip
     window = Window(**params.training_window.model_dump())
-    chosen = choose(
-        window, *(part[dealt.train] for part in (rows.observed_s, rows.production, rows.key))
-    )
+    may = rows.take(dealt.train)
+    chosen = choose(window, may.observed_s, may.production, may.key)
     dealt = replace(dealt, train=dealt.train[chosen.index])
     parts = {name: rows.take(getattr(dealt, name)) for name in _PARTS}
     for name in _NEEDED:

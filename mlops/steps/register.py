@@ -171,6 +171,8 @@ def _record(params: RegisterParams, site: Site, card: Card) -> Record:
     kept += [(p, "plots") for p in plots] + [(p, "tables") for p in tables]
     best = layout.tuned / "best.json"
     chosen = {"best": files.read_json(best)} if best.is_file() else {}
+    start = files.read_json(layout.candidate / "model.json").get("start")
+    chosen |= {"start": start} if start else {}
     difference = git.diff(layout.root)
     return Record(
         params=tuple(flat({**params.model_dump(mode="json"), **chosen})),

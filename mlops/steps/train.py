@@ -16,10 +16,12 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from mlops.adapters.inherited import Inherited
     from mlops.adapters.lightning import Examples, Fitted
     from mlops.core.learning import Hyperparameters
     from mlops.core.preprocessing import Preprocessed
     from mlops.core.schema import Schema
+    from mlops.core.warm_start import Pedigree, Start
 
 PARITY_ROWS = 512
 """Real rows on which the exported model is compared with the trained one."""
@@ -35,7 +37,9 @@ class TrainParams(View):
 def train(params: TrainParams, site: Site) -> Report:
     """Read `data/prepared/` and `models/tuned/`, fit, export, write `models/candidate/`.
 
-    A killed training goes on from the newest whole checkpoint in the step's work folder.
+    A killed training goes on from the newest whole checkpoint in the step's work folder. One that
+    begins with the champion's weights (`models/inherited/`) answers for the champion's rows, too:
+    they count as seen by the candidate.
 
     Raises:
         ParamsError: if the network is unknown.
@@ -43,6 +47,7 @@ def train(params: TrainParams, site: Site) -> Report:
         StepError: if training was stopped by SIGTERM, diverged, or the export is not faithful.
     """
     from mlops.adapters import lightning, model_files
+    from mlops.adapters.inherited import pedigree
     from mlops.core import networks
     from mlops.core.statistics import parse_statistics
 
@@ -55,28 +60,37 @@ def train(params: TrainParams, site: Site) -> Report:
         best, section.epochs, section.patience, params.model.batch_size, section.seed,
         params.model.augment, site.settings.threads,
     )  # fmt: skip
-    validation = _examples(layout.prepared, "validation")
-    fitted = lightning.fit(
-        model, _examples(layout.prepared, "train"), validation, plan, site.work / "checkpoints"
-    )
-    card = {
+    sides = _examples(layout.prepared, "train"), _examples(layout.prepared, "validation")
+    described = {
         "schema": split["schema"], "split": split["split"],
         "network": networks.class_path(params.model.network, schema),
         "hyperparameters": asdict(best), **parse_statistics(split, "split.json").plain(),
-        "trained_until_s": split["trained_until_s"], "epochs": fitted.best_epoch,
-        "validation_loss": fitted.validation_loss, "runtime": "onnx",
     }  # fmt: skip
-    features = validation.features[:PARITY_ROWS].cpu().numpy()
+    start, champion = _begin(params, site, model, sides, pedigree(described), best)
+    fitted = lightning.fit(model, *sides, plan, site.work / "checkpoints")
+    card = {
+        **described, "trained_until_s": _latest(split["trained_until_s"], champion),
+        "epochs": fitted.best_epoch, "validation_loss": fitted.validation_loss, "runtime": "onnx",
+        **({"start": asdict(start)} if start else {}),
+    }  # fmt: skip
+    features = sides[1].features[:PARITY_ROWS].cpu().numpy()
     parity = _write(site, section, model, card, fitted, (features, schema))
-    right = "accuracy" if schema.classes else "coverage"
+    if champion:
+        _remember(site.out(layout.candidate) / model_files.SEEN, champion.seen)
+    return _report(fitted, parity, start, "accuracy" if schema.classes else "coverage")
+
+
+def _report(fitted: Fitted, parity: float, start: Start | None, right: str) -> Report:
     best_row = fitted.history[fitted.best_epoch - 1]
     return Report(
         f"epoch {fitted.best_epoch} of {len(fitted.history)} is best: validation loss "
-        f"{fitted.validation_loss:.4f}, {right} {best_row.validation_accuracy:.4f}",
+        f"{fitted.validation_loss:.4f}, {right} {best_row.validation_accuracy:.4f}"
+        + (f"; {start.kind} start: {start.why}" if start else ""),
         facts={
             "epochs": len(fitted.history), "best_epoch": fitted.best_epoch, "parity": parity,
             "validation_loss": fitted.validation_loss,
             "validation_accuracy": best_row.validation_accuracy,
+            **({"start": start.kind} if start else {}),
         },
     )  # fmt: skip
 
@@ -97,6 +111,49 @@ def _model(params: TrainParams, site: Site, best: Hyperparameters) -> Preprocess
     )
     statistics = parse_statistics(split, str(site.layout.prepared / "split.json"))
     return with_preprocessing(network, statistics, schema)
+
+
+def _begin(  # noqa: PLR0917 - what a start depends on
+    params: TrainParams,
+    site: Site,
+    model: Preprocessed,
+    sides: tuple[Examples, Examples],
+    own: Pedigree,
+    best: Hyperparameters,
+) -> tuple[Start | None, Inherited | None]:
+    """Give the model its first weights; no start where the parameters leave no choice."""
+    import torch
+
+    from mlops.adapters.starting import Setting, begin
+    from mlops.core.sprint import Course
+
+    section, shared, layout = params.train, params.model, site.layout
+    if section.start == "scratch":
+        return None, None
+    if site.settings.threads:
+        torch.set_num_threads(site.settings.threads)
+    course = Course(
+        best, section.probe_epochs, shared.batch_size, section.seed, augment=shared.augment
+    )
+    setting = Setting(section.start, course, own, layout.inherited, layout.prepared)
+    return begin(model, sides, setting)
+
+
+def _latest(until_s: float | None, champion: Inherited | None) -> float | None:
+    """Return the time of the newest row that the candidate, or what it began with, has seen."""
+    known = [until_s, champion.trained_until_s if champion else None]
+    return max((at for at in known if at is not None), default=None)
+
+
+def _remember(path: Path, more: NDArray[Any]) -> None:
+    """Add the champion's keys to those that the candidate has seen."""
+    import numpy as np
+
+    from mlops.adapters.files import replacing
+
+    seen = np.union1d(np.load(path, allow_pickle=False), more)
+    with replacing(path) as temporary, temporary.open("wb") as stream:
+        np.save(stream, seen, allow_pickle=False)
 
 
 def _write(  # noqa: PLR0917 - one folder made of many things
