@@ -79,17 +79,19 @@ def test_a_warm_start_has_the_champions_weights(site: Site) -> None:
 
 
 def test_auto_leaves_the_weights_of_whichever_did_better(site: Site) -> None:
-    inherited.put(site.layout.inherited, _champion(site), "4")
+    champion = _champion(site)
     kinds = set()
-    for seed in (2, 3, 4, 5):  # the champion is as untrained as they are: either may win
-        model = _model(seed)
+    for theirs, own in ((1, 2), (2, 1)):  # both untrained: the better one wins in either role
+        model_files.write_weights(champion / "weights.safetensors", _model(theirs))
+        inherited.put(site.layout.inherited, champion, "4")
+        model = _model(own)
         start, held = _begin(site, model, "auto")
         assert start.warm_loss is not None
         assert start.scratch_loss is not None
         warm = start.warm_loss < start.scratch_loss
         assert start.kind == ("warm" if warm else "scratch")
         assert (held is not None) == warm
-        assert _same(model, _model(1 if warm else seed))
+        assert _same(model, _model(theirs if warm else own))
         assert model.training
         kinds.add(start.kind)
     assert kinds == {"warm", "scratch"}
