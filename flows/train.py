@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 from prefect import flow, get_run_logger
 
-from flows import approval
+from flows import approval, zombies
 from flows.artifacts import publish, publish_links
 from flows.project import open_project
-from flows.retraining import begin, finish, release
+from flows.retraining import ask_by_schedule, begin, finish, release
 from flows.steps import step_task
+from mlops.core.trigger import told
 from mlops.log import quieten
 from mlops.rounds import go_round
 from mlops.run import run_step
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
 
     from flows.project import Project
     from mlops.site import Facts
+
+
+SCHEDULED = "by schedule"
+"""The reason with which a deployment's schedule starts a run: the trigger is asked first."""
 
 
 def _release(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:  # noqa: ARG001 - Prefect passes them by these names
@@ -41,7 +46,8 @@ def train(reason: str = "by hand", incident: str | None = None, force: bool = Fa
     """Collect, check, tune, train, judge, and promote what is better.
 
     Args:
-        reason: Why this retrain was started; names the run and stands in the decision.
+        reason: Why this retrain was started; names the run and stands in the decision. "by
+            schedule" asks the trigger first.
         incident: Id of the incident that asked for it; its mail thread hears the outcome.
         force: Run every stage, even those that DVC calls unchanged.
     """
@@ -52,10 +58,18 @@ def train(reason: str = "by hand", incident: str | None = None, force: bool = Fa
         summary = approval.take(project)
         logger.info(summary)
         return summary
+    zombies.sweep(project)
+    if reason == SCHEDULED:
+        answer = ask_by_schedule(project)
+        if not answer.requested:
+            logger.info("no retrain by schedule: %s", answer.reason)
+            return f"not now: {answer.reason}"
+        reason = told("schedule", answer.reason)
     retrain = begin(project, reason=reason, incident=incident)
     if not retrain:
-        logger.info("incident %s: its retrain has ended; nothing to do", incident)
+        logger.info("%s: its retrain has ended; nothing to do", incident or reason)
         return "already answered"
+    zombies.leave_note(project, retrain)
     logger.info("%s: %s", retrain, reason)
     options = _options(reason, incident)
 
@@ -72,6 +86,7 @@ def train(reason: str = "by hand", incident: str | None = None, force: bool = Fa
 
     def end(outcome: str, facts: Facts) -> None:
         finish(project, retrain, outcome)
+        zombies.take_note_away(project)
         publish_links(project, facts)
 
     outcome, facts = go_round(run, announce, end)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mlops.adapters import beside, incidents, measured, pace, registry, windows
+from mlops.adapters.asking import Watched, ask_unprompted
 from mlops.adapters.estimates import Known, guess, read_known
 from mlops.adapters.hand_over import hand_over
 from mlops.adapters.ledger import Ledger
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
     import sqlalchemy as sa
 
+    from mlops.adapters.asking import Asked
     from mlops.adapters.windows import Cut
     from mlops.core.thresholds import Thresholds
     from mlops.site import Event, Site
@@ -101,17 +103,30 @@ def monitor(params: MonitorParams, site: Site) -> Report:
             recent = windows.latest(connection, name, _RECENT)
         measured.backfill(engine, recent, measured.expect(params.labels, run.now_s))
         events.extend(review(engine, name, params, serving=run.serving, now_s=run.now_s))
+        said = _unprompted(run)
+        events.extend(event for one in said for event in one.events)
         hand_over(site, engine, name, reference)
         with engine.connect() as connection:
             held = [i for i in incidents.find_all_open(connection, name) if i.kind != "serving"]
             recent = windows.latest(connection, name, _SHOWN)
     return Report(
-        summary=_summary(judged, held, tuple(events)),
+        summary="; ".join([_summary(judged, held, tuple(events)), *(one.words for one in said)]),
         facts=_facts(judged, held[0].id if held else None, tuple(events)),
         exit_code=EXIT_DRIFT if held and "exit-code" in site.options else 0,
         markdown=_markdown(recent),
         events=tuple(events),
     )
+
+
+def _unprompted(run: _Run) -> tuple[Asked, ...]:
+    """Ask for a retrain that no incident stands behind, if labels or their number say so."""
+    name = run.params.project.name
+
+    def reference() -> float | None:
+        return read_baseline(registry.fetch(run.site, name, run.serving)).accuracy
+
+    watched = Watched(run.serving, reference)
+    return ask_unprompted(run.engine, name, run.params, watched, now_s=run.now_s)
 
 
 def _receiving(site: Site, project: str, *versions: str) -> frozenset[str]:
