@@ -58,19 +58,10 @@ def train(reason: str = "by hand", incident: str | None = None, force: bool = Fa
         summary = approval.take(project)
         logger.info(summary)
         return summary
-    zombies.sweep(project)
-    if reason == SCHEDULED:
-        answer = ask_by_schedule(project)
-        if not answer.requested:
-            logger.info("no retrain by schedule: %s", answer.reason)
-            return f"not now: {answer.reason}"
-        reason = told("schedule", answer.reason)
-    retrain = begin(project, reason=reason, incident=incident)
+    retrain, reason = _begin(project, reason, incident)
+    logger.info("%s: %s", retrain or "no retrain", reason)
     if not retrain:
-        logger.info("%s: its retrain has ended; nothing to do", incident or reason)
-        return "already answered"
-    zombies.leave_note(project, retrain)
-    logger.info("%s: %s", retrain, reason)
+        return reason
     options = _options(reason, incident)
 
     def run(step: str) -> Report | None:
@@ -94,6 +85,21 @@ def train(reason: str = "by hand", incident: str | None = None, force: bool = Fa
         approval.wait(project, facts)
         return "waiting for approval"
     return outcome
+
+
+def _begin(project: Project, reason: str, incident: str | None) -> tuple[str, str]:
+    """Record this run's retrain; its id and reason, or no id and why there is none."""
+    zombies.sweep(project)
+    if reason == SCHEDULED:
+        answer = ask_by_schedule(project)
+        if not answer.requested:
+            return "", f"not now: {answer.reason}"
+        reason = told("schedule", answer.reason)
+    retrain = begin(project, reason=reason, incident=incident)
+    if not retrain:
+        return "", "already answered"
+    zombies.leave_note(project, retrain)
+    return retrain, reason
 
 
 def _options(reason: str, incident: str | None) -> frozenset[str]:

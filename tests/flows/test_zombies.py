@@ -66,7 +66,11 @@ def _sweep() -> str:
     from flows import zombies
     from flows.project import open_project
 
-    return flow(lambda: zombies.sweep(open_project()), name="sweeping")()
+    @flow(name="sweeping")
+    def sweeping() -> str:
+        return zombies.sweep(open_project())
+
+    return sweeping()
 
 
 def _begin(
