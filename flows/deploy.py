@@ -6,7 +6,7 @@ Run as `python -m flows.deploy` with `PREFECT_API_URL` set; `mlops up` does so a
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
@@ -22,7 +22,8 @@ from flows.automations import desired, install
 from flows.monitor import monitor
 from flows.project import open_project
 from flows.score import score
-from flows.train import train
+from flows.train import SCHEDULED, train
+from mlops.errors import ParamsError
 from mlops.log import quieten
 
 if TYPE_CHECKING:
@@ -32,9 +33,11 @@ if TYPE_CHECKING:
     from prefect.client.orchestration import PrefectClient
 
     from flows.project import Project
+    from mlops.params.trigger import TriggerSection
 
 POOL = "mlops"
-_MONITOR_EVERY = timedelta(minutes=5)
+# One object: a new one counts from another moment, and the server takes it for another schedule.
+_MONITOR_EVERY = IntervalSchedule(interval=timedelta(minutes=5))
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,7 @@ class Planned:
         slug: name of its schedule; empty for none.
         schedule: when; None: whenever somebody starts it.
         active: whether its schedule starts out active; a person's pause or start is kept.
+        parameters: of the runs that the schedule starts.
     """
 
     flow: Flow[..., Any]
@@ -54,16 +58,34 @@ class Planned:
     slug: str = ""
     schedule: CronSchedule | IntervalSchedule | None = None
     active: bool = False
+    parameters: dict[str, str] = field(default_factory=dict)
 
 
-PLAN = (
-    Planned(train, "flows.train.train", "weekly", CronSchedule(cron="0 3 * * 1"), active=False),
-    Planned(
-        monitor, "flows.monitor.monitor", "every-5-minutes",
-        IntervalSchedule(interval=_MONITOR_EVERY), active=True,
-    ),
-    Planned(score, "flows.score.score"),
-)  # fmt: skip
+def plan_of(trigger: TriggerSection) -> tuple[Planned, ...]:
+    """Return the deployments of a project; `train` follows the schedule of its trigger.
+
+    Without one, `train` has a weekly schedule that is paused until a person starts it.
+
+    Raises:
+        ParamsError: if the schedule is no cron expression.
+    """
+    weekly, mine = CronSchedule(cron="0 3 * * 1"), trigger.schedule
+    try:
+        cron = CronSchedule(cron=mine) if mine else weekly
+    except ValueError as error:
+        why = str(error).splitlines()[-1].strip()
+        msg = f'params.yaml: trigger.schedule = "{mine}" is no cron expression ({why})'
+        raise ParamsError(f'{msg}; write one, as in "0 3 * * 1"') from None
+    slug = "by-trigger" if mine else "weekly"
+    return (
+        Planned(train, "flows.train.train", slug, cron, active=mine is not None,
+                parameters={"reason": SCHEDULED}),
+        Planned(
+            monitor, "flows.monitor.monitor", "every-5-minutes",
+            _MONITOR_EVERY, active=True,
+        ),
+        Planned(score, "flows.score.score"),
+    )  # fmt: skip
 
 
 async def deploy(project: Project) -> dict[str, UUID]:
@@ -74,7 +96,8 @@ async def deploy(project: Project) -> dict[str, UUID]:
     """
     async with get_client() as client:
         await _make_pool(client)
-        made = {plan.flow.name: await _deploy(client, project, plan) for plan in PLAN}
+        plans = plan_of(project.params.trigger)
+        made = {plan.flow.name: await _deploy(client, project, plan) for plan in plans}
         for automation in desired(project, made["train"], list(made.values())):
             await install(client, automation)
     return made
@@ -129,7 +152,11 @@ async def _schedules(
     else:
         known = {schedule.slug: schedule.active for schedule in existing.schedules}
         active = known.get(plan.slug, active)
-    return [DeploymentScheduleCreate(schedule=plan.schedule, slug=plan.slug, active=active)]
+    return [
+        DeploymentScheduleCreate(
+            schedule=plan.schedule, slug=plan.slug, active=active, parameters=plan.parameters
+        )
+    ]
 
 
 def main() -> None:

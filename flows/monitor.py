@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from prefect import flow, get_run_logger
 from prefect.events import emit_event
 
-from flows import approval
+from flows import approval, zombies
 from flows.artifacts import publish
 from flows.project import open_project
 from flows.steps import step_task
@@ -58,6 +58,7 @@ def _settle(project: Project) -> MlopsError | None:
     try:
         get_run_logger().info(run_step("reconcile", project.layout, project.settings).summary)
         approval.release(project)
+        zombies.sweep(project)
     except MlopsError as error:
         get_run_logger().error("reconcile: %s", error)
         return error

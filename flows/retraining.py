@@ -7,7 +7,9 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from mlops.adapters import retrains
+from mlops.adapters.asking import ask
 from mlops.adapters.sql.engine import open_database
+from mlops.core.trigger import automatic
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -15,21 +17,23 @@ if TYPE_CHECKING:
     import sqlalchemy as sa
 
     from flows.project import Project
+    from mlops.core.trigger import Answer
 
 
 def begin(project: Project, *, reason: str, incident: str | None) -> str:
     """Mark the retrain that was asked for as running, or record one that a person started.
 
     Returns:
-        The retrain's id; empty if an incident's event came again after its retrain had ended:
-        such a run finds nothing to do, and must not count against the trigger's budget.
+        The retrain's id; empty if the event of an incident, or of another cause, came again
+        after its retrain had ended: such a run finds nothing to do, and must not count against the
+        trigger's budget.
     """
     now_s = datetime.now(UTC).timestamp()
     with _transaction(project) as connection:
         hours = project.params.trigger.max_hours
         retrains.expire(connection, project.name, now_s=now_s, max_hours=hours)
         asked = retrains.in_flight(connection, project.name)
-        if asked is None and incident:
+        if asked is None and (incident or automatic(reason)):
             return ""
         if asked is None:
             asked = retrains.request(
@@ -37,6 +41,14 @@ def begin(project: Project, *, reason: str, incident: str | None) -> str:
             )
         retrains.start(connection, asked.id, now_s=now_s)
         return asked.id
+
+
+def ask_by_schedule(project: Project) -> Answer:
+    """Ask the trigger for a retrain because it is time; granted, `begin` finds it recorded."""
+    now_s = datetime.now(UTC).timestamp()
+    with _transaction(project) as connection:
+        asked = ask(connection, project.name, "schedule", project.params.trigger, now_s=now_s)
+    return asked.answer
 
 
 def finish(project: Project, retrain: str, outcome: str) -> bool:

@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 from prefect import flow, get_run_logger
 
-from flows import approval
+from flows import approval, zombies
 from flows.artifacts import publish, publish_links
 from flows.project import open_project
-from flows.retraining import begin, finish, release
+from flows.retraining import ask_by_schedule, begin, finish, release
 from flows.steps import step_task
+from mlops.core.trigger import told
 from mlops.log import quieten
 from mlops.rounds import go_round
 from mlops.run import run_step
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
 
     from flows.project import Project
     from mlops.site import Facts
+
+
+SCHEDULED = "by schedule"
+"""The reason with which a deployment's schedule starts a run: the trigger is asked first."""
 
 
 def _release(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:  # noqa: ARG001 - Prefect passes them by these names
@@ -41,7 +46,8 @@ def train(reason: str = "by hand", incident: str | None = None, force: bool = Fa
     """Collect, check, tune, train, judge, and promote what is better.
 
     Args:
-        reason: Why this retrain was started; names the run and stands in the decision.
+        reason: Why this retrain was started; names the run and stands in the decision. "by
+            schedule" asks the trigger first.
         incident: Id of the incident that asked for it; its mail thread hears the outcome.
         force: Run every stage, even those that DVC calls unchanged.
     """
@@ -52,11 +58,10 @@ def train(reason: str = "by hand", incident: str | None = None, force: bool = Fa
         summary = approval.take(project)
         logger.info(summary)
         return summary
-    retrain = begin(project, reason=reason, incident=incident)
+    retrain, reason = _begin(project, reason, incident)
+    logger.info("%s: %s", retrain or "no retrain", reason)
     if not retrain:
-        logger.info("incident %s: its retrain has ended; nothing to do", incident)
-        return "already answered"
-    logger.info("%s: %s", retrain, reason)
+        return reason
     options = _options(reason, incident)
 
     def run(step: str) -> Report | None:
@@ -72,6 +77,7 @@ def train(reason: str = "by hand", incident: str | None = None, force: bool = Fa
 
     def end(outcome: str, facts: Facts) -> None:
         finish(project, retrain, outcome)
+        zombies.take_note_away(project)
         publish_links(project, facts)
 
     outcome, facts = go_round(run, announce, end)
@@ -79,6 +85,21 @@ def train(reason: str = "by hand", incident: str | None = None, force: bool = Fa
         approval.wait(project, facts)
         return "waiting for approval"
     return outcome
+
+
+def _begin(project: Project, reason: str, incident: str | None) -> tuple[str, str]:
+    """Record this run's retrain; its id and reason, or no id and why there is none."""
+    zombies.sweep(project)
+    if reason == SCHEDULED:
+        answer = ask_by_schedule(project)
+        if not answer.requested:
+            return "", f"not now: {answer.reason}"
+        reason = told("schedule", answer.reason)
+    retrain = begin(project, reason=reason, incident=incident)
+    if not retrain:
+        return "", "already answered"
+    zombies.leave_note(project, retrain)
+    return retrain, reason
 
 
 def _options(reason: str, incident: str | None) -> frozenset[str]:

@@ -74,6 +74,11 @@ class Layout:
         return self.root / "models" / "tuned"
 
     @property
+    def inherited(self) -> Path:
+        """The champion's weights for a warm start, written by `inherit`; else empty."""
+        return self.root / "models" / "inherited"
+
+    @property
     def candidate(self) -> Path:
         """The model file and its weights, written by `train`."""
         return self.root / "models" / "candidate"

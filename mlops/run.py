@@ -30,7 +30,7 @@ STEPS = {
     name: f"mlops.steps.{name}"
     for name in (
         "collect", "ingest", "validate", "prepare", "tune", "train", "evaluate",
-        "register", "promote", "announce", "monitor", "reconcile", "rollback",
+        "inherit", "register", "promote", "announce", "monitor", "reconcile", "rollback",
         "approve", "reject",
     )
 }  # fmt: skip
@@ -42,6 +42,7 @@ LOOP = (
     "validate",
     "prepare",
     "tune",
+    "inherit",
     "train",
     "evaluate",
     "register",

@@ -16,6 +16,7 @@ from mlops.errors import StepError
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import torch
     from torch import Tensor
 
     from mlops.core.preprocessing import Preprocessed
@@ -26,10 +27,19 @@ KEPT = 3
 
 @dataclass(frozen=True)
 class Examples:
-    """Rows as tensors: (N, *shape) of the schema, labels int64 or float64 (N,), on one device."""
+    """Rows as tensors: (N, *shape) of the schema, labels int64 or float64 (N,), on one device.
+
+    `weights`, float32 (N,) of mean 1, says how much each row's loss counts; None: all alike.
+    """
 
     features: Tensor
     labels: Tensor
+    weights: Tensor | None = None
+
+    def to(self, device: torch.device) -> Examples:
+        """Return the same rows on a device."""
+        weights = None if self.weights is None else self.weights.to(device)
+        return Examples(self.features.to(device), self.labels.to(device), weights)
 
 
 @dataclass(frozen=True)
@@ -137,9 +147,7 @@ class Keeper(pl.Callback):
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Validate, remember, save, and stop if nothing got better for long."""
         model: Preprocessed = pl_module.model  # type: ignore[assignment]
-        device = pl_module.device
-        rows = Examples(self._validation.features.to(device), self._validation.labels.to(device))
-        self._validation = rows
+        rows = self._validation = self._validation.to(pl_module.device)
         scores = learning.score(model, rows.features, rows.labels)
         model.train()
         steps = int(trainer.num_training_batches)

@@ -109,12 +109,13 @@ class _Steps:
     def __len__(self) -> int:
         return learning.batch_count(len(self.examples.labels), self._plan.batch_size)
 
-    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+    def __iter__(self) -> Iterator[tuple[Tensor, ...]]:
         # A generator starts at the first `next`, when Lightning has set epoch and state.
-        features, labels = self.examples.features, self.examples.labels
-        order = learning.epoch_order(len(labels), self._plan.seed, self.epoch)
+        rows = self.examples
+        order = learning.epoch_order(len(rows.labels), self._plan.seed, self.epoch)
         first, size = self._done % len(self), self._plan.batch_size
-        for number, batch in enumerate(learning.batches(features, labels, order, size, first)):
+        dealt = learning.batches(rows.features, rows.labels, order, size, first, rows.weights)
+        for number, batch in enumerate(dealt):
             self._done = (first + number + 1) % len(self)
             yield batch
 
@@ -138,14 +139,13 @@ class _Task(pl.LightningModule):
 
     def on_fit_start(self) -> None:
         """Move the rows to the device once, not batch by batch."""
-        rows = self._steps.examples
-        self._steps.examples = Examples(rows.features.to(self.device), rows.labels.to(self.device))
+        self._steps.examples = self._steps.examples.to(self.device)
 
     def on_train_epoch_start(self) -> None:
         """Tell the batches which epoch it is."""
         self._steps.epoch = self.current_epoch
 
-    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
+    def training_step(self, batch: tuple[Tensor, ...], batch_idx: int) -> Tensor:
         """Return the loss of one batch."""
         torch.manual_seed(learning.step_seed(self._plan.seed, self.current_epoch, batch_idx))
         return learning.training_loss(self.model, *batch, augment=self._plan.augment)

@@ -17,10 +17,14 @@ from mlops.core.triage import Accuracy
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from numpy.typing import NDArray
+
     from mlops.params.labels import LabelsSection
 
 _ACTIVE = "active"  # chosen for being hard: such labels train, but measure nothing
 _RANDOM = "random"
+MOST_OUTCOMES = 5000
+"""Labels that one look for a loss goes back over."""
 
 
 def accuracy(
@@ -40,7 +44,34 @@ def accuracy(
     predictions whose labels' time has come count. The newest label of a prediction wins. Of a
     regression accuracy is the share of targets between the outer quantiles.
     """
-    span = _span(project, version, seqs, expected.until_s)
+    told, newest = _told(connection, project, _span(project, version, seqs, expected.until_s),
+                         expected)  # fmt: skip
+    classes = [] if regression else [int(row.label) for row in told]
+    mix = np.bincount(classes) if classes else np.zeros(0, dtype=np.int64)
+    return Accuracy(
+        correct=sum(_right(row, regression=regression) for row in told), labelled=len(told),
+        reference=reference, mix=tuple(int(n) for n in mix), apart=newest - len(told),
+        measure="coverage" if regression else "accuracy",
+    )  # fmt: skip
+
+
+def outcomes(
+    connection: sa.Connection, project: str, version: str, *, regression: bool, expected: Expected
+) -> NDArray[np.bool_]:
+    """Return which of a version's answers were right, bool (N,), in the order of the log.
+
+    Those that `accuracy` counts, at most the newest `MOST_OUTCOMES`.
+    """
+    span = _span(project, version, (0, 2**62), expected.until_s)
+    rows = sorted(_told(connection, project, span, expected)[0], key=lambda row: row.seq)
+    right = [_right(row, regression=regression) for row in rows[-MOST_OUTCOMES:]]
+    return np.array(right, np.bool_)
+
+
+def _told(
+    connection: sa.Connection, project: str, span: sa.ColumnElement[bool], expected: Expected
+) -> tuple[list[sa.Row[Any]], int]:
+    """Return the labelled predictions that measure, and how many are labelled at all."""
     newest = {row.prediction_id: row for row in connection.execute(_labelled(project, span))}
     drawn = [r for r in newest.values() if r.label_source == _RANDOM]
     given = [
@@ -52,14 +83,7 @@ def accuracy(
         wanted = expected.share * int(connection.scalar(count) or 0)
         if len(given) + len(drawn) < expected.min_coverage * wanted:
             given = []
-    told = drawn + given
-    classes = [] if regression else [int(row.label) for row in told]
-    mix = np.bincount(classes) if classes else np.zeros(0, dtype=np.int64)
-    return Accuracy(
-        correct=sum(_right(row, regression=regression) for row in told), labelled=len(told),
-        reference=reference, mix=tuple(int(n) for n in mix), apart=len(newest) - len(told),
-        measure="coverage" if regression else "accuracy",
-    )  # fmt: skip
+    return drawn + given, len(newest)
 
 
 @dataclass(frozen=True)
@@ -98,7 +122,7 @@ def _labelled(project: str, span: sa.ColumnElement[bool]) -> sa.Select[Any]:
     return (
         sa.select(
             labels.c.prediction_id, labels.c.label, labels.c.label_source,
-            predictions.c.example_id, predictions.c.probabilities,
+            predictions.c.example_id, predictions.c.probabilities, predictions.c.seq,
         )
         .join(predictions, predictions.c.id == labels.c.prediction_id)
         .where(span & (labels.c.project == project))

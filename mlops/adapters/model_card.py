@@ -80,6 +80,8 @@ def gather(site: Site, stated: Stated) -> Card:
         kind=schema.kind,
         columns=tuple(column.name for column in table_columns(schema)),
         target=stated.target or "",
+        start=_start(model.get("start")),
+        window=str(files.read_json(site.layout.prepared / "split.json").get("training_window", "")),
     )
 
 
@@ -97,6 +99,11 @@ def read(folder: Path) -> Card | None:
     """
     path = folder / JSON
     return from_json(Card, path.read_bytes()) if path.is_file() else None
+
+
+def _start(found: Any) -> str:
+    """Return how training began, in words; empty where the parameters left no choice."""
+    return f"{found['kind']}; {found['why']}" if isinstance(found, dict) else ""
 
 
 def _rows(site: Site) -> tuple[RowCount, ...]:

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mlops.adapters import dvc, files, git, run_files
+from mlops.adapters import dvc, files, git, inherited, run_files
+from mlops.adapters.model_files import CARD
 from mlops.adapters.registry import fetch, registration
 from mlops.errors import DataError, StepError
 from mlops.layout import Layout
@@ -135,6 +136,15 @@ def _copy(
     for name in ("dvc.lock", "params.yaml"):
         files.write_bytes(copy.root / name, Path(str(logged[name])).read_bytes())
     dvc.restore(site.layout.root, copy.root, _INPUTS)
+    _inherit(site, decision, copy)
+
+
+def _inherit(site: Site, decision: Decision, copy: Layout) -> None:
+    """Put the weights that the training began with where it found them."""
+    described = files.read_json(fetch(site, decision.project, decision.candidate.version) / CARD)
+    start = described.get("start")
+    if isinstance(start, dict) and (version := str(start.get("version", ""))):
+        inherited.put(copy.inherited, fetch(site, decision.project, version), version)
 
 
 def _compare(run_id: str, logged: dict[str, Path | None], known: dict[str, str]) -> None:

@@ -6,10 +6,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from mlops.adapters import gradual, incidents, windows
+from mlops.adapters.changes import changes
 from mlops.adapters.incidents import Findings, Incident, Moment
-from mlops.core.alert import ColumnChange
-from mlops.core.significance import adjusted
-from mlops.core.words import in_words
 from mlops.site import Event
 
 if TYPE_CHECKING:
@@ -20,7 +18,7 @@ if TYPE_CHECKING:
     from mlops.adapters.estimates import Known
     from mlops.adapters.thresholds import Baseline
     from mlops.adapters.windows import Window
-    from mlops.core.alarm import Rule, Verdict
+    from mlops.core.alarm import Rule
     from mlops.core.columns import Columns
     from mlops.core.continuous import Detector
 
@@ -67,32 +65,6 @@ def respond(
     recent = windows.latest(connection, judged.window.cut.project, _LOOK_BACK)
     both = gradual.CompleteRule(rule, detector)
     return (*_quality(connection, judged, recent, rule), *_drift(connection, judged, recent, both))
-
-
-def changes(
-    verdict: Verdict, baseline: Baseline, rows: Columns | None = None
-) -> tuple[ColumnChange, ...]:
-    """Return every monitored column of a window with its change in words, the strongest first."""
-    means = dict(zip(baseline.columns.names, baseline.columns.values.mean(axis=0), strict=True))
-    p = adjusted(baseline.columns, rows) if rows is not None else {}
-    told = sorted(verdict.columns, key=lambda c: -c.value / max(c.threshold, 1e-9))
-    alike = _likeness(verdict, baseline, rows)
-    return tuple(
-        ColumnChange(
-            column=c.column, method=c.method, value=c.value, threshold=c.threshold,
-            words=in_words(c, float(means.get(c.column, 0.0))) + (alike if c is told[0] else ""),
-            p=p.get(c.column),
-        )
-        for c in told
-    )  # fmt: skip
-
-
-def _likeness(verdict: Verdict, baseline: Baseline, rows: Columns | None) -> str:
-    """Say after the strongest column which known corruption a drifted window looks like."""
-    if rows is None or not verdict.drifted or baseline.likenesses is None:
-        return ""
-    found = baseline.likenesses.match(rows)
-    return f"; {found.words}" if found else ""
 
 
 def _quality(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from mlops.adapters.sql.tables import retrains
+from mlops.core.trigger import UNPROMPTED, told
 
 if TYPE_CHECKING:
     from typing import Literal
@@ -105,17 +106,18 @@ def running(connection: sa.Connection, project: str) -> Retrain | None:
     return _retrain(connection.execute(query).first())
 
 
-def last(connection: sa.Connection, project: str, *, for_incident: bool = False) -> Retrain | None:
+def last(connection: sa.Connection, project: str, *, automatic: bool = False) -> Retrain | None:
     """Return the retrain that was asked for last.
 
     Args:
         connection: an open transaction.
         project: whose retrains.
-        for_incident: only those that an incident asked for, not a person or a schedule.
+        automatic: only those that an incident or another cause asked for, not a person.
     """
     mine = retrains.c.project == project
-    if for_incident:
-        mine &= retrains.c.incident.is_not(None)
+    if automatic:
+        asked = [retrains.c.reason.startswith(told(cause, "")) for cause in UNPROMPTED]
+        mine &= sa.or_(retrains.c.incident.is_not(None), *asked)
     query = sa.select(retrains).where(mine).order_by(retrains.c.requested_s.desc()).limit(1)
     return _retrain(connection.execute(query).first())
 

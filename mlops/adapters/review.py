@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from mlops.adapters import incidents, measured, retrains, windows
+from mlops.adapters.asking import loop_now, policy_of, requested
 from mlops.adapters.estimates import together
 from mlops.core.shift import name_shifts
 from mlops.core.triage import Triage, triage
-from mlops.core.trigger import Answer, Loop, Policy, decide
+from mlops.core.trigger import decide
 from mlops.site import Event
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
 
+    from mlops.adapters.asking import Sections
     from mlops.adapters.incidents import Incident
-    from mlops.adapters.retrains import Retrain
-    from mlops.params.labels import LabelsSection
-    from mlops.params.monitoring import MonitoringSection
+    from mlops.core.trigger import Answer
     from mlops.params.trigger import TriggerSection
 
 _AGAIN_S = 600.0  # an event lost between commit and bus is sent again after so long
@@ -29,26 +28,10 @@ _ESCALATED = 4  # severity at least, when an estimate says that it is costly
 _OPENING = 2  # lines of a timeline before the first triage
 
 
-class Asked(Protocol):
-    """The sections of `params.yaml` that a review looks at."""
-
-    @property
-    def monitoring(self) -> MonitoringSection:
-        """When a loss matters."""
-
-    @property
-    def trigger(self) -> TriggerSection:
-        """When a retrain may be asked for."""
-
-    @property
-    def labels(self) -> LabelsSection:
-        """Which labels are expected."""
-
-
 def review(
     engine: sa.Engine,
     project: str,
-    asked: Asked,
+    asked: Sections,
     *,
     serving: str,
     now_s: float,
@@ -80,7 +63,7 @@ def review(
                     connection, project, reason=f"drift: {held.cause}", incident=held.id,
                     now_s=now_s,
                 )  # fmt: skip
-                events.append(_requested(made, judged))
+                events.append(requested(made, judged.version))
             elif worth.kind == "costly" and answer.why not in ("in flight", held.body.trigger):
                 payload = {"incident": held.id, "why": answer.why, "reason": answer.reason}
                 events.append(Event("retrain.refused", held.id, {"project": project, **payload}))
@@ -89,7 +72,7 @@ def review(
 
 
 def _judge(
-    connection: sa.Connection, held: Incident, asked: Asked, now_s: float
+    connection: sa.Connection, held: Incident, asked: Sections, now_s: float
 ) -> tuple[Incident, Triage]:
     body, margin = held.body, asked.monitoring.accuracy_margin
     seen = measured.accuracy(
@@ -137,42 +120,8 @@ def _answer(
     trigger: TriggerSection,
     now_s: float,
 ) -> Answer:
-    last = retrains.last(connection, held.project)
-    flying = retrains.in_flight(connection, held.project)
-    # The cooldown keeps alarms from storming; a training that a person started is no answer.
-    answered = retrains.last(connection, held.project, for_incident=True)
-    ended_s = (answered.ended_s or answered.requested_s) if answered else -math.inf
-    loop = Loop(
-        new_labels=measured.new_labels(
-            connection, held.project, since_seq=held.body.since_seq,
-            since_s=last.requested_s if last else 0.0,
-        ),
-        in_flight=flying.id if flying else None,
-        minutes_since=(now_s - ended_s) / 60,
-        in_30_days=retrains.count_30_days(connection, held.project, now_s=now_s),
-        minutes_30_days=retrains.minutes_30_days(connection, held.project, now_s=now_s),
-        typical_minutes=_minutes(last),
-    )  # fmt: skip
-    policy = Policy(
-        enabled=trigger.enabled, min_new_labels=trigger.min_new_labels,
-        cooldown_minutes=trigger.cooldown_minutes, max_per_month=trigger.max_per_month,
-        max_minutes=trigger.max_minutes_per_month,
-    )  # fmt: skip
-    return decide(policy, worth.kind, loop)
-
-
-def _minutes(last: Retrain | None) -> float:
-    if last is None or last.started_s is None or last.ended_s is None:
-        return 0.0
-    return (last.ended_s - last.started_s) / 60
-
-
-def _requested(made: Retrain, held: Incident | None) -> Event:
-    payload: dict[str, str | int | float | bool | None] = {
-        "project": made.project, "incident": made.incident, "retrain": made.id,
-        "reason": made.reason, "version": held.version if held else None,
-    }  # fmt: skip
-    return Event("retrain.requested", made.incident or made.id, payload)
+    loop = loop_now(connection, held.project, since_seq=held.body.since_seq, now_s=now_s)
+    return decide(policy_of(trigger), worth.kind, loop)
 
 
 def _again(
@@ -184,4 +133,4 @@ def _again(
         return ()
     if any(event.payload.get("retrain") == flying.id for event in sent):
         return ()
-    return (_requested(flying, None),)
+    return (requested(flying, None),)

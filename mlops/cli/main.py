@@ -17,6 +17,7 @@ _STEPS = {
     "validate": "Check the snapshot with Great Expectations; stop on bad data (exit 12)",
     "prepare": "Split the snapshot; compute statistics on training rows only",
     "tune": "Search hyper-parameters with Optuna",
+    "inherit": "Bring the champion's weights for a warm start (train.start: warm, auto)",
     "train": "Train the model and export it to one ONNX file",
     "evaluate": "Score the exported file: metrics, intervals, slices, plots",
     "register": "Log the candidate to MLflow as a verified model version",

@@ -82,6 +82,15 @@ def tune(*, json: bool = False) -> int:
     return _run("tune", json=json)
 
 
+def inherit(*, json: bool = False) -> int:
+    """Bring the champion's weights to models/inherited, if train.start is warm or auto.
+
+    Args:
+        json: Print the report as JSON.
+    """
+    return _run("inherit", json=json)
+
+
 def train(*, json: bool = False) -> int:
     """Train with the best trial's parameters and export one ONNX file; resumes.
 

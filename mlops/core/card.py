@@ -71,6 +71,8 @@ class Card:
         kind: of the examples: `image`, `table` or `text`.
         columns: names of a table's columns; none of other kinds.
         target: name of the column that is predicted; empty where labels are no column.
+        start: with which weights training began, in words; empty: with fresh ones, as ever.
+        window: which of the rows that might train did, in words; empty: all.
     """
 
     project: str
@@ -91,6 +93,8 @@ class Card:
     kind: str = field(default="image", metadata=ADDED)
     columns: tuple[str, ...] = field(default=(), metadata=ADDED)
     target: str = field(default="", metadata=ADDED)
+    start: str = field(default="", metadata=ADDED)
+    window: str = field(default="", metadata=ADDED)
 
     @property
     def regression(self) -> bool:

@@ -165,7 +165,14 @@ def _model(card: Card) -> str:
         f"Network: {code(card.network)}, exported as one ONNX file with its preprocessing inside",
         f"Input: {taken.get(card.kind, 'examples')} (N, {shape})",
         f"Output: {output}",
+        *training(card),
     ))  # fmt: skip
+
+
+def training(card: Card) -> tuple[str, ...]:
+    """Return what was out of the ordinary in how the model was trained, as Markdown sentences."""
+    found = (("Started", card.start), ("Trained on", card.window))
+    return tuple(f"{what}: {plain(words, 300)}" for what, words in found if words)
 
 
 def _input(card: Card) -> str:

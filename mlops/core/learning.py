@@ -71,9 +71,14 @@ def batch_count(rows: int, batch_size: int) -> int:
     return max(1, rows // batch_size)
 
 
-def batches(
-    features: Tensor, labels: Tensor, order: Tensor, batch_size: int, first: int = 0
-) -> Iterator[tuple[Tensor, Tensor]]:
+def batches(  # noqa: PLR0917 - rows, and which of them
+    features: Tensor,
+    labels: Tensor,
+    order: Tensor,
+    batch_size: int,
+    first: int = 0,
+    weights: Tensor | None = None,
+) -> Iterator[tuple[Tensor, ...]]:
     """Yield an epoch's batches from memory, from batch number `first` on.
 
     Args:
@@ -82,19 +87,33 @@ def batches(
         order: int64 (N,), from `epoch_order`.
         batch_size: rows of a batch.
         first: batches already done, when an interrupted epoch goes on.
+        weights: float (N,), of mean 1, of each row's loss; None: all count alike.
+
+    Yields:
+        Features and labels, and the weights if there are any.
     """
+    parts = (features, labels) if weights is None else (features, labels, weights)
     order = order.to(features.device)
     for batch in range(first, batch_count(len(order), batch_size)):
         index = order[batch * batch_size : (batch + 1) * batch_size]
-        yield features[index], labels[index]
+        yield tuple(part[index] for part in parts)
 
 
 def training_loss(
-    model: Preprocessed, features: Tensor, labels: Tensor, *, augment: bool
+    model: Preprocessed,
+    features: Tensor,
+    labels: Tensor,
+    weights: Tensor | None = None,
+    *,
+    augment: bool,
 ) -> Tensor:
-    """Return the mean loss of one batch, a scalar with its gradient; only images are augmented."""
+    """Return the mean loss of one batch, a scalar with its gradient; only images are augmented.
+
+    Weights are not normed within the batch: a batch of old rows pulls less than one of new ones.
+    """
     varied = augmented(features) if augment and features.dim() == 4 else features
-    return _losses(model, model.logits(varied), labels).mean()
+    losses = _losses(model, model.logits(varied), labels)
+    return (losses if weights is None else losses * weights).mean()
 
 
 def _losses(model: Preprocessed, logits: Tensor, labels: Tensor) -> Tensor:
@@ -168,7 +187,7 @@ def train_epoch(
     model: Preprocessed,
     optimizer: torch.optim.Optimizer,
     scheduler: torch.optim.lr_scheduler.LambdaLR,
-    steps: Iterator[tuple[Tensor, Tensor]],
+    steps: Iterator[tuple[Tensor, ...]],
     *,
     seed: tuple[int, int],
     augment: bool,
@@ -176,9 +195,9 @@ def train_epoch(
     """Fit one epoch and return its mean training loss; `seed` is (seed, epoch)."""
     model.train()
     losses = []
-    for batch, (features, labels) in enumerate(steps):
+    for batch, rows in enumerate(steps):
         torch.manual_seed(step_seed(*seed, batch))
-        loss = training_loss(model, features, labels, augment=augment)
+        loss = training_loss(model, *rows, augment=augment)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()

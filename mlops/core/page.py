@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from mlops.core import wording
 from mlops.core.card import worst_slices
-from mlops.core.card_text import NOT_STATED, limits, score_table, slice_table
+from mlops.core.card_text import NOT_STATED, limits, score_table, slice_table, training
 from mlops.core.fit import Section, fitted
 from mlops.core.markup import bullets, code, figure, moment, plain, table
 
@@ -217,6 +217,7 @@ def _origin(decision: Decision, around: Surroundings) -> str:
         f"Decision {code(decision.id)} by {plain(decision.actor)}, {moment(decision.at_s)}",
         f"Rows compared: {rows}; their hash {code(decision.data_digest[:12])}",
         f"Snapshot (DVC md5): {code(card.snapshot) if card and card.snapshot else 'not tracked'}",
+        *(training(card) if card else ()),
         f"Model (sha256 of its manifest): {code(decision.candidate.digest[:12])}",
         f"Gate's parameters (sha256): {code(decision.params_digest[:12])}",
         f"Code (git commit): {commit}",

@@ -1,4 +1,4 @@
-"""Whether an incident becomes a retrain: enabled, labels, in-flight, cooldown, budget."""
+"""Whether a cause becomes a retrain: enabled, labels, in-flight, cooldown, budget."""
 
 from __future__ import annotations
 
@@ -12,6 +12,11 @@ if TYPE_CHECKING:
 Why = Literal[
     "granted", "quality", "not costly", "disabled", "in flight", "labels", "cooldown", "budget"
 ]
+Cause = Literal["drift", "performance", "labels", "schedule"]
+"""What asks: an incident; measured loss without one; so many new labels; the clock. A person's
+retrain is asked for by nobody."""
+UNPROMPTED: tuple[Cause, ...] = ("performance", "labels", "schedule")
+"""Causes that no incident stands behind."""
 
 
 @dataclass(frozen=True)
@@ -23,6 +28,7 @@ class Policy:
     cooldown_minutes: float
     max_per_month: int
     max_minutes: float | None = None
+    on_new_labels: int | None = None
 
 
 @dataclass(frozen=True)
@@ -30,7 +36,8 @@ class Loop:
     """What the trigger must know of the loop.
 
     Attributes:
-        new_labels: labels since the incident opened and since the last retrain was asked for.
+        new_labels: labels since the incident, if any, opened and since the last retrain was
+            asked for.
         in_flight: the retrain that is requested or running; None for none.
         minutes_since: minutes since the last retrain ended or, if it never did, was asked for;
             infinite if there was none.
@@ -62,9 +69,18 @@ class Answer:
     reason: str
 
 
-def decide(policy: Policy, worth: Kind, loop: Loop) -> Answer:
-    """Answer whether to ask for a retrain now; the first condition that fails is the reason."""
-    missing = policy.min_new_labels - loop.new_labels
+def decide(policy: Policy, worth: Kind, loop: Loop, cause: Cause = "drift") -> Answer:
+    """Answer whether to ask for a retrain now; the first condition that fails is the reason.
+
+    Args:
+        policy: when one may be asked for.
+        worth: of the incident; of a cause without one `costly`, or `quality` while data is broken.
+        loop: what is so now.
+        cause: what asks. New labels and the clock have their own condition for the time to have
+            come; all else is the same for each.
+    """
+    wanted = {"labels": policy.on_new_labels or 0, "schedule": 0}.get(cause, policy.min_new_labels)
+    missing = wanted - loop.new_labels
     rest = math.ceil(policy.cooldown_minutes - min(loop.minutes_since, policy.cooldown_minutes))
     refusals: tuple[tuple[bool, Why, str], ...] = (
         (worth == "quality", "quality", "the data is broken; a person must look first"),
@@ -78,7 +94,7 @@ def decide(policy: Policy, worth: Kind, loop: Loop) -> Answer:
         (
             missing > 0,
             "labels",
-            f"{loop.new_labels} of {policy.min_new_labels} new labels; {missing} missing",
+            f"{loop.new_labels} of {wanted} new labels; {missing} missing",
         ),
         (rest > 0, "cooldown", f"the last retrain was lately; {rest} minutes of cooldown left"),
         (
@@ -95,9 +111,23 @@ def decide(policy: Policy, worth: Kind, loop: Loop) -> Answer:
     for refused, why, reason in refusals:
         if refused:
             return Answer(requested=False, why=why, reason=reason)
-    return Answer(
-        requested=True, why="granted", reason=f"costly drift and {loop.new_labels} new labels"
-    )
+    granted = {
+        "drift": f"costly drift and {loop.new_labels} new labels",
+        "performance": f"measured loss without drift and {loop.new_labels} new labels",
+        "labels": f"{loop.new_labels} new labels since the last retrain",
+        "schedule": f"trigger.schedule says so; {loop.new_labels} new labels",
+    }
+    return Answer(requested=True, why="granted", reason=granted[cause])
+
+
+def told(cause: Cause, words: str) -> str:
+    """Return the reason that a retrain is recorded with: what asked, and why."""
+    return f"{cause}: {words}"
+
+
+def automatic(reason: str) -> bool:
+    """Say whether a recorded reason is that of a cause without an incident, not of a person."""
+    return reason.startswith(tuple(f"{cause}: " for cause in UNPROMPTED))
 
 
 def _minutes(policy: Policy, loop: Loop) -> str:

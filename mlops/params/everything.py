@@ -21,6 +21,7 @@ from mlops.params.reports import ReportsSection
 from mlops.params.score import ScoreSection
 from mlops.params.split import SplitSection
 from mlops.params.train import TrainSection
+from mlops.params.training_window import TrainingWindowSection
 from mlops.params.trigger import TriggerSection
 from mlops.params.tune import TuneSection
 
@@ -33,6 +34,7 @@ class Everything(View):
     checks: ChecksSection
     split: SplitSection
     holdout: HoldoutSection
+    training_window: TrainingWindowSection
     model: ModelSection
     tune: TuneSection
     train: TrainSection

@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 __all__ = ["MAX_BYTES", "SECTIONS", "load"]
 
 SECTIONS = (
-    "project", "data", "checks", "split", "holdout", "model", "tune", "train", "evaluate",
-    "labels", "gate", "promote", "monitoring", "trigger", "mail", "reports", "replay", "score",
-    "backtest", "card",
+    "project", "data", "checks", "split", "holdout", "training_window", "model", "tune", "train",
+    "evaluate", "labels", "gate", "promote", "monitoring", "trigger", "mail", "reports", "replay",
+    "score", "backtest", "card",
 )  # fmt: skip
 """Every top-level key that may stand in the file."""
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from mlops.params.base import Section
@@ -16,6 +18,11 @@ class TrainSection(Section):
     """Epochs without a better validation loss after which training stops."""
     seed: int = Field(ge=0)
     """Seed of weights and order."""
+    start: Literal["scratch", "warm", "auto"] = "scratch"
+    """Weights to begin with: fresh ones; the champion's (`warm`), where network, split and schema
+    are the same; or what does better after `probe_epochs` (`auto`)."""
+    probe_epochs: int = Field(default=3, ge=1)
+    """Epochs of the two short trainings from which `auto` chooses."""
     parity: float = Field(gt=0.0)
     """Largest difference in probability allowed between the trained and the exported model.
 

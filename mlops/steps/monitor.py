@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mlops.adapters import beside, gradual, incidents, measured, pace, registry, windows
+from mlops.adapters.asking import Watched, ask_unprompted
 from mlops.adapters.estimates import Known, guess, read_known
 from mlops.adapters.hand_over import hand_over
 from mlops.adapters.ledger import Ledger
@@ -14,6 +15,7 @@ from mlops.adapters.observe import NO_IMAGES, keep, observe
 from mlops.adapters.response import Judged, respond
 from mlops.adapters.review import review
 from mlops.adapters.sql.engine import database
+from mlops.adapters.tally import Tally
 from mlops.adapters.thresholds import (
     Baseline,
     detector,
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
 
     import sqlalchemy as sa
 
+    from mlops.adapters.asking import Asked
     from mlops.adapters.windows import Cut, Window
     from mlops.core.continuous import Detector
     from mlops.core.thresholds import Thresholds
@@ -63,19 +66,6 @@ class _Watched:
     known: Known
     detector: Detector | None
     fixed: LongReference | None
-
-
-@dataclass(frozen=True)
-class _Tally:
-    """What a run judged, in numbers: windows themselves are not held, they may be thousands."""
-
-    windows: int = 0
-    alarms: int = 0
-    calibrated: bool = True  # the newest
-
-    def plus(self, window: Window) -> _Tally:
-        alarms, calibrated = self.alarms + window.verdict.alarm, window.verdict.calibrated
-        return _Tally(self.windows + 1, alarms, calibrated)
 
 
 @dataclass(frozen=True)
@@ -108,11 +98,11 @@ def monitor(params: MonitorParams, site: Site) -> Report:
         with engine.connect() as connection:
             versions = windows.versions(connection, name)
         if not versions:
-            return Report("no predictions yet", facts=_facts(_Tally(), None, ()))
+            return Report("no predictions yet", facts=Tally().facts((), ()))
         # Not the version that predicted last: under a canary that is either of two.
         serving = Ledger(engine, name).in_service() or versions[-1]
         run = _Run(params, site, engine, serving, _receiving(site, name, serving, versions[-1]))
-        judged = _Tally()
+        judged = Tally()
         events: list[Event] = []
         reference = NO_IMAGES
         for version in versions:
@@ -124,17 +114,30 @@ def monitor(params: MonitorParams, site: Site) -> Report:
             recent = windows.latest(connection, name, _RECENT)
         measured.backfill(engine, recent, measured.expect(params.labels, run.now_s))
         events.extend(review(engine, name, params, serving=run.serving, now_s=run.now_s))
+        said = _unprompted(run)
+        events.extend(event for one in said for event in one.events)
         hand_over(site, engine, name, reference)
         with engine.connect() as connection:
             held = [i for i in incidents.find_all_open(connection, name) if i.kind != "serving"]
             recent = windows.latest(connection, name, _SHOWN)
     return Report(
-        summary=_summary(judged, held, tuple(events)),
-        facts=_facts(judged, held[0].id if held else None, tuple(events)),
+        summary="; ".join([judged.words(held, tuple(events)), *(one.words for one in said)]),
+        facts=judged.facts(held, tuple(events)),
         exit_code=EXIT_DRIFT if held and "exit-code" in site.options else 0,
         markdown=markdown(recent),
         events=tuple(events),
     )
+
+
+def _unprompted(run: _Run) -> tuple[Asked, ...]:
+    """Ask for a retrain that no incident stands behind, if labels or their number say so."""
+    name = run.params.project.name
+
+    def reference() -> float | None:
+        return read_baseline(registry.fetch(run.site, name, run.serving)).accuracy
+
+    watched = Watched(run.serving, reference)
+    return ask_unprompted(run.engine, name, run.params, watched, now_s=run.now_s)
 
 
 def _receiving(site: Site, project: str, *versions: str) -> frozenset[str]:
@@ -223,24 +226,3 @@ def _watched(run: _Run, version: str) -> _Watched:
         read_baseline(folder), thresholds, read_known(folder), detector(monitoring, found),
         long if long and long.version != version else None,
     )  # fmt: skip
-
-
-def _summary(judged: _Tally, held: list[incidents.Incident], events: tuple[Event, ...]) -> str:
-    parts = [f"{judged.windows} windows judged, {judged.alarms} in alarm"]
-    if not judged.calibrated:
-        parts.append("thresholds uncalibrated: the reference is too small to promise a budget")
-    parts.extend(f"{i.kind} incident {i.id} open ({i.cause}; {i.body.triage})" for i in held)
-    parts.extend(event.name for event in events)
-    return "; ".join(parts)
-
-
-def _facts(
-    judged: _Tally, incident: str | None, events: tuple[Event, ...]
-) -> dict[str, str | int | float | bool | None]:
-    asked = [e.payload["retrain"] for e in events if e.name == "retrain.requested"]
-    return {
-        "windows": judged.windows,
-        "alarms": judged.alarms,
-        "incident": incident,
-        "retrain": asked[0] if asked else None,
-    }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,15 +10,18 @@ import numpy as np
 from mlops.adapters import snapshot
 from mlops.adapters.files import digest_path, read_json, replacing, write_json
 from mlops.adapters.snapshot import Rows, write_rows
+from mlops.adapters.weighing import write_weights
 from mlops.core import features
 from mlops.core.example import key_hash, side
 from mlops.core.grouping import split_keys
 from mlops.core.partition import SplitRows, partition
 from mlops.core.statistics import measure
+from mlops.core.training_window import Window, choose
 from mlops.errors import DataError
 from mlops.params.base import View
 from mlops.params.holdout import HoldoutSection
 from mlops.params.split import SplitSection
+from mlops.params.training_window import TrainingWindowSection
 from mlops.site import Report, Site
 
 if TYPE_CHECKING:
@@ -32,10 +36,14 @@ class PrepareParams(View):
 
     split: SplitSection
     holdout: HoldoutSection
+    training_window: TrainingWindowSection
 
 
 def prepare(params: PrepareParams, site: Site) -> Report:
     """Write the five parts, the keys that were seen, and `split.json`.
+
+    The training window thins out `train` alone. `seen` keeps the keys of the rows that it left
+    out: the gate takes them for known, which can only make it stricter.
 
     Raises:
         DataError: if the snapshot was not validated, or a side is empty or of one class.
@@ -50,6 +58,10 @@ def prepare(params: PrepareParams, site: Site) -> Report:
         recent_share=params.holdout.recent_share, gap_s=params.holdout.gap_s,
         reference_rows=params.holdout.reference_rows,
     )  # fmt: skip
+    window = Window(**params.training_window.model_dump())
+    may = rows.take(dealt.train)
+    chosen = choose(window, may.observed_s, may.production, may.key)
+    dealt = replace(dealt, train=dealt.train[chosen.index])
     parts = {name: rows.take(getattr(dealt, name)) for name in _PARTS}
     for name in _NEEDED:
         _need_classes(name, parts[name], len(rows))
@@ -57,6 +69,8 @@ def prepare(params: PrepareParams, site: Site) -> Report:
     folder.mkdir(parents=True, exist_ok=True)
     for name, part in parts.items():
         write_rows(folder / f"{name}.npz", part)
+    if window.policy == "weighted":
+        write_weights(folder, chosen.weight)
     with replacing(folder / "seen.npy") as temporary, temporary.open("wb") as stream:
         np.save(stream, dealt.seen, allow_pickle=False)
     counts = {name: len(part) for name, part in parts.items()}
@@ -66,9 +80,11 @@ def prepare(params: PrepareParams, site: Site) -> Report:
         "schema": read_json(site.layout.snapshot / "schema.json"),
         "split": params.split.model_dump(), **statistics.plain(),
         "trained_until_s": dealt.trained_until_s, "cutoff_s": dealt.cutoff_s, "counts": counts,
+        **({} if window.policy == "all" else {"training_window": chosen.words}),
     })  # fmt: skip
     summary = ", ".join(f"{count} {name}" for name, count in counts.items())
-    return Report(summary=f"rows: {summary}", facts=dict(counts))
+    trained = "" if window.policy == "all" else f"; to train: {chosen.words}"
+    return Report(summary=f"rows: {summary}{trained}", facts=dict(counts))
 
 
 def _need_checks(site: Site) -> None:

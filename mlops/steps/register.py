@@ -175,7 +175,9 @@ def _record(params: RegisterParams, site: Site, card: Card) -> Record:
     kept = [(path, folder) for path, folder in named if path.is_file()]
     kept += [(p, "plots") for p in plots] + [(p, "tables") for p in tables]
     best = layout.tuned / "best.json"
-    chosen = {"best": files.read_json(best)} if best.is_file() else {}
+    chosen: dict[str, object] = {"best": files.read_json(best)} if best.is_file() else {}
+    if start := files.read_json(layout.candidate / "model.json").get("start"):
+        chosen["start"] = start
     difference = git.diff(layout.root)
     return Record(
         params=tuple(flat({**params.model_dump(mode="json"), **chosen})),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from mlops.params.base import View
 from mlops.params.model import ModelSection
 from mlops.params.train import TrainSection
-from mlops.site import Report, Site
+from mlops.site import Facts, Report, Site
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -17,10 +17,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from mlops.adapters.export import Made
+    from mlops.adapters.inherited import Inherited
     from mlops.adapters.lightning import Examples, Fitted
     from mlops.core.learning import Hyperparameters
     from mlops.core.preprocessing import Preprocessed
     from mlops.core.schema import Schema
+    from mlops.core.warm_start import Pedigree, Start
 
 PARITY_ROWS = 512
 """Real rows on which the exported model is compared with the trained one."""
@@ -36,7 +38,9 @@ class TrainParams(View):
 def train(params: TrainParams, site: Site) -> Report:
     """Read `data/prepared/` and `models/tuned/`, fit, export, write `models/candidate/`.
 
-    A killed training goes on from the newest whole checkpoint in the step's work folder.
+    A killed training goes on from the newest whole checkpoint in the step's work folder. One that
+    begins with the champion's weights (`models/inherited/`) answers for the champion's rows, too:
+    they count as seen by the candidate.
 
     Raises:
         ParamsError: if the network is unknown.
@@ -44,6 +48,7 @@ def train(params: TrainParams, site: Site) -> Report:
         StepError: if training was stopped by SIGTERM, diverged, or no model file is faithful.
     """
     from mlops.adapters import lightning, model_files
+    from mlops.adapters.inherited import pedigree
     from mlops.core import networks
     from mlops.core.statistics import parse_statistics
 
@@ -56,29 +61,39 @@ def train(params: TrainParams, site: Site) -> Report:
         best, section.epochs, section.patience, params.model.batch_size, section.seed,
         params.model.augment, site.settings.threads,
     )  # fmt: skip
-    validation = _examples(layout.prepared / "validation.npz")
-    fitted = lightning.fit(
-        model, _examples(layout.prepared / "train.npz"), validation, plan, site.work / "checkpoints"
-    )
-    card = {
+    sides = _examples(layout.prepared, "train"), _examples(layout.prepared, "validation")
+    described = {
         "schema": split["schema"], "split": split["split"],
         "network": networks.class_path(params.model.network, schema),
         "hyperparameters": asdict(best), **parse_statistics(split, "split.json").plain(),
-        "trained_until_s": split["trained_until_s"], "epochs": fitted.best_epoch,
-        "validation_loss": fitted.validation_loss,
     }  # fmt: skip
-    held = validation.features.cpu().numpy()
+    start, champion = _begin(params, site, model, sides, pedigree(described), best)
+    fitted = lightning.fit(model, *sides, plan, site.work / "checkpoints")
+    card = {
+        **described, "trained_until_s": _latest(split["trained_until_s"], champion),
+        "epochs": fitted.best_epoch, "validation_loss": fitted.validation_loss,
+        **({"start": asdict(start)} if start else {}),
+    }  # fmt: skip
+    held = sides[1].features.cpu().numpy()
     made, watched = _write(site, section, model, card, fitted, (held, schema))
+    if champion:
+        _remember(site.out(layout.candidate) / model_files.SEEN, champion.seen)
+    found: Facts = {"parity": made.gap, "embedding_columns": watched, "runtime": made.runtime}
     right = "accuracy" if schema.classes else "coverage"
+    return _report(fitted, found, start, right, _slower(made))
+
+
+def _report(fitted: Fitted, found: Facts, start: Start | None, right: str, slower: str) -> Report:
     best_row = fitted.history[fitted.best_epoch - 1]
     return Report(
         f"epoch {fitted.best_epoch} of {len(fitted.history)} is best: validation loss "
-        f"{fitted.validation_loss:.4f}, {right} {best_row.validation_accuracy:.4f}{_slower(made)}",
+        f"{fitted.validation_loss:.4f}, {right} {best_row.validation_accuracy:.4f}{slower}"
+        + (f"; {start.kind} start: {start.why}" if start else ""),
         facts={
-            "epochs": len(fitted.history), "best_epoch": fitted.best_epoch, "parity": made.gap,
-            "embedding_columns": watched,
+            **found, "epochs": len(fitted.history), "best_epoch": fitted.best_epoch,
             "validation_loss": fitted.validation_loss,
-            "validation_accuracy": best_row.validation_accuracy, "runtime": made.runtime,
+            "validation_accuracy": best_row.validation_accuracy,
+            **({"start": start.kind} if start else {}),
         },
     )  # fmt: skip
 
@@ -104,6 +119,49 @@ def _model(params: TrainParams, site: Site, best: Hyperparameters) -> Preprocess
     )
     statistics = parse_statistics(split, str(site.layout.prepared / "split.json"))
     return with_preprocessing(network, statistics, schema)
+
+
+def _begin(  # noqa: PLR0917 - what a start depends on
+    params: TrainParams,
+    site: Site,
+    model: Preprocessed,
+    sides: tuple[Examples, Examples],
+    own: Pedigree,
+    best: Hyperparameters,
+) -> tuple[Start | None, Inherited | None]:
+    """Give the model its first weights; no start where the parameters leave no choice."""
+    import torch
+
+    from mlops.adapters.starting import Setting, begin
+    from mlops.core.sprint import Course
+
+    section, shared, layout = params.train, params.model, site.layout
+    if section.start == "scratch":
+        return None, None
+    if site.settings.threads:
+        torch.set_num_threads(site.settings.threads)
+    course = Course(
+        best, section.probe_epochs, shared.batch_size, section.seed, augment=shared.augment
+    )
+    setting = Setting(section.start, course, own, layout.inherited, layout.prepared)
+    return begin(model, sides, setting)
+
+
+def _latest(until_s: float | None, champion: Inherited | None) -> float | None:
+    """Return the time of the newest row that the candidate, or what it began with, has seen."""
+    known = [until_s, champion.trained_until_s if champion else None]
+    return max((at for at in known if at is not None), default=None)
+
+
+def _remember(path: Path, more: NDArray[Any]) -> None:
+    """Add the champion's keys to those that the candidate has seen."""
+    import numpy as np
+
+    from mlops.adapters.files import replacing
+
+    seen = np.union1d(np.load(path, allow_pickle=False), more)
+    with replacing(path) as temporary, temporary.open("wb") as stream:
+        np.save(stream, seen, allow_pickle=False)
 
 
 def _write(  # noqa: PLR0917 - one folder made of many things
@@ -137,11 +195,16 @@ def _write(  # noqa: PLR0917 - one folder made of many things
     return made, watched
 
 
-def _examples(path: Path) -> Examples:
+def _examples(prepared: Path, side: str) -> Examples:
     import torch
 
     from mlops.adapters.lightning import Examples
     from mlops.adapters.snapshot import read_rows
+    from mlops.adapters.weighing import read_weights
 
-    rows = read_rows(path)
-    return Examples(torch.from_numpy(rows.features), torch.from_numpy(rows.label))
+    rows = read_rows(prepared / f"{side}.npz")
+    weight = read_weights(prepared, len(rows)) if side == "train" else None
+    return Examples(
+        torch.from_numpy(rows.features), torch.from_numpy(rows.label),
+        None if weight is None else torch.from_numpy(weight),
+    )  # fmt: skip

@@ -11,7 +11,9 @@ from mlops.params.tune import TuneSection
 from mlops.site import Report, Site
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
+    from numpy.typing import NDArray
 
     from mlops.adapters.optuna import Report as Tell
     from mlops.adapters.snapshot import Rows
@@ -68,6 +70,7 @@ class _Trainer:
 
         from mlops.adapters import model_files
         from mlops.adapters.snapshot import read_rows
+        from mlops.adapters.weighing import read_weights
         from mlops.core import networks
         from mlops.core.statistics import parse_statistics
 
@@ -79,10 +82,13 @@ class _Trainer:
             torch.set_num_threads(site.settings.threads)
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         prepared = site.layout.prepared
-        self._train = self._some(read_rows(prepared / "train.npz"))
-        self._validation = self._some(read_rows(prepared / "validation.npz"))
+        rows = read_rows(prepared / "train.npz")
+        weight = read_weights(prepared, len(rows))
+        self._train = self._some(rows, *([] if weight is None else [weight]))
+        features, labels = self._some(read_rows(prepared / "validation.npz"))
+        self._validation = features, labels
 
-    def _some(self, rows: Rows) -> tuple[torch.Tensor, torch.Tensor]:
+    def _some(self, rows: Rows, *more: NDArray[np.float32]) -> tuple[torch.Tensor, ...]:
         """Return at most `tune.rows` rows, drawn with the seed, as tensors on the device."""
         import torch
 
@@ -93,16 +99,17 @@ class _Trainer:
             raise DataError(f"data/prepared: {len(rows)} rows on a side; need at least 2")
         section = self._params.tune
         chosen = learning.epoch_order(len(rows), section.seed, 0)[: section.rows].sort().values
-        features = torch.from_numpy(rows.features)[chosen].to(self._device)
-        return features, torch.from_numpy(rows.label)[chosen].to(self._device)
+        parts = (rows.features, rows.label, *more)
+        return tuple(torch.from_numpy(part)[chosen].to(self._device) for part in parts)
 
     def loss(self, chosen: Hyperparameters, number: int, tell: Tell) -> float:
         """Train with `chosen` and return the last epoch's validation loss."""
         import torch
 
         from mlops.adapters.optuna import Pruned
-        from mlops.core import learning, networks
+        from mlops.core import networks
         from mlops.core.preprocessing import with_preprocessing
+        from mlops.core.sprint import Course, sprint
 
         del number  # every trial has the same seed: they differ by their hyper-parameters only
         tuned, shared = self._params.tune, self._params.model
@@ -113,19 +120,9 @@ class _Trainer:
         )  # fmt: skip
         model = with_preprocessing(network, self._statistics, self._schema)
         model.to(self._device)
-        features, labels = self._train
-        steps = tuned.epochs * learning.batch_count(len(labels), shared.batch_size)
-        optimizer = learning.optimiser(model, chosen)
-        scheduler = learning.schedule(optimizer, steps)
+        course = Course(chosen, tuned.epochs, shared.batch_size, tuned.seed, shared.augment)
         loss = float("nan")
-        for epoch in range(tuned.epochs):
-            order = learning.epoch_order(len(labels), tuned.seed, epoch)
-            batches = learning.batches(features, labels, order, shared.batch_size)
-            learning.train_epoch(
-                model, optimizer, scheduler, batches,
-                seed=(tuned.seed, epoch), augment=shared.augment,
-            )  # fmt: skip
-            loss = learning.score(model, *self._validation).loss
-            if tell(epoch + 1, loss) and epoch + 1 < tuned.epochs:
+        for epoch, loss in enumerate(sprint(model, self._train, self._validation, course), 1):
+            if tell(epoch, loss) and epoch < tuned.epochs:
                 raise Pruned
         return loss

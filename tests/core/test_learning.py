@@ -67,3 +67,26 @@ def test_score_is_the_mean_over_all_rows_whatever_the_chunks(
     chunked = learning.score(model, images, labels)
     assert chunked.accuracy == whole.accuracy
     assert chunked.loss == pytest.approx(whole.loss, rel=1e-5)
+
+
+def test_weights_of_one_change_no_bit_and_a_weightless_row_teaches_nothing() -> None:
+    torch.manual_seed(0)
+    images = torch.randint(0, 256, (8, 8, 8, 1), dtype=torch.uint8)
+    labels = torch.arange(8) % 2
+    model = image_model(networks.SmallCNN(1, 8, 8, 2, 0.25, 0.0), [0.5], [0.2])
+
+    def loss(*weights: torch.Tensor, rows: int = 8) -> float:
+        [batch] = (
+            learning.batches(
+                images[:rows], labels[:rows], torch.arange(rows), rows, weights=weights[0]
+            )
+            if weights
+            else learning.batches(images[:rows], labels[:rows], torch.arange(rows), rows)
+        )
+        model.eval()
+        return float(learning.training_loss(model, *batch, augment=False).detach())
+
+    assert loss(torch.ones(8)) == loss()
+    half = torch.tensor([2.0] * 4 + [0.0] * 4)
+    assert loss(half) == pytest.approx(loss(rows=4), rel=1e-6)
+    assert loss(half) != pytest.approx(loss(), rel=1e-3)

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from mlops.core.trigger import Loop, Policy, decide
+from mlops.core.trigger import UNPROMPTED, Loop, Policy, automatic, decide, told
 
 if TYPE_CHECKING:
     from mlops.core.triage import Kind
+    from mlops.core.trigger import Cause
 
 POLICY = Policy(enabled=True, min_new_labels=300, cooldown_minutes=10.0, max_per_month=20)
 LOOP = Loop(new_labels=300, in_flight=None, minutes_since=math.inf, in_30_days=0)
@@ -53,3 +54,38 @@ def test_a_refusal_names_the_first_condition_that_fails(
 
 def test_no_cooldown_refuses_nothing() -> None:
     assert decide(replace(POLICY, cooldown_minutes=0.0), "costly", LOOP).requested
+
+
+@pytest.mark.parametrize(
+    ("cause", "labels", "why", "says"),
+    [
+        ("performance", 299, "labels", "299 of 300 new labels"),
+        ("performance", 300, "granted", "measured loss without drift"),
+        ("labels", 499, "labels", "499 of 500 new labels; 1 missing"),
+        ("labels", 500, "granted", "500 new labels since the last retrain"),
+        ("schedule", 0, "granted", "trigger.schedule says so; 0 new labels"),
+    ],
+)
+def test_each_cause_has_its_own_number_of_labels(
+    cause: Cause, labels: int, why: str, says: str
+) -> None:
+    policy = replace(POLICY, on_new_labels=500)
+    answer = decide(policy, "costly", replace(LOOP, new_labels=labels), cause)
+    assert answer.why == why
+    assert says in answer.reason
+
+
+@pytest.mark.parametrize("cause", UNPROMPTED)
+def test_no_cause_gets_round_cooldown_budget_flight_or_broken_data(cause: Cause) -> None:
+    policy, loop = replace(POLICY, on_new_labels=1), replace(LOOP, minutes_since=1.0)
+    assert decide(policy, "costly", loop, cause).why == "cooldown"
+    assert decide(policy, "costly", replace(loop, in_flight="r-1"), cause).why == "in flight"
+    assert decide(policy, "costly", replace(LOOP, in_30_days=20), cause).why == "budget"
+    assert decide(policy, "quality", LOOP, cause).why == "quality"
+    assert decide(replace(policy, enabled=False), "costly", LOOP, cause).why == "disabled"
+
+
+def test_a_recorded_reason_tells_a_cause_from_a_person() -> None:
+    assert all(automatic(told(cause, "x")) for cause in UNPROMPTED)
+    assert not automatic("by hand")
+    assert not automatic("drift: brightness")  # behind it stands an incident

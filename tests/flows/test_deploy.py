@@ -6,7 +6,10 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from prefect.client.orchestration import get_client
+
+from mlops.errors import ParamsError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -135,3 +138,24 @@ def test_ten_equal_events_are_one_retrain(cheap: Path, prefect_api: str) -> None
     time.sleep(5)
     [run] = asked()
     assert run.parameters == {"reason": "drift: x", "incident": "digits-8"}
+
+
+def test_a_schedule_of_the_trigger_is_active_and_asks_it_first(
+    cheap: Path, prefect_api: str
+) -> None:
+    params = cheap / "params.yaml"
+    before = params.read_text()
+    params.write_text(before.replace("  schedule: null ", '  schedule: "30 4 1 * *" '))
+    _deploy()
+    [schedule] = _deployment("train/digits-train").schedules
+    assert (schedule.slug, schedule.active) == ("by-trigger", True)
+    assert schedule.schedule.cron == "30 4 1 * *"
+    assert schedule.parameters == {"reason": "by schedule"}
+    params.write_text(before.replace("  schedule: null ", '  schedule: "61 4 1 * *" '))
+    with pytest.raises(ParamsError, match=r'trigger.schedule = "61 4 1 \* \*" is no cron expr'):
+        _deploy()
+    params.write_text(before)
+    _deploy()
+    assert [(s.slug, s.active) for s in _deployment("train/digits-train").schedules] == [
+        ("weekly", False)
+    ]

@@ -212,3 +212,27 @@ def test_bulk_scoring_makes_registry_and_ledger_agree_first(cheap: Path, prefect
     with pytest.raises(MlopsError):
         score(source="absent.csv", output="scored")
     assert (cheap / "calls.txt").read_text().split() == ["reconcile"]
+
+
+def test_a_scheduled_run_asks_the_trigger_first(cheap: Path, prefect_api: str) -> None:
+    from flows.train import train
+
+    assert train(reason="by schedule") == "promote"
+    [done] = _retrains(cheap)
+    assert (done.state, done.outcome) == ("ended", "promote")
+    assert done.reason == "schedule: trigger.schedule says so; 0 new labels"
+    ran = (cheap / "calls.txt").read_text()
+    assert train(reason="by schedule").startswith("not now: the last retrain was lately; 10 min")
+    assert (cheap / "calls.txt").read_text() == ran
+    assert _retrains(cheap) == [done]
+
+
+def test_the_event_of_new_labels_that_comes_again_is_no_retrain(cheap: Path) -> None:
+    from flows.project import open_project
+    from flows.retraining import begin
+
+    project = open_project()
+    assert (
+        begin(project, reason="labels: 500 new labels since the last retrain", incident=None) == ""
+    )
+    assert _retrains(cheap) == []

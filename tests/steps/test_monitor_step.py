@@ -550,3 +550,65 @@ def test_other_rules_than_the_registered_ones_calibrate_anew(world: World) -> No
     assert other.limits > same.limits
     assert thresholds_for(world.site, folder, strict) == other
     assert (folder / "thresholds.json").read_bytes() == before
+
+
+def _trigger(world: World, **changes: object) -> None:
+    trigger = world.params.trigger.model_copy(update=changes)
+    world.params = world.params.model_copy(update={"trigger": trigger})
+
+
+def _ended(world: World, retrain: str) -> None:
+    with world.engine.begin() as connection:
+        retrains.start(connection, retrain, now_s=world.clock_s)
+        world.clock_s += 60.0
+        retrains.end(connection, retrain, outcome="reject", now_s=world.clock_s)
+
+
+def test_a_measured_loss_without_drift_asks_for_one_retrain(world: World) -> None:
+    world.label(world.predict(4), accuracy=1.0)
+    assert world.run(minutes=1.0).events == ()
+    world.label(world.predict(3), accuracy=0.5)  # the inputs look as ever
+    report = world.run(minutes=1.0)
+    [event] = report.events
+    assert event.name == "retrain.requested"
+    assert event.payload["incident"] is None
+    reason = str(event.payload["reason"])
+    assert reason.startswith("performance: accuracy ")
+    assert "a loss beyond the margin of 3.0%, without drift of the inputs" in reason
+    assert report.facts["incident"] is None
+    # It goes on, and what has been asked for is waited for; then the cooldown, then new labels.
+    assert "no retrain for performance: retrain digits-retrain-1" in world.run().summary
+    _ended(world, str(event.payload["retrain"]))
+    assert "no retrain for performance: 0 of 60 new labels" in world.run().summary
+    world.label(world.predict(2), accuracy=0.5)
+    assert "minutes of cooldown left" in world.run(minutes=1.0).summary
+    assert [e.name for e in world.run(minutes=20.0).events] == ["retrain.requested"]
+
+
+def test_a_loss_asks_for_nothing_where_that_is_switched_off(world: World) -> None:
+    _trigger(world, on_loss=False)
+    world.label(world.predict(4), accuracy=0.5)
+    report = world.run(minutes=1.0)
+    assert report.events == ()
+    assert "retrain" not in report.summary
+
+
+def test_a_loss_with_drift_is_the_incidents_to_answer_for(world: World) -> None:
+    world.label(world.predict(4, bright=True), accuracy=0.5)
+    events = world.run(minutes=1.0).events
+    assert [e.name for e in events] == ["drift.detected", "retrain.requested"]
+    assert str(events[1].payload["reason"]).startswith("drift: ")
+
+
+def test_so_many_new_labels_ask_for_a_retrain_and_fewer_are_not_told(world: World) -> None:
+    _trigger(world, on_new_labels=120)
+    world.label(world.predict(2), accuracy=1.0)
+    report = world.run(minutes=1.0)
+    assert report.events == ()
+    assert "no retrain" not in report.summary
+    world.label(world.predict(1), accuracy=1.0)
+    report = world.run(minutes=1.0)
+    [event] = report.events
+    assert event.payload["reason"] == "labels: 150 new labels since the last retrain"
+    assert report.facts["retrain"] == event.payload["retrain"]
+    assert "retrain requested: 150 new labels" in report.summary

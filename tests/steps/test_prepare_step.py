@@ -7,10 +7,12 @@ import pytest
 
 from mlops.adapters.files import digest_path, read_json, write_json
 from mlops.adapters.snapshot import read_rows
+from mlops.adapters.weighing import WEIGHTS, read_weights, write_weights
 from mlops.core.example import key_hash, side
 from mlops.errors import DataError
 from mlops.params.holdout import HoldoutSection
 from mlops.params.split import SplitSection
+from mlops.params.training_window import TrainingWindowSection
 from mlops.steps.prepare import PrepareParams, prepare
 from tests.examples import START, base_rows, production_rows, write_snapshot
 
@@ -18,7 +20,11 @@ if TYPE_CHECKING:
     from mlops.site import Site
 
 HOLDOUT = HoldoutSection(recent_share=0.4, gap_s=120.0, reference_rows=50)
-PARAMS = PrepareParams(split=SplitSection(validation=0.2, test=0.3, salt="1"), holdout=HOLDOUT)
+PARAMS = PrepareParams(
+    split=SplitSection(validation=0.2, test=0.3, salt="1"),
+    holdout=HOLDOUT,
+    training_window=TrainingWindowSection(policy="all"),
+)
 
 
 def _write(site: Site, rows: list[dict[str, Any]]) -> None:
@@ -135,3 +141,58 @@ def test_an_empty_snapshot_is_a_clear_error(site: Site) -> None:
     _write(site, [])
     with pytest.raises(DataError, match="holds no examples; run: mlops ingest"):
         prepare(PARAMS, site)
+
+
+def _windowed(site: Site, **values: Any) -> dict[str, bytes]:
+    """Prepare under a policy, and return every file that was written."""
+    section = TrainingWindowSection(**values)
+    prepare(PARAMS.model_copy(update={"training_window": section}), site)
+    folder = site.layout.prepared
+    found = {path.name: path.read_bytes() for path in folder.iterdir()}
+    (folder / WEIGHTS).unlink(missing_ok=True)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("policy", "origins"),
+    [
+        ({"policy": "sliding", "rows": 7, "min_rows": 1}, {True}),
+        ({"policy": "production", "min_rows": 1}, {True}),
+        ({"policy": "weighted", "half_life_days": 0.01}, {True, False}),
+    ],
+)
+def test_a_training_window_touches_training_rows_alone(
+    policy: dict[str, Any], origins: set[bool], site: Site
+) -> None:
+    _write(site, [*base_rows(120), *production_rows(100)])
+    before = _windowed(site, policy="all")
+    whole = read_rows(site.layout.prepared / "train.npz")
+    after = _windowed(site, **policy)
+    # Not one byte of what judges, and of what says who has seen which row, moves.
+    for name in ("validation.npz", "test.npz", "recent.npz", "reference.npz", "seen.npy"):
+        assert after[name] == before[name], name
+    train = read_rows(site.layout.prepared / "train.npz")
+    assert set(train.production.tolist()) == origins
+    assert set(train.example_id) <= set(whole.example_id)
+    words = read_json(site.layout.prepared / "split.json")["training_window"]
+    assert str(len(train)) in str(words)
+    assert (WEIGHTS in after) == (policy["policy"] == "weighted")
+    if policy["policy"] == "sliding":
+        held = whole.observed_s[~np.isnan(whole.observed_s)]
+        assert train.observed_s.tolist() == sorted(held)[-7:]
+
+
+def test_weights_are_read_back_as_written_or_refused(site: Site) -> None:
+    folder = site.layout.prepared
+    folder.mkdir(parents=True)
+    assert read_weights(folder, 3) is None
+    write_weights(folder, np.array([0.5, 1.0, 1.5]))
+    found = read_weights(folder, 3)
+    assert found is not None
+    assert found.tolist() == [0.5, 1.0, 1.5]
+    assert found.dtype == np.float32
+    with pytest.raises(DataError, match=r"\(3,\) for 4 training rows; run: mlops prepare"):
+        read_weights(folder, 4)
+    (folder / WEIGHTS).write_bytes(b"no array")
+    with pytest.raises(DataError, match="unreadable"):
+        read_weights(folder, 3)

@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
-from mlops.adapters import model_files, seal
+from mlops.adapters import inherited, model_files, seal
 from mlops.adapters.embedding import read_embedding
 from mlops.adapters.onnx_session import Session
 from mlops.adapters.publish import MAX_METRICS
@@ -143,6 +143,32 @@ def test_what_onnx_cannot_hold_faithfully_torch_exports_and_evaluate_scores(read
     rows = read_rows(ready.layout.prepared / "test.npz")
     right = open_model(folder).probabilities(rows.features).argmax(1) == rows.label
     assert figures["accuracy"] == float(right.mean()) > 0.8
+
+
+def test_a_warm_start_answers_for_what_the_champion_saw(ready: Site) -> None:
+    layout = ready.layout
+    write_best(ready)
+    run("train", ready)
+    first = json.loads((layout.candidate / "model.json").read_text())
+    assert "start" not in first
+    champion = layout.root / "champion"
+    shutil.copytree(layout.candidate, champion)
+    more = np.array([5, 2**63], np.uint64)
+    seen = np.load(champion / "seen.npy")
+    np.save(champion / "seen.npy", np.sort(np.append(seen, more)))
+    (champion / "model.json").write_text(json.dumps({**first, "trained_until_s": 8e8}))
+    inherited.put(layout.inherited, champion, "4")
+
+    change(ready, start="auto", probe_epochs="2", epochs="2")
+    run("train", ready)
+    card = json.loads((layout.candidate / "model.json").read_text())
+    start = card["start"]
+    assert (start["kind"], start["version"]) == ("warm", "4")
+    assert start["warm_loss"] < start["scratch_loss"]
+    assert card["trained_until_s"] == 8e8
+    taken = np.load(layout.candidate / "seen.npy")
+    assert taken.tolist() == sorted({*seen.tolist(), *more.tolist()})
+    assert card["validation_loss"] < first["validation_loss"] + 0.05  # two epochs, not six
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,218 @@
+"""What the trigger is asked with, and retrains that are asked for without an incident."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from mlops.adapters import incidents, measured, retrains, windows
+from mlops.core.measured_loss import measured_loss
+from mlops.core.trigger import Answer, Loop, Policy, decide, told
+from mlops.site import Event
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import sqlalchemy as sa
+
+    from mlops.adapters.retrains import Retrain
+    from mlops.core.trigger import Cause
+    from mlops.params.labels import LabelsSection
+    from mlops.params.monitoring import MonitoringSection
+    from mlops.params.trigger import TriggerSection
+
+_RECENT = 50  # windows among which one of the version in service is looked for
+
+
+class Sections(Protocol):
+    """The sections of `params.yaml` that decide whether a retrain is asked for."""
+
+    @property
+    def monitoring(self) -> MonitoringSection:
+        """When a loss matters."""
+
+    @property
+    def trigger(self) -> TriggerSection:
+        """When a retrain may be asked for."""
+
+    @property
+    def labels(self) -> LabelsSection:
+        """Which labels are expected."""
+
+
+@dataclass(frozen=True)
+class Watched:
+    """The version in service, as labels judge it.
+
+    Attributes:
+        version: its number.
+        reference: gives the accuracy on its reference, None where that has no labels; asked for
+            only where there are labels to compare.
+    """
+
+    version: str
+    reference: Callable[[], float | None]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What was asked without an incident, and the answer.
+
+    Attributes:
+        cause: what asked.
+        answer: the trigger's.
+        events: `retrain.requested`, if it was.
+    """
+
+    cause: Cause
+    answer: Answer
+    events: tuple[Event, ...] = ()
+
+    @property
+    def words(self) -> str:
+        """One line for a report."""
+        verb = "retrain requested" if self.answer.requested else f"no retrain for {self.cause}"
+        return f"{verb}: {self.answer.reason}"
+
+
+def policy_of(trigger: TriggerSection) -> Policy:
+    """Return the policy that a section of `params.yaml` states."""
+    return Policy(
+        enabled=trigger.enabled, min_new_labels=trigger.min_new_labels,
+        cooldown_minutes=trigger.cooldown_minutes, max_per_month=trigger.max_per_month,
+        max_minutes=trigger.max_minutes_per_month, on_new_labels=trigger.on_new_labels,
+    )  # fmt: skip
+
+
+def loop_now(connection: sa.Connection, project: str, *, since_seq: int, now_s: float) -> Loop:
+    """Return what the trigger must know of the loop.
+
+    Args:
+        connection: an open transaction; `retrains.expire` came before.
+        project: registered-model name.
+        since_seq: labels of earlier predictions do not count; 0 counts all.
+        now_s: seconds since 1970.
+    """
+    last = retrains.last(connection, project)
+    flying = retrains.in_flight(connection, project)
+    # The cooldown keeps causes from storming; a training that a person started is no answer.
+    answered = retrains.last(connection, project, automatic=True)
+    ended_s = (answered.ended_s or answered.requested_s) if answered else -math.inf
+    return Loop(
+        new_labels=measured.new_labels(
+            connection, project, since_seq=since_seq, since_s=last.requested_s if last else 0.0
+        ),
+        in_flight=flying.id if flying else None,
+        minutes_since=(now_s - ended_s) / 60,
+        in_30_days=retrains.count_30_days(connection, project, now_s=now_s),
+        minutes_30_days=retrains.minutes_30_days(connection, project, now_s=now_s),
+        typical_minutes=_minutes(last),
+    )  # fmt: skip
+
+
+def requested(made: Retrain, version: str | None) -> Event:
+    """Return the event that asks whoever listens to start a retrain."""
+    payload: dict[str, str | int | float | bool | None] = {
+        "project": made.project, "incident": made.incident, "retrain": made.id,
+        "reason": made.reason, "version": version,
+    }  # fmt: skip
+    return Event("retrain.requested", made.incident or made.id, payload)
+
+
+def ask(
+    connection: sa.Connection,
+    project: str,
+    cause: Cause,
+    trigger: TriggerSection,
+    *,
+    words: str = "",
+    version: str | None = None,
+    now_s: float,
+) -> Asked:
+    """Ask the trigger for a retrain that no incident stands behind, and record it if granted.
+
+    Args:
+        connection: inside a transaction.
+        project: registered-model name.
+        cause: what asks.
+        trigger: the policy.
+        words: why it asks; the trigger's own reason if left out.
+        version: in service.
+        now_s: seconds since 1970.
+    """
+    windows.serialise(connection)
+    retrains.expire(connection, project, now_s=now_s, max_hours=trigger.max_hours)
+    broken = incidents.find_open(connection, project, "quality") is not None
+    loop = loop_now(connection, project, since_seq=0, now_s=now_s)
+    answer = decide(policy_of(trigger), "quality" if broken else "costly", loop, cause)
+    if not answer.requested:
+        return Asked(cause, answer)
+    made = retrains.request(
+        connection, project, reason=told(cause, words or answer.reason), incident=None, now_s=now_s
+    )
+    return Asked(cause, answer, (requested(made, version),))
+
+
+def ask_unprompted(
+    engine: sa.Engine,
+    project: str,
+    sections: Sections,
+    watched: Watched,
+    *,
+    now_s: float,
+) -> tuple[Asked, ...]:
+    """Ask for a retrain because of measured loss without drift, or of new labels.
+
+    In one transaction. An open incident of drift is judged by itself: it asks with its own labels.
+    """
+    trigger = sections.trigger
+    with engine.begin() as connection:
+        if incidents.find_open(connection, project, "drift") is not None:
+            return ()
+        said: list[Asked] = []
+        words = ""
+        if trigger.on_loss:
+            words = _loss(connection, project, sections, watched, now_s)
+        if words:
+            said.append(
+                ask(connection, project, "performance", trigger, words=words,
+                    version=watched.version, now_s=now_s)
+            )  # fmt: skip
+        if trigger.on_new_labels is not None and not any(a.answer.requested for a in said):
+            asked = ask(
+                connection, project, "labels", trigger, version=watched.version, now_s=now_s
+            )
+            # Too few labels is no refusal: it is not the time yet.
+            said += [] if asked.answer.why == "labels" else [asked]
+    return tuple(said)
+
+
+def _loss(
+    connection: sa.Connection, project: str, sections: Sections, watched: Watched, now_s: float
+) -> str:
+    """Say what loss the labels show; empty where they show none."""
+    monitoring, labels = sections.monitoring, sections.labels
+    mine = [w for w in windows.latest(connection, project, _RECENT)
+            if w.cut.version == watched.version]  # fmt: skip
+    if not mine:
+        return ""
+    right = measured.outcomes(
+        connection, project, watched.version, regression=mine[-1].regression,
+        expected=measured.expect(labels, now_s),
+    )  # fmt: skip
+    if len(right) < monitoring.min_labels or (reference := watched.reference()) is None:
+        return ""
+    budget = monitoring.budget
+    per_window = monitoring.window_rows * labels.sample
+    level = budget.per_windows(monitoring.window_minutes) * per_window / budget.count
+    found = measured_loss(
+        right, reference=reference, margin=monitoring.accuracy_margin, level=level
+    )
+    return found.words if found.shown else ""
+
+
+def _minutes(last: Retrain | None) -> float:
+    if last is None or last.started_s is None or last.ended_s is None:
+        return 0.0
+    return (last.ended_s - last.started_s) / 60
