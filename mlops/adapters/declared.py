@@ -86,7 +86,7 @@ def _named(params: Everything, schema: Schema | None) -> Iterator[tuple[str, str
     columns = look_names(schema)
     classes = schema.classes if schema is not None else ()
     gate = params.gate
-    slices = tuple(f"class {name}" for name in classes)
+    slices = tuple(f"class {name}" for name in classes if gate.class_slices)
     slices += tuple(f"{column} {third}" for column in gate.slices for third in _THIRDS)
     for key, names, known in (
         ("gate.slices", gate.slices, columns),

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
 
-from mlops.adapters.onnx_session import Session
-
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -52,6 +50,9 @@ def open_model(folder: Path, *, threads: int = 1, provider: Provider = "cpu") ->
     """
     path = model_file(folder)
     if path.name == ONNX:
+        # Here, for the registry names model files and must come without NumPy: rollback is quick.
+        from mlops.adapters.onnx_session import Session
+
         return Session(path, threads, provider=provider)
     from mlops.adapters import exported
 

@@ -51,8 +51,9 @@ def slice_harm(exam: Exam, recent: Paired, rules: Rules) -> tuple[Check, ...]:
 
     McNemar's test of right answers; of a regression Student's test of the absolute errors.
 
-    Declared slices are the classes and the thirds of the columns that `gate.slices` names; weak
-    ones are searched for on the rows of even keys and tested on those of odd keys.
+    Declared slices are the classes (unless `gate.class_slices` is false) and the thirds of the
+    columns that `gate.slices` names; weak ones are searched for on the rows of even keys and
+    tested on those of odd keys.
 
     Args:
         exam: names of classes and columns; its base rows say where a column is cut.
@@ -89,7 +90,8 @@ def _no_column(name: str) -> Check:
 
 def declared(exam: Exam, rows: Paired, rules: Rules) -> list[Slice]:
     """Return the classes, and the thirds of the declared columns cut as in the base rows."""
-    out = [Slice(f"class {name}", rows.label == k) for k, name in enumerate(exam.classes)]
+    classes = exam.classes if rules.class_slices else ()
+    out = [Slice(f"class {name}", rows.label == k) for k, name in enumerate(classes)]
     for name in rules.slices:
         out += thirds(exam, rows, name)
     return out

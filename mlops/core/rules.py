@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from mlops.core.canonical import ADDED
 
 Limits = tuple[tuple[str, float], ...]
 
@@ -23,6 +25,7 @@ class Rules:
         floors: metric → its lowest value.
         ceilings: metric → its highest value.
         slices: columns whose thirds are slices, beside the classes.
+        class_slices: whether the classes are slices at all.
         protected: columns whose thirds, or `class`, must not differ by more than `group_gap`.
         required_slices: slices that must be assessable.
         min_slice_rows: fewest rows of a slice that is assessed.
@@ -50,6 +53,7 @@ class Rules:
     seed: int
     gap_s: float
     block_s: float
+    class_slices: bool = field(default=True, metadata=ADDED)
 
 
 def level(alpha: float, look: int) -> float:

@@ -100,6 +100,9 @@ class GateSection(Section):
     slices: tuple[str, ...] = Field(strict=False)
     """Columns of the examples whose thirds are slices, beside the classes; those that the kind of
     examples has not are named and refused."""
+    class_slices: bool
+    """Whether the rows of each class are a slice, too. Where the mix of classes moves, a model that
+    follows it answers the classes that became rare worse than the old one: false allows for it."""
     protected: tuple[str, ...] = Field(strict=False)
     """`class`, or columns, whose groups' accuracy must not differ by more than the ceiling."""
     required_slices: tuple[str, ...] = Field(strict=False)

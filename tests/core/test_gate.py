@@ -419,6 +419,24 @@ def test_harm_to_the_dark_images_is_found_declared_or_not() -> None:
         assert words in check.words, check.words
 
 
+def test_classes_are_slices_unless_their_mix_may_move() -> None:
+    given_exam = exam(candidate=1.0, champion=0.7, n=900)
+    rows, scores = given_exam.recent, given_exam.recent.candidate
+    assert scores is not None
+    rare = (rows.label == 2)[:, None]
+    wrong = np.roll(np.eye(3, dtype=np.float32)[rows.label], 1, axis=1)
+    traded = np.where(rare, wrong * 0.6 + 0.4 / 3, scores).astype(np.float32)
+    given_exam = replace(given_exam, recent=replace(rows, candidate=traded))
+    found = {
+        allowed: next(c for c in judge(given_exam, replace(RULES, class_slices=not allowed)).checks
+                      if c.name == "slices")
+        for allowed in (False, True)
+    }  # fmt: skip
+    assert not found[False].passed
+    assert "class c" in found[False].words
+    assert "class c" not in found[True].words
+
+
 def test_a_required_slice_must_be_known_and_large_enough() -> None:
     given_exam = with_columns(exam())
     known = replace(RULES, slices=("contrast",), required_slices=("contrast high", "class a"))
