@@ -59,7 +59,7 @@ class Limits:
     queued_rows: int = 50_000
     spool_bytes: int = 1 << 30
     flush_s: float = 0.05
-    flush_rows: int = 256
+    flush_rows: int = 1024
 
 
 @dataclass(frozen=True)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from mlops.serving.joined import Joined
 from mlops.serving.reply import Refused
+
+if TYPE_CHECKING:
+    import asyncio
 
 MAX_HEAD_BYTES = 32 << 10
 """Of the request line and all headers together; the parser itself knows no limit."""
@@ -22,6 +26,10 @@ class Protocol(HttpToolsProtocol):
     _head_bytes = 0
     _unended = 0
     _in_head = True
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Send head and body of each answer together."""
+        super().connection_made(Joined(transport))  # type: ignore[arg-type]
 
     def on_message_begin(self) -> None:
         """Begin to count."""

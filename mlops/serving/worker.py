@@ -142,8 +142,8 @@ def uvicorn_config(app: App) -> uvicorn.Config:
     """Return how uvicorn is run: its fast parts, no access log, a bounded drain."""
     return uvicorn.Config(
         app, http=Protocol, loop="uvloop", lifespan="off", ws="none", access_log=False,
-        log_level="warning", server_header=False, timeout_keep_alive=_KEEP_ALIVE_S,
-        timeout_graceful_shutdown=DRAIN_S, backlog=2048,
+        log_level="warning", server_header=False, proxy_headers=False, backlog=2048,
+        timeout_keep_alive=_KEEP_ALIVE_S, timeout_graceful_shutdown=DRAIN_S,
         ssl_certfile=app.config.tls[0] or None, ssl_keyfile=app.config.tls[1] or None,
     )  # fmt: skip
 
