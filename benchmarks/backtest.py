@@ -36,16 +36,14 @@ from benchmarks.backtest_streams import ELEC2, TAXI, elec2, made_up, taxi  # noq
 if TYPE_CHECKING:
     import pandas as pd
 
-GATE_SET = (
-    "gate.margin=0.02", "gate.min_slice_rows=1000000", "holdout.recent_share=0.15",
-    "holdout.reference_rows=100000",
-)  # fmt: skip
+GATE_SET = ("gate.margin=0.02", "gate.class_slices=false", "holdout.reference_rows=100000")
 TAXI_SET = (
     *GATE_SET, "backtest.windows=month", "monitoring.false_alarms=1 per year",
     "monitoring.accuracy_margin=0.02",
 )  # fmt: skip
 ELEC2_SET = (
-    *GATE_SET, "backtest.windows=week", "backtest.first_share=0.1", "backtest.refit_windows=26",
+    *GATE_SET, "backtest.windows=week", "backtest.first_share=0.1", "backtest.refit=policy",
+    "training_window.policy=weighted",
     "trigger.cooldown_minutes=262800",
 )  # fmt: skip
 YARDSTICK, STATIC = 0.7303, 0.723

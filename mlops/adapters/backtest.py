@@ -23,6 +23,7 @@ from mlops.core.past import Cutting, cut
 from mlops.core.past_gate import Judging
 from mlops.core.past_plan import Plan
 from mlops.core.past_service import Dealing
+from mlops.core.training_window import Window
 from mlops.core.trigger import Policy
 from mlops.errors import DataError, UsageError
 from mlops.params.backtest import BacktestSection
@@ -31,6 +32,7 @@ from mlops.params.model import ModelSection
 from mlops.params.monitoring import MonitoringSection
 from mlops.params.split import SplitSection
 from mlops.params.train import TrainSection
+from mlops.params.training_window import TrainingWindowSection
 from mlops.params.trigger import TriggerSection
 
 if TYPE_CHECKING:
@@ -54,6 +56,7 @@ class BacktestParams(Sections):
     train: TrainSection
     monitoring: MonitoringSection
     trigger: TriggerSection
+    training_window: TrainingWindowSection
     backtest: BacktestSection = BacktestSection()
 
 
@@ -147,8 +150,11 @@ def plan_of(params: BacktestParams, past: Past, from_s: float | None) -> Plan:
         policy=Policy(t.enabled, t.min_new_labels, t.cooldown_minutes, t.max_per_month,
                       t.max_minutes_per_month),
         judging=Judging(rules_of(params), params.gate.recent_days),
-        dealing=Dealing(h.recent_share, h.gap_s, h.reference_rows),
-        refit_windows=how.refit_windows,
+        dealing=Dealing(
+            h.recent_share, h.gap_s, h.reference_rows,
+            Window() if how.refit == "loss" else Window(**params.training_window.model_dump()),
+        ),
+        since_loss=how.refit == "loss",
     )  # fmt: skip
 
 

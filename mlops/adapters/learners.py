@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from mlops.adapters.lightning import Examples
     from mlops.core.past import Past
+    from mlops.core.past_service import Weights
     from mlops.core.schema import Schema
     from mlops.params.model import ModelSection
     from mlops.params.train import TrainSection
@@ -59,14 +61,14 @@ class Quick:
 
     schema: Schema
 
-    def __call__(self, train: Past, validation: Past) -> Learnt:
+    def __call__(self, train: Past, validation: Past, weights: tuple[Weights, Weights]) -> Learnt:
         """Fit on both sides: there is nothing that a validation side would choose."""
         start_s = time.perf_counter()
         features = self._flat(np.concatenate([train.features, validation.features]))
-        label = np.concatenate([train.label, validation.label])
+        label, weight = np.concatenate([train.label, validation.label]), np.concatenate(weights)
         if self.schema.classes:
             with _one_thread():
-                model = self._trees().fit(features, label)
+                model = self._trees().fit(features, label, weight)
             places = model.classes_.astype(np.int64)
 
             def answers(given: NDArray[Any]) -> NDArray[np.float32]:
@@ -78,7 +80,7 @@ class Quick:
                 return said
         else:
             with _one_thread():
-                models = [self._trees(q).fit(features, label) for q in QUANTILES]
+                models = [self._trees(q).fit(features, label, weight) for q in QUANTILES]
 
             def answers(given: NDArray[Any]) -> NDArray[np.float32]:
                 """Return quantiles, in order where the trees cross them."""
@@ -128,7 +130,7 @@ class Project:
     chosen: Hyperparameters
     threads: int
 
-    def __call__(self, train: Past, validation: Past) -> Learnt:
+    def __call__(self, train: Past, validation: Past, weights: tuple[Weights, Weights]) -> Learnt:
         """Fit on the training side; the validation side says when to stop."""
         import torch
 
@@ -149,10 +151,7 @@ class Project:
             self.chosen, self.train.epochs, self.train.patience, self.model.batch_size,
             self.train.seed, self.model.augment, self.threads,
         )  # fmt: skip
-        sides = [
-            lightning.Examples(torch.from_numpy(s.features), torch.from_numpy(s.label))
-            for s in (train, validation)
-        ]
+        sides = _sides(train, validation, weights[0])
         with tempfile.TemporaryDirectory() as folder:
             lightning.fit(model, sides[0], sides[1], plan, Path(folder))
         model.eval()
@@ -167,3 +166,14 @@ class Project:
             return said
 
         return Learnt(answers, (time.perf_counter() - start_s) / 60)
+
+
+def _sides(train: Past, validation: Past, weight: NDArray[np.float64]) -> list[Examples]:
+    """Return both sides as tensors; equal weights are none, as `mlops train` has it."""
+    import torch
+
+    from mlops.adapters.lightning import Examples
+
+    weights = None if (weight == 1.0).all() else torch.from_numpy(weight.astype(np.float32))
+    made = [(torch.from_numpy(s.features), torch.from_numpy(s.label)) for s in (train, validation)]
+    return [Examples(*made[0], weights), Examples(*made[1])]

@@ -205,11 +205,10 @@ class _Walk:
         return self._judge(made, at, place, now_s) if int(later.sum()) >= wanted else []
 
     def _span(self, place: int, until_s: float) -> NDArray[np.int64]:
-        """Return the rows that a retrain learns from: the seam of a training-window policy."""
+        """Return the rows that a retrain may learn from, before the training window thins them."""
         plan, past = self.plan, self.past
-        if plan.refit_windows is not None:
-            first = max(place - plan.refit_windows + 1, 0)
-        else:
+        first = 0
+        if plan.since_loss:
             first = min(began(self.watch.told, plan.margin) if self.watch.told else place, place)
         known = past.labelled & (past.observed_s <= until_s)
         stop = plan.windows[place].stop

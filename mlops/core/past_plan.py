@@ -26,8 +26,8 @@ class Plan:
         policy: of the trigger.
         judging: of the gate.
         dealing: of every span that a model is fitted on.
-        refit_windows: newest windows that a retrain learns from; None for those since the loss
-            began, and as many before as hold `policy.min_new_labels`.
+        since_loss: whether a retrain learns from the windows since the loss began, and as many
+            before as hold `policy.min_new_labels`; else from all, by `dealing.window`.
     """
 
     windows: tuple[slice, ...]
@@ -39,4 +39,4 @@ class Plan:
     policy: Policy
     judging: Judging
     dealing: Dealing
-    refit_windows: int | None
+    since_loss: bool

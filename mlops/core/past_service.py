@@ -20,6 +20,7 @@ from mlops.core.exam import Memory
 from mlops.core.partition import SplitRows, partition
 from mlops.core.quality import hits
 from mlops.core.relations import relate
+from mlops.core.training_window import Window, choose
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
     from mlops.core.past import Past
     from mlops.core.relations import Relations
     from mlops.core.thresholds import Thresholds
+
+    Weights = NDArray[np.float64]
+    """(N,): how much each row counts when a model is fitted."""
 
 LEAST_LABELS = 30
 """Labelled reference rows from which a version's accuracy is known, as `monitor` asks for."""
@@ -54,17 +58,18 @@ class Learnt:
 class Learner(Protocol):
     """What fits a model; see `mlops.adapters.learners`."""
 
-    def __call__(self, train: Past, validation: Past) -> Learnt:
-        """Fit on labelled rows of the two sides."""
+    def __call__(self, train: Past, validation: Past, weights: tuple[Weights, Weights]) -> Learnt:
+        """Fit on labelled rows of the two sides, each with a weight."""
 
 
 @dataclass(frozen=True)
 class Dealing:
-    """How a span of history is dealt: see `holdout` in params.yaml."""
+    """How a span of history is dealt: see `holdout` and `training_window` in params.yaml."""
 
     recent_share: float
     gap_s: float
     reference_rows: int
+    window: Window
 
 
 @dataclass(frozen=True)
@@ -148,7 +153,8 @@ def install(
             raise ValueError(f"the {name} side of {len(span)} rows has {kind}")
     if len(dealt.reference) < 2:
         raise ValueError(f"{len(span)} rows leave no reference")
-    learnt = learner(rows.take(dealt.train), rows.take(dealt.validation))
+    parts, weights = _windowed(rows, dealt.train, dealt.validation, dealing.window)
+    learnt = learner(rows.take(parts[0]), rows.take(parts[1]), weights)
     answers = learnt.answers(past.features)
     regression = not past.schema.classes
     hit = hits(past.label, answers, regression=regression)
@@ -162,5 +168,18 @@ def install(
         thresholds=calibrate(watched, rules, in_order=True), labels=len(known),
         accuracy=float(hit[known].mean()) if len(known) >= LEAST_LABELS else None,
         blank_share=float(blank(past.features[held]).mean()),
-        rows=len(dealt.train) + len(dealt.validation),
+        rows=len(parts[0]) + len(parts[1]),
     )  # fmt: skip
+
+
+def _windowed(
+    rows: Past, train: NDArray[np.int64], validation: NDArray[np.int64], window: Window
+) -> tuple[tuple[NDArray[np.int64], NDArray[np.int64]], tuple[Weights, Weights]]:
+    """Thin out both sides by the training window: the stand-in is fitted on both."""
+    both = np.concatenate([train, validation])
+    chosen = choose(
+        window, rows.observed_s[both], np.ones(len(both), dtype=np.bool_), rows.key[both]
+    )
+    first = chosen.index < len(train)
+    parts = both[chosen.index[first]], both[chosen.index[~first]]
+    return parts, (chosen.weight[first], chosen.weight[~first])

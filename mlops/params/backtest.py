@@ -20,6 +20,6 @@ class BacktestSection(Section):
     model: Literal["quick", "project"] = "quick"
     """`quick`: boosted trees stand in for the project's network, so that a retrain takes seconds;
     `project`: the network itself, trained as `mlops train` does."""
-    refit_windows: int | None = Field(default=None, ge=1)
-    """Newest windows that a retrain learns from; null: those since the loss began, and as many
-    before as hold `trigger.min_new_labels`."""
+    refit: Literal["loss", "policy"] = "loss"
+    """What a retrain learns from. `loss`: the windows since the loss began, and as many before as
+    hold `trigger.min_new_labels`; `policy`: all that is known, as `training_window` says."""

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -14,8 +14,12 @@ from mlops.core.past_gate import Judging
 from mlops.core.past_plan import Plan
 from mlops.core.past_service import Dealing, Learnt
 from mlops.core.rules import Rules
+from mlops.core.training_window import Window
 from mlops.core.trigger import Policy
 from tests.streams import stream, unlabelled
+
+if TYPE_CHECKING:
+    from mlops.core.past_service import Weights
 
 GATE = Rules(
     margin=0.0, alpha=0.05, power=0.8, effect=0.03, min_rows=20, min_coverage=0.9,
@@ -32,14 +36,15 @@ def plan(past: Past, **changes: Any) -> Plan:
         rules=Calibration(100, 1.0, 1000, 0.1, 200, 7, Rule(2, 3, 2), 4000), margin=0.05,
         min_labels=50, delay_s=60.0,
         policy=Policy(enabled=True, min_new_labels=400, cooldown_minutes=10.0, max_per_month=20),
-        judging=Judging(GATE, 30.0), dealing=Dealing(0.3, 0.0, 500), refit_windows=None,
+        judging=Judging(GATE, 30.0), dealing=Dealing(0.3, 0.0, 500, Window()), since_loss=True,
     )  # fmt: skip
     return replace(made, **changes)
 
 
-def logistic(train: Past, validation: Past) -> Learnt:
+def logistic(train: Past, validation: Past, weights: tuple[Weights, Weights]) -> Learnt:
     """Fit the sign of the first column's slope: what a model of this stream must find."""
-    slope = 4.0 * np.sign(np.corrcoef(train.features[:, 0], train.label)[0, 1])
+    joint = np.cov(train.features[:, 0], train.label, aweights=weights[0])
+    slope = 4.0 * np.sign(joint[0, 1])
 
     def answers(given: np.ndarray[Any, Any]) -> np.ndarray[Any, np.dtype[np.float32]]:
         yes = 1 / (1 + np.exp(-slope * np.nan_to_num(given[:, 0])))
@@ -83,7 +88,7 @@ def test_a_change_that_no_input_shows_is_found_answered_and_over() -> None:
     [
         ({"policy": Policy(False, 400, 10.0, 20)}, "trigger.enabled is false"),  # noqa: FBT003
         ({"delay_s": 1e9}, ""),
-        ({"refit_windows": 12, "policy": Policy(True, 100, 1e9, 20)}, "cooldown"),  # noqa: FBT003
+        ({"since_loss": False, "policy": Policy(True, 100, 1e9, 20)}, "cooldown"),  # noqa: FBT003
     ],
 )
 def test_the_trigger_holds_it_back(changes: dict[str, Any], said: str) -> None:
@@ -94,6 +99,31 @@ def test_the_trigger_holds_it_back(changes: dict[str, Any], said: str) -> None:
     assert found.summary().promotions <= 1
     if not said:  # labels that never come measure nothing
         assert (found.summary().incidents, found.summary().retrains) == (0, 0)
+
+
+def test_by_policy_a_retrain_learns_from_all_of_it_as_the_training_window_says() -> None:
+    past = stream(4000, changed_at=2400)
+    rows: dict[str, list[int]] = {}
+    spread: dict[str, float] = {}
+    for name in ("all", "weighted", "sliding"):
+        given: list[Weights] = []
+
+        def learner(
+            train: Past, validation: Past, weights: tuple[Weights, Weights], into: Any = given
+        ) -> Learnt:
+            into.append(weights[0])
+            return logistic(train, validation, weights)
+
+        window = Window(policy=name, half_life_days=1.0, rows=400)
+        dealing = Dealing(0.3, 0.0, 500, window)
+        found = backtest(past, plan(past, since_loss=False, dealing=dealing), learner)
+        rows[name] = [retrain.rows for retrain in found.retrains]
+        spread[name] = float(max(one.max() / one.min() for one in given))
+    assert rows["all"] == rows["weighted"] == sorted(rows["all"])
+    assert rows["all"][-1] > rows["all"][0] > 1000
+    assert set(rows["sliding"]) == {400}
+    assert (spread["all"], spread["sliding"]) == (1.0, 1.0)
+    assert spread["weighted"] > 100.0
 
 
 def test_too_few_rows_to_judge_wait_for_more_and_are_judged_again() -> None:
@@ -116,11 +146,11 @@ def test_a_retrain_that_cannot_be_fitted_is_told() -> None:
     window = plan(past).windows
     calls: list[int] = []
 
-    def once(train: Past, validation: Past) -> Learnt:
+    def once(train: Past, validation: Past, weights: tuple[Weights, Weights]) -> Learnt:
         calls.append(len(train))
         if len(calls) > 1:
             raise ValueError("no")
-        return logistic(train, validation)
+        return logistic(train, validation, weights)
 
     found = backtest(past, plan(past, windows=window[:30]), once)
     assert found.summary().failed == len(found.retrains) > 0
