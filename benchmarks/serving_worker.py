@@ -24,7 +24,7 @@ from tests.serving.tiny import CLASSES, images, make_version
 
 SHAPE = (28, 28, 1)
 _READY_S = 30.0
-_LAYERS = 12  # through the same matrix, so that a row costs time and the file little
+_LAYERS = 36  # through the same matrix, so that a row costs time and the file little
 
 
 class Worker:
