@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 MARKS = ("<!-- measured: python benchmarks/serving.py -->", "<!-- end -->")
 _AT_LEAST = {"MLflow": 10.0, "MLServer": 4.0, "LitServe": 8.0, "BentoML": 8.0}
 """How many times a peer's requests per second ours are to be, JSON, one image."""
-_COLOURS = (MUTED, BLUE, ORANGE, "#4a8f3c", "#8d5bb0", "#b0413e", "#3f6f9f", "#99772c")
+_COLOURS = (MUTED, BLUE, ORANGE, "#4a8f3c", "#8d5bb0", "#b0413e", "#99772c")
 
 
 @dataclass(frozen=True)
@@ -136,7 +136,7 @@ def _markdown(found: Findings) -> Iterator[str]:
     for name, why in found.failed.items():
         yield f"{name} did not run here: {why}"
         yield ""
-    yield f"Hardware: {HARDWARE}. Limits: "
+    yield f"Hardware: {HARDWARE}. Limits:"
     for check in checks(found):
         yield f"- {check.words}: {'holds' if check.holds else '**does not hold**'}"
     yield ""
@@ -148,7 +148,7 @@ def _rates(axes: Axes, found: Findings) -> None:
 
 
 def _tails(axes: Axes, found: Findings) -> None:
-    _bars(axes, [(m.name, m.p99_ms) for m in _shown(found)], "… and p99 in ms, 64 connections")
+    _bars(axes, [(m.name, m.p99_ms) for m in _shown(found)], "… and their p99 in ms")
 
 
 def _shown(found: Findings) -> list[Measured]:
@@ -185,5 +185,5 @@ def _ratios(axes: Axes, found: Findings) -> None:
         axes.bar(word, share, color=BLUE, width=0.5)
         axes.text(place, share, f"{share:.2f}", ha="center", va="bottom")
         axes.hlines(least, place - 0.35, place + 0.35, color=ORANGE, linestyle="--")
-    axes.set_title("Rate, to an app that does nothing")
+    axes.set_title("Rate, to a no-op app")
     axes.set_ylim(0, 1)

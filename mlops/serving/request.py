@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
@@ -36,7 +37,12 @@ def media_type(scope: Scope) -> str:
     Raises:
         Refused: 415 if there is none, or the character set is not UTF-8.
     """
-    text = header(scope, b"content-type").decode("latin-1").lower()
+    return _media_type(header(scope, b"content-type"))
+
+
+@lru_cache(maxsize=64)
+def _media_type(value: bytes) -> str:
+    text = value.decode("latin-1").lower()
     kind, *parameters = (part.strip() for part in text.split(";"))
     if not kind:
         raise Refused(
