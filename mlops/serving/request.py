@@ -41,8 +41,8 @@ def media_type(scope: Scope) -> str:
 
 
 @lru_cache(maxsize=64)
-def _media_type(value: bytes) -> str:
-    text = value.decode("latin-1").lower()
+def _media_type(sent: bytes) -> str:
+    text = sent.decode("latin-1").lower()
     kind, *parameters = (part.strip() for part in text.split(";"))
     if not kind:
         raise Refused(
