@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Literal
 
 from mlops.adapters import approval
 from mlops.adapters.ledger import Ledger, Row
-from mlops.adapters.moves import apply, challenge, is_pending
+from mlops.adapters.moves import apply, challenge, is_pending, unsound, withdraw
 from mlops.adapters.precedents import looks_of
 from mlops.adapters.reconcile import reconcile_held
 from mlops.adapters.versions import set_tag
 from mlops.core.canonical import to_json
-from mlops.errors import LedgerError
+from mlops.errors import LedgerError, UnverifiedModel
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -54,6 +54,7 @@ def record(site: Site, ledger: Ledger, judged: Judged) -> tuple[Decision, bool]:
     Raises:
         LedgerError: if another version came into service meanwhile, or another verdict on the
             rows was recorded; nothing is.
+        UnverifiedModel: if the store no longer holds what was judged; the move is withdrawn.
         Unavailable: if MLflow does not answer.
     """
     decision, key = judged.decision, judged.key
@@ -77,6 +78,11 @@ def record(site: Site, ledger: Ledger, judged: Judged) -> tuple[Decision, bool]:
         row = _row(decision, key)
         entry = ledger.append(row, champion=before)
         if entry == ledger.last_move() and is_pending(ledger, entry):
+            # Judging took minutes: the bytes in the store are hashed again before they serve.
+            wrong = unsound(site, decision.project, str(entry.to_version))
+            if wrong:
+                withdraw(site, decision.project, ledger, entry, wrong)
+                raise UnverifiedModel(wrong)
             apply(site, decision.project, ledger, entry)
         challenge(site, decision.project, ledger)
     return approval.standing(ledger.entries(), entry), entry.body == row.body

@@ -42,7 +42,7 @@ from mlops.site import Site
 from mlops.steps.approve import ApproveParams, approve
 from mlops.steps.reject import RejectParams, reject
 from mlops.steps.rollback import RollbackParams, rollback
-from tests.conftest import NOW
+from tests.conftest import NOW, REPOSITORY
 from tests.entrants import with_options
 from tests.promotions import add_version, decision, entries, stored
 
@@ -311,6 +311,7 @@ def home(tmp_path: Path, mlflow_template: Path) -> Site:
     work = layout.work / "test"
     work.mkdir(parents=True)
     shutil.copy(mlflow_template, layout.mlflow_db)
+    shutil.copy(REPOSITORY / "params.yaml", layout.root)  # mails read it
     return Site(layout=layout, settings=Settings(), now=NOW, work=work)
 
 
