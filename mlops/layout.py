@@ -69,6 +69,11 @@ class Layout:
         return self.root / "reports" / "checks"
 
     @property
+    def checked(self) -> Path:
+        """Which snapshot has passed its checks, and nothing of how: written by `validate`."""
+        return self.root / "reports" / "checked.json"
+
+    @property
     def tuned(self) -> Path:
         """The best trial and the table of trials, written by `tune`."""
         return self.root / "models" / "tuned"

@@ -133,6 +133,8 @@ def run_cached(
 ) -> Report | None:
     """Run a step as an orchestrator does: only if DVC calls its stage stale, then commit it.
 
+    What the same dependencies and parameters gave before is checked out, not made again.
+
     Steps that are no stages act on the outside and always run; they are idempotent themselves.
 
     Returns:
@@ -145,7 +147,7 @@ def run_cached(
 
     if read_stage(layout.root, name) is None:
         return run_step(name, layout, settings, options=options)
-    if not force and not dvc.is_stale(layout.root, name):
+    if not force and (not dvc.is_stale(layout.root, name) or dvc.recall(layout.root, name)):
         return None
     report = run_step(name, layout, settings)
     dvc.commit(layout.root, name)

@@ -69,7 +69,25 @@ def test_after_a_flow_run_repro_has_nothing_to_do(project: Path) -> None:
         assert "Running stage" not in run(project, "dvc", "repro").stdout
     finally:
         path.write_text(text)
-        run_cached("evaluate", Layout(project), Settings())
+    # Changed back: what was made before is checked out, by either door.
+    before = dvc.locked_md5s(project)["reports/evaluation"]
+    assert dvc.is_stale(project, "evaluate")
+    assert run_cached("evaluate", Layout(project), Settings()) is None
+    assert dvc.locked_md5s(project)["reports/evaluation"] != before
+    assert not dvc.is_stale(project, "evaluate")
+    assert "Running stage" not in run(project, "dvc", "repro").stdout
+
+
+def test_a_change_of_the_checks_does_not_reach_the_rows(project: Path) -> None:
+    path = project / "params.yaml"
+    text = path.read_text()
+    try:
+        path.write_text(text.replace("  min_rows: 500", "  min_rows: 499", 1))
+        assert run_cached("validate", Layout(project), Settings()) is not None
+        assert [n for n in STAGES if dvc.is_stale(project, n)] == []
+    finally:
+        path.write_text(text)
+    assert run_cached("validate", Layout(project), Settings()) is None
 
 
 @pytest.mark.parametrize(

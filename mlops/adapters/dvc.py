@@ -32,6 +32,31 @@ def is_stale(root: Path, stage: str) -> bool:
             return bool(found.changed())
 
 
+def recall(root: Path, stage: str) -> bool:
+    """Check out what a stage made of the same dependencies and parameters before, as DVC would.
+
+    Returns:
+        Whether DVC's cache had it; `dvc.lock` then says so. If not, the stage is to be run: it
+        is not there, or DVC will not overwrite outputs that somebody changed.
+
+    Raises:
+        Busy: if another DVC command holds the repository.
+        StepError: if DVC cannot read the repository.
+    """
+    from dvc.exceptions import CheckoutError
+    from dvc.stage.cache import RunCacheNotFoundError
+
+    with _errors(stage), _repo(root) as repo:
+        [found] = repo.stage.collect(stage)
+        with repo.lock:
+            try:
+                repo.stage_cache.restore(found)
+            except (RunCacheNotFoundError, CheckoutError):
+                return False
+    commit(root, stage)
+    return True
+
+
 def commit(root: Path, stage: str) -> None:
     """Write a stage's outputs to DVC's cache, and `dvc.lock`.
 

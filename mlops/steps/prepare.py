@@ -89,7 +89,7 @@ def prepare(params: PrepareParams, site: Site) -> Report:
 
 def _need_checks(site: Site) -> None:
     """Refuse a snapshot that nothing has checked, or that changed after it was checked."""
-    path = site.layout.checks / "checks.json"
+    path = site.layout.checked
     checked = read_json(path) if path.is_file() else {}
     if checked.get("snapshot") != digest_path(site.layout.snapshot):
         what = "is of another snapshot" if checked else "is missing"

@@ -70,6 +70,8 @@ def validate(params: ValidateParams, site: Site) -> Report:
         _write(folder, content, checked)
     if critical:
         raise CheckFailed(_complaint(critical, kept / "index.html"))
+    # Apart from the rest: `prepare` depends on it, and not on how strict the checks were.
+    write_json(site.out(site.layout.checked), {"snapshot": content["snapshot"]})
     passed = len(checked.results) - len(failed)
     warnings = "".join(f"; warning: {_sentence(result)}" for result in failed)
     return Report(

@@ -39,6 +39,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Site:
     site.layout.params.write_text(text.replace("epochs: 25", "epochs: 3"))
     for folder in (site.layout.snapshot, site.layout.checks):
         files.write_json(folder / "made.json", {})
+    files.write_json(site.layout.checked, {})
     write_prepared(site.layout.prepared)
     write_best(site.layout.tuned, Hyperparameters(0.01, 1e-4, 0.1, 0.5),
                validation_loss=0.5, trials=1)  # fmt: skip

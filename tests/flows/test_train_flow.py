@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from typing import TYPE_CHECKING
 
 import pytest
@@ -111,8 +112,13 @@ def test_a_commit_killed_while_writing_dvc_lock_heals(cheap: Path) -> None:
     (cheap / "dvc.lock").write_bytes(whole[: len(whole) // 2])
     assert run_cached("ingest", Layout(cheap), Settings()) is None
     assert (cheap / "dvc.lock").read_bytes() == whole
-    # Killed in the very first commit: there was no lock before.
+    # Killed in the very first commit: there was no lock before, and what it kept is found again.
     (cheap / ".mlops" / "dvc.lock.before").write_bytes(b"")
+    assert run_cached("ingest", Layout(cheap), Settings()) is None
+    assert (cheap / "dvc.lock").read_bytes() == whole
+    # Killed before it kept anything: the stage runs anew.
+    (cheap / ".mlops" / "dvc.lock.before").write_bytes(b"")
+    shutil.rmtree(cheap / ".dvc" / "cache" / "runs")
     assert run_cached("ingest", Layout(cheap), Settings()) is not None
 
 

@@ -29,8 +29,7 @@ PARAMS = PrepareParams(
 
 def _write(site: Site, rows: list[dict[str, Any]]) -> None:
     write_snapshot(site.layout.snapshot, rows)
-    checks = {"success": True, "snapshot": digest_path(site.layout.snapshot)}
-    write_json(site.layout.checks / "checks.json", checks)
+    write_json(site.layout.checked, {"snapshot": digest_path(site.layout.snapshot)})
 
 
 def _side(row: dict[str, Any]) -> str:
@@ -117,7 +116,7 @@ def test_the_same_snapshot_gives_the_same_bytes(site: Site) -> None:
 
 def test_an_unchecked_snapshot_is_refused(site: Site) -> None:
     write_snapshot(site.layout.snapshot, base_rows(100))
-    with pytest.raises(DataError, match=r"checks.json is missing.* run: mlops validate"):
+    with pytest.raises(DataError, match=r"checked.json is missing.* run: mlops validate"):
         prepare(PARAMS, site)
     _write(site, base_rows(100))
     write_snapshot(site.layout.snapshot, base_rows(99))
