@@ -23,4 +23,4 @@ echo "setup: installing $lock into .venv/ (a minute or two; 6 GB, most of it tor
 # Compiled once, here: where the environment forbids writing bytecode, each process would compile anew.
 VIRTUAL_ENV=.venv "$UV" pip sync --quiet --compile-bytecode --require-hashes "$lock"
 VIRTUAL_ENV=.venv "$UV" pip install --quiet --no-deps --no-build-isolation -e .
-echo "setup: ready"
+echo "setup: ready; for mlops and dvc: . .venv/bin/activate"

@@ -20,7 +20,7 @@ _REMEDIES = {
     "floor": "they ask for what the data may no longer give: try -S gate.floors.accuracy=0.5",
     "slice": (
         "where the mix of classes moves, one class pays for the others: try "
-        "-S gate.min_slice_rows=1000000, which asks no slices, and see what it gains"
+        "-S gate.class_slices=false, and see what it gains"
     ),
 }
 """Checks that alone may keep every candidate out → what to try."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json as json_lib
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import cyclopts
 
@@ -51,7 +51,8 @@ def show(*, origin: bool = False, json: bool = False) -> int:
     """
     rows = _rows()
     if json:
-        print(json_lib.dumps([dict(zip(("key", "value", "origin"), r, strict=True)) for r in rows]))
+        names = ("key", "value", "origin")
+        print(json_lib.dumps([dict(zip(names, row, strict=True)) for row in rows], indent=2))
         return 0
     width = max(len(key) for key, _, _ in rows)
     for key, value, source in rows:
@@ -59,7 +60,7 @@ def show(*, origin: bool = False, json: bool = False) -> int:
     return 0
 
 
-def _rows() -> list[tuple[str, str, str]]:
+def _rows() -> list[tuple[str, Any, str]]:
     from mlops.layout import Layout, find_root
     from mlops.params.everything import Everything
     from mlops.params.load import load
@@ -67,9 +68,9 @@ def _rows() -> list[tuple[str, str, str]]:
 
     layout = Layout(find_root())
     params, settings = load(layout.params, Everything), load_settings(layout)
-    rows = [
-        (f"{section}.{key}", str(value), "params.yaml")
-        for section, values in params.model_dump().items()
+    rows: list[tuple[str, Any, str]] = [
+        (f"{section}.{key}", value, "params.yaml")
+        for section, values in params.model_dump(mode="json").items()
         for key, value in values.items()
     ]
     environment, written = _set_names(layout)

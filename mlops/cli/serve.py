@@ -8,20 +8,24 @@ def serve(*, host: str | None = None, port: int | None = None, workers: int | No
 
     Args:
         host: Address to listen on (MLOPS_HOST); other than loopback needs MLOPS_TOKEN.
-        port: Port to listen on (MLOPS_SERVE_PORT); 0 for any free one.
+        port: Port to listen on (MLOPS_SERVE_PORT, else that of the last mlops up); 0: any free.
         workers: Number of worker processes (MLOPS_SERVE_WORKERS).
     """
+    from mlops.adapters.ports import read_ports
     from mlops.layout import Layout, find_root
     from mlops.serving.supervisor import Supervisor
     from mlops.settings import load_settings
 
     layout = Layout(find_root())
     settings = load_settings(layout)
+    # Where `mlops up` served last, and where clients look, unless the environment names another.
+    named = "serve_port" in settings.model_fields_set
+    kept = settings.serve_port if named else read_ports(layout, settings).serve
     supervisor = Supervisor(
         layout,
         settings,
         host=settings.host if host is None else host,
-        port=settings.serve_port if port is None else port,
+        port=kept if port is None else port,
         workers=settings.serve_workers if workers is None else workers,
     )
     return supervisor.run()

@@ -75,16 +75,21 @@ def slice_harm(exam: Exam, recent: Paired, rules: Rules) -> tuple[Check, ...]:
         found = f" ({searched} of them found by search)" if searched else ""
         words = f"no slice harmed beyond chance, of {len(large)} assessed{found}{rest}"
     checks = [Check("slices", not harmed, min(adjusted, default=None), rules.alpha, words)]
-    checks += [
-        _no_column(name)
-        for name in rules.slices
-        if name not in exam.columns and not elsewhere(name, exam.columns)
-    ]
+    checks += [_not_there(name) for name in rules.slices if _is_missing(name, exam, recent)]
     return (*checks, *_required(rules, {p.name for p in parts}, small))
 
 
-def _no_column(name: str) -> Check:
-    words = f"gate.slices names {name!r}, which is no column of these rows"
+def _is_missing(name: str, exam: Exam, recent: Paired) -> bool:
+    """Say whether a declared slice cannot be cut; what another kind of examples has is none."""
+    if name not in exam.columns:
+        return not (exam.columns and elsewhere(name, exam.columns))
+    place = exam.columns.index(name)
+    sides = [side.columns for side in (recent, exam.base) if side.columns is not None]
+    return len(sides) < 2 or any(np.isnan(s[:, place]).all() for s in sides if len(s))
+
+
+def _not_there(name: str) -> Check:
+    words = f"gate.slices names {name!r}, which is no column of these rows, or has no value"
     return Check(f"slices {name}", passed=False, value=None, limit=None, words=words)
 
 

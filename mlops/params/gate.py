@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from mlops.params.base import Section
 
@@ -113,3 +113,13 @@ class GateSection(Section):
     """Bootstrap resamples."""
     seed: int = Field(ge=0)
     """Seed of the resampling."""
+
+    @model_validator(mode="after")
+    def _one_promotion_keeps_the_cap(self) -> GateSection:
+        if self.margin > self.anchor_margin:
+            msg = (
+                f"gate.margin = {self.margin:g} exceeds anchor_margin = {self.anchor_margin:g}, "
+                "which caps what all promotions together may lose; raise the latter"
+            )
+            raise ValueError(msg)
+        return self

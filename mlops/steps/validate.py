@@ -133,7 +133,7 @@ def _sentence(result: CheckResult) -> str:
 def _complaint(critical: list[CheckResult], page: Path) -> str:
     rest = f"; and {len(critical) - 2} more" if len(critical) > 2 else ""
     sentences = "; ".join(_sentence(result) for result in critical[:2])
-    return f"data/snapshot: {sentences}{rest}; open {page}"
+    return f"data/snapshot: not so: {sentences}{rest}; see params.yaml: checks, and open {page}"
 
 
 def _cells(result: CheckResult) -> tuple[str, ...]:

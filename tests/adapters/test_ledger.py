@@ -123,6 +123,25 @@ def test_a_row_deleted_behind_our_back_is_named(tmp_path: Path) -> None:
     engine.dispose()
 
 
+def test_a_row_is_not_replaced_by_an_insert(tmp_path: Path) -> None:
+    """`INSERT OR REPLACE` fires no trigger of UPDATE or DELETE."""
+    engine = open_database(f"sqlite:///{tmp_path}/mlops.db")
+    ledger = Ledger(engine, "p")
+    for n in range(3):
+        ledger.append(move(str(n), None, str(n)))
+    with engine.connect() as connection:
+        row = dict(connection.execute(sa.select(table).where(table.c.number == 2)).one()._mapping)
+    for other in ({"body": "x"}, {"body": "x", "seq": 99}, {"body": "x", "seq": 99, "number": 99}):
+        forged = table.insert().prefix_with("OR REPLACE").values({**row, **other})
+        with (
+            pytest.raises(sa.exc.IntegrityError, match="append-only"),
+            engine.begin() as connection,
+        ):
+            connection.execute(forged)
+    ledger.verify_chain()
+    engine.dispose()
+
+
 def test_many_writers_at_once_make_one_unbroken_chain(ledger: Ledger) -> None:
     def write(n: int) -> None:
         ledger.append(move(f"own {n}", None, None, "applied"))

@@ -128,6 +128,7 @@ def test_passwords_in_plain_addresses_are_masked(
     told = capsys.readouterr().out
     values = {one["key"]: one["value"] for one in json.loads(told)}
     assert values["MLOPS_SERVE_URL"] == "http://***@models:80/x"
+    assert (values["data.reserve"], values["data.path"], values["data.drop"]) == (0.35, None, [])
     assert values["MLOPS_PREFECT_API_URL"] == "https://***@prefect/api"
     with pytest.raises(UsageError, match="models:80/x' is no address") as refused:
         find()

@@ -17,6 +17,7 @@ from PIL import Image
 from mlops.adapters import retrains, scratch
 from mlops.adapters.files import digest_path
 from mlops.adapters.ledger import Ledger, Row
+from mlops.adapters.snapshot import write_schema
 from mlops.adapters.sql.engine import database
 from mlops.cli.main import main
 from mlops.cli.simulate.drill import Drill, Plan, Seen
@@ -24,15 +25,16 @@ from mlops.cli.simulate.outcome import Outcome, Told
 from mlops.cli.simulate.picture import draw
 from mlops.cli.simulate.retrain import Retrain
 from mlops.cli.simulate.traffic import Traffic, open_pool
+from mlops.cli.simulate.verb import write_params
 from mlops.cli.simulate.words import duration, line, summary
 from mlops.core.drill import parse_shift
 from mlops.core.example import key_hash
-from mlops.core.schema import ImageSchema
+from mlops.core.schema import ImageSchema, parse_schema
 from mlops.errors import DataError
-from mlops.params.changes import write_changed
 from mlops.params.data import DataSection
 from mlops.params.everything import Everything
 from mlops.params.load import load
+from tests import entrants
 from tests.kept import copy_state
 from tests.promotions import stored
 
@@ -146,6 +148,15 @@ def test_what_is_wrong_is_one_line_and_leaves_no_copy(
     assert not champion.layout.simulation.exists()
 
 
+def test_a_wrong_question_leaves_the_last_drill(champion: Site) -> None:
+    write_schema(champion.layout.snapshot, parse_schema(entrants.SCHEMA, "SCHEMA"))
+    champion.layout.simulation.mkdir(parents=True)
+    (champion.layout.simulation / "drill.png").write_bytes(b"kept")
+    for words in (("--shift", "haze:0.4"), ("--shift", "fog:0.4", "-S", "labels.sample=x")):
+        assert run(*words) == 2
+        assert (champion.layout.simulation / "drill.png").read_bytes() == b"kept"
+
+
 def test_without_a_champion_the_remedy_is_named(
     site: Site, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -224,9 +235,9 @@ def _drill(site: Site, mlflow_template: Path) -> Drill:
     """Make a scratch copy by hand, with an MLflow whose making costs six seconds less."""
     folder = site.layout.simulation
     folder.mkdir(parents=True)
-    params = load(site.layout.params, Everything)
     changes = ("data.source=table", "data.path=/nowhere.csv")  # what a retrain would read
-    params = write_changed(params, changes, folder / "params.yaml")
+    params = load(site.layout.params, Everything, changes)
+    write_params(params, folder / "params.yaml")
     made = scratch.make(site, "digits", folder)
     shutil.copy(mlflow_template, made.site.layout.mlflow_db)
     pool = open_pool(params.data, site.layout.root, made.folder, made.schema)

@@ -447,6 +447,11 @@ def test_a_required_slice_must_be_known_and_large_enough() -> None:
     assert any("is required and has fewer" in reason for reason in verdict.reasons)
     unknown = replace(RULES, slices=("brightnes",))
     assert "'brightnes', which is no column" in judge(given_exam, unknown).reasons[0]
+    dark = replace(RULES, slices=("brightness",))
+    assert "'brightness', which is no" in judge(exam(), dark).reasons[0]
+    nothing = np.full_like(given_exam.recent.columns, np.nan)
+    blank = replace(given_exam, recent=replace(given_exam.recent, columns=nothing))
+    assert "or has no value" in judge(blank, replace(RULES, slices=("contrast",))).reasons[0]
     odd = replace(RULES, required_slices=("class z",))
     assert "no slice of these rows" in judge(given_exam, odd).reasons[0]
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from mlops.cli.simulate.verb import write_params
 from mlops.errors import EXIT_USAGE, ParamsError
-from mlops.params.changes import write_changed
 from mlops.params.everything import Everything
 from mlops.params.load import load
 
@@ -20,7 +20,7 @@ def params() -> Everything:
 
 
 def test_without_changes_the_file_says_the_same(params: Everything, tmp_path: Path) -> None:
-    assert write_changed(params, (), tmp_path / "params.yaml") == params
+    assert load(TEMPLATE, Everything, ()) == params
 
 
 def test_changes_stand_in_place_of_what_the_file_says(params: Everything, tmp_path: Path) -> None:
@@ -29,7 +29,7 @@ def test_changes_stand_in_place_of_what_the_file_says(params: Everything, tmp_pa
         "tune.width_factor=[0.5, 2.0]", "monitoring.false_alarms=2 per year", "data.limit=",
         "model.augment=true",
     )  # fmt: skip
-    found = write_changed(params, changes, tmp_path / "params.yaml")
+    found = load(TEMPLATE, Everything, changes)
     assert found.monitoring.window_rows == 60
     assert found.gate.floors.accuracy == 0.5
     assert found.tune.width_factor == (0.5, 2.0)
@@ -37,11 +37,12 @@ def test_changes_stand_in_place_of_what_the_file_says(params: Everything, tmp_pa
     assert found.data.limit is None
     assert found.model.augment
     assert found.train == params.train
+    write_params(found, tmp_path / "params.yaml")
     assert load(tmp_path / "params.yaml", Everything) == found
 
 
 WRONG = [
-    ("window_rows=60", "-S window_rows=60: write section.key=value, as in -S monitoring"),
+    ("window_rows=60", "-S window_rows=60: write section.key=value, as in -S gate.alpha=0.1"),
     ("monitoring.window_rows", "write section.key=value"),
     ("monitoring.window_rows=1e2", "window_rows = '1e2' is text, not a number; write 100"),
     ("monitoring.window_rows=5", "-S monitoring.window_rows = 5: write a value that is greater"),
@@ -59,7 +60,7 @@ def test_a_wrong_change_is_one_line(
     params: Everything, tmp_path: Path, change: str, said: str
 ) -> None:
     with pytest.raises(ParamsError) as caught:
-        write_changed(params, (change,), tmp_path / "params.yaml")
+        load(TEMPLATE, Everything, (change,))
     assert said in str(caught.value)
     assert str(caught.value).startswith("-S ")
     assert "\n" not in str(caught.value)

@@ -11,6 +11,7 @@ import cyclopts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from mlops.cli.simulate.drill import Drill
     from mlops.cli.simulate.outcome import Outcome
@@ -63,7 +64,8 @@ def simulate(
     if rows:
         least = min(params.monitoring.min_rows, rows)
         changes = (*changes, f"monitoring.window_rows={rows}", f"monitoring.min_rows={least}")
-    asked = _Asked(shift, windows, labels == "on", retrain, seed, changes, quiet=json)
+    params = load(site.layout.params, Everything, changes)
+    asked = _Asked(shift, windows, labels == "on", retrain, seed, quiet=json)
     with _alone(site):
         done = _run(site, params, asked)
     if json:
@@ -82,7 +84,6 @@ class _Asked:
     labelled: bool
     retrain: bool
     seed: int
-    changes: tuple[str, ...]
     quiet: bool
 
     def say(self, text: str) -> None:
@@ -153,19 +154,21 @@ def _run(site: Site, params: Everything, asked: _Asked) -> Outcome:
 def _prepare(site: Site, params: Everything, asked: _Asked) -> tuple[Drill, Shift, str]:
     """Make the scratch copy and open the traffic; whatever is wrong leaves no copy behind."""
     from mlops.adapters import files, scratch
+    from mlops.adapters.snapshot import read_schema
     from mlops.cli.simulate.drill import Drill, Plan
     from mlops.cli.simulate.traffic import Traffic, open_pool
     from mlops.core.drill import parse_shift
     from mlops.errors import MlopsError
-    from mlops.params.changes import write_changed
 
+    # What is wrong with the question leaves the last drill where it is.
+    if (site.layout.snapshot / "schema.json").is_file():
+        parse_shift(asked.shift, read_schema(site.layout.snapshot))
     folder = site.layout.simulation
     files.remove(folder)
     folder.mkdir(parents=True)
     try:
-        changed = write_changed(
-            _absolute(params, site), asked.changes, folder / site.layout.params.name
-        )
+        changed = _absolute(params, site)
+        write_params(changed, folder / site.layout.params.name)
         made = scratch.make(site, params.project.name, folder)
         shift = parse_shift(asked.shift, made.schema)
         pool = open_pool(params.data, site.layout.root, made.folder, made.schema)
@@ -174,6 +177,14 @@ def _prepare(site: Site, params: Everything, asked: _Asked) -> tuple[Drill, Shif
     except MlopsError:
         files.remove(folder)
         raise
+
+
+def write_params(params: Everything, target: Path) -> None:
+    """Write parameters as a file that the loader reads back as the same."""
+    import yaml
+
+    tree = params.model_dump(mode="json")
+    target.write_text(yaml.safe_dump(tree, sort_keys=False, allow_unicode=True), encoding="utf-8")
 
 
 def _absolute(params: Everything, site: Site) -> Everything:
