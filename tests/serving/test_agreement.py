@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from mlops.adapters import mlflow, registry
+from mlops.adapters import files, mlflow, registry
 from mlops.adapters.ledger import Ledger, Row
 from mlops.adapters.sql.engine import database
 from mlops.core.canonical import to_json
@@ -78,6 +78,7 @@ def test_serving_goes_on_whatever_is_in_the_way(
 
 def test_a_deleted_champion_is_served_on(pair: Site) -> None:
     home = pair.layout.serving / PROJECT
+    files.remove(home / "1")  # what its promotion fetched, which no server can run
     make_version(home, "1")
     point(home, "1")
     follower = Follower(pair, PROJECT, registry, Agreement(pair, PROJECT))
