@@ -3,8 +3,9 @@
 Limits that it checks, each with a cell's simulated rate, its replicates and a one-sided exact
 binomial bound, and Holm's method at 1 % over the cells of a part:
 a. Clean windows alarm in at most the budgeted 5 %: 50, 200, 1000 and 10,000 rows, 5, 20 and 64
-   columns, independent, correlated and autocorrelated; n = 2000 replicates a cell, each with a
-   reference of its own (2000 rows, or two windows) and a calibration of its own.
+   columns, independent, correlated, autocorrelated, and with five rows an entity in the reference;
+   n = 2000 replicates a cell, each with a reference of its own (2000 rows, or two windows) and a
+   calibration of its own.
 b. The complete rule, 2 of 3 windows or evidence that adds up, with hysteresis, opens at most the
    budgeted incident in 100 clean windows: 100 references of 100 windows that follow each other.
    Evidence alone opens at most its half. The spread of alarm rates across references is reported.

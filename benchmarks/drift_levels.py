@@ -50,10 +50,10 @@ def count(world: World, first: int, trials: int) -> Counter[str]:
     found: Counter[str] = Counter()
     for replicate in range(first, first + trials):
         rng = np.random.default_rng([world.rows, world.width, len(world.dependence), replicate])
-        plain, window = world.draw(rng, world.reference_rows), world.draw(rng, world.rows)
+        (plain, key), window = world.reference(rng), world.draw(rng, world.rows)
         relations, reference = relate(plain)
         rules = Rules(world.rows, LEVEL, 1, 0.0, _STREAMS, replicate, SINGLE, _WINDOWS)
-        made = calibrate(reference, rules, in_order=True)
+        made = calibrate(reference, rules, in_order=True, key=key)
         values = statistics(presort(reference), relations.extend(window))
         found["ours"] += bool((values >= made.at(world.rows)).any())
         found["uncalibrated"] += not made.calibrated
@@ -76,9 +76,10 @@ def stream(dependence: str, replicate: int) -> tuple[NDArray[np.bool_], list[flo
     """
     world = World(_WHOLE_ROWS, _WHOLE_WIDTH, dependence)
     rng = np.random.default_rng([2, len(dependence), replicate])
-    relations, reference = relate(world.draw(rng, world.reference_rows))
+    plain, key = world.reference(rng)
+    relations, reference = relate(plain)
     rules = Rules(_WHOLE_ROWS, 1.0 - SHARE, _BUDGET_WINDOWS, 0.0, 100, replicate, RULE, 8000)
-    made: Thresholds = calibrate(reference, rules, in_order=True)
+    made: Thresholds = calibrate(reference, rules, in_order=True, key=key)
     ready = presort(reference)
     rows = relations.extend(world.draw(rng, _STREAM * _WHOLE_ROWS))
     cut = [rows.take(slice(i * _WHOLE_ROWS, (i + 1) * _WHOLE_ROWS)) for i in range(_STREAM)]

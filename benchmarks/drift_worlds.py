@@ -16,11 +16,14 @@ from mlops.core.schema import ImageSchema
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-DEPENDENCES = ("independent", "correlated", "autocorrelated")
+ENTITIES = "entities"
+DEPENDENCES = ("independent", "correlated", "autocorrelated", ENTITIES)
 CLASSES = 10
 _FACTORS = 3
 _SHARED = 0.6  # share of a column's variance that comes from the factors
 _PHI = 0.7  # of one row on the row before: 5.7 rows are worth one independent row
+_EACH = 5  # rows of an entity in the reference, in no order; windows are of other entities
+_ALIKE = 0.7  # share of a column's variance that rows of an entity have in common
 _FITTED = 500  # digits that the classifier is fitted on; the rest are the population
 
 
@@ -48,10 +51,20 @@ class World:
         """Rows of the reference: the default, and never fewer than two windows."""
         return max(2000, 2 * self.rows)
 
-    def draw(self, rng: np.random.Generator, rows: int) -> Columns:
+    def reference(self, rng: np.random.Generator) -> tuple[Columns, NDArray[np.uint64]]:
+        """Draw a reference, and whose each of its rows is; uint64, (N,)."""
+        key = np.arange(self.reference_rows, dtype=np.uint64)
+        if self.dependence == ENTITIES:
+            key = rng.permutation(key // np.uint64(_EACH))
+        return self.draw(rng, self.reference_rows, key), key
+
+    def draw(
+        self, rng: np.random.Generator, rows: int, key: NDArray[np.uint64] | None = None
+    ) -> Columns:
         """Draw rows that follow each other, a third each of the columns normal, skewed and counts.
 
-        Correlated columns share three factors, and are watched with their residuals.
+        Correlated columns share three factors, and are watched with their residuals. Rows of one
+        key share most of what they are.
         """
         z = rng.standard_normal((rows, self.width), dtype=np.float32).astype(np.float64)
         if self.dependence == "correlated":
@@ -59,6 +72,9 @@ class World:
             loading = np.random.default_rng(self.width).standard_normal((_FACTORS, self.width))
             loading /= np.linalg.norm(loading, axis=0)
             z = np.sqrt(1 - _SHARED) * z + np.sqrt(_SHARED) * (common @ loading)
+        if self.dependence == ENTITIES and key is not None:
+            whose = rng.standard_normal((int(key.max()) + 1, self.width))[key]
+            z = np.sqrt(1 - _ALIKE) * z + np.sqrt(_ALIKE) * whose
         if self.dependence == "autocorrelated":
             start = z[:1] * _PHI  # stationary from the first row
             z = signal.lfilter([np.sqrt(1 - _PHI**2)], [1, -_PHI], z, axis=0, zi=start)[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import Literal
 
+    import numpy as np
+    from numpy.typing import NDArray
+
     from mlops.adapters.inherited import Inherited
     from mlops.adapters.keeper import Examples
     from mlops.core.preprocessing import Preprocessed
@@ -24,7 +28,6 @@ if TYPE_CHECKING:
 
 PROBE_ROWS = 4000
 """Rows of each side that the probe trains and scores on, at most: it shall take seconds."""
-_JUDGING = ("test", "recent", "reference")
 
 
 @dataclass(frozen=True)
@@ -65,7 +68,7 @@ def begin(
     held = inherited.read(setting.inherited)
     if held is None:
         return Start("scratch", "no champion's weights lie in models/inherited"), None
-    judging = [read_rows(setting.prepared / f"{name}.npz").key for name in _JUDGING]
+    judging = _judging(setting.prepared, held)
     why = warm_start.obstacle(setting.own, held.pedigree, judging, held.seen)
     fresh = {name: t.clone() for name, t in model.network.state_dict().items()}
     why = why or warm_start.take_over(model, held.tensors)
@@ -75,6 +78,16 @@ def begin(
         return Start("warm", f"with the weights of version {held.version}", held.version), held
     start = _probed(model, fresh, sides, setting.course, held.version)
     return start, held if start.kind == "warm" else None
+
+
+def _judging(prepared: Path, champion: Inherited) -> list[NDArray[np.uint64]]:
+    """Return the keys of rows that judge or watch, less those too new for the champion's fit."""
+    test, recent, reference = (
+        read_rows(prepared / f"{name}.npz") for name in ("test", "recent", "reference")
+    )
+    until_s = champion.trained_until_s
+    newer = reference.observed_s > (-math.inf if until_s is None else until_s)  # NaN: not known
+    return [test.key, recent.key, reference.key[~newer]]
 
 
 def _probed(

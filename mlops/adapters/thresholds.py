@@ -17,6 +17,7 @@ from mlops.core.calibration import Rules, calibrate
 from mlops.core.columns import Columns, blank
 from mlops.core.continuous import SHARE, Detector, limit
 from mlops.core.drift import Reference, presort
+from mlops.core.grouping import entity_keys
 from mlops.core.likeness import SAMPLE_ROWS, Library, learn_library
 from mlops.core.quality import hits, sound
 from mlops.core.schema import ImageSchema, parse_schema
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from mlops.site import Site
 
 _FILE = "thresholds.json"
-_MEASURE = 4  # raise it when a column or a statistic changes: kept thresholds are then void
+_MEASURE = 5  # raise it when a column, a statistic or the drawing changes: it voids what is kept
 _SHOWN = 6
 _MIN_LABELS = 30
 
@@ -46,6 +47,7 @@ class Baseline:
         columns: of the reference rows.
         sight: that windows are seen by.
         in_order: whether the rows stand in the order of time.
+        key: uint64, (N,): equal for rows of one entity.
         reference: the same, presorted.
         accuracy: of the version on them, of a regression the share of targets between the outer
             quantiles; None with fewer than 30 labels.
@@ -58,6 +60,7 @@ class Baseline:
     columns: Columns
     sight: Sight
     in_order: bool
+    key: NDArray[np.uint64]
     reference: Reference
     accuracy: float | None
     blank_share: float
@@ -87,6 +90,7 @@ def read_baseline(folder: Path) -> Baseline:
             features, answers = stored["features"], stored["probabilities"]
             label = stored["label"]
             times = stored["observed_s"] if "observed_s" in stored else np.full(len(label), np.nan)
+            key = stored["key"] if "key" in stored else np.arange(len(label), dtype=np.uint64)
     except (OSError, ValueError, KeyError, EOFError, DataError) as error:
         msg = f"{path}: no usable reference ({error}); run: mlops evaluate, mlops register"
         raise MonitorError(msg) from None
@@ -106,6 +110,7 @@ def read_baseline(folder: Path) -> Baseline:
         columns=rows,
         sight=sight,
         in_order=in_order,
+        key=entity_keys(key[order], features[order], schema),
         reference=presort(rows),
         accuracy=float(right.mean()) if len(right) >= _MIN_LABELS else None,
         blank_share=float(blank(features).mean()),
@@ -187,7 +192,7 @@ def thresholds_for(
 
 def _calibrated(folder: Path, path: Path, wanted: Rules) -> Thresholds:
     baseline = read_baseline(folder)
-    made = calibrate(baseline.columns, wanted, in_order=baseline.in_order)
+    made = calibrate(baseline.columns, wanted, in_order=baseline.in_order, key=baseline.key)
     write_json(path, {**_head(_source(folder), wanted), "thresholds": asdict(made)})
     return made
 

@@ -3,14 +3,16 @@
 In the reference's own world every window is clean. Streams of windows are drawn from it, in blocks
 where rows depend on each other (Künsch 1989), each stream with a fresh pseudo-reference of the
 true reference's size, which all its windows share as they do in service (so that a reference that
-fell out badly, and alarms again and again, is counted). Statistics are scaled by √(nN / (n + N)),
-so that smaller windows may stand for large ones. Each pseudo-reference gives its own scale of each
-column, as the true one does: what a scale misses by is then part of what is simulated. Columns
-are standardised, the maximum over them taken (Westfall and Young, Resampling-Based Multiple
-Testing, 1993), and the threshold is the lowest at which the complete rule, K-of-N and hysteresis
-included, opens at most half the budgeted incidents, and at which a reference that is worse than
-nine in ten still keeps to the budget (Gandy and Kvaløy, Guaranteed conditional performance of
-control charts via bootstrap methods, Scandinavian Journal of Statistics 40, 2013).
+fell out badly, and alarms again and again, is counted). Where entities have several rows each,
+whole entities make up a pseudo-reference: it tells of so many entities, not of so many rows.
+Statistics are scaled by √(nN / (n + N)), so that smaller windows may stand for large ones. Each
+pseudo-reference gives its own scale of each column, as the true one does: what a scale misses by
+is then part of what is simulated. Columns are standardised, the maximum over them taken (Westfall
+and Young, Resampling-Based Multiple Testing, 1993), and the threshold is the lowest at which the
+complete rule, K-of-N and hysteresis included, opens at most half the budgeted incidents, and at
+which a reference that is worse than nine in ten still keeps to the budget (Gandy and Kvaløy,
+Guaranteed conditional performance of control charts via bootstrap methods, Scandinavian Journal
+of Statistics 40, 2013).
 """
 
 from __future__ import annotations
@@ -23,14 +25,14 @@ import numpy as np
 from scipy import stats
 
 from mlops.core.alarm import Rule, incidents
-from mlops.core.dependence import INDEPENDENT, between_windows, dependence, draw
-from mlops.core.drift import norms
-from mlops.core.grid import Grid
-from mlops.core.thresholds import TAIL_P, Thresholds, spread
+from mlops.core.clean_streams import Shape, alike, draw_streams
+from mlops.core.dependence import INDEPENDENT, between_windows, dependence
+from mlops.core.thresholds import TAIL_P, Thresholds
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from mlops.core.clean_streams import Alike
     from mlops.core.columns import Columns
     from mlops.core.dependence import Dependence
 
@@ -40,10 +42,8 @@ MOST_WINDOWS = 24_000
 _SAFETY = 0.5  # of the budget: the rest is for what the reference's world does not show
 _REFERENCES = 0.9  # of the references keep to the budget each, not only all together
 _EVENTS = 40.0  # incidents wanted at the threshold: its rate is then known to about ±16 %
-_MOST_ROWS = 200  # a pseudo-window's; larger ones are drawn at this size and scaled
-_WORLD_ROWS = 4000  # of the reference that are resampled; its own rows beyond add nothing
 _ENOUGH_WINDOWS = 2  # of reference rows; with fewer the reference cannot speak for itself
-_ENOUGH_BLOCKS = 20  # of dependent rows
+_ENOUGH_BLOCKS = 20  # of dependent rows, or entities
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,13 @@ class Rules:
         return self.false_alarms / self.per_windows
 
 
-def calibrate(reference: Columns, rules: Rules, *, in_order: bool = False) -> Thresholds:
+def calibrate(
+    reference: Columns,
+    rules: Rules,
+    *,
+    in_order: bool = False,
+    key: NDArray[np.uint64] | None = None,
+) -> Thresholds:
     """Find the thresholds for a reference.
 
     Args:
@@ -84,6 +90,8 @@ def calibrate(reference: Columns, rules: Rules, *, in_order: bool = False) -> Th
         rules: window size, budget, rule.
         in_order: whether the rows stand in the order of time, so that their dependence can be
             seen; else they are taken for independent.
+        key: uint64, (N,): equal for rows of one entity; None if each row is one of its own.
+            Not looked at where rows depend on their neighbours in time.
 
     Raises:
         ValueError: if the reference has fewer than 2 rows.
@@ -94,7 +102,13 @@ def calibrate(reference: Columns, rules: Rules, *, in_order: bool = False) -> Th
     found = dependence(reference.values) if in_order else INDEPENDENT
     block = found.block
     target = _SAFETY * rules.rate
-    draws_STC, scale = _streams(reference, rules, block, target)
+    together = alike(block, key)
+    wanted = min(rules.most_windows, math.ceil(_EVENTS / target))
+    length = max(math.ceil(wanted / rules.replicates), 4 * rules.rule.raise_n)
+    draws_STC, scale = draw_streams(
+        reference, Shape(rules.replicates, length, rules.window_rows), together,
+        np.random.default_rng(rules.seed),
+    )  # fmt: skip
     if in_order:
         scale = scale * _dependence_scale(reference, rules.window_rows, found)
     mean, sd = draws_STC.mean(axis=(0, 1)), draws_STC.std(axis=(0, 1)) + 1e-9
@@ -103,9 +117,11 @@ def calibrate(reference: Columns, rules: Rules, *, in_order: bool = False) -> Th
     z, unlucky = _conditional(rules, top_ST, z)
     over = (draws_STC >= mean + z * sd) & (draws_STC * scale >= rules.min_effect)
     rate = float(incidents(rules.rule, over.any(axis=2)).sum() / top_ST.size)
-    faults = _faults(len(reference), rules.window_rows, block)
+    faults = _faults(len(reference), rules.window_rows, together)
     how = f"{top_ST.size} clean windows in {len(top_ST)} streams"
     how += f" of blocks of {block} rows" * (block > 1) + ", tail extrapolated" * extrapolated
+    if together.entities:
+        how += f"; {len(reference)} reference rows of {len(together.entities)} entities"
     return Thresholds(
         columns=reference.all_names, limits=tuple(float(v) for v in (mean + z * sd) * scale),
         means=tuple(float(v) for v in mean * scale),
@@ -132,9 +148,9 @@ def _dependence_scale(
     return np.asarray(extra * found.missed * math.sqrt(few))
 
 
-def _faults(rows: int, window_rows: int, block: int) -> list[str]:
+def _faults(rows: int, window_rows: int, together: Alike) -> list[str]:
     """Return why the reference is too small to promise a budget, in words."""
-    found = []
+    found, block, entities = [], together.block, together.entities
     if rows < _ENOUGH_WINDOWS * window_rows:
         found.append(
             f"uncalibrated: {rows} reference rows are fewer than "
@@ -145,48 +161,12 @@ def _faults(rows: int, window_rows: int, block: int) -> list[str]:
             f"uncalibrated: rows depend on each other over {block}, and {rows} reference rows "
             f"are fewer than {_ENOUGH_BLOCKS} such blocks"
         )
+    if entities and len(entities) < _ENOUGH_BLOCKS:
+        found.append(
+            f"uncalibrated: {rows} reference rows are of {len(entities)} entities, fewer than "
+            f"{_ENOUGH_BLOCKS}"
+        )
     return found
-
-
-def _streams(
-    reference: Columns, rules: Rules, block: int, target: float
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Draw clean streams; return their scaled statistics, (S, T, columns), and the columns' scale.
-
-    A statistic of a true window is its scaled statistic times the scale.
-    """
-    rng = np.random.default_rng(rules.seed)
-    world, norm = _world(reference, block), norms(reference)
-    n, big = len(reference), rules.window_rows
-    window_n = max(2, min(big, _MOST_ROWS))
-    reference_n = max(2, round(n * window_n / big))
-    wanted = min(rules.most_windows, math.ceil(_EVENTS / target))
-    length = max(math.ceil(wanted / rules.replicates), 4 * rules.rule.raise_n)
-    grid = Grid(world, norm)
-    everything = grid.expected(grid.counts(np.arange(len(world))[np.newaxis]))
-    # The smaller pseudo-reference misses its scale by more than the true one does.
-    damp = math.sqrt(min(1.0, reference_n / len(world)))
-    out = np.empty((rules.replicates, length, len(reference.all_names)))
-    at_once = grid.batches(window_n)
-    for s in range(rules.replicates):
-        base = grid.counts(draw(rng, len(world), (1, reference_n), block))
-        rows = draw(rng, len(world), (1, length * window_n), block).reshape(length, window_n)
-        for start in range(0, length, at_once):
-            part = grid.counts(rows[start : start + at_once])
-            out[s, start : start + at_once] = grid.statistics(base, part)
-        own = grid.expected(base) / np.maximum(everything, 1e-300)
-        out[s, :, : len(own)] /= np.maximum(own, 1e-3) ** damp
-    out /= spread(reference_n, window_n)
-    return out, np.full(out.shape[2], spread(n, big))
-
-
-def _world(reference: Columns, block: int) -> Columns:
-    """Return at most so many rows of a reference, evenly placed, blocks left whole."""
-    n = len(reference)
-    if n <= _WORLD_ROWS:
-        return reference
-    starts = np.linspace(0, n - block, max(_WORLD_ROWS // block, 1)).astype(np.int64)
-    return reference.take((starts[:, np.newaxis] + np.arange(block)).ravel())
 
 
 def _conditional(rules: Rules, top_ST: NDArray[np.float64], z: float) -> tuple[float, float]:

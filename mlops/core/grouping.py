@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mlops.core.features import canonical
-from mlops.core.schema import ImageSchema, TextSchema
+from mlops.core.example import key_hash
+from mlops.core.features import canonical, values_of
+from mlops.core.schema import ImageSchema, TableSchema, TextSchema
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -79,6 +80,25 @@ def near_duplicate_keys(images_NHWC: NDArray[np.uint8]) -> list[str]:
 def split_keys(entities: Sequence[str | None], groups: Sequence[str]) -> list[str]:
     """Return the split key of each row: its declared entity, else its near-duplicate group."""
     return [entity or group for entity, group in zip(entities, groups, strict=True)]
+
+
+def entity_keys(key: NDArray[np.uint64], array: NDArray[Any], schema: Schema) -> NDArray[np.uint64]:
+    """Return keys that are equal for rows of one entity, and for no others.
+
+    Rows of a table without an entity have their content for a key: two customers who are alike
+    are two customers, so each such row gets a key of its own.
+
+    Args:
+        key: uint64, (N,): `mlops.core.example.key_hash` of each row's split key.
+        array: (N, *schema.shape), as models take the rows.
+        schema: of the rows.
+    """
+    if not isinstance(schema, TableSchema):
+        return key
+    content = [key_hash(name) for name in groups(values_of(array, schema), schema)]
+    bare = key == np.array(content, np.uint64)
+    own = [key_hash(f"row:{n}") for n in range(len(key))]
+    return np.where(bare, np.array(own, np.uint64), key)
 
 
 def _keys(images_NHWC: NDArray[np.uint8]) -> list[str]:

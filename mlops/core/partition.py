@@ -49,7 +49,7 @@ class Partition:
         validation: for early stopping and tuning.
         test: held-out rows as old as those trained on.
         recent: held-out production rows later than everything trained on.
-        reference: held-out rows, production before base, newest first.
+        reference: rows that were not fitted on, production before base, newest first.
         seen: uint64, sorted, unique: keys of train and validation.
     """
 
@@ -93,7 +93,7 @@ def partition(
         validation=np.flatnonzero(fit["validation"]),
         test=np.flatnonzero(fit["test"]),
         recent=np.flatnonzero(rows.labelled & late & held_out & ~rows.active),
-        reference=_reference(rows, late & ~np.isin(rows.key, seen), held_out, reference_rows),
+        reference=_reference(rows, late, held_out, reference_rows),
         seen=seen,
     )
 
@@ -107,15 +107,17 @@ def _cutoff(rows: SplitRows, recent_share: float) -> float | None:
     return float(times[len(times) - recent - 1])
 
 
-def _reference(rows: SplitRows, unseen: Mask, held_out: Mask, most: int) -> NDArray[np.int64]:
-    """Return unseen late production rows; if those are few, older ones of the test side; then base.
+def _reference(rows: SplitRows, late: Mask, held_out: Mask, most: int) -> NDArray[np.int64]:
+    """Return the late production rows; if those are few, older ones of the test side; then base.
 
-    The late rows of any side qualify: nothing later than the cutoff was fitted on. Older rows
+    The late rows of any side qualify, also those whose entity was seen: nothing later than the
+    cutoff was fitted on, and entities come back in production just as often. A reference of
+    unseen entities alone would be of fewer ones, and of others than the windows are. Older rows
     are taken only as far as needed: they may show a world that is gone.
     """
-    late = _newest_first(rows, unseen)
-    early = _newest_first(rows, held_out & rows.production & ~unseen)
-    production = np.concatenate([late, early[: max(ENOUGH_PRODUCTION - len(late), 0)]])
+    newest = _newest_first(rows, late)
+    early = _newest_first(rows, held_out & rows.production & ~late)
+    production = np.concatenate([newest, early[: max(ENOUGH_PRODUCTION - len(newest), 0)]])
     if len(production) >= ENOUGH_PRODUCTION:
         return production[:most]
     base = _newest_first(rows, held_out & ~rows.production)

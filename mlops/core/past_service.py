@@ -17,6 +17,7 @@ from mlops.core.calibration import calibrate
 from mlops.core.columns import blank, columns
 from mlops.core.drift import presort
 from mlops.core.exam import Memory
+from mlops.core.grouping import entity_keys
 from mlops.core.partition import SplitRows, partition
 from mlops.core.quality import hits
 from mlops.core.relations import relate
@@ -165,7 +166,10 @@ def install(
         number=number, learnt=learnt, answers=answers, hit=hit,
         memory=Memory(dealt.seen, dealt.trained_until_s), base=span[dealt.test],
         relations=relations, reference=presort(watched), columns=watched,
-        thresholds=calibrate(watched, rules, in_order=True), labels=len(known),
+        thresholds=calibrate(
+            watched, rules, in_order=True,
+            key=entity_keys(past.key[held], past.features[held], past.schema),
+        ), labels=len(known),
         accuracy=float(hit[known].mean()) if len(known) >= LEAST_LABELS else None,
         blank_share=float(blank(past.features[held]).mean()),
         rows=len(parts[0]) + len(parts[1]),

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -9,8 +9,9 @@ import pytest
 import torch
 
 from mlops.adapters import inherited, model_files
+from mlops.adapters.files import read_json
 from mlops.adapters.keeper import Examples
-from mlops.adapters.snapshot import read_rows
+from mlops.adapters.snapshot import read_rows, write_rows
 from mlops.adapters.starting import Setting, begin
 from mlops.core import networks
 from mlops.core.learning import Hyperparameters
@@ -108,6 +109,24 @@ def test_rows_that_judge_were_never_seen_by_what_a_training_begins_with(site: Si
     assert start.why == "the champion was fitted on 3 of the rows that judge"
     assert (start.kind, start.version, held) == ("scratch", "4", None)
     assert _same(model, _model(2))
+
+
+@pytest.mark.parametrize(("observed_s", "known"), [(np.nan, 2), (900.0, 2), (1001.0, 0)])
+def test_rows_of_known_entities_may_watch_if_they_are_newer_than_what_was_fitted(
+    site: Site, observed_s: float, known: int
+) -> None:
+    champion, path = _champion(site), site.layout.prepared / "reference.npz"
+    described = read_json(champion / "model.json")
+    model_files.write_card(champion / "model.json", {**described, "trained_until_s": 1000.0})
+    inherited.put(site.layout.inherited, champion, "4")
+    rows = read_rows(path).take(np.arange(2))
+    seen = np.load(champion / "seen.npy")[:2]
+    write_rows(path, replace(rows, key=seen, observed_s=np.full(2, observed_s)))
+    start, _ = _begin(site, _model(2), "warm")
+    said = f"the champion was fitted on {known} of the rows that judge"
+    assert (start.kind, start.why) == (
+        ("scratch", said) if known else ("warm", "with the weights of version 4")
+    )
 
 
 def test_without_a_champion_a_start_is_from_scratch_and_a_torn_one_is_refused(site: Site) -> None:

@@ -161,3 +161,41 @@ def test_calibration_is_fast() -> None:
     start = time.process_time()
     calibrate(reference, replace(RULES, window_rows=200, replicates=500, per_windows=500))
     assert time.process_time() - start < 6.0  # 2.2 s on a quiet machine
+
+
+def of_entities(rng: np.random.Generator, entities: int, each: int) -> tuple[Columns, np.ndarray]:
+    """Draw entities with so many rows each, which are much alike."""
+    key = np.repeat(np.arange(entities), each).astype(np.uint64)
+    values = rng.normal(size=(entities, 6))[key] * 0.9 + rng.normal(size=(len(key), 6)) * 0.44
+    return Columns(tuple("abcdef"), values, rng.integers(2, size=len(key)), 2), key
+
+
+def test_a_reference_of_few_entities_keeps_to_the_budget_if_it_knows_them() -> None:
+    rng, opened = np.random.default_rng(5), [0, 0]
+    for _ in range(10):
+        reference, key = of_entities(rng, 80, 5)
+        ready = presort(reference)
+        windows = [statistics(ready, of_entities(rng, 100, 1)[0]) for _ in range(80)]
+        for at, known in enumerate((key, None)):
+            limits = calibrate(reference, RULES, key=known).at(100)
+            stream = np.array([[(found >= limits).any() for found in windows]])
+            opened[at] += int(incidents(RULES.rule, stream)[0])
+    most = poisson.ppf(0.999, RULES.rate * 800)
+    assert opened[0] <= most < opened[1]
+
+
+def test_entities_are_said_and_twenty_are_needed() -> None:
+    rng = np.random.default_rng(0)
+    reference, key = of_entities(rng, 80, 5)
+    assert calibrate(reference, RULES, key=key).reason.endswith(
+        "; 400 reference rows of 80 entities"
+    )
+    alone = calibrate(reference, RULES)
+    assert calibrate(reference, RULES, key=np.arange(400, dtype=np.uint64)) == alone
+    reference, key = of_entities(rng, 19, 20)
+    assert (
+        "uncalibrated: 380 reference rows are of 19 entities, fewer than 20"
+        in calibrate(reference, RULES, key=key).reason
+    )
+    large, key = of_entities(rng, 900, 5)  # beyond what is resampled
+    assert calibrate(large, replace(RULES, replicates=20), key=key).calibrated

@@ -8,7 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.datasets import load_digits
 
-from mlops.core.grouping import near_duplicate_keys, split_keys
+from mlops.core.example import key_hash
+from mlops.core.features import arrays
+from mlops.core.grouping import entity_keys, groups, near_duplicate_keys, split_keys
+from mlops.core.schema import Column, ImageSchema, TableSchema
 
 
 @pytest.fixture(scope="module")
@@ -49,3 +52,20 @@ def test_a_key_depends_on_its_image_alone(count: int, seed: int) -> None:
 
 def test_a_declared_entity_overrides_the_group() -> None:
     assert split_keys([None, "ward-3", ""], ["a", "b", "c"]) == ["a", "ward-3", "c"]
+
+
+def test_rows_of_a_table_that_are_alike_are_one_entity_only_if_one_is_declared() -> None:
+    columns = Column("age", "number"), Column("sex", "category", ("f", "m"))
+    schema = TableSchema(("n", "y"), columns)
+    values = (np.array([31.0, 31.0, np.nan, 40.0]), np.array(["f", "f", None, "m"], dtype=object))
+    entities = [None, None, "anna", "anna"]
+    key = np.array([key_hash(k) for k in split_keys(entities, groups(values, schema))], np.uint64)
+    assert key[0] == key[1]
+    found = entity_keys(key, arrays(values, schema), schema)
+    assert found[0] != found[1]
+    assert found[2] == found[3] == key_hash("anna")
+
+
+def test_near_copies_of_pictures_are_one_entity() -> None:
+    key = np.array([3, 3, 5], np.uint64)
+    assert entity_keys(key, np.zeros((3, 2, 2, 1)), ImageSchema(("a", "b"), 2, 2, 1)) is key

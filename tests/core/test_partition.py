@@ -42,7 +42,8 @@ def test_no_evidence_was_trained_on_and_all_of_it_is_later(
     rows = _rows(*sizes, seed)
     dealt = _deal(rows, recent_share=share, gap_s=gap_s, reference_rows=most)
     fitted = set(dealt.train) | set(dealt.validation)
-    for held_out in (dealt.test, dealt.recent, dealt.reference):
+    assert not fitted & set(dealt.reference)
+    for held_out in (dealt.test, dealt.recent):
         assert not fitted & set(held_out)
         assert not np.isin(rows.key[held_out], dealt.seen).any()
     assert len(dealt.reference) <= most
@@ -83,6 +84,17 @@ def test_with_enough_production_the_reference_holds_no_base_row() -> None:
     assert list(late) == sorted(late, reverse=True)
     newest = rows.observed_s[dealt.reference[late]]
     assert list(newest) == sorted(newest, reverse=True)
+
+
+def test_entities_that_come_back_are_in_the_reference_as_they_are_in_the_windows() -> None:
+    rows = _rows(60, 2000)
+    key = np.random.default_rng(1).integers(50, size=2060).astype(np.uint64)
+    rows = replace(rows, key=key, side=SIDES[(key % np.uint64(3)).astype(int)])
+    dealt = _deal(rows, gap_s=0.0)
+    late = np.flatnonzero(rows.production & (rows.observed_s > (dealt.cutoff_s or 0.0)))
+    assert set(dealt.reference) == set(late)
+    assert np.isin(key[dealt.reference], dealt.seen).mean() > 0.5
+    assert not np.isin(key[dealt.recent], dealt.seen).any()
 
 
 def test_the_reference_of_a_source_sorted_by_class_is_no_single_class() -> None:
