@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from mlops.serving.routes import Route
+
 TOKEN = "0123456789abcdef"
 BEARER = {"authorization": f"Bearer {TOKEN}"}
 NOT_TOLD = ("positive_data_acceptance",)
@@ -74,16 +76,16 @@ expected-statuses = [400, 401, 403, 404, 405, 406, 408, 409, 411, 413, 415, 422,
 
 
 def _schemathesis(
-    url: str, cases: int, folder: Path, phases: str
+    url: str, cases: int, folder: Path, *more: str
 ) -> subprocess.CompletedProcess[str]:
     (folder / "schemathesis.toml").write_text(CONFIG)
     return subprocess.run(
         [
             sys.executable, "-m", "schemathesis.cli", "run", f"{url}/openapi.json",
             "--checks", "all", "--exclude-checks", ",".join(NOT_TOLD), "--header",
-            f"Authorization: Bearer {TOKEN}", "--phases", phases, "--no-color",
+            f"Authorization: Bearer {TOKEN}", "--no-color",
             "--max-examples", str(cases), "--seed", "1", "--suppress-health-check", "all",
-            "--generation-database", "none",
+            "--generation-database", "none", *more,
         ],
         capture_output=True, text=True, cwd=folder, env=dict(os.environ), check=False,
     )  # fmt: skip
@@ -93,18 +95,31 @@ def _schemathesis(
     importlib.util.find_spec("schemathesis") is None, reason="schemathesis is not installed"
 )
 def test_schemathesis_finds_nothing(closed: Running, tmp_path: Path) -> None:
-    found = _schemathesis(closed.url, 3, tmp_path, "fuzzing")
+    found = _schemathesis(closed.url, 3, tmp_path, "--phases", "fuzzing")
     assert found.returncode == 0, found.stdout[:6000]
+
+
+KINDS: dict[str, Any] = {"image": None, "table": TABLE, "text": TEXT}
+BULK = [  # what is asked without a body does not depend on the kind of the model
+    pytest.param(route, schema, id=f"{kind}:{route.method} {route.name}")
+    for kind, schema in KINDS.items()
+    for route in ROUTES
+    if kind == "image" or route.method == "POST"
+]
 
 
 @pytest.mark.bench
-@pytest.mark.parametrize("model", [None, TABLE, TEXT], ids=["image", "table", "text"])
-def test_schemathesis_finds_nothing_in_ten_thousand_cases(model: Any, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("route", "schema"), BULK)
+def test_schemathesis_finds_nothing_in_ten_thousand_cases(
+    route: Route, schema: Any, tmp_path: Path
+) -> None:
     started = (
         running(tmp_path, token=TOKEN)
-        if model is None
-        else serving(tmp_path, TinyModel(model), token=TOKEN)
+        if schema is None
+        else serving(tmp_path, TinyModel(schema), token=TOKEN)
     )
+    more = ["--phases", "coverage,fuzzing", "--include-name", f"{route.method} {route.name}"]
     with started as server:
-        found = _schemathesis(server.url, 10_000, tmp_path, "coverage,fuzzing")
+        found = _schemathesis(server.url, 10_000, tmp_path, *more)
     assert found.returncode == 0, found.stdout[:6000]
+    assert "Selected: 1/" in found.stdout
