@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import importlib
 import math
 import re
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -30,6 +31,10 @@ SECTIONS = (
 )  # fmt: skip
 """Every top-level key that may stand in the file."""
 
+_EVERYTHING = "mlops.params.everything"
+"""By name: a stage's dependencies on code are computed from imports, and no stage depends on the
+sections that it does not see."""
+
 ViewT = TypeVar("ViewT", bound=View)
 
 _KEY = re.compile(r"[a-z]\w*\.[a-z]\w*")
@@ -50,7 +55,10 @@ _REMEDIES = {
 
 
 def load(path: Path, view: type[ViewT], changes: Sequence[str] = ()) -> ViewT:
-    """Return the sections of the file that `view` declares.
+    """Return the sections of the file that `view` declares, once all that stands in it is right.
+
+    A mistake in another section would else be met hours later, by the step that reads it. Which
+    sections must be there is the view's own matter.
 
     Args:
         path: the file.
@@ -69,14 +77,23 @@ def load(path: Path, view: type[ViewT], changes: Sequence[str] = ()) -> ViewT:
         known = f"known: {', '.join(SECTIONS)}"
         what = f"is not a section{_suggest(unknown[0], SECTIONS)}; {known}"
         raise error(path, lines, (unknown[0],), what)
+    whole: type[View] = importlib.import_module(_EVERYTHING).Everything
+    try:
+        whole.model_validate(tree)
+    except ValidationError as wrong:
+        if here := [e for e in wrong.errors() if e["type"] != "missing" or len(e["loc"]) > 1]:
+            raise _first(path, lines, here, whole) from None
     wanted = {name: tree[name] for name in view.model_fields if name in tree}
     try:
         return view.model_validate(wanted)
     except ValidationError as wrong:
-        found = wrong.errors()
-        # A misspelt key is named as such, not as the missing one it stands for.
-        first = next((e for e in found if e["type"] == "extra_forbidden"), found[0])
-        raise _explain(path, lines, first, view) from None
+        raise _first(path, lines, wrong.errors(), view) from None
+
+
+def _first(path: Path, lines: Lines, found: list[ErrorDetails], view: type[View]) -> ParamsError:
+    """Return the error to begin with: a misspelt key before the missing one it stands for."""
+    first = next((e for e in found if e["type"] == "extra_forbidden"), found[0])
+    return _explain(path, lines, first, view)
 
 
 def _explain(path: Path, lines: Lines, first: ErrorDetails, view: type[View]) -> ParamsError:

@@ -180,6 +180,10 @@ def test_config_check_names_variables_that_do_nothing(
     assert "environment: MLOPS_REDACTS is no setting (did you mean MLOPS_REDACT?)" in told
     assert ".env: MLOPS_COLOUR is no setting" in told
     assert told.endswith("config: ok\n")
+    with pytest.raises(SystemExit, match="0"):
+        cli.main(["config", "check", "--json"])
+    advised = json.loads(capsys.readouterr().out)["advice"]
+    assert [f"advice: {line}" for line in advised] == told.splitlines()[:-1]
 
 
 def test_init_renames_the_clone_and_keeps_comments(root: Path) -> None:

@@ -50,9 +50,9 @@ class Story:
         """Build the demo's folder beside the user's own state."""
         self._tell = Narrator()
         self._home = root_layout
+        self._params = load(root_layout.params, Everything)  # before an older demo is swept away
         self._tell.say(f"a copy of this project in {root_layout.root / '.mlops' / 'demo'}")
         self._layout = workspace.build(root_layout.root)
-        self._params = load(self._layout.params, Everything)
         self._marks: list[tuple[int, str]] = []
 
     def run(self, *, bad_retrain: bool, keep_running: bool) -> None:
