@@ -39,9 +39,32 @@ def predict(
     with Client(url or None, retry=Retry(_PATIENCE_S)) as client:
         client.health()  # a server that is not there is said at once, not waited for
         for one in given:
-            for name, answer in _answers(client, one, entity):
+            for name, answer in _named(client, one, entity):
                 print(_json(name, answer, top_k) if json else _line(name, answer, top_k))
     return 0
+
+
+def _named(client: Client, given: Given, entity: str) -> Iterator[tuple[str, Prediction]]:
+    """Yield the answers; an error names the file, or the server that has failed at it.
+
+    Raises:
+        UsageError: if the file holds what cannot be sent.
+        DataError: if the server refuses what it holds.
+        CallFailed: if the server cannot answer.
+    """
+    from mlops.errors import DataError, Rejected, ServerFault, Unauthorised, UsageError
+
+    try:
+        yield from _answers(client, given, entity)
+    except UsageError as error:
+        raise UsageError(f"{given.path}: {error}") from None
+    except Unauthorised:
+        raise
+    except Rejected as error:
+        raise DataError(f"{given.path}: {error}") from None
+    except ServerFault as error:
+        by = "" if client.url in str(error) else f"{client.url}: "
+        raise ServerFault(f"{given.path}: {by}{error}") from None
 
 
 def _answers(client: Client, given: Given, entity: str) -> Iterator[tuple[str, Prediction]]:
