@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from mlops.params.base import View
+from mlops.params.remedies import remedy
 from mlops.params.tree import MAX_BYTES, SHOWN, change, error, error_at, parse, short
 
 if TYPE_CHECKING:
@@ -38,20 +39,6 @@ sections that it does not see."""
 ViewT = TypeVar("ViewT", bound=View)
 
 _KEY = re.compile(r"[a-z]\w*\.[a-z]\w*")
-_REMEDIES = {
-    "bool_type": "write true or false",
-    "int_type": "write a whole number",
-    "int_from_float": "write a whole number",
-    "float_type": "write a number",
-    "string_type": "write text, in quotes",
-    "model_type": "write its keys below it, indented",
-    "model_attributes_type": "write its keys below it, indented",
-    "dict_type": "write its keys below it, indented",
-    "tuple_type": "write a list, as in [0.1, 0.5]",
-    "too_long": "write fewer values",
-    "too_short": "write more values",
-}
-"""pydantic's type of error → what to do, where its own message does not say that."""
 
 
 def load(path: Path, view: type[ViewT], changes: Sequence[str] = ()) -> ViewT:
@@ -103,8 +90,9 @@ def _explain(path: Path, lines: Lines, first: ErrorDetails, view: type[View]) ->
         return error(path, lines, key, "is missing; add it")
     if kind == "extra_forbidden":
         known = _fields(view, key[:-1])
-        remedy = "remove it or fix its spelling"
-        return error(path, lines, key, f"is not a known key{_suggest(key[-1], known)}; {remedy}")
+        guess = _suggest(key[-1], known)
+        what = f"is not a known key{guess}; remove it or fix its spelling"
+        return error(path, lines, key, what)
     if kind == "value_error":
         # Raised over a whole section: its message names the key, whose line is wanted.
         what = first["msg"].removeprefix("Value error, ")
@@ -114,12 +102,8 @@ def _explain(path: Path, lines: Lines, first: ErrorDetails, view: type[View]) ->
         whole = kind == "int_type"
         what = f"= {short(value)!r} is text, not a number; {_as_number(value, whole=whole)}"
         return error(path, lines, key, what)
-    remedy = _REMEDIES.get(kind) or re.sub(
-        r"^(Input|String) should (be|match|have)", r"write a value that must \2", first["msg"]
-    ).replace("that must match", "that matches").replace("that must be", "that is").replace(
-        "that must have", "that has"
-    )  # fmt: skip
-    return error(path, lines, key, f"= {short(repr(value))}: {remedy}")
+    what = f"= {short(repr(value))}: {remedy(kind, first['msg'])}"
+    return error(path, lines, key, what)
 
 
 def _fields(view: type[View], key: tuple[str, ...]) -> tuple[str, ...]:
