@@ -66,12 +66,12 @@ def remove(name: str) -> int:
     Args:
         name: Whose.
     """
-    from mlops.errors import UsageError
+    from mlops.errors import Unknown
     from mlops.serving.tokens import read_tokens
 
     path, others = _file(without=name)
     if len(others) == len(read_tokens(path)):
-        raise UsageError(f"{path} holds no token named {name!r}; see: mlops token list")
+        raise Unknown(f"{path} holds no token named {name!r}; see: mlops token list")
     _write(path, others)
     return 0
 

@@ -44,7 +44,8 @@ def validate(params: ValidateParams, site: Site) -> Report:
     The same files go to the site's work folder, where a person finds them after a failure.
 
     Raises:
-        CheckFailed: naming each critical expectation that failed, its rows, and the pages.
+        CheckFailed: naming each critical expectation that failed, its rows, and the pages; or
+            because there are no rows.
         DataError: if the snapshot cannot be read.
     """
     from mlops.adapters.great_expectations import run_checks
@@ -53,7 +54,7 @@ def validate(params: ValidateParams, site: Site) -> Report:
     table = snapshot.read_shards(site.layout.snapshot, schema)
     if table.num_rows == 0:
         msg = f"{site.layout.snapshot}: holds no examples; run: mlops ingest"
-        raise DataError(msg)
+        raise CheckFailed(msg)
     _log.info("validate: checking", rows=table.num_rows)
     frame = _frame(params, site, table, schema)
     checked = run_checks(frame, schema, params.checks)

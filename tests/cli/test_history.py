@@ -11,7 +11,7 @@ from mlops.adapters.sql.engine import database
 from mlops.adapters.sql.tables import ledger
 from mlops.cli.history import history
 from mlops.cli.silence import silence
-from mlops.errors import LedgerError, UsageError
+from mlops.errors import LedgerError, Unknown, UsageError
 
 if TYPE_CHECKING:
     from mlops.site import Site
@@ -57,7 +57,7 @@ def test_a_broken_chain_is_an_error(site: Site) -> None:
 def test_silence_holds_back_the_mails_of_one_incident(
     site: Site, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with pytest.raises(UsageError, match="unknown in project digits"):
+    with pytest.raises(Unknown, match="unknown in project digits"):
         silence("drift-digits-1-1")
     with pytest.raises(UsageError, match="write 30m, 24h or 7d"):
         silence("drift-digits-1-1", "soon")

@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from mlops.adapters.files import write_json
 from mlops.cli import main as cli
-from mlops.errors import EXIT_USAGE
+from mlops.core.schema import to_plain
+from mlops.errors import EXIT_ERROR, EXIT_USAGE
 from mlops.run import STEPS
 from tests.cli.verbs import every
+from tests.examples import SCHEMA
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -40,6 +43,26 @@ def test_every_verb_that_reads_can_print_json() -> None:
         if name not in ACTS and "json" not in inspect.signature(verb).parameters
     ]  # fmt: skip
     assert silent == []
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["incident x", "silence x", "label export --incident x", "report x", "why 9", "trace x",
+     "replay x", "token remove x"],
+)  # fmt: skip
+def test_what_is_not_known_by_that_name_ends_with_1(
+    words: str, root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MLOPS_ROOT", str(root))
+    (root / "data" / "snapshot").mkdir()
+    write_json(root / "data" / "snapshot" / "schema.json", to_plain(SCHEMA))
+    with pytest.raises(SystemExit) as ended:
+        cli.main(words.split())
+    said = capsys.readouterr().err
+    assert ended.value.code == EXIT_ERROR, said
+    assert len(said.splitlines()) == 1
+    assert words.rpartition(" ")[2] in said
+    assert "see: mlops" in said or "prediction_id" in said
 
 
 @pytest.mark.parametrize("name", sorted(set(every()) - APART))

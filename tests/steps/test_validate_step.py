@@ -98,7 +98,7 @@ def test_a_warning_is_reported_but_does_not_stop(site: Site) -> None:
 
 def test_an_empty_snapshot_is_a_clear_error(site: Site) -> None:
     write_snapshot(site.layout.snapshot, [])
-    with pytest.raises(DataError, match="holds no examples; run: mlops ingest"):
+    with pytest.raises(CheckFailed, match="holds no examples; run: mlops ingest"):
         validate(PARAMS, site)
 
 
