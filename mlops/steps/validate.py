@@ -10,6 +10,7 @@ import structlog
 
 from mlops.adapters import snapshot
 from mlops.adapters.files import digest_path, read_json, write_json, write_text
+from mlops.core.canonical import from_plain
 from mlops.core.inspection import SnapshotColumns, inspect
 from mlops.errors import CheckFailed, DataError
 from mlops.params.base import View
@@ -81,6 +82,24 @@ def validate(params: ValidateParams, site: Site) -> Report:
         facts={"rows": table.num_rows, "met": passed, "warnings": len(failed)},
         markdown=_markdown(checked.results),
     )
+
+
+def read_table(folder: Path) -> str:
+    """Return the Markdown table of the checks that `validate` wrote last, as its report has it.
+
+    Args:
+        folder: of `checks.json`.
+
+    Raises:
+        DataError: if the file is missing, or not one of ours.
+    """
+    from mlops.adapters.great_expectations import CheckResult
+
+    path = folder / "checks.json"
+    held = read_json(path).get("expectations")
+    if not isinstance(held, list):
+        raise DataError(f"{path}: expectations is no list; run: mlops validate")
+    return _markdown(tuple(from_plain(CheckResult, one) for one in held))
 
 
 def _frame(params: ValidateParams, site: Site, table: pa.Table, schema: Schema) -> pd.DataFrame:

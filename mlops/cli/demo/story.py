@@ -161,7 +161,7 @@ class Story:
             found.extend([run] if run else [])
             return bool(found)
 
-        workspace.wait_until(requested, timeout_s=60, what="the retrain that monitor requested")
+        workspace.wait_until(requested, timeout_s=120, what="the retrain that monitor requested")
         self._tell.say(f"Prefect's automation started the run: {found[0].name}")
         old = self._facts.serving()
         self._follow(found[0])
