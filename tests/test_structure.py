@@ -74,6 +74,12 @@ def test_a_stage_lists_the_code_that_its_step_reaches() -> None:
 def test_what_the_readme_links_to_is_there() -> None:
     text = (REPOSITORY / "README.md").read_text()
     assert len(text.splitlines()) <= 150
+    heads = re.findall(r"^## (.+)$", text, re.MULTILINE)
+    assert heads == [
+        "Two commands", "What you see", "Four surfaces, one decision", "Bring your own",
+        "When not to use it", "Links",
+    ]  # fmt: skip
+    assert re.split(r"\n\n", text)[1].count(". ") == 0  # one sentence
     linked = set(re.findall(r"\]\(([^)#:]+)\)", text))
     assert "docs/recovery.png" in linked
     assert [name for name in linked if not (REPOSITORY / name).exists()] == []

@@ -35,6 +35,17 @@ def test_an_empty_ledger_says_what_to_run(capsys: pytest.CaptureFixture[str]) ->
     assert json.loads(capsys.readouterr().out) == []
 
 
+def test_a_registration_moves_nothing(
+    kept_first: Site, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MLOPS_ROOT", str(kept_first.layout.root))
+    assert history() == 0
+    promoted, registered = capsys.readouterr().out.splitlines()
+    assert "- → 1" in promoted
+    assert "registered version 1, trained because a person asked" in registered
+    assert "→" not in registered
+
+
 def test_a_broken_chain_is_an_error(site: Site) -> None:
     with database(site) as engine, engine.begin() as connection:
         connection.execute(
