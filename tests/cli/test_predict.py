@@ -173,13 +173,17 @@ def test_a_file_that_the_server_refuses_is_named(
     assert f"{tmp_path / 'float.npy'}: the array is float32" in capsys.readouterr().err
 
 
-def test_a_missing_token_is_not_the_files_fault(
+def test_where_the_file_is_not_at_fault_the_server_is_named(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     np.save(tmp_path / "a.npy", images(1))
     with scripted(Say(), refusal(401, "unauthorised")) as server:
         assert mlops("predict", str(tmp_path / "a.npy"), "--url", server.url) == 1
-    assert capsys.readouterr().err == "error: not now; come back\n"
+    said = f"error: {tmp_path / 'a.npy'}: {server.url}: not now; come back\n"
+    assert capsys.readouterr().err == said
+    with scripted(refusal(404, "no_page")) as server:
+        assert mlops("predict", str(tmp_path / "a.npy"), "--url", server.url) == 1
+    assert capsys.readouterr().err == f"error: {server.url}: not now; come back\n"
 
 
 def test_no_file_is_a_wrong_command_line(capsys: pytest.CaptureFixture[str]) -> None:
