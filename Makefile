@@ -1,6 +1,6 @@
 # One vocabulary for people, hooks, CI and the README.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench stages lock clean
+.PHONY: help setup demo picture test check bench stages lock clean
 BIN := .venv/bin
 COVERED := $(BIN)/python -m pytest --cov --cov-report= --cov-fail-under=0
 COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
@@ -17,6 +17,9 @@ setup: .venv/.ready ## Install everything into .venv/ from the hash-pinned lock
 
 demo: setup ## Train, serve, shift, alarm, mail, retrain, recover: the whole loop in minutes
 	@$(BIN)/mlops demo $(ARGS)
+
+picture: demo ## Draw the picture of the README anew, by a demo
+	@cp reports/recovery.png docs/recovery.png
 
 test: setup ## Unit, integration and end-to-end tests, with coverage (ARGS: only those of pytest)
 ifdef ARGS
@@ -50,10 +53,11 @@ bench: setup ## Kills, races and soaks in full counts, and timings as ratios
 stages: setup ## Rewrite the code dependencies in dvc.yaml from the import graph
 	@$(BIN)/python -m tests.stages
 
-lock: ## Resolve the dependencies anew into both lock files (needs uv)
+lock: ## Resolve the dependencies, and uv itself, anew into the lock files (needs uv)
 	$(COMPILE) --upgrade -o requirements.lock
 	$(COMPILE) --upgrade -o requirements-dev.lock --group dev -c requirements.lock
 	$(COMPILE) --upgrade -o requirements-ray.lock --extra ray -c requirements-dev.lock
+	echo uv | $(subst pyproject.toml,-,$(COMPILE)) --upgrade -o requirements-uv.lock
 
 clean: ## Remove caches and the folders of demo and drill; never data or models
 	rm -rf .mlops/demo .mlops/simulate .mypy_cache .ruff_cache .pytest_cache htmlcov

@@ -37,6 +37,18 @@ def publish(project: Project, step: str, report: Report) -> None:
         create_table_artifact(key=_key(project, COMPARISON), table=rows, description=report.summary)
 
 
+def publish_unchanged(project: Project, step: str) -> None:
+    """Publish what a stage found when it last ran: nothing has changed, so it still holds."""
+    if step != "validate":
+        return
+    from mlops.steps.validate import read_table
+
+    checks = project.layout.checks
+    note = f"{step}: not run again, nothing has changed since its last run"
+    text = f"{note[:1].upper()}{note[1:]}: `{checks / 'index.html'}`\n\n{read_table(checks)}\n"
+    create_markdown_artifact(key=_key(project, KEYS[step]), markdown=text, description=note)
+
+
 def publish_links(project: Project, facts: dict[str, str | int | float | bool | None]) -> None:
     """Publish where to look: MLflow's pages, reports on disk, the scoring server."""
     from mlops.adapters.ports import read_ports

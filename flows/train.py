@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from prefect import flow, get_run_logger
+from prefect import flow, get_run_logger, runtime
 
 from flows import approval, zombies
-from flows.artifacts import publish, publish_links
+from flows.artifacts import publish, publish_links, publish_unchanged
 from flows.project import open_project
 from flows.retraining import ask_by_schedule, begin, finish, release
 from flows.steps import step_task
@@ -34,9 +34,16 @@ def _release(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None
     release(open_project())
 
 
+def _named() -> str:
+    """Name a run by what it is for: Prefect's lists show nothing else of it."""
+    given = runtime.flow_run.parameters
+    incident = given.get("incident")
+    return f"train: {given.get('reason')}" + (f", for {incident}" if incident else "")
+
+
 @flow(
     name="train",
-    flow_run_name="train: {reason}",
+    flow_run_name=_named,
     persist_result=False,
     validate_parameters=True,
     on_crashed=[_release],
@@ -114,6 +121,7 @@ def _run(project: Project, name: str, *, force: bool, options: frozenset[str]) -
     """Run one step as a task; return its report, or nothing if it was cached."""
     state = step_task(name)(project, force, options, return_state=True)
     if state.name == "Cached":
+        publish_unchanged(project, name)
         return None
     report = state.result()
     if not isinstance(report, Report):

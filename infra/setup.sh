@@ -12,7 +12,8 @@ if [ -z "$UV" ]; then
         }
         echo "setup: fetching uv into .tools/"
         "$python" -m venv .tools/uv
-        .tools/uv/bin/pip install --quiet --disable-pip-version-check uv
+        .tools/uv/bin/pip install --quiet --disable-pip-version-check \
+            --require-hashes --only-binary :all: --requirement requirements-uv.lock
     fi
 fi
 if [ ! -x .venv/bin/python ]; then

@@ -4,7 +4,9 @@
     ├── UsageError                  exit 2   the command line or the environment is wrong
     │   └── ParamsError             exit 2   params.yaml is wrong: file, line, key, value, remedy
     ├── DataError                   exit 1   bytes that cannot be read as what they claim to be
-    │   └── CheckFailed             exit 12  a data check failed by name; the loop stops
+    │   └── CheckFailed             exit 12  a data check failed by name, or nothing can be learnt
+    │                                        from the data set: no rows, one class; the loop stops
+    ├── Unknown                     exit 1   no incident, window or token of that name is known
     ├── StepError                   exit 1   a step could not finish
     │   ├── ChangedWhileRunning     exit 1   a dependency changed under a running step
     │   └── Busy                    exit 1   somebody else holds the lock; says who
@@ -54,9 +56,13 @@ class DataError(MlopsError):
 
 
 class CheckFailed(DataError):
-    """A data check failed by name; the loop stops with exit code 12."""
+    """A data check failed by name, or no model can learn from the data set; the loop stops."""
 
     exit_code = EXIT_CHECK_FAILED
+
+
+class Unknown(MlopsError):
+    """No incident, window or token of that name is known."""
 
 
 class StepError(MlopsError):

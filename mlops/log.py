@@ -30,6 +30,9 @@ QUIET = {
     "GOMP_SPINCOUNT": "0",
 }
 
+_TALKATIVE = ("great_expectations.data_context.types.base",)
+"""Loggers that set their own level when they are imported: theirs are filtered instead."""
+
 _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 
 
@@ -39,6 +42,12 @@ def quieten() -> None:
         os.environ.setdefault(name, value)
     for pattern in ("litestar", "evidently", "litlogger", "LeafSpec", "pkg_resources"):
         warnings.filterwarnings("ignore", message=f".*{pattern}.*")
+    for name in _TALKATIVE:
+        logging.getLogger(name).addFilter(_serious)
+
+
+def _serious(record: logging.LogRecord) -> bool:
+    return record.levelno >= logging.WARNING
 
 
 def prefect_environment(layout: Layout, api_url: str = "") -> dict[str, str]:

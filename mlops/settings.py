@@ -6,6 +6,7 @@ Precedence: flag > environment > `.env` > default.
 
 from __future__ import annotations
 
+import os
 import re
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -13,9 +14,12 @@ from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from mlops.errors import UsageError
+from mlops.params.remedies import remedy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from pydantic_core import ErrorDetails
 
     from mlops.layout import Layout
 
@@ -184,12 +188,23 @@ def load_settings(layout: Layout) -> Settings:
     """Read the environment and the root's `.env`.
 
     Raises:
-        UsageError: if a variable has the wrong type or range; names it, never its value.
+        UsageError: if a variable has the wrong type or range; names where it is set, its value
+            (never that of a secret, nor a password in an address) and the remedy.
     """
     try:
         return Settings(_env_file=layout.root / ".env")
     except ValidationError as error:
-        first = error.errors(include_input=False)[0]
-        name = "MLOPS_" + "_".join(str(part) for part in first["loc"]).upper()
-        msg = f"environment or .env: {name}: {first['msg']}; see .env.example"
-        raise UsageError(msg) from None
+        raise _explain(error.errors()[0]) from None
+
+
+def _explain(first: ErrorDetails) -> UsageError:
+    """Return the error of one variable, in one line."""
+    from mlops.params.tree import short
+
+    key = str(first["loc"][0]).lower()
+    field, name = Settings.model_fields[key], f"MLOPS_{key.upper()}"
+    where = "environment" if name in {n.upper() for n in os.environ} else ".env"
+    value = repr(short(_USERINFO.sub("***@", str(first["input"]))))
+    shown = "***" if field.annotation is SecretStr else value
+    told = f"{where}: {name} = {shown}: {remedy(first['type'], first['msg'])}"
+    return UsageError(f"{told} ({field.description}); left out, it is {field.default!r}")

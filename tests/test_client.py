@@ -241,7 +241,12 @@ def test_a_foreign_answer_is_no_prediction(kind: str, body: str) -> None:
 def test_a_foreign_error_is_one_short_line(kind: str, body: str) -> None:
     with scripted(Say(500, body)) as server, pytest.raises(ServerFault) as caught:
         ask(kind, server.url, ("predict", images(1)[0]))
-    assert str(caught.value) == "HTTP 500"
+    said = str(caught.value)
+    assert said.startswith(
+        f"{server.url} answers HTTP 500, not as mlops serve does; another server"
+    )
+    assert said.endswith("start it with: mlops serve")
+    assert len(said) < 300
     assert len(server.heard) == 1
 
 

@@ -32,7 +32,7 @@ def test_every_chapter_happens(told: tuple[Path, str]) -> None:
         r"8 windows judged, 0 in alarm",
         r"ALARM after [23] shifted windows: incident drift-digits-1-\d+",
         r"mail: \[DRIFT:\d\] digits · .* · detected, \d+ labels wanted",
-        r"Prefect's automation started the run",
+        r"Prefect's automation started the run: train: drift.*, for drift-digits-1-\d+",
         r"decision \w+: promote\n.*version 2 was trained for drift",
         r"version 2 swapped in with traffic flowing; failed requests: 0",
         r"mail: .* · promoted",
@@ -57,8 +57,7 @@ def test_it_leaves_a_picture_and_nothing_else_in_the_users_folder(told: tuple[Pa
     folder, _ = told
     with Image.open(folder / "reports" / "recovery.png") as picture:
         assert picture.size[0] > 1000
-    changed = run(folder, "git", "status", "--porcelain").stdout.split()
-    assert changed in (["M", "reports/recovery.png"], ["??", "reports/recovery.png"])
+    assert run(folder, "git", "status", "--porcelain").stdout == ""
     assert {p.name for p in (folder / ".mlops").iterdir()} == {"demo"}
 
 

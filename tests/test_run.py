@@ -63,6 +63,14 @@ def copy(params: CopyParams, site: Site) -> Report:
     return Report(f"{params.project.name} copied")
 
 
+def test_a_missing_dvc_yaml_is_named_once_with_the_command_that_restores_it(site: Site) -> None:
+    with pytest.raises(DataError) as refused:
+        run.run_step("ingest", site.layout, site.settings)
+    path = site.layout.root / "dvc.yaml"
+    what = "no stages to read (No such file or directory); restore it with: git checkout dvc.yaml"
+    assert str(refused.value) == f"{path}: {what}"
+
+
 def test_outputs_replace_the_old_ones_whole(step: Callable[[object], Layout]) -> None:
     layout = step(copy)
     (layout.root / "data" / "out").mkdir()

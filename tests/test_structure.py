@@ -71,6 +71,26 @@ def test_a_stage_lists_the_code_that_its_step_reaches() -> None:
     assert listed == code_of(list(STAGES)), "run: make stages"
 
 
+def test_what_the_readme_links_to_is_there() -> None:
+    text = (REPOSITORY / "README.md").read_text()
+    assert len(text.splitlines()) <= 150
+    heads = re.findall(r"^## (.+)$", text, re.MULTILINE)
+    assert heads == [
+        "Two commands", "What you see", "Four surfaces, one decision", "Bring your own",
+        "When not to use it", "Links",
+    ]  # fmt: skip
+    assert re.split(r"\n\n", text)[1].count(". ") == 0  # one sentence
+    linked = set(re.findall(r"\]\(([^)#:]+)\)", text))
+    assert "docs/recovery.png" in linked
+    assert [name for name in linked if not (REPOSITORY / name).exists()] == []
+
+
+def test_what_a_demo_draws_is_nothing_that_git_tracks() -> None:
+    ignored = (REPOSITORY / "reports" / ".gitignore").read_text().splitlines()
+    assert "/recovery.png" in ignored
+    assert "cp reports/recovery.png docs/recovery.png" in (REPOSITORY / "Makefile").read_text()
+
+
 def test_every_step_sees_known_sections_only() -> None:
     for name, module in STEPS.items():
         view = getattr(importlib.import_module(module), f"{name.capitalize()}Params")

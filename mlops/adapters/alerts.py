@@ -11,7 +11,7 @@ from mlops.adapters.observe import NO_IMAGES, kept
 from mlops.adapters.ports import LOOPBACK, read_ports
 from mlops.core.alert import Alert
 from mlops.core.wording import done, real
-from mlops.errors import MonitorError, UsageError
+from mlops.errors import MonitorError, Unknown
 
 if TYPE_CHECKING:
     import numpy as np
@@ -72,7 +72,7 @@ def note(connection: sa.Connection, project: str, news: News, now_s: float) -> b
     """Note a mail as due; False if there is no such incident, nothing to tell or it was told."""
     try:
         held = incidents.get(connection, project, news.incident or "")
-    except UsageError:
+    except Unknown:
         return False
     if news.stage is None or news.stage in held.body.due:
         return False

@@ -139,8 +139,8 @@ def find(ledger: Ledger, version: str) -> Asked:
     first = None if version else waiting(ledger)
     held = first or next((a for a in found if version in ("", a.version)), None)
     if held is None:
-        what = f"version {version} asked for no approval" if version else "nothing waits for one"
-        msg = f"{what}; look with: mlops history"
+        what = f"version {version} asked for no" if version else "no version waits for"
+        msg = f"{what} approval; look with: mlops history"
         raise UsageError(msg)
     return held
 

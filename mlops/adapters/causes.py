@@ -16,7 +16,7 @@ from mlops.adapters.registry import Registration
 from mlops.adapters.sql.engine import database
 from mlops.adapters.sql.tables import labels
 from mlops.core.canonical import from_json
-from mlops.errors import RegistryError, UsageError
+from mlops.errors import RegistryError, Unknown
 
 if TYPE_CHECKING:
     from mlops.adapters.incidents import Incident
@@ -109,7 +109,7 @@ def _incident(
         return None, ()
     try:
         return incidents.get(connection, project, name), ()
-    except UsageError:
+    except Unknown:
         return None, (f"incident {name} is not in the database",)
 
 

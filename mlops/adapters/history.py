@@ -104,7 +104,7 @@ def moment(entries: tuple[Entry, ...], entry: Entry) -> Moment:
         version, why = decision.candidate.version, wording.summary(decision)
     elif entry.kind == "registered":
         known = from_json(Registration, entry.body)
-        why = f"registered version {version}, trained for {known.reason}"
+        why = f"registered version {version}, {wording.trained(known.reason)}"
     elif entry.kind in ("approved", "declined"):
         answer = from_json(approval.Answer, entry.body)
         decision_id, version, why = answer.decision, answer.version, answer.words

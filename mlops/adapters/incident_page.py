@@ -71,7 +71,7 @@ def write_page(site: Site, engine: sa.Engine, project: str, incident: str) -> Pa
     """Write an incident's page anew and return its path.
 
     Raises:
-        UsageError: if there is no such incident.
+        Unknown: if there is no such incident.
     """
     path = page_path(site, incident)
     write_text(path, render(tell(engine, project, incident)))

@@ -58,7 +58,7 @@ def tell(engine: sa.Engine, project: str, incident: str) -> Story:
     """Gather an incident's story.
 
     Raises:
-        UsageError: if there is no such incident.
+        Unknown: if there is no such incident.
     """
     entries = Ledger(engine, project).entries()
     about = [e for e in entries if e.kind == "decided" and incident in e.body]

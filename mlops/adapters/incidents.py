@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from mlops.adapters.sql.tables import incidents, silences
 from mlops.core.alert import ColumnChange
-from mlops.errors import UsageError
+from mlops.errors import Unknown
 
 if TYPE_CHECKING:
     from mlops.core.alert import Stage
@@ -182,13 +182,13 @@ def get(connection: sa.Connection, project: str, incident: str) -> Incident:
     """Return one incident.
 
     Raises:
-        UsageError: if there is none of that id.
+        Unknown: if there is none of that id.
     """
     mine = (incidents.c.project == project) & (incidents.c.id == incident)
     row = connection.execute(sa.select(incidents).where(mine)).first()
     if row is None:
         msg = f"incident {incident}: unknown in project {project}; see: mlops incidents"
-        raise UsageError(msg)
+        raise Unknown(msg)
     return _incident(row)
 
 

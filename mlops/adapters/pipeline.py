@@ -52,7 +52,8 @@ def read_stages(root: Path) -> dict[str, Stage]:
             for name, stage in content["stages"].items()
         }
     except (OSError, yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
-        msg = f"{path}: no stages to read ({error}); restore it with: git checkout dvc.yaml"
+        what = error.strerror if isinstance(error, OSError) else " ".join(str(error).split())
+        msg = f"{path}: no stages to read ({what}); restore it with: git checkout dvc.yaml"
         raise DataError(msg) from None
 
 

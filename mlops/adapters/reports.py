@@ -8,7 +8,7 @@ from mlops.adapters import registry, windows
 from mlops.adapters.evidently import make_report
 from mlops.adapters.observe import kept
 from mlops.adapters.thresholds import read_baseline
-from mlops.errors import MonitorError, RegistryError, UsageError
+from mlops.errors import MonitorError, RegistryError, Unknown
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
@@ -40,14 +40,14 @@ def make_named(site: Site, engine: sa.Engine, project: str, window: str) -> None
     """Make the report of one window anew.
 
     Raises:
-        UsageError: if there is no such window.
+        Unknown: if there is no such window.
         MonitorError: if it cannot be made or disagrees with the verdict.
     """
     with engine.connect() as connection:
         found = windows.get(connection, project, window)
     if found is None:
         msg = f"window {window}: unknown in project {project}; see: mlops status"
-        raise UsageError(msg)
+        raise Unknown(msg)
     make_one(site, engine, found)
 
 

@@ -20,8 +20,12 @@ app = cyclopts.App(
 
 
 @app.command
-def check() -> int:
-    """Read params.yaml, what it names of the data, every setting; say what is wrong or unwise."""
+def check(*, json: bool = False) -> int:
+    """Read params.yaml, what it names of the data, every setting; say what is wrong or unwise.
+
+    Args:
+        json: Print the advice as JSON.
+    """
     from mlops.adapters.declared import check_names, check_source
     from mlops.layout import Layout, find_root
     from mlops.params.everything import Everything, advice
@@ -33,10 +37,13 @@ def check() -> int:
     params, settings = load(layout.params, Everything), load_settings(layout)
     check_source(layout, params.data)
     serving_config(layout, settings, host=settings.host, workers=settings.serve_workers)
-    for line in _unknown(layout):
+    named = (*check_names(layout, params), *advice(params))
+    told = [*_unknown(layout), *(f"params.yaml: {line}" for line in named)]
+    if json:
+        print(json_lib.dumps({"advice": told}, indent=2))
+        return 0
+    for line in told:
         print(f"advice: {line}")
-    for line in (*check_names(layout, params), *advice(params)):
-        print(f"advice: params.yaml: {line}")
     print("config: ok")
     return 0
 

@@ -29,7 +29,8 @@ def history(*, limit: int = 20, json: bool = False) -> int:
         print("history: nothing has been registered yet; run: dvc repro, then mlops register")
     for moment in moments[:limit]:
         at = datetime.fromtimestamp(moment.at_s, UTC).strftime("%Y-%m-%d %H:%M:%S")
-        moved = f"{moment.before or '-'} → {moment.after or '-'}"
+        moves = moment.kind != "registered"  # that brings a version, and moves nothing
+        moved = f"{moment.before or '-'} → {moment.after or '-'}" if moves else ""
         what = moment.outcome or moment.kind
         print(
             f"{at}  {what:<12} v{moment.version or '-':<4} {moved:<8} {moment.actor}: {moment.why}"

@@ -84,8 +84,8 @@ def take(file: Path, *, json: bool = False) -> int:
     from mlops.params.name import project_name
 
     site = open_site()
+    project = project_name(site.layout.params)
     with database(site) as engine:
-        project = project_name(site.layout.params)
         taken = take_in(engine, project, file, _schema(site).classes, site.now.timestamp())
     if json:
         print(json_lib.dumps(asdict(taken)))

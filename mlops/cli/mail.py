@@ -50,13 +50,14 @@ def deliver(*, now: bool = False, json: bool = False) -> int:
     from mlops.params.name import project_name
 
     site = open_site()
+    project = project_name(site.layout.params)
     url = site.settings.mail_url.get_secret_value()
     if url:
         parse(url)  # here a person waits: a malformed address is an error, not a log line
     ahead_s = outbox.LONGEST_WAIT_S if now else 0.0
     with database(site) as engine:
         sent = outbox.deliver(site, engine, time.time() + ahead_s)
-        left = outbox.waiting(engine, project_name(site.layout.params))
+        left = outbox.waiting(engine, project)
     if json:
         waiting = [{"key": key, "attempts": tries, "error": why} for key, tries, why in left]
         print(json_lib.dumps({"sent": sent, "waiting": waiting}))

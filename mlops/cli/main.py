@@ -6,10 +6,14 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from mlops.errors import EXIT_ERROR, EXIT_USAGE, MlopsError
+from mlops.errors import EXIT_USAGE, MlopsError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import cyclopts
+
+_SIGPIPE = 141  # what a shell gives for a process that this signal ended
 
 _STEPS = {
     "collect": "Write labelled predictions, not yet collected, as a shard of production rows",
@@ -75,17 +79,20 @@ def main(arguments: list[str] | None = None) -> None:
     app = _app()
     try:
         code = app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
+        sys.stdout.flush()  # here, where a reader that has gone is met without a word
     except cyclopts.UnknownCommandError as error:
+        if error.command_chain:
+            _fail(_misused(str(error), error.command_chain), EXIT_USAGE)
         _fail(_unknown(str((error.unused_tokens or [""])[0])), EXIT_USAGE)
     except cyclopts.CycloptsError as error:
-        _fail(" ".join(str(error).split()) + "; see: mlops --help", EXIT_USAGE)
+        _fail(_misused(str(error), error.command_chain or ()), EXIT_USAGE)
     except MlopsError as error:
         _fail(str(error), error.exit_code)
     except KeyboardInterrupt:
         _fail("interrupted", 130)
-    except BrokenPipeError:
+    except BrokenPipeError:  # as of `mlops config show | head -3`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(EXIT_ERROR)
+        sys.exit(_SIGPIPE)
     sys.exit(code if isinstance(code, int) else 0)
 
 
@@ -116,6 +123,13 @@ def _unknown(word: str) -> str:
     near = difflib.get_close_matches(word, [*_STEPS, *_VERBS], n=1)
     guess = f"; did you mean {near[0]}?" if near else ""
     return f"Unknown command {word!r}{guess}; see: mlops --help"
+
+
+def _misused(said: str, verb: Sequence[str]) -> str:
+    """Add to the library's sentence the help that says better."""
+    line = " ".join(said.split()).rstrip(".")
+    joint = " See" if line.endswith("?") else "; see"
+    return f"{line}{joint}: {' '.join(['mlops', *verb])} --help"
 
 
 def _version() -> str:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     from mlops.cli.asked import Given
     from mlops.client import Client, Prediction
+    from mlops.errors import CallFailed
 
 _PATIENCE_S = 10.0
 
@@ -37,11 +38,49 @@ def predict(
         raise UsageError(f"--top-k {top_k}: must be at least 1")
     given = list(read(files))
     with Client(url or None, retry=Retry(_PATIENCE_S)) as client:
-        client.health()  # a server that is not there is said at once, not waited for
+        _greet(client)
         for one in given:
-            for name, answer in _answers(client, one, entity):
+            for name, answer in _named(client, one, entity):
                 print(_json(name, answer, top_k) if json else _line(name, answer, top_k))
     return 0
+
+
+def _greet(client: Client) -> None:
+    """Say at once, and with its address, that a server is not there or is another.
+
+    Raises:
+        CallFailed: if it is.
+    """
+    from mlops.errors import CallFailed
+
+    try:
+        client.health()
+    except CallFailed as error:
+        raise CallFailed(_by(client, error)) from None
+
+
+def _named(client: Client, given: Given, entity: str) -> Iterator[tuple[str, Prediction]]:
+    """Yield the answers; an error names the file, and the server where it is not the file's fault.
+
+    Raises:
+        UsageError: if the file holds what cannot be sent.
+        DataError: if the server refuses what it holds.
+        CallFailed: if the server does not answer.
+    """
+    from mlops.errors import CallFailed, DataError, Rejected, Unauthorised, UsageError
+
+    try:
+        yield from _answers(client, given, entity)
+    except UsageError as error:
+        raise UsageError(f"{given.path}: {error}") from None
+    except CallFailed as error:
+        if isinstance(error, Rejected) and not isinstance(error, Unauthorised):
+            raise DataError(f"{given.path}: {error}") from None
+        raise CallFailed(f"{given.path}: {_by(client, error)}") from None
+
+
+def _by(client: Client, error: CallFailed) -> str:
+    return str(error) if client.url in str(error) else f"{client.url}: {error}"
 
 
 def _answers(client: Client, given: Given, entity: str) -> Iterator[tuple[str, Prediction]]:

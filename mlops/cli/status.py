@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json as json_lib
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from mlops.cli.clock import time
@@ -13,6 +13,24 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from mlops.adapters.situation import Situation
+
+
+_PATIENCE_S = 2.0
+
+
+@dataclass(frozen=True)
+class Server:
+    """The scoring server, asked now.
+
+    Attributes:
+        url: where it was looked for.
+        version: that it serves; empty if it serves none.
+        why: why it serves none; empty if it does.
+    """
+
+    url: str
+    version: str = ""
+    why: str = ""
 
 
 def status(*, json: bool = False) -> int:
@@ -36,27 +54,45 @@ def status(*, json: bool = False) -> int:
     layout = Layout(find_root())
     params = load(layout.params, Params)
     seen = look(layout, load_settings(layout), params.project.name, params.monitoring)
+    server = ask()
     if json:
-        print(json_lib.dumps({**_content(seen), "wrong": wrong(seen)}, indent=2))
+        content = {**_content(seen), "server": asdict(server), "wrong": wrong(seen, server)}
+        print(json_lib.dumps(content, indent=2))
         return 0
-    for line in lines(seen):
+    for line in lines(seen, server):
         print(line)
     return 0
 
 
-def wrong(seen: Situation) -> list[str]:
+def ask() -> Server:
+    """Ask the scoring server of this project which version it serves; waits two seconds at most.
+
+    Raises:
+        UsageError: if MLOPS_SERVE_URL is no address.
+    """
+    from mlops.client import Client, Retry
+    from mlops.errors import CallFailed, NoAnswer
+
+    with Client(retry=Retry(_PATIENCE_S)) as client:
+        try:
+            health = client.health()
+        except NoAnswer:
+            return Server(client.url, why=f"no server answers at {client.url}")
+        except CallFailed as error:
+            return Server(client.url, why=str(error))
+        return Server(client.url, health.model_version, health.why)
+
+
+def wrong(seen: Situation, server: Server) -> list[str]:
     """Return one line for everything that a person should look at; empty if all is well."""
     found = [
         f"{i.kind} incident {i.id}: {i.cause}; {i.body.triage}; see: mlops incident {i.id}"
         for i in seen.incidents
     ]
-    if not seen.service.version and seen.champion:
-        found.append(
-            f"version {seen.champion} is the champion, but no server has taken it up; "
-            "start one: mlops up, or mlops serve"
-        )
-    elif not seen.service.version:
+    if not (seen.champion or seen.service.version or server.version):
         found.append("no model is in service; train one: dvc repro, mlops register, mlops promote")
+    elif not server.version:
+        found.append(f"{server.why}; start one: mlops up, or mlops serve")
     if seen.waiting:
         found.append(
             f"version {seen.waiting} waits for approval: mlops approve {seen.waiting}, "
@@ -75,14 +111,9 @@ def wrong(seen: Situation) -> list[str]:
     return found
 
 
-def lines(seen: Situation) -> Iterator[str]:
+def lines(seen: Situation, server: Server) -> Iterator[str]:
     """Yield the report for a terminal."""
-    service = seen.service
-    if service.version:
-        yield f"{seen.project} version {service.version} in service since {time(service.since_s)}"
-        yield f"  why: {service.why}"
-    else:
-        yield f"{seen.project}: nothing in service"
+    yield from _service(seen, server)
     yield from _beside(seen)
     for part in seen.parts:
         state = part.state if part.up or part.state not in ("up", "done") else "no answer"
@@ -99,9 +130,26 @@ def lines(seen: Situation) -> Iterator[str]:
     yield f"  alarms: {seen.alarms}"
     if seen.retrain:
         yield f"  retrain {seen.retrain.id} {seen.retrain.state}: {seen.retrain.reason}"
-    problems = wrong(seen)
+    problems = wrong(seen, server)
     yield "all is well" if not problems else f"{len(problems)} to look at:"
     yield from (f"  - {problem}" for problem in problems)
+
+
+def _service(seen: Situation, server: Server) -> Iterator[str]:
+    """Yield what is in service: what a server answers with, and not what one served once."""
+    service, name = seen.service, seen.project
+    if server.version:
+        here = service.version == server.version
+        since = f" since {time(service.since_s)}" if here else ""
+        yield f"{name} version {server.version} in service at {server.url}{since}"
+    elif seen.champion:
+        yield f"{name} version {seen.champion} is the champion, and not served: {server.why}"
+    elif service.version:
+        yield f"{name} version {service.version} was served last, and is not now: {server.why}"
+    else:
+        yield f"{name}: nothing in service"
+    if service.version and service.version == (server.version or seen.champion or service.version):
+        yield f"  why: {service.why}"
 
 
 def _beside(seen: Situation) -> Iterator[str]:

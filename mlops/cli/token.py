@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json as json_lib
 from typing import TYPE_CHECKING
 
 import cyclopts
@@ -38,12 +39,22 @@ def add(name: str, *, rate: float | None = None) -> int:
 
 
 @app.command(name="list")
-def show() -> int:
-    """List the names and rates; the tokens themselves are nowhere."""
+def show(*, json: bool = False) -> int:
+    """List the names and rates; the tokens themselves are nowhere.
+
+    Args:
+        json: Print JSON.
+    """
     from mlops.serving.tokens import read_tokens
 
     path, _ = _file()
-    for token in read_tokens(path):
+    tokens = read_tokens(path)
+    if json:
+        print(json_lib.dumps([{"name": t.name, "rate": t.rate} for t in tokens], indent=2))
+        return 0
+    if not tokens:
+        print("token: none yet; make one: mlops token add NAME")
+    for token in tokens:
         print(token.name if token.rate is None else f"{token.name}  {token.rate:g} requests/s")
     return 0
 
@@ -55,12 +66,12 @@ def remove(name: str) -> int:
     Args:
         name: Whose.
     """
-    from mlops.errors import UsageError
+    from mlops.errors import Unknown
     from mlops.serving.tokens import read_tokens
 
     path, others = _file(without=name)
     if len(others) == len(read_tokens(path)):
-        raise UsageError(f"{path} holds no token named {name!r}; see: mlops token list")
+        raise Unknown(f"{path} holds no token named {name!r}; see: mlops token list")
     _write(path, others)
     return 0
 

@@ -53,6 +53,8 @@ def trace(prediction_id: str, *, json: bool = False, mermaid: _Target = "") -> i
 
 def links(found: Trace) -> Iterator[tuple[str, str]]:
     """Yield each link of the chain and what is known of it, in words."""
+    from mlops.core import wording
+
     answer, model, run = found.answer, found.model, found.run
     label = "" if answer.label is None else f", labelled {_class(found, answer.label)}"
     guess = f"{_class(found, answer.index)} ({answer.probability:.1%}){label}"
@@ -64,7 +66,7 @@ def links(found: Trace) -> Iterator[tuple[str, str]]:
     digest = f", digest {model.digest[:12]}" if model else ""
     yield "model", f"{found.project} version {answer.version}{digest}"
     started = f"{run.id} ({run.name}), {run.status}, {time(run.start_s)}" if run else _ABSENT
-    reason = f"; trained for {model.reason}" if model else ""
+    reason = f"; {wording.trained(model.reason)}" if model else ""
     incident = f", incident {model.incident}" if model and model.incident else ""
     yield "run", started + reason + incident
     changed = ", with changes that were not committed" if run and run.changed else ""

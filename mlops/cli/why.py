@@ -39,10 +39,12 @@ def why(version: str, *, json: bool = False) -> int:
 
 def lines(chain: Chain) -> Iterator[tuple[str, str]]:
     """Yield the chain in the order of time: name of the link, and what is known of it."""
+    from mlops.core import wording
+
     known = chain.registration
     yield (
         "version",
-        f"{chain.project} {chain.version}, trained for {known.reason or 'no reason given'}",
+        f"{chain.project} {chain.version}, {wording.trained(known.reason)}",
     )
     yield from _incident(chain)
     yield "arrived", f"{chain.arrived} labelled predictions since the version before"

@@ -212,8 +212,9 @@ def _origin(decision: Decision, around: Surroundings) -> str:
     incident = f", incident {plain(decision.incident)}" if decision.incident else ""
     rows = f"{evidence.recent_rows} recent, {evidence.base_rows} base, {excluded} left out"
     commit = code(decision.commit[:12]) if decision.commit else "unknown"
+    why = wording.trained(plain(decision.reason))
     items = [
-        f"Trained for: {plain(decision.reason) or 'no stated reason'}{incident}",
+        f"{why[:1].upper()}{why[1:]}{incident}",
         f"Decision {code(decision.id)} by {plain(decision.actor)}, {moment(decision.at_s)}",
         f"Rows compared: {rows}; their hash {code(decision.data_digest[:12])}",
         f"Snapshot (DVC md5): {code(card.snapshot) if card and card.snapshot else 'not tracked'}",

@@ -6,15 +6,19 @@ The terminal, the Prefect artifact, the MLflow version page and the mail all ren
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 from mlops.core.amounts import percent, points
 from mlops.core.decision import MAE
+from mlops.core.trigger import Cause
 
 if TYPE_CHECKING:
     from mlops.core.decision import Check, Decision
 
 HEADLINE_CHARACTERS = 29  # MLflow's table of versions shows 32, the last three of them dots
+BY_HAND = ("manual", "by hand")
+"""Reasons that say no more than that a person asked."""
+
 _STAMP = {"promote": "PASS", "reject": "FAIL", "inconclusive": "MORE"}
 _ASKED = {"pending": "REVIEW", "declined": "DECLINED", "withdrawn": "UNSOUND"}
 
@@ -49,14 +53,24 @@ def kind(reason: str) -> str:
 
 def changed(decision: Decision) -> str:
     """Say what changed."""
-    why = f" for {decision.reason}" if decision.reason else ""
     incident = f" (incident {decision.incident})" if decision.incident else ""
     rival = (
         f"compared with version {decision.champion.version} in service"
         if decision.champion
         else "with no version in service"
     )
-    return f"version {decision.candidate.version} was trained{why}{incident}, {rival}"
+    version = decision.candidate.version
+    return f"version {version} was {trained(decision.reason)}{incident}, {rival}"
+
+
+def trained(reason: str) -> str:
+    """Say why a version was trained: `for drift: contrast`, or because a person asked."""
+    if not reason:
+        return "trained for no stated reason"
+    if reason.partition(":")[0] in get_args(Cause):
+        return f"trained for {reason}"
+    said = "" if reason in BY_HAND else f": {reason}"
+    return f"trained because a person asked{said}"
 
 
 def real(decision: Decision) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import importlib
 import math
 import re
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from mlops.params.base import View
+from mlops.params.remedies import remedy
 from mlops.params.tree import MAX_BYTES, SHOWN, change, error, error_at, parse, short
 
 if TYPE_CHECKING:
@@ -30,27 +32,20 @@ SECTIONS = (
 )  # fmt: skip
 """Every top-level key that may stand in the file."""
 
+_EVERYTHING = "mlops.params.everything"
+"""By name: a stage's dependencies on code are computed from imports, and no stage depends on the
+sections that it does not see."""
+
 ViewT = TypeVar("ViewT", bound=View)
 
 _KEY = re.compile(r"[a-z]\w*\.[a-z]\w*")
-_REMEDIES = {
-    "bool_type": "write true or false",
-    "int_type": "write a whole number",
-    "int_from_float": "write a whole number",
-    "float_type": "write a number",
-    "string_type": "write text, in quotes",
-    "model_type": "write its keys below it, indented",
-    "model_attributes_type": "write its keys below it, indented",
-    "dict_type": "write its keys below it, indented",
-    "tuple_type": "write a list, as in [0.1, 0.5]",
-    "too_long": "write fewer values",
-    "too_short": "write more values",
-}
-"""pydantic's type of error → what to do, where its own message does not say that."""
 
 
 def load(path: Path, view: type[ViewT], changes: Sequence[str] = ()) -> ViewT:
-    """Return the sections of the file that `view` declares.
+    """Return the sections of the file that `view` declares, once all that stands in it is right.
+
+    A mistake in another section would else be met hours later, by the step that reads it. Which
+    sections must be there is the view's own matter.
 
     Args:
         path: the file.
@@ -69,14 +64,23 @@ def load(path: Path, view: type[ViewT], changes: Sequence[str] = ()) -> ViewT:
         known = f"known: {', '.join(SECTIONS)}"
         what = f"is not a section{_suggest(unknown[0], SECTIONS)}; {known}"
         raise error(path, lines, (unknown[0],), what)
+    whole: type[View] = importlib.import_module(_EVERYTHING).Everything
+    try:
+        whole.model_validate(tree)
+    except ValidationError as wrong:
+        if here := [e for e in wrong.errors() if e["type"] != "missing" or len(e["loc"]) > 1]:
+            raise _first(path, lines, here, whole) from None
     wanted = {name: tree[name] for name in view.model_fields if name in tree}
     try:
         return view.model_validate(wanted)
     except ValidationError as wrong:
-        found = wrong.errors()
-        # A misspelt key is named as such, not as the missing one it stands for.
-        first = next((e for e in found if e["type"] == "extra_forbidden"), found[0])
-        raise _explain(path, lines, first, view) from None
+        raise _first(path, lines, wrong.errors(), view) from None
+
+
+def _first(path: Path, lines: Lines, found: list[ErrorDetails], view: type[View]) -> ParamsError:
+    """Return the error to begin with: a misspelt key before the missing one it stands for."""
+    first = next((e for e in found if e["type"] == "extra_forbidden"), found[0])
+    return _explain(path, lines, first, view)
 
 
 def _explain(path: Path, lines: Lines, first: ErrorDetails, view: type[View]) -> ParamsError:
@@ -86,8 +90,9 @@ def _explain(path: Path, lines: Lines, first: ErrorDetails, view: type[View]) ->
         return error(path, lines, key, "is missing; add it")
     if kind == "extra_forbidden":
         known = _fields(view, key[:-1])
-        remedy = "remove it or fix its spelling"
-        return error(path, lines, key, f"is not a known key{_suggest(key[-1], known)}; {remedy}")
+        guess = _suggest(key[-1], known)
+        what = f"is not a known key{guess}; remove it or fix its spelling"
+        return error(path, lines, key, what)
     if kind == "value_error":
         # Raised over a whole section: its message names the key, whose line is wanted.
         what = first["msg"].removeprefix("Value error, ")
@@ -97,12 +102,8 @@ def _explain(path: Path, lines: Lines, first: ErrorDetails, view: type[View]) ->
         whole = kind == "int_type"
         what = f"= {short(value)!r} is text, not a number; {_as_number(value, whole=whole)}"
         return error(path, lines, key, what)
-    remedy = _REMEDIES.get(kind) or re.sub(
-        r"^(Input|String) should (be|match|have)", r"write a value that must \2", first["msg"]
-    ).replace("that must match", "that matches").replace("that must be", "that is").replace(
-        "that must have", "that has"
-    )  # fmt: skip
-    return error(path, lines, key, f"= {short(repr(value))}: {remedy}")
+    what = f"= {short(repr(value))}: {remedy(kind, first['msg'])}"
+    return error(path, lines, key, what)
 
 
 def _fields(view: type[View], key: tuple[str, ...]) -> tuple[str, ...]:

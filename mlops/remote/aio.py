@@ -98,7 +98,7 @@ class AsyncClient(Conversation):
         """
         exchange = self.begin(PING)
         try:
-            return health(await self._once(PING, exchange))
+            return health(await self._once(PING, exchange), self.url)
         except httpx.HTTPError as error:
             raise exchange.gone(error) from None
 

@@ -64,7 +64,7 @@ class Conversation:
         return Exchange(ask, self.url, self._retry, self._rng)
 
 
-def health(reply: Reply) -> Health:
+def health(reply: Reply, url: str) -> Health:
     """Read the answer of `/ping`.
 
     Raises:
@@ -72,7 +72,7 @@ def health(reply: Reply) -> Health:
     """
     if reply.status == 200:
         return Health(ready=True, model_version=reply.headers.get("x-model-version", ""))
-    why = failure(reply.status, reply.headers, reply.body)
+    why = failure(url, reply.status, reply.headers, reply.body)
     if reply.status != 503:
         raise why
     return Health(ready=False, why=str(why))

@@ -58,7 +58,7 @@ class Exchange:
         wait = None
         if again:
             wait = self._attempts.wait_s(retry_after_s(reply.headers.get("retry-after")))
-        self._refused = failure(reply.status, reply.headers, reply.body)
+        self._refused = failure(self._url, reply.status, reply.headers, reply.body)
         if wait is None:
             raise self._refused
         return wait

@@ -14,11 +14,16 @@ if TYPE_CHECKING:
 _SHOWN = 300
 
 
-def failure(status: int, headers: Mapping[str, str], body: bytes) -> CallFailed:
-    """Return the error that a status and body stand for; a foreign body is quoted, shortened."""
-    told = _told(body)
-    message = str(told.get("message") or "") or f"HTTP {status}"
-    kind = _kind(status)
+def failure(url: str, status: int, headers: Mapping[str, str], body: bytes) -> CallFailed:
+    """Return the error that a status and body stand for; who speaks otherwise is named as such."""
+    told, kind = _told(body), _kind(status)
+    message = str(told.get("message") or "")
+    if not message:
+        return kind(
+            f"{url} answers HTTP {status}, not as mlops serve does", status=status,
+            remedy="another server or a proxy listens there; name yours with "
+            "MLOPS_SERVE_URL=http://HOST:PORT, or start it with: mlops serve",
+        )  # fmt: skip
     return kind(
         _line(message), status=status, code=_line(str(told.get("code") or "")),
         field=_line(str(told.get("field") or "")), remedy=_line(str(told.get("remedy") or "")),

@@ -93,7 +93,7 @@ class Client(Conversation):
         """
         exchange = self.begin(PING)
         try:
-            return health(self._once(PING, exchange))
+            return health(self._once(PING, exchange), self.url)
         except httpx.HTTPError as error:
             raise exchange.gone(error) from None
 

@@ -17,7 +17,7 @@ from mlops.core.grouping import split_keys
 from mlops.core.partition import SplitRows, partition
 from mlops.core.statistics import measure
 from mlops.core.training_window import Window, choose
-from mlops.errors import DataError
+from mlops.errors import CheckFailed, DataError
 from mlops.params.base import View
 from mlops.params.holdout import HoldoutSection
 from mlops.params.split import SplitSection
@@ -46,7 +46,8 @@ def prepare(params: PrepareParams, site: Site) -> Report:
     out: the gate takes them for known, which can only make it stricter.
 
     Raises:
-        DataError: if the snapshot was not validated, or a side is empty or of one class.
+        CheckFailed: if a side is empty or of one class.
+        DataError: if the snapshot was not validated.
     """
     _need_checks(site)
     rows, sides = _rows(params.split, site)
@@ -104,7 +105,7 @@ def _rows(split: SplitSection, site: Site) -> tuple[Rows, NDArray[np.str_]]:
     table = snapshot.read_shards(folder, schema)
     if table.num_rows == 0:
         msg = f"{folder}: holds no examples; run: mlops ingest"
-        raise DataError(msg)
+        raise CheckFailed(msg)
     names = ("example_id", "entity", "group", "observed_at", "label", "label_source", "origin")
     column = {name: table.column(name).to_pylist() for name in names}
     keys = split_keys(column["entity"], column["group"])
@@ -143,4 +144,4 @@ def _need_classes(name: str, part: Rows, total: int) -> None:
         f"add labelled data of other {kind}{'es' if kind == 'class' else 's'}, or raise that "
         "side's share in params.yaml: split"
     )
-    raise DataError(msg)
+    raise CheckFailed(msg)

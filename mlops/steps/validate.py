@@ -10,6 +10,7 @@ import structlog
 
 from mlops.adapters import snapshot
 from mlops.adapters.files import digest_path, read_json, write_json, write_text
+from mlops.core.canonical import from_plain
 from mlops.core.inspection import SnapshotColumns, inspect
 from mlops.errors import CheckFailed, DataError
 from mlops.params.base import View
@@ -44,7 +45,8 @@ def validate(params: ValidateParams, site: Site) -> Report:
     The same files go to the site's work folder, where a person finds them after a failure.
 
     Raises:
-        CheckFailed: naming each critical expectation that failed, its rows, and the pages.
+        CheckFailed: naming each critical expectation that failed, its rows, and the pages; or
+            because there are no rows.
         DataError: if the snapshot cannot be read.
     """
     from mlops.adapters.great_expectations import run_checks
@@ -53,7 +55,7 @@ def validate(params: ValidateParams, site: Site) -> Report:
     table = snapshot.read_shards(site.layout.snapshot, schema)
     if table.num_rows == 0:
         msg = f"{site.layout.snapshot}: holds no examples; run: mlops ingest"
-        raise DataError(msg)
+        raise CheckFailed(msg)
     _log.info("validate: checking", rows=table.num_rows)
     frame = _frame(params, site, table, schema)
     checked = run_checks(frame, schema, params.checks)
@@ -80,6 +82,24 @@ def validate(params: ValidateParams, site: Site) -> Report:
         facts={"rows": table.num_rows, "met": passed, "warnings": len(failed)},
         markdown=_markdown(checked.results),
     )
+
+
+def read_table(folder: Path) -> str:
+    """Return the Markdown table of the checks that `validate` wrote last, as its report has it.
+
+    Args:
+        folder: of `checks.json`.
+
+    Raises:
+        DataError: if the file is missing, or not one of ours.
+    """
+    from mlops.adapters.great_expectations import CheckResult
+
+    path = folder / "checks.json"
+    held = read_json(path).get("expectations")
+    if not isinstance(held, list):
+        raise DataError(f"{path}: expectations is no list; run: mlops validate")
+    return _markdown(tuple(from_plain(CheckResult, one) for one in held))
 
 
 def _frame(params: ValidateParams, site: Site, table: pa.Table, schema: Schema) -> pd.DataFrame:

@@ -10,7 +10,7 @@ from mlops.adapters.incidents import Findings, Incident
 from mlops.adapters.serving_incidents import open_refusal
 from mlops.adapters.sql.engine import open_database
 from mlops.core.alert import ColumnChange
-from mlops.errors import UsageError
+from mlops.errors import Unknown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -68,7 +68,7 @@ def test_the_servers_incidents_are_read_too(engine: sa.Engine) -> None:
 
 
 def test_an_unknown_incident_is_named(engine: sa.Engine) -> None:
-    with engine.begin() as connection, pytest.raises(UsageError, match="nothing-1: unknown"):
+    with engine.begin() as connection, pytest.raises(Unknown, match="nothing-1: unknown"):
         incidents.get(connection, "digits", "nothing-1")
 
 

@@ -16,7 +16,7 @@ from mlops.adapters.sql.engine import open_database
 from mlops.adapters.thresholds import read_baseline, thresholds_for
 from mlops.core.prediction import Prediction
 from mlops.core.schema import ImageSchema, to_plain
-from mlops.errors import MonitorError, UsageError
+from mlops.errors import MonitorError, Unknown
 from mlops.params.base import View
 from mlops.params.load import load
 from mlops.params.monitoring import MonitoringSection
@@ -108,5 +108,5 @@ def test_a_page_of_a_changed_reference_disagrees_and_is_marked(
     with pytest.raises(MonitorError, match="in our verdict"):
         make_named(site, judged, "digits", "digits-1-2")
     assert states(judged) == ["pending", "failed"]
-    with pytest.raises(UsageError, match="digits-9-9: unknown"):
+    with pytest.raises(Unknown, match="digits-9-9: unknown"):
         make_named(site, judged, "digits", "digits-9-9")

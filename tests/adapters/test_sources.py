@@ -13,7 +13,7 @@ import pytest
 from mlops.adapters.sources import base
 from mlops.adapters.sources.base import Examples
 from mlops.core.schema import ImageSchema
-from mlops.errors import DataError, ParamsError
+from mlops.errors import EXIT_CHECK_FAILED, CheckFailed, DataError, ParamsError
 from mlops.params.data import DataSection
 
 if TYPE_CHECKING:
@@ -134,7 +134,7 @@ def test_a_gzip_bomb_is_not_unpacked(folder: Path) -> None:
 def test_empty_files_are_an_empty_data_set(folder: Path) -> None:
     for name, (_, dimensions) in FILES.items():
         (folder / name).write_bytes(gzip.compress(_idx(0, dimensions)))
-    with pytest.raises(DataError, match="holds no examples"):
+    with pytest.raises(CheckFailed, match="holds no examples"):
         _fashion(folder.parent)
 
 
@@ -179,8 +179,6 @@ def _examples(**changes: Any) -> Examples:
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"schema": ImageSchema(("a",), 2, 2, 1)}, "at least two different ones"),
-        ({"schema": ImageSchema(("a", "a"), 2, 2, 1)}, "at least two different ones"),
         ({"values": np.zeros((2, 2, 2, 1))}, "gives float64 images"),
         ({"values": np.zeros((2, 3, 2, 1), np.uint8)}, r"not uint8 of \(2, 2, 1\)"),
         ({"entities": ("x",)}, r"gives 2 examples, but labels, entities, times for \[1, 2\]"),
@@ -196,6 +194,19 @@ def test_a_source_that_breaks_the_contract_is_named(
     monkeypatch.setitem(sys.modules, module.__name__, module)
     with pytest.raises(DataError, match=f"^source digits .*{said}"):
         base.load(DataSection(source="digits"), tmp_path)
+
+
+@pytest.mark.parametrize("classes", [("a",), ("a", "a")])
+def test_a_source_of_one_class_is_a_failed_check(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, classes: tuple[str, ...]
+) -> None:
+    module = ModuleType("mlops.adapters.sources.digits")
+    found = _examples(schema=ImageSchema(classes, 2, 2, 1))
+    module.load = lambda *_: found  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    with pytest.raises(CheckFailed, match="two different ones are needed") as refused:
+        base.load(DataSection(source="digits"), tmp_path)
+    assert refused.value.exit_code == EXIT_CHECK_FAILED
 
 
 def test_a_source_without_its_function_is_named(

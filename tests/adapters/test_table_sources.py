@@ -12,7 +12,7 @@ import pytest
 
 from mlops.adapters.sources import base, files
 from mlops.core.schema import Column, TableSchema
-from mlops.errors import DataError, MlopsError, ParamsError
+from mlops.errors import CheckFailed, DataError, MlopsError, ParamsError
 from mlops.params.data import DataSection
 
 if TYPE_CHECKING:
@@ -37,8 +37,6 @@ def read(folder: Path, content: str | bytes, name: str = "f.csv", **keys: Any) -
     [
         (GOOD + "3,1\n", "Expected 3 columns, got 2: 3,1"),
         (GOOD + "3,x,1,5\n", "Expected 3 columns, got 4: 3,x,1,5"),
-        ("", "holds no rows"),
-        ("\n\n", "holds no rows"),
         (GOOD.encode("utf-16"), "is UTF-16; save it as CSV in UTF-8"),
         ("a,b,y\n1,é,0\n".encode("latin-1"), "is no UTF-8.; save it as UTF-8"),
         ("a,é,y\n1,x,0\n".encode("latin-1"), "is no UTF-8.; save it as UTF-8"),
@@ -73,10 +71,23 @@ def test_a_damaged_file_is_named(tmp_path: Path, content: str | bytes, said: str
         (GOOD, {"times": ["b"]}, DataError, r"\(data.times\) holds no times"),
         (GOOD, {"time": "b"}, DataError, r"holds no times \(.*\); write ISO 8601, or seconds"),
         ("y\n0\n1\n", {}, ParamsError, "leaves no column as a feature"),
-        ("a,y\n1,0\n2,0\n", {}, DataError, "column y holds only the label '0'; a model needs two"),
-        ("a,y\n1,\n2,?\n", {}, DataError, "column y holds no label; a model needs two"),
-        ("a,y\n1,3\n2,3\n", {"task": "regression"}, DataError, "column y holds only the label 3.0"),
-        ("a,y\n1,\n2,\n", {"task": "regression"}, DataError, "column y holds no label"),
+        ("", {}, CheckFailed, "f.csv: holds no rows; see params.yaml: data.path"),
+        ("\n\n", {}, CheckFailed, "f.csv: holds no rows"),
+        ("a,b,y\n", {}, CheckFailed, "column y holds no label"),
+        (
+            "a,y\n1,0\n2,0\n",
+            {},
+            CheckFailed,
+            "column y holds only the label '0'; a model needs two",
+        ),
+        ("a,y\n1,\n2,?\n", {}, CheckFailed, "column y holds no label; a model needs two"),
+        (
+            "a,y\n1,3\n2,3\n",
+            {"task": "regression"},
+            CheckFailed,
+            "column y holds only the label 3.0",
+        ),
+        ("a,y\n1,\n2,\n", {"task": "regression"}, CheckFailed, "column y holds no label"),
         ("a,y\n1,p\n2,q\n", {"task": "regression"}, DataError, "column y holds text; data.task"),
         ("a,label,y\n1,x,0\n2,z,1\n", {}, DataError, "cannot be called 'label'; rename or drop it"),
         ("a,,y\n1,x,0\n2,z,1\n", {}, DataError, "cannot be called ''; rename or drop it"),

@@ -11,7 +11,7 @@ from mlops.adapters.sql.engine import database
 from mlops.adapters.sql.tables import ledger
 from mlops.cli.history import history
 from mlops.cli.silence import silence
-from mlops.errors import LedgerError, UsageError
+from mlops.errors import LedgerError, Unknown, UsageError
 
 if TYPE_CHECKING:
     from mlops.site import Site
@@ -33,6 +33,17 @@ def test_an_empty_ledger_says_what_to_run(capsys: pytest.CaptureFixture[str]) ->
     assert "run: dvc repro, then mlops register" in capsys.readouterr().out
     assert history(json=True) == 0
     assert json.loads(capsys.readouterr().out) == []
+
+
+def test_a_registration_moves_nothing(
+    kept_first: Site, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MLOPS_ROOT", str(kept_first.layout.root))
+    assert history() == 0
+    promoted, registered = capsys.readouterr().out.splitlines()
+    assert "- → 1" in promoted
+    assert "registered version 1, trained because a person asked" in registered
+    assert "→" not in registered
 
 
 def test_a_broken_chain_is_an_error(site: Site) -> None:
@@ -57,7 +68,7 @@ def test_a_broken_chain_is_an_error(site: Site) -> None:
 def test_silence_holds_back_the_mails_of_one_incident(
     site: Site, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with pytest.raises(UsageError, match="unknown in project digits"):
+    with pytest.raises(Unknown, match="unknown in project digits"):
         silence("drift-digits-1-1")
     with pytest.raises(UsageError, match="write 30m, 24h or 7d"):
         silence("drift-digits-1-1", "soon")

@@ -15,7 +15,7 @@ from mlops.cli.incidents import incident, incidents
 from mlops.core.alarm import ColumnVerdict, Verdict
 from mlops.core.alert import ColumnChange
 from mlops.core.estimate import Estimate
-from mlops.errors import UsageError
+from mlops.errors import Unknown
 
 if TYPE_CHECKING:
     from mlops.site import Site
@@ -64,7 +64,7 @@ def test_the_list_and_the_story(capsys: pytest.CaptureFixture[str]) -> None:
     assert "\x1b" not in text
     assert incident(IDENTITY, json=True) == 0
     assert json.loads(capsys.readouterr().out)["incident"]["body"]["wanted"] == 120
-    with pytest.raises(UsageError, match="nothing: unknown"):
+    with pytest.raises(Unknown, match="nothing: unknown"):
         incident("nothing")
 
 

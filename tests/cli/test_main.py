@@ -4,7 +4,7 @@ import json
 import re
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
@@ -19,9 +19,6 @@ from mlops.remote.address import find
 from mlops.run import STEPS
 from mlops.settings import load_settings
 from tests.project import environment
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def mlops(root: Path, *words: str) -> subprocess.CompletedProcess[str]:
@@ -71,6 +68,37 @@ def test_a_wrong_command_line_is_one_line_and_exit_2(
     assert said in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["status", "--jso"], "Did you mean --json? See: mlops status --help"),
+        (["label", "exprt"], "Available commands: export, import; see: mlops label --help"),
+        (["why"], "; see: mlops why --help"),
+    ],
+)
+def test_a_wrong_command_line_names_the_help_of_its_verb(
+    words: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        cli.main(words)
+    told = capsys.readouterr().err
+    assert said in told
+    assert ".;" not in told
+    assert "?;" not in told
+
+
+def test_a_reader_that_goes_away_is_no_error(root: Path) -> None:
+    told = f"{sys.executable} -m mlops.cli.main config show"
+    script = f"{told} | head -1; {told} | true; echo ${{PIPESTATUS[0]}}"
+    env = {**environment(root), "PYTHONPATH": str(Path(cli.__file__).parents[2])}
+    done = subprocess.run(
+        ["bash", "-c", script], cwd=root, env=env, capture_output=True, text=True, check=True
+    )
+    first, code = done.stdout.splitlines()
+    assert first.startswith("project.name")
+    assert (code, done.stderr) == ("141", "")
 
 
 @pytest.mark.parametrize(
@@ -180,6 +208,10 @@ def test_config_check_names_variables_that_do_nothing(
     assert "environment: MLOPS_REDACTS is no setting (did you mean MLOPS_REDACT?)" in told
     assert ".env: MLOPS_COLOUR is no setting" in told
     assert told.endswith("config: ok\n")
+    with pytest.raises(SystemExit, match="0"):
+        cli.main(["config", "check", "--json"])
+    advised = json.loads(capsys.readouterr().out)["advice"]
+    assert [f"advice: {line}" for line in advised] == told.splitlines()[:-1]
 
 
 def test_init_renames_the_clone_and_keeps_comments(root: Path) -> None:

@@ -13,7 +13,7 @@ from PIL import Image
 
 from mlops.adapters.onnx_session import Session
 from mlops.cli import main as cli
-from tests.remote.scripted import Say, scripted
+from tests.remote.scripted import Say, refusal, scripted
 from tests.serving.conftest import Running, running
 from tests.serving.tiny import CLASSES, images
 
@@ -138,6 +138,52 @@ def test_without_a_server_it_says_how_to_start_one(
     shown = capsys.readouterr().err
     assert f"http://127.0.0.1:{port} does not answer" in shown
     assert "start it with: mlops serve, or mlops up" in shown
+
+
+def test_another_server_at_that_address_is_named_with_the_remedy(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    np.save(tmp_path / "a.npy", images(1))
+    with scripted(Say(404, "<html>Not found")) as server:
+        assert mlops("predict", str(tmp_path / "a.npy"), "--url", server.url) == 1
+    shown = capsys.readouterr().err
+    assert f"error: {server.url} answers HTTP 404, not as mlops serve does; another server" in shown
+    assert "MLOPS_SERVE_URL=" in shown
+    with scripted(Say(200, "<html>Hello")) as server:
+        assert mlops("predict", str(tmp_path / "a.npy"), "--url", server.url) == 1
+    shown = capsys.readouterr().err
+    assert f"a.npy: {server.url}: the answer is not in the protocol (not JSON)" in shown
+    assert len(shown.splitlines()) == 1
+
+
+def test_a_file_that_the_server_refuses_is_named(
+    server: Running, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pixels = images(2, 5)
+    Image.fromarray(pixels[0, ..., 0]).save(tmp_path / "whole.png")
+    (tmp_path / "cut.png").write_bytes((tmp_path / "whole.png").read_bytes()[:-30])
+    names = [str(tmp_path / name) for name in ("whole.png", "cut.png")]
+    assert mlops("predict", *names, "--url", server.url) == 1
+    out, shown = capsys.readouterr()
+    assert out.startswith(names[0])
+    assert shown.startswith(f"error: {names[1]}: ")
+    assert len(shown.splitlines()) == 1
+    np.save(tmp_path / "float.npy", pixels.astype(np.float32))
+    assert mlops("predict", str(tmp_path / "float.npy"), "--url", server.url) == 2
+    assert f"{tmp_path / 'float.npy'}: the array is float32" in capsys.readouterr().err
+
+
+def test_where_the_file_is_not_at_fault_the_server_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    np.save(tmp_path / "a.npy", images(1))
+    with scripted(Say(), refusal(401, "unauthorised")) as server:
+        assert mlops("predict", str(tmp_path / "a.npy"), "--url", server.url) == 1
+    said = f"error: {tmp_path / 'a.npy'}: {server.url}: not now; come back\n"
+    assert capsys.readouterr().err == said
+    with scripted(refusal(404, "no_page")) as server:
+        assert mlops("predict", str(tmp_path / "a.npy"), "--url", server.url) == 1
+    assert capsys.readouterr().err == f"error: {server.url}: not now; come back\n"
 
 
 def test_no_file_is_a_wrong_command_line(capsys: pytest.CaptureFixture[str]) -> None:

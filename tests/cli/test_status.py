@@ -21,6 +21,7 @@ from mlops.adapters.windows import Cut
 from mlops.cli.status import status
 from mlops.core.alarm import Verdict
 from mlops.core.fixed import Fixed
+from tests.remote.scripted import Say, scripted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,8 +30,13 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture(autouse=True)
-def _here(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+def here(site: Site, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Stand in a root whose server does not run; return where it would."""
     monkeypatch.setenv("MLOPS_ROOT", str(site.layout.root))
+    with scripted(Say()) as gone:
+        url = gone.url
+    files.write_json(site.layout.ports, {"serve": int(url.rpartition(":")[2])})
+    return url
 
 
 @pytest.fixture
@@ -77,16 +83,52 @@ def _incident(site: Site) -> None:
 def test_an_empty_root(capsys: pytest.CaptureFixture[str]) -> None:
     assert status() == 0
     text = capsys.readouterr().out
-    assert "nothing in service" in text
+    assert "digits: nothing in service" in text
+    assert "train one: dvc repro" in text
     assert "mlops up does not run" in text
 
 
-def test_incidents_retrains_and_mails(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+def test_only_what_a_server_answers_with_is_in_service(
+    site: Site, here: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from mlops.adapters.ledger import Ledger, Row
+
+    with database(site) as engine:
+        Ledger(engine, "digits").append(Row("rollback", "k1", 1.0, "ann", "3", "2", "{}"))
+    _serve(site, "2")
+    assert status() == 0
+    text = capsys.readouterr().out
+    nobody = f"no server answers at {here}"
+    assert f"digits version 2 is the champion, and not served: {nobody}\n" in text
+    assert f"  - {nobody}; start one: mlops up, or mlops serve\n" in text
+    with scripted(Say(headers={"x-model-version": "2"})) as server:
+        monkeypatch.setenv("MLOPS_SERVE_URL", server.url)
+        assert status() == 0
+    text = capsys.readouterr().out
+    assert f"digits version 2 in service at {server.url} since 2026-01-05 12:00:00 UTC" in text
+    assert "  why: rollback by ann" in text
+    assert "start one" not in text
+    with scripted(Say(headers={"x-model-version": "9"})) as server:
+        monkeypatch.setenv("MLOPS_SERVE_URL", server.url)
+        assert _json(capsys)["server"] == {"url": server.url, "version": "9", "why": ""}
+        assert status() == 0
+    text = capsys.readouterr().out
+    assert f"digits version 9 in service at {server.url}\n" in text
+    assert "why:" not in text
+    with scripted(Say(404, "<html>")) as server:
+        monkeypatch.setenv("MLOPS_SERVE_URL", server.url)
+        assert status() == 0
+    assert "answers HTTP 404, not as mlops serve does" in capsys.readouterr().out
+
+
+def test_incidents_retrains_and_mails(
+    site: Site, here: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     _serve(site, "3")
     _incident(site)
     assert status() == 0
     text = capsys.readouterr().out
-    assert "digits version 3 in service since 2026-01-05 12:00:00 UTC" in text
+    assert f"version 3 was served last, and is not now: no server answers at {here}" in text
     assert "drift incident digits-1: image_mean" in text
     assert "requested: drift: image_mean" in text
     assert "1 mails wait" in text

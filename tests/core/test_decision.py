@@ -35,6 +35,22 @@ def with_outcome(outcome: Any, **change: Any) -> Decision:
     return replace(DECISION, verdict=replace(VERDICT, outcome=outcome, **change))
 
 
+@pytest.mark.parametrize(
+    ("reason", "said"),
+    [
+        ("drift: contrast", "trained for drift: contrast"),
+        ("schedule", "trained for schedule"),
+        ("manual", "trained because a person asked"),
+        ("by hand", "trained because a person asked"),
+        ("first model", "trained because a person asked: first model"),
+        ("", "trained for no stated reason"),
+    ],
+)
+def test_why_a_version_was_trained_is_said_in_words(reason: str, said: str) -> None:
+    assert wording.trained(reason) == said
+    assert said in wording.changed(replace(DECISION, reason=reason))
+
+
 def test_json_is_canonical_and_comes_back_equal() -> None:
     text = to_json(DECISION)
     assert from_json(Decision, text) == DECISION

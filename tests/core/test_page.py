@@ -32,7 +32,7 @@ def test_a_page_has_everything_that_a_reviewer_asks_for() -> None:
         assert f"`mlops {command}`" in text
     for digest in ("a" * 12, "b" * 12, "c" * 12, "d" * 12, "0123.dir"):
         assert f"`{digest}`" in text
-    assert "Trained for: drift, incident inc-1" in text
+    assert "Trained for drift, incident inc-1" in text
     assert "![Confusion](get-artifact?path=plots/confusion.png&run_id=r)" in text
     assert "[The run](#/experiments/1/runs/r)" in text
 

@@ -14,6 +14,7 @@ from mlops.adapters.sql.engine import open_database
 from mlops.errors import MlopsError, StepError
 from mlops.layout import Layout
 from mlops.run import LOOP
+from tests.flows.conftest import calls
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -137,7 +138,8 @@ def test_a_failed_step_stops_the_loop_and_is_announced(cheap: Path, prefect_api:
 
 def test_a_requested_retrain_is_started_once(cheap: Path, prefect_api: str) -> None:
     _ask(cheap, "digits-7")
-    _run(reason="drift", incident="digits-7")
+    flow_run, _ = _look(_run(reason="drift", incident="digits-7"))
+    assert flow_run.name == "train: drift, for digits-7"
     [asked] = _retrains(cheap)
     assert (asked.incident, asked.state, asked.outcome) == ("digits-7", "ended", "promote")
     # The same event again, long after: a run, but no retrain that counts.
@@ -161,6 +163,31 @@ def test_artifacts_stand_under_their_keys(cheap: Path, prefect_api: str) -> None
     }  # fmt: skip
     assert "# validate" in str(keys["digits-data-checks"].data)
     assert "/models/digits/versions/1" in str(keys["digits-links"].data)
+    assert keys["digits-data-checks"].description == "validate done"
+
+
+def test_a_stage_that_did_not_run_again_shows_what_it_found_before(
+    cheap: Path, prefect_api: str
+) -> None:
+    from prefect.client.orchestration import get_client
+    from prefect.client.schemas.filters import (
+        ArtifactFilter,
+        ArtifactFilterFlowRunId,
+        ArtifactFilterKey,
+    )
+
+    _run(reason="first")
+    run = _run(reason="again")
+    assert calls(cheap).count("validate") == 1
+    with get_client(sync_client=True) as client:
+        mine = ArtifactFilter(
+            flow_run_id=ArtifactFilterFlowRunId(any_=[run]),
+            key=ArtifactFilterKey(any_=["digits-data-checks"]),
+        )
+        [shown] = client.read_artifacts(artifact_filter=mine)
+    assert shown.description == "validate: not run again, nothing has changed since its last run"
+    assert "| met | no row is null | label | 0 of 9 |  |" in str(shown.data)
+    assert f"{Layout(cheap).checks / 'index.html'}" in str(shown.data)
 
 
 def test_what_only_waits_is_not_ended_with_a_killed_run(cheap: Path) -> None:

@@ -76,6 +76,15 @@ def test_what_builds_the_project_is_pinned_with_hashes() -> None:
         assert re.search(rf"^{name}==\S+ \\\n\s+--hash=sha256:", lock, re.MULTILINE)
 
 
+def test_uv_itself_is_pinned_with_hashes_wherever_it_is_fetched() -> None:
+    lock = (REPOSITORY / "requirements-uv.lock").read_text()
+    assert re.match(r"uv==\d+\.\d+\.\d+ \\\n", lock)
+    assert len(re.findall(r"--hash=sha256:[0-9a-f]{64}", lock)) > 10
+    for text in (DOCKERFILE, (INFRA / "setup.sh").read_text()):
+        [line] = re.findall(r"pip install (?:.*\\\n)*.*requirements-uv\.lock", text)
+        assert "--require-hashes" in line
+
+
 @pytest.mark.parametrize(("name", "value"), QUIET.items())
 def test_the_images_are_as_quiet_as_the_command(name: str, value: str) -> None:
     assert re.search(rf"^\s+{name}={re.escape(value)}( \\)?$", DOCKERFILE, re.MULTILINE)

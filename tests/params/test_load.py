@@ -11,6 +11,7 @@ from mlops.params.gate import GateSection
 from mlops.params.load import MAX_BYTES, load
 from mlops.params.model import ModelSection
 from mlops.params.monitoring import MonitoringSection
+from mlops.params.name import project_name
 from mlops.params.project import ProjectSection
 from mlops.params.split import SplitSection
 from mlops.params.train import TrainSection
@@ -156,6 +157,26 @@ def test_a_view_needs_no_section_but_its_own(tmp_path: Path) -> None:
     path = tmp_path / "params.yaml"
     path.write_text("data: {source: digits, reserve: 1.0e-2}\n")
     assert load(path, OnlyData).data.reserve == 0.01
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "said"),
+    [
+        ("trials: 6", "trials: six", "tune.trials = 'six' is text, not a number"),
+        ("  reserve", "  resrve", "data.resrve is not a known key (did you mean reserve?)"),
+        ("  test: 0.25\n", "", "split.test is missing; add it"),
+        ("raise_k: 2", "raise_k: 5", "monitoring.raise_k = 5 exceeds raise_n = 3; lower"),
+    ],
+)
+def test_a_mistake_in_a_section_that_the_view_does_not_see_is_refused_too(
+    tmp_path: Path, before: str, after: str, said: str
+) -> None:
+    assert before in TEMPLATE
+    path = tmp_path / "params.yaml"
+    path.write_text(TEMPLATE.replace(before, after, 1))
+    with pytest.raises(ParamsError) as caught:
+        project_name(path)
+    assert said in str(caught.value)
 
 
 def test_nothing_in_the_file_runs(tmp_path: Path) -> None:

@@ -236,7 +236,7 @@ def test_nothing_waits_where_nobody_was_asked(mlflow_site: Site) -> None:
     add_version(mlflow_site)
     decide(mlflow_site, "1", None, approval="auto")
     for answer in (say_yes, say_no):
-        with pytest.raises(UsageError, match="nothing waits for one"):
+        with pytest.raises(UsageError, match="no version waits for approval"):
             answer(mlflow_site)
 
 

@@ -9,7 +9,7 @@ from mlops.adapters.files import digest_path, read_json, write_json
 from mlops.adapters.snapshot import read_rows
 from mlops.adapters.weighing import WEIGHTS, read_weights, write_weights
 from mlops.core.example import key_hash, side
-from mlops.errors import DataError
+from mlops.errors import CheckFailed, DataError
 from mlops.params.holdout import HoldoutSection
 from mlops.params.split import SplitSection
 from mlops.params.training_window import TrainingWindowSection
@@ -131,14 +131,14 @@ def test_a_side_that_nothing_can_be_learned_from_is_named(
 ) -> None:
     rows = [one for one in base_rows(150) if _side(one) != name or one["label"] == keep]
     _write(site, rows)
-    with pytest.raises(DataError, match=f"the {name} side has .*{said}"):
+    with pytest.raises(CheckFailed, match=f"the {name} side has .*{said}"):
         prepare(PARAMS, site)
     assert not site.layout.prepared.exists()
 
 
 def test_an_empty_snapshot_is_a_clear_error(site: Site) -> None:
     _write(site, [])
-    with pytest.raises(DataError, match="holds no examples; run: mlops ingest"):
+    with pytest.raises(CheckFailed, match="holds no examples; run: mlops ingest"):
         prepare(PARAMS, site)
 
 

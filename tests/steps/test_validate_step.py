@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from mlops.adapters.files import digest_path, read_json
+from mlops.adapters.files import digest_path, read_json, write_json
 from mlops.errors import EXIT_CHECK_FAILED, CheckFailed, DataError
 from mlops.params.checks import ChecksSection
 from mlops.params.split import SplitSection
-from mlops.steps.validate import ValidateParams, validate
+from mlops.steps.validate import ValidateParams, read_table, validate
 from tests.examples import START, base_rows, production_rows, write_snapshot
 
 if TYPE_CHECKING:
@@ -96,9 +96,18 @@ def test_a_warning_is_reported_but_does_not_stop(site: Site) -> None:
     assert "warning: times are later than the year 2000: 1 of 1" in report.summary
 
 
+def test_the_table_of_the_last_run_is_read_back_as_it_was_reported(site: Site) -> None:
+    write_snapshot(site.layout.snapshot, base_rows(60))
+    report = validate(PARAMS, site)
+    assert read_table(site.layout.checks) == report.markdown
+    write_json(site.layout.checks / "checks.json", {"expectations": 3})
+    with pytest.raises(DataError, match=r"checks.json: expectations is no list; run: mlops val"):
+        read_table(site.layout.checks)
+
+
 def test_an_empty_snapshot_is_a_clear_error(site: Site) -> None:
     write_snapshot(site.layout.snapshot, [])
-    with pytest.raises(DataError, match="holds no examples; run: mlops ingest"):
+    with pytest.raises(CheckFailed, match="holds no examples; run: mlops ingest"):
         validate(PARAMS, site)
 
 

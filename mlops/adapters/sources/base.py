@@ -16,7 +16,7 @@ import numpy as np
 import mlops.adapters.sources
 from mlops.core import features
 from mlops.core.schema import ImageSchema
-from mlops.errors import DataError, ParamsError
+from mlops.errors import CheckFailed, DataError, ParamsError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -91,6 +91,7 @@ def load(section: DataSection, root: Path) -> Examples:
 
     Raises:
         ParamsError: if there is no such source.
+        CheckFailed: if it has no examples, or one class only.
         DataError: if the source's files are wrong, or what it returns is.
     """
     name = section.source
@@ -108,12 +109,13 @@ def _check(name: str, examples: Examples) -> None:
     """Hold a source to its contract, so that its mistakes are named here and not steps later."""
     schema, count = examples.schema, len(examples)
     shapes = {len(examples.labels), len(examples.entities), len(examples.observed_s)}
-    problem = ""
     if count == 0:
-        problem = "holds no examples; check data.path and data.limit in params.yaml"
-    elif len(schema.classes) == 1 or len(set(schema.classes)) < len(schema.classes):
-        problem = f"declares the classes {schema.classes}; at least two different ones are needed"
-    elif shapes != {count}:
+        msg = f"source {name} holds no examples; check data.path and data.limit in params.yaml"
+        raise CheckFailed(msg)
+    if len(schema.classes) == 1 or len(set(schema.classes)) < len(schema.classes):
+        msg = f"source {name} declares the classes {schema.classes}; two different ones are needed"
+        raise CheckFailed(msg)
+    if shapes != {count}:
         problem = f"gives {count} examples, but labels, entities, times for {sorted(shapes)} rows"
     else:
         problem = _features_fault(examples) or _labels_fault(examples)

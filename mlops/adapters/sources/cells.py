@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mlops.errors import DataError, ParamsError
+from mlops.errors import CheckFailed, DataError, ParamsError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -110,8 +110,9 @@ def as_labels(
     """Return labels and the names of the classes, sorted; none for regression.
 
     Raises:
-        DataError: if a target of a regression is no number, one of a classification has
-            hundreds of values, or there are no two different labels to be told apart.
+        CheckFailed: if there are no two different labels to be told apart.
+        DataError: if a target of a regression is no number, or one of a classification has
+            hundreds of values.
     """
     if regression:
         numbers = as_numbers(column, name)
@@ -134,7 +135,7 @@ def as_labels(
 def _need_two(name: str, labels: Sequence[object]) -> None:
     if len(labels) < 2:
         said = f"only the label {labels[0]!r}" if labels else "no label"
-        raise DataError(
+        raise CheckFailed(
             f"column {name} holds {said}; a model needs two different ones: see data.target, "
             "data.path and data.missing in params.yaml"
         )

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet as pq
 
-from mlops.errors import DataError, ParamsError
+from mlops.errors import CheckFailed, DataError, ParamsError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,6 +34,7 @@ def read_table(section: DataSection, root: Path) -> pa.Table:
 
     Raises:
         ParamsError: if `data.path` is not set.
+        CheckFailed: naming the file that holds no rows.
         DataError: naming the file that is missing, damaged, too large or unlike the others.
     """
     paths = _paths(section, root)
@@ -91,6 +92,9 @@ def _read(path: Path, section: DataSection, *, head: bool = False) -> pa.Table:
     except FileNotFoundError:
         raise DataError(f"{path}: no such file; see params.yaml: data.path") from None
     except (pa.ArrowException, OSError, EOFError, zlib.error, ValueError) as error:
+        if "Empty CSV" in str(error):
+            msg = f"{path}: holds no rows; see params.yaml: data.path"
+            raise CheckFailed(msg) from None
         raise DataError(f"{path}: cannot be read ({_fault(error)}") from None
 
 
@@ -101,8 +105,6 @@ def _fault(error: Exception) -> str:
         return "it is no UTF-8); save it as UTF-8"
     if "straddling object" in what:
         return f"a row is longer than {_BLOCK_BYTES} bytes); shorten its cells"
-    if "Empty CSV" in what:
-        return "it holds no rows); see params.yaml: data.path"
     # A control character in a cell would do as it likes with a terminal.
     return f"{''.join(c if c.isprintable() else '?' for c in what)}); repair the file"
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _TRIES = 20
+_NOT_BEGUN = {"SCHEDULED", "PENDING"}
 _FINAL = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
 
 
@@ -55,13 +56,16 @@ class Orchestrator:
         return True
 
     def newest(self, flow: str, not_in: set[str]) -> Run | None:
-        """Return the newest run of a flow that is none of `not_in`."""
+        """Return the newest run of a flow that has begun and is none of `not_in`.
+
+        One that has not begun yet has no name of ours, which says what it is for.
+        """
         runs = self._post(
             "/flow_runs/filter",
             {"flows": {"name": {"any_": [flow]}}, "sort": "EXPECTED_START_TIME_DESC", "limit": 20},
         )
-        real = (_run(r) for r in runs if r["state_type"] != "SCHEDULED" and r["id"] not in not_in)
-        return next(real, None)
+        begun = (r for r in runs if r["state_type"] not in _NOT_BEGUN and r["id"] not in not_in)
+        return next(map(_run, begun), None)
 
     def follow(self, run: Run, say: Callable[[str, str], None], timeout_s: float) -> Run:
         """Wait for the end of a run, reporting every task as it ends.

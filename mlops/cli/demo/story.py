@@ -50,9 +50,9 @@ class Story:
         """Build the demo's folder beside the user's own state."""
         self._tell = Narrator()
         self._home = root_layout
+        self._params = load(root_layout.params, Everything)  # before an older demo is swept away
         self._tell.say(f"a copy of this project in {root_layout.root / '.mlops' / 'demo'}")
         self._layout = workspace.build(root_layout.root)
-        self._params = load(self._layout.params, Everything)
         self._marks: list[tuple[int, str]] = []
 
     def run(self, *, bad_retrain: bool, keep_running: bool) -> None:
@@ -161,7 +161,7 @@ class Story:
             found.extend([run] if run else [])
             return bool(found)
 
-        workspace.wait_until(requested, timeout_s=60, what="the retrain that monitor requested")
+        workspace.wait_until(requested, timeout_s=120, what="the retrain that monitor requested")
         self._tell.say(f"Prefect's automation started the run: {found[0].name}")
         old = self._facts.serving()
         self._follow(found[0])
