@@ -1,13 +1,12 @@
-"""Cut answered requests into rows of the prediction log: sampled, hashed, redacted."""
+"""Cut answered requests down to what the prediction log keeps: sampled, hashed, redacted."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from mlops.core.features import canonical, identities
-from mlops.core.prediction import Prediction
+from mlops.core.features import canonical, identities, identity_shape
 from mlops.serving import metrics
+from mlops.serving.block import Block
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,13 +18,13 @@ if TYPE_CHECKING:
     from mlops.core.schema import Schema
     from mlops.serving.redaction import Redaction
 
+_T = TypeVar("_T")
 _SPAN = float(16**8)
 _DRAWN = 8  # hex digits at the end of an id: part of a keyed hash, so as good as drawn by lot
 
 
-@dataclass(frozen=True, slots=True)
-class Answered:
-    """One answered request, as the request path leaves it: arrays are cut into rows later.
+class Answered(NamedTuple):
+    """One answered request, as the request path leaves it.
 
     Attributes:
         ids: one per row.
@@ -51,7 +50,7 @@ class Answered:
 
 
 class Cutter:
-    """Makes rows of answered requests; runs off the request path.
+    """Makes the log's blocks of answered requests; runs off the request path.
 
     Args:
         keep: whether features are kept.
@@ -60,37 +59,45 @@ class Cutter:
     """
 
     def __init__(self, keep: bool, redaction: Redaction | None, sample: float) -> None:  # noqa: FBT001
-        self._keep, self._redaction, self._sample = keep, redaction, sample
+        self._keep = keep and not (redaction and redaction.features)
+        self._redaction, self._sample = redaction, sample
 
-    def records(self, items: Sequence[Answered | Sequence[Given]]) -> list[Prediction | Given]:
-        """Return the rows of answered requests, and labels and scores as they are, in order."""
-        records: list[Prediction | Given] = []
+    def records(self, items: Sequence[Answered | Sequence[Given]]) -> list[Block | Given]:
+        """Return the blocks of answered requests, and labels and scores as they are, in order."""
+        records: list[Block | Given] = []
         for item in items:
-            records += self._rows(item) if isinstance(item, Answered) else item
+            if not isinstance(item, Answered):
+                records += item
+            elif (block := self.cut(item)) is not None:
+                records.append(block)
         return records
 
-    def _rows(self, answered: Answered) -> list[Prediction]:
-        contents = canonical(answered.values, answered.schema)
-        examples = identities(contents, answered.schema)
-        entities = answered.entities or [None] * len(answered.ids)
-        served = answered.shadow_of or answered.ids
-        scores = answered.probabilities.astype("<f4", copy=False)
-        rows = []
-        for n, identity in enumerate(answered.ids):
-            if not self._drawn(served[n]):
-                continue
-            kept = contents[n] if self._keep and answered.shadow_of is None else None
-            row = Prediction(
-                identity, answered.at_s, answered.version, examples[n],
-                entities[n], kept, scores[n].tobytes(), answered.latency_s,
-                None if answered.shadow_of is None else served[n],
-            )  # fmt: skip
-            rows.append(self._redaction.redact(row) if self._redaction else row)
-        if len(rows) < len(answered.ids):
-            metrics.LOG_SAMPLED_OUT.inc(len(answered.ids) - len(rows))
-        return rows
+    def cut(self, answered: Answered) -> Block | None:
+        """Return what is kept of an answered request; None if chance takes no row of it."""
+        ids, at_s, version, entities, values, schema, scores, latency_s, shadow_of = answered
+        contents = canonical(values, schema)
+        if self._sample < 1.0:
+            drawn = [n for n, name in enumerate(shadow_of or ids) if self._drawn(name)]
+            metrics.LOG_SAMPLED_OUT.inc(len(ids) - len(drawn))
+            if not drawn:
+                return None
+            ids, contents, scores = _at(drawn, ids), _at(drawn, contents), scores[drawn]
+            entities = entities and _at(drawn, entities)
+            shadow_of = shadow_of and _at(drawn, shadow_of)
+        if entities and self._redaction:
+            entities = [name and self._redaction.entity(name) for name in entities]
+        probabilities = scores.astype("<f4", copy=False).tobytes()
+        keep = self._keep and shadow_of is None
+        return Block(
+            ids, at_s, version, latency_s, entities, shadow_of,
+            None if keep else identities(contents, schema), identity_shape(schema),
+            [*map(len, contents)] if keep else None, b"".join(contents) if keep else b"",
+            probabilities,
+        )  # fmt: skip
 
     def _drawn(self, identity: str) -> bool:
-        if self._sample >= 1.0:
-            return True
         return int(identity[-_DRAWN:], 16) < self._sample * _SPAN
+
+
+def _at(places: Sequence[int], column: Sequence[_T]) -> list[_T]:
+    return [column[n] for n in places]
