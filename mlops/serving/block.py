@@ -1,7 +1,7 @@
-"""The rows of one answered request as the spool holds them: column by column, not one by one.
+"""The rows of answered requests as the spool holds them: column by column, not one by one.
 
-What a row costs here it costs beside the requests, in the worker, whose interpreter runs one
-thread at a time. So rows are made, and their features hashed, where a segment is read.
+What a row costs in the worker it costs the requests, for an interpreter runs one thread at a time.
+So rows are made, and their features hashed, where a segment is read.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
 
 class Block(NamedTuple):
-    """N rows of one answered request.
+    """N rows that one model version answered.
 
     Attributes:
+        version: the model version.
         ids: one per row.
-        at_s: when, seconds since 1970.
-        version: the model version that answered.
-        latency_s: from arrival to answer.
+        at_s: when, seconds since 1970, one per row.
+        latency_s: from arrival to answer, one per row.
         entities: one per row; None for no row having one.
         shadow_of: ids of the served predictions; None if these were served.
         examples: `example_id` of each row; None: of the kept features, when they are read.
@@ -33,10 +33,10 @@ class Block(NamedTuple):
         probabilities: float32, little-endian, (N, classes) as bytes.
     """
 
-    ids: Sequence[str]
-    at_s: float
     version: str
-    latency_s: float
+    ids: Sequence[str]
+    at_s: Sequence[float]
+    latency_s: Sequence[float]
     entities: Sequence[str | None] | None
     shadow_of: Sequence[str] | None
     examples: Sequence[str] | None
@@ -75,13 +75,13 @@ class Block(NamedTuple):
             contents = [*kept]
         width = len(self.probabilities) // count
         columns = zip(
-            self.ids, examples or (), self.entities or nobody, contents, self.shadow_of or nobody,
-            strict=True,
+            self.ids, self.at_s, examples or (), self.entities or nobody, contents,
+            range(0, count * width, width), self.latency_s, self.shadow_of or nobody, strict=True,
         )  # fmt: skip
         return [
             Prediction(
-                identity, self.at_s, self.version, example, entity, content,
-                self.probabilities[n * width : (n + 1) * width], self.latency_s, shadowed,
+                identity, at_s, self.version, example, entity, content,
+                self.probabilities[start : start + width], latency_s, shadowed,
             )
-            for n, (identity, example, entity, content, shadowed) in enumerate(columns)
+            for identity, at_s, example, entity, content, start, latency_s, shadowed in columns
         ]  # fmt: skip

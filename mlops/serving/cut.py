@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from itertools import chain, groupby
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
 
 from mlops.core.features import canonical, identities, identity_shape
 from mlops.serving import metrics
@@ -11,14 +14,12 @@ from mlops.serving.block import Block
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    import numpy as np
     from numpy.typing import NDArray
 
     from mlops.core.prediction import Given
     from mlops.core.schema import Schema
     from mlops.serving.redaction import Redaction
 
-_T = TypeVar("_T")
 _SPAN = float(16**8)
 _DRAWN = 8  # hex digits at the end of an id: part of a keyed hash, so as good as drawn by lot
 
@@ -65,39 +66,61 @@ class Cutter:
     def records(self, items: Sequence[Answered | Sequence[Given]]) -> list[Block | Given]:
         """Return the blocks of answered requests, and labels and scores as they are, in order."""
         records: list[Block | Given] = []
-        for item in items:
-            if not isinstance(item, Answered):
-                records += item
-            elif (block := self.cut(item)) is not None:
+        for kind, alike in groupby(items, key=_kind):
+            if kind is None:
+                records += chain.from_iterable(alike)
+            elif (block := self.cut([*alike])) is not None:  # type: ignore[arg-type]
                 records.append(block)
         return records
 
-    def cut(self, answered: Answered) -> Block | None:
-        """Return what is kept of an answered request; None if chance takes no row of it."""
-        ids, at_s, version, entities, values, schema, scores, latency_s, shadow_of = answered
-        contents = canonical(values, schema)
+    def cut(self, alike: Sequence[Answered]) -> Block | None:
+        """Return what is kept of requests of one version; None if chance takes no row of them."""
+        version, schema, served = alike[0].version, alike[0].schema, alike[0].shadow_of is None
+        columns = _joined(alike, schema)
+        scores = np.concatenate([one.probabilities for one in alike]).astype("<f4", copy=False)
         if self._sample < 1.0:
-            drawn = [n for n, name in enumerate(shadow_of or ids) if self._drawn(name)]
-            metrics.LOG_SAMPLED_OUT.inc(len(ids) - len(drawn))
+            drawn = [n for n, name in enumerate(columns[-1]) if self._drawn(name)]
+            metrics.LOG_SAMPLED_OUT.inc(len(scores) - len(drawn))
             if not drawn:
                 return None
-            ids, contents, scores = _at(drawn, ids), _at(drawn, contents), scores[drawn]
-            entities = entities and _at(drawn, entities)
-            shadow_of = shadow_of and _at(drawn, shadow_of)
-        if entities and self._redaction:
+            columns = tuple([column[n] for n in drawn] for column in columns)
+            scores = scores[drawn]
+        ids, at_s, latency_s, entities, contents, originals = columns
+        if self._redaction:
             entities = [name and self._redaction.entity(name) for name in entities]
-        probabilities = scores.astype("<f4", copy=False).tobytes()
-        keep = self._keep and shadow_of is None
+        keep = self._keep and served
         return Block(
-            ids, at_s, version, latency_s, entities, shadow_of,
-            None if keep else identities(contents, schema), identity_shape(schema),
-            [*map(len, contents)] if keep else None, b"".join(contents) if keep else b"",
-            probabilities,
+            version, ids, at_s, latency_s, entities if any(entities) else None,
+            None if served else originals, None if keep else identities(contents, schema),
+            identity_shape(schema), [*map(len, contents)] if keep else None,
+            b"".join(contents) if keep else b"", scores.tobytes(),
         )  # fmt: skip
 
     def _drawn(self, identity: str) -> bool:
         return int(identity[-_DRAWN:], 16) < self._sample * _SPAN
 
 
-def _at(places: Sequence[int], column: Sequence[_T]) -> list[_T]:
-    return [column[n] for n in places]
+def _kind(item: Answered | Sequence[Given]) -> tuple[str, Schema, bool] | None:
+    """Return what the rows of one block have in common; None for what is no answer."""
+    if not isinstance(item, Answered):
+        return None
+    return item.version, item.schema, item.shadow_of is None
+
+
+def _joined(alike: Sequence[Answered], schema: Schema) -> tuple[list[Any], ...]:
+    """Return ids, times, latencies, entities, canonical bytes and served ids, one per row each."""
+    ids: list[str] = []
+    at_s: list[float] = []
+    latency_s: list[float] = []
+    entities: list[str | None] = []
+    contents: list[bytes] = []
+    served: list[str] = []
+    for one in alike:
+        rows = len(one.ids)
+        ids += one.ids
+        at_s += [one.at_s] * rows
+        latency_s += [one.latency_s] * rows
+        entities += one.entities or [None] * rows
+        contents += canonical(one.values, schema)
+        served += one.shadow_of or one.ids
+    return ids, at_s, latency_s, entities, contents, served

@@ -77,6 +77,6 @@ class Server:
             _LATENCY_S,
         )  # fmt: skip
         at_s = {name: start_s + period_s * n / len(ids) for n, name in enumerate(ids)}
-        block = self._cutter.cut(answered)
+        block = self._cutter.cut([answered])
         rows = [replace(row, at_s=at_s[row.id]) for row in block.rows()] if block else []
         return rows, dict(zip(ids, batch.labels.tolist(), strict=True)), right
