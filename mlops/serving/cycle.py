@@ -61,7 +61,7 @@ class Cycle(RequestResponseCycle):
             self.keep_alive = False
         elif not self.keep_alive:
             headers = [*headers, _CLOSE]
-        lines = b"".join([name + b": " + value + b"\r\n" for name, value in headers])
+        lines = b"".join([b"%b: %b\r\n" % pair for pair in headers])
         if not lines.count(b"\n") == lines.count(b"\r") == len(headers):
             raise RuntimeError("a header holds the end of a line")
         body = b"" if self.scope["method"] == "HEAD" else end["body"]

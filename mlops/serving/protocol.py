@@ -15,6 +15,7 @@ from mlops.serving.reply import Refused
 MAX_HEAD_BYTES = 32 << 10
 """Of the request line and all headers together; the parser itself knows no limit."""
 _ASGI = {"version": "3.0", "spec_version": "2.3"}
+_NO_ACCESS_LOG = False  # the application writes one
 _PHRASES = {400: "Bad Request", 431: "Request Header Fields Too Large"}
 
 
@@ -63,7 +64,7 @@ class Protocol(HttpToolsProtocol):
         }  # type: ignore[typeddict-item]  # fmt: skip
         before = self.cycle
         self.cycle = Cycle(
-            self.scope, self.transport, self.flow, self.logger, self.access_logger, False, [],
+            self.scope, self.transport, self.flow, self.logger, self.access_logger, _NO_ACCESS_LOG, [],
             asyncio.Event(), self.expect_100_continue,
             version != "1.0" and self.parser.should_keep_alive(), self.on_response_complete,
         )  # fmt: skip

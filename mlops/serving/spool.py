@@ -138,7 +138,7 @@ def decode(content: bytes, name: str) -> Segment:
 
 
 def _row_of_before(head: Sequence[Any], body: bytes, at: int) -> tuple[Prediction, int]:
-    """Read one prediction as releases up to 0.1 wrote them: each alone, the oldest without shadow."""
+    """Read one prediction of a release that wrote each alone, at first without `shadow_of`."""
     identity, at_s, version, example, entity, latency_s, sent, scores, *rest = head
     middle = at + max(sent, 0)
     end = middle + scores
