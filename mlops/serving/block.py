@@ -61,7 +61,7 @@ class Block(NamedTuple):
         *columns, length = head
         middle = at + sum(columns[-1] or ())
         end = middle + length
-        return cls(*columns, body[at:middle], body[middle:end]), end
+        return cls._make([*columns, body[at:middle], body[middle:end]]), end
 
     def rows(self) -> list[Prediction]:
         """Return the rows one by one."""

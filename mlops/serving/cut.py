@@ -68,8 +68,10 @@ class Cutter:
         records: list[Block | Given] = []
         for kind, alike in groupby(items, key=_kind):
             if kind is None:
-                records += chain.from_iterable(alike)
-            elif (block := self.cut([*alike])) is not None:  # type: ignore[arg-type]
+                records += chain.from_iterable(x for x in alike if not isinstance(x, Answered))
+                continue
+            block = self.cut([x for x in alike if isinstance(x, Answered)])
+            if block is not None:
                 records.append(block)
         return records
 

@@ -21,7 +21,7 @@ class Cycle(RequestResponseCycle):
 
     _start: Mapping[str, Any] | None = None
 
-    async def send(self, message: Mapping[str, Any]) -> None:  # type: ignore[override]
+    async def send(self, message: Mapping[str, Any]) -> None:
         """Keep the head until the body is there, then write both.
 
         Raises:

@@ -15,7 +15,6 @@ from mlops.serving.reply import Refused
 MAX_HEAD_BYTES = 32 << 10
 """Of the request line and all headers together; the parser itself knows no limit."""
 _ASGI = {"version": "3.0", "spec_version": "2.3"}
-_NO_ACCESS_LOG = False  # the application writes one
 _PHRASES = {400: "Bad Request", 431: "Request Header Fields Too Large"}
 
 
@@ -55,24 +54,26 @@ class Protocol(HttpToolsProtocol):
         version = self.parser.get_http_version()
         url = httptools.parse_url(self.url)
         path = url.path.decode("ascii")
-        self.scope = {
+        scope: Any = {
             "type": "http", "asgi": _ASGI, "http_version": version, "server": self.server,
             "client": self.client, "scheme": self.scheme, "root_path": "",
             "method": self.parser.get_method().decode("ascii"),
             "path": unquote(path) if "%" in path else path, "raw_path": url.path,
             "query_string": url.query or b"", "headers": self.headers,
-        }  # type: ignore[typeddict-item]  # fmt: skip
-        before = self.cycle
+        }  # fmt: skip
+        self.scope, before = scope, self.cycle
         self.cycle = Cycle(
-            self.scope, self.transport, self.flow, self.logger, self.access_logger, _NO_ACCESS_LOG, [],
-            asyncio.Event(), self.expect_100_continue,
-            version != "1.0" and self.parser.should_keep_alive(), self.on_response_complete,
+            self.scope, self.transport, self.flow, self.logger, self.access_logger,
+            access_log=False, default_headers=[], message_event=asyncio.Event(),
+            expect_100_continue=self.expect_100_continue,
+            keep_alive=version != "1.0" and self.parser.should_keep_alive(),
+            on_response=self.on_response_complete,
         )  # fmt: skip
-        if before is None or before.response_complete:
-            self._start_asgi_task(self.cycle, self.app)
-        else:  # asked before the last answer: one after the other
+        if before and not before.response_complete:  # asked too early: one after the other
             self.flow.pause_reading()
             self.pipeline.appendleft((self.cycle, self.app))
+        else:
+            self._start_asgi_task(self.cycle, self.app)
 
     def on_response_complete(self) -> None:
         """Begin what waits behind it, or to count the time without a request."""
