@@ -186,8 +186,10 @@ def test_an_example_gets_its_id_where_the_segment_is_read() -> None:
 
 def test_requests_of_one_version_share_a_block_and_order_stays() -> None:
     one, label = _answered(["a", "b"]), Label("a", 1, "user", 2.0)
-    answers = [one, _answered(["c"])._replace(at_s=2.0, latency_s=0.5), [label],
-               one._replace(version="2"), one._replace(shadow_of=["x", "y"])]  # fmt: skip
+    other = _answered(["c"])._replace(at_s=2.0, latency_s=0.5)
+    answers: list[Answered | list[Given]] = [
+        one, other, [label], one._replace(version="2"), one._replace(shadow_of=["x", "y"]),
+    ]  # fmt: skip
     blocks = Cutter(keep=True, redaction=None, sample=1.0).records(answers)
     first, given, second, shadow = blocks
     assert given is label
