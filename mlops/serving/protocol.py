@@ -21,36 +21,26 @@ _PHRASES = {400: "Bad Request", 431: "Request Header Fields Too Large"}
 class Protocol(HttpToolsProtocol):
     """Uvicorn's fast protocol with a limit on heads.
 
-    The limit holds on bytes as they come, so that a head without end costs no more than it.
+    The limit holds on bytes as they come, so that a head without end costs no more than it. A head
+    that came in fewer bytes, with the body's or not, is not measured.
     """
 
-    _head_bytes = 0
-    _unended = 0
+    _fed = 0
     _in_head = True
+    _too_large = False
     _idle_since_s: float | None = None
 
     def on_message_begin(self) -> None:
-        """Begin to count."""
+        """Begin to collect a head."""
         self.url, self.headers = b"", []
-        self.expect_100_continue = False
-        self._head_bytes, self._in_head = 0, True
-
-    def on_url(self, url: bytes) -> None:
-        """Take a part of the path, and count it."""
-        self._count(len(url))
-        self.url += url
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """Take one header, and count it."""
-        self._count(len(name) + len(value) + 4)
-        name = name.lower()
-        if name == b"expect" and value.lower() == b"100-continue":
-            self.expect_100_continue = True
-        self.headers.append((name, value))
+        self.expect_100_continue, self._in_head = False, True
 
     def on_headers_complete(self) -> None:
         """Begin to answer; what follows is the body, which has limits of its own."""
         self._in_head = False
+        if self._fed > MAX_HEAD_BYTES and self._head_bytes() > MAX_HEAD_BYTES:
+            self._too_large = True
+            raise ValueError(_too_large())  # ends the parsing; answered in send_400_response
         version = self.parser.get_http_version()
         url = httptools.parse_url(self.url)
         path = url.path.decode("ascii")
@@ -117,23 +107,23 @@ class Protocol(HttpToolsProtocol):
 
         A header that is not complete the parser keeps to itself: it is bounded here.
         """
+        self._fed += len(data)
         super().data_received(data)
-        self._unended = self._unended + len(data) if self._in_head else 0
-        if self._unended > MAX_HEAD_BYTES:
+        if not self._in_head:
+            self._fed = 0
+        elif self._fed > MAX_HEAD_BYTES:
             self._refuse(_too_large())
 
     def send_400_response(self, msg: str) -> None:
         """Answer what is no HTTP, or too much of it, in the one shape of our errors."""
         del msg  # the parser's words
-        if self._head_bytes > MAX_HEAD_BYTES:
+        if self._too_large:
             self._refuse(_too_large())
         else:
             self._refuse(Refused(400, "no_http", "not HTTP", remedy="send HTTP/1.1", close=True))
 
-    def _count(self, size: int) -> None:
-        self._head_bytes += size
-        if self._head_bytes > MAX_HEAD_BYTES:
-            raise ValueError(_too_large())  # ends the parsing; answered in send_400_response
+    def _head_bytes(self) -> int:
+        return len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
 
     def _refuse(self, refused: Refused) -> None:
         if self.transport.is_closing():
