@@ -51,7 +51,8 @@ class Protocol(HttpToolsProtocol):
             "path": unquote(path) if "%" in path else path, "raw_path": url.path,
             "query_string": url.query or b"", "headers": self.headers,
         }  # fmt: skip
-        self.scope, before = scope, self.cycle
+        before: Any = self.cycle  # None at first, whatever its type says
+        self.scope = scope
         self.cycle = Cycle(
             self.scope, self.transport, self.flow, self.logger, self.access_logger,
             access_log=False, default_headers=[], message_event=asyncio.Event(),

@@ -184,6 +184,10 @@ def test_an_example_gets_its_id_where_the_segment_is_read() -> None:
     assert [row.example_id for row in spool.decode(spool.encode([block]), "").predictions] == want
 
 
+def test_what_chance_does_not_take_leaves_nothing() -> None:
+    assert Cutter(keep=True, redaction=None, sample=0.0).cut([_answered(["00000000"])]) is None
+
+
 def test_requests_of_one_version_share_a_block_and_order_stays() -> None:
     one, label = _answered(["a", "b"]), Label("a", 1, "user", 2.0)
     other = _answered(["c"])._replace(at_s=2.0, latency_s=0.5)
