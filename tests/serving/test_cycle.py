@@ -26,10 +26,11 @@ LAST = b"GET /ping HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
 
 @asynccontextmanager
 async def _connected(
-    application: Callable[[Any, Receive, Send], Awaitable[None]],
+    application: Callable[[Any, Receive, Send], Awaitable[None]], patience_s: float = 5
 ) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
     listener = bind("127.0.0.1", 0)
     config = uvicorn.Config(application, http=Protocol, lifespan="off", ws="none", log_config=None)
+    config.timeout_keep_alive = patience_s  # type: ignore[assignment]
     server = uvicorn.Server(config)
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     reader, writer = await asyncio.open_connection(*listener.getsockname())
@@ -140,22 +141,23 @@ def test_a_body_that_was_announced_is_asked_for(shared: Running) -> None:
     assert found.startswith(b"HTTP/1.1 422 ")
 
 
-def test_a_connection_is_closed_when_nobody_has_asked_for_long(
-    serve: Callable[..., Running],
-) -> None:
-    server = serve()
-    server.server.config.timeout_keep_alive = 1
-    host, port = server.url.removeprefix("http://").split(":")
+def test_a_connection_is_closed_when_nobody_has_asked_for_long() -> None:
+    patience_s = 0.3
+
+    async def application(scope: Any, _receive: Receive, send: Send) -> None:
+        if scope["path"] == "/slow":
+            await asyncio.sleep(1.5 * patience_s)
+        await send(_head(LENGTH))
+        await send(BODY)
 
     async def play() -> float:
-        reader, writer = await asyncio.open_connection(host, int(port))
-        for _ in range(3):  # together longer than the patience
-            writer.write(PING)
-            assert (await reader.readuntil(b"\r\n\r\n\n")).startswith(b"HTTP/1.1 200")
-            await asyncio.sleep(0.6)
-        began = time.perf_counter()
-        await asyncio.wait_for(reader.read(), 3)
-        writer.close()
-        return time.perf_counter() - began
+        async with _connected(application, patience_s) as (reader, writer):
+            for path in (b"/", b"/", b"/slow", b"/"):  # together longer than the patience
+                writer.write(PING.replace(b"/ping", path))
+                assert (await reader.readuntil(b"\r\n\r\nabc")).startswith(b"HTTP/1.1 200")
+                await asyncio.sleep(0.5 * patience_s)
+            began = time.perf_counter()
+            await asyncio.wait_for(reader.read(), 5)
+            return time.perf_counter() - began
 
-    assert 0.1 < asyncio.run(play()) < 2.0
+    assert asyncio.run(play()) > 0.2 * patience_s
