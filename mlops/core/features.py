@@ -112,8 +112,13 @@ def decode(contents: Sequence[bytes], schema: Schema) -> NDArray[Any]:
 
 def identities(contents: Sequence[bytes], schema: Schema) -> list[str]:
     """Return `example_id` of each example from its canonical bytes."""
-    shape = schema.shape if isinstance(schema, ImageSchema) else (schema.kind,)
+    shape = identity_shape(schema)
     return [example_id(content, shape) for content in contents]
+
+
+def identity_shape(schema: Schema) -> tuple[int | str, ...]:
+    """Return the shape that `example_id` is given."""
+    return schema.shape if isinstance(schema, ImageSchema) else (schema.kind,)
 
 
 def values_of(array: NDArray[Any], schema: Schema) -> Values:

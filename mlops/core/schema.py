@@ -7,6 +7,7 @@ splits, training, serving and the gate handle `features` and need not know their
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
 
 import numpy as np
@@ -60,12 +61,12 @@ class ImageSchema:
     width: int
     channels: int
 
-    @property
+    @cached_property
     def shape(self) -> tuple[int, int, int]:
         """Shape of one image: (height, width, channels)."""
         return (self.height, self.width, self.channels)
 
-    @property
+    @cached_property
     def size_bytes(self) -> int:
         """Bytes of one image."""
         return self.height * self.width * self.channels

@@ -47,13 +47,14 @@ def headers(version: str, ids: Sequence[str]) -> tuple[tuple[bytes, bytes], ...]
 def _class(
     classes: Sequence[str], scores: Sequence[float], identity: str, top_k: int | None
 ) -> dict[str, Any]:
-    best = max(range(len(scores)), key=scores.__getitem__)
-    told: Sequence[int] = range(len(scores))
+    highest = max(scores)
+    best = scores.index(highest)
+    told = zip(classes, scores, strict=True)
     if top_k is not None:
-        told = sorted(told, key=lambda n: -scores[n])[:top_k]
+        told = sorted(told, key=lambda pair: -pair[1])[:top_k]  # type: ignore[assignment]
     return {
         "prediction_id": identity, "class": classes[best], "label": best,
-        "probability": scores[best], "probabilities": {classes[n]: scores[n] for n in told},
+        "probability": highest, "probabilities": dict(told),
     }  # fmt: skip
 
 

@@ -156,8 +156,10 @@ class Batcher:
         if self.model is not None and self.model.row_s > 0.0:
             limit = min(limit, _BATCH_S / self.model.row_s)
         queue, rows, taken = self._queue, 0, 0
-        while taken < len(queue) and (not taken or rows + len(queue[taken].images) <= limit):
-            rows += len(queue[taken].images)
+        for item in queue:
+            rows += len(item.images)
+            if taken and rows > limit:
+                break
             taken += 1
         batch, self._queue = queue[:taken], queue[taken:]
         return [item for item in batch if not item.result.done()]
@@ -203,10 +205,11 @@ def _arms(batch: list[_Waiting]) -> list[tuple[NDArray[np.uint8], Arm]]:
 
 def _fitting(batch: list[_Waiting], model: Model) -> list[_Waiting]:
     """Return what the model takes; the rest was parsed for one that was swapped out since."""
-    for item in batch:
-        if item.images.shape[1:] != model.schema.shape:
-            item.result.set_exception(invalid(f"images must be {model.schema.shape}"))
-    return [item for item in batch if not item.result.done()]
+    shape = model.schema.shape
+    wrong = [item for item in batch if item.images.shape[1:] != shape]
+    for item in wrong:
+        item.result.set_exception(invalid(f"images must be {shape}"))
+    return [item for item in batch if not item.result.done()] if wrong else batch
 
 
 def _settle(batch: list[_Waiting], ran: list[Ran]) -> None:

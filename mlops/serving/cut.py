@@ -1,18 +1,19 @@
-"""Cut answered requests into rows of the prediction log: sampled, hashed, redacted."""
+"""Cut answered requests down to what the prediction log keeps: sampled, hashed, redacted."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from itertools import chain, groupby
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from mlops.core.features import canonical, identities
-from mlops.core.prediction import Prediction
+import numpy as np
+
+from mlops.core.features import canonical, identities, identity_shape
 from mlops.serving import metrics
+from mlops.serving.block import Block
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    import numpy as np
     from numpy.typing import NDArray
 
     from mlops.core.prediction import Given
@@ -23,9 +24,8 @@ _SPAN = float(16**8)
 _DRAWN = 8  # hex digits at the end of an id: part of a keyed hash, so as good as drawn by lot
 
 
-@dataclass(frozen=True, slots=True)
-class Answered:
-    """One answered request, as the request path leaves it: arrays are cut into rows later.
+class Answered(NamedTuple):
+    """One answered request, as the request path leaves it.
 
     Attributes:
         ids: one per row.
@@ -51,7 +51,7 @@ class Answered:
 
 
 class Cutter:
-    """Makes rows of answered requests; runs off the request path.
+    """Makes the log's blocks of answered requests; runs off the request path.
 
     Args:
         keep: whether features are kept.
@@ -60,37 +60,69 @@ class Cutter:
     """
 
     def __init__(self, keep: bool, redaction: Redaction | None, sample: float) -> None:  # noqa: FBT001
-        self._keep, self._redaction, self._sample = keep, redaction, sample
+        self._keep = keep and not (redaction and redaction.features)
+        self._redaction, self._sample = redaction, sample
 
-    def records(self, items: Sequence[Answered | Sequence[Given]]) -> list[Prediction | Given]:
-        """Return the rows of answered requests, and labels and scores as they are, in order."""
-        records: list[Prediction | Given] = []
-        for item in items:
-            records += self._rows(item) if isinstance(item, Answered) else item
+    def records(self, items: Sequence[Answered | Sequence[Given]]) -> list[Block | Given]:
+        """Return the blocks of answered requests, and labels and scores as they are, in order."""
+        records: list[Block | Given] = []
+        for kind, alike in groupby(items, key=_kind):
+            if kind is None:
+                records += chain.from_iterable(x for x in alike if not isinstance(x, Answered))
+                continue
+            block = self.cut([x for x in alike if isinstance(x, Answered)])
+            if block is not None:
+                records.append(block)
         return records
 
-    def _rows(self, answered: Answered) -> list[Prediction]:
-        contents = canonical(answered.values, answered.schema)
-        examples = identities(contents, answered.schema)
-        entities = answered.entities or [None] * len(answered.ids)
-        served = answered.shadow_of or answered.ids
-        scores = answered.probabilities.astype("<f4", copy=False)
-        rows = []
-        for n, identity in enumerate(answered.ids):
-            if not self._drawn(served[n]):
-                continue
-            kept = contents[n] if self._keep and answered.shadow_of is None else None
-            row = Prediction(
-                identity, answered.at_s, answered.version, examples[n],
-                entities[n], kept, scores[n].tobytes(), answered.latency_s,
-                None if answered.shadow_of is None else served[n],
-            )  # fmt: skip
-            rows.append(self._redaction.redact(row) if self._redaction else row)
-        if len(rows) < len(answered.ids):
-            metrics.LOG_SAMPLED_OUT.inc(len(answered.ids) - len(rows))
-        return rows
+    def cut(self, alike: Sequence[Answered]) -> Block | None:
+        """Return what is kept of requests of one version; None if chance takes no row of them."""
+        version, schema, served = alike[0].version, alike[0].schema, alike[0].shadow_of is None
+        columns = _joined(alike, schema)
+        scores = np.concatenate([one.probabilities for one in alike]).astype("<f4", copy=False)
+        if self._sample < 1.0:
+            drawn = [n for n, name in enumerate(columns[-1]) if self._drawn(name)]
+            metrics.LOG_SAMPLED_OUT.inc(len(scores) - len(drawn))
+            if not drawn:
+                return None
+            columns = tuple([column[n] for n in drawn] for column in columns)
+            scores = scores[drawn]
+        ids, at_s, latency_s, entities, contents, originals = columns
+        if self._redaction:
+            entities = [name and self._redaction.entity(name) for name in entities]
+        keep = self._keep and served
+        return Block(
+            version, ids, at_s, latency_s, entities if any(entities) else None,
+            None if served else originals, None if keep else identities(contents, schema),
+            identity_shape(schema), [*map(len, contents)] if keep else None,
+            b"".join(contents) if keep else b"", scores.tobytes(),
+        )  # fmt: skip
 
     def _drawn(self, identity: str) -> bool:
-        if self._sample >= 1.0:
-            return True
         return int(identity[-_DRAWN:], 16) < self._sample * _SPAN
+
+
+def _kind(item: Answered | Sequence[Given]) -> tuple[str, Schema, bool] | None:
+    """Return what the rows of one block have in common; None for what is no answer."""
+    if not isinstance(item, Answered):
+        return None
+    return item.version, item.schema, item.shadow_of is None
+
+
+def _joined(alike: Sequence[Answered], schema: Schema) -> tuple[list[Any], ...]:
+    """Return ids, times, latencies, entities, canonical bytes and served ids, one per row each."""
+    ids: list[str] = []
+    at_s: list[float] = []
+    latency_s: list[float] = []
+    entities: list[str | None] = []
+    contents: list[bytes] = []
+    served: list[str] = []
+    for one in alike:
+        rows = len(one.ids)
+        ids += one.ids
+        at_s += [one.at_s] * rows
+        latency_s += [one.latency_s] * rows
+        entities += one.entities or [None] * rows
+        contents += canonical(one.values, schema)
+        served += one.shadow_of or one.ids
+    return ids, at_s, latency_s, entities, contents, served

@@ -43,7 +43,8 @@ class Minter:
     """Mints ids that grow strictly within a process, and recognises its siblings' ids."""
 
     def __init__(self, key: bytes, project: str) -> None:
-        self._key = hashlib.blake2b(project.encode(), key=key, digest_size=32).digest()
+        own = hashlib.blake2b(project.encode(), key=key, digest_size=32).digest()
+        self._keyed = hashlib.blake2b(key=own, digest_size=8)
         self._worker = secrets.token_hex(3)
         self._last_ns = 0
 
@@ -70,4 +71,6 @@ class Minter:
         return hmac.compare_digest(self._sign(identity[:22]), identity)
 
     def _sign(self, head: str) -> str:
-        return head + hashlib.blake2b(head.encode(), key=self._key, digest_size=8).hexdigest()
+        signed = self._keyed.copy()  # the key is hashed once, not for every id
+        signed.update(head.encode())
+        return head + signed.hexdigest()

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from mlops.core.prediction import Given, Prediction
+    from mlops.core.prediction import Given
+    from mlops.serving.block import Block
     from mlops.serving.config import Limits
     from mlops.serving.redaction import Redaction
 
@@ -107,7 +108,8 @@ class PredictionLog:
 
     def _put(self, item: _Item) -> None:
         self._queue.append(item)
-        self._wake.set()
+        if not self._wake.is_set():  # else the thread is about to look anyway
+            self._wake.set()
         if self._rows >= self._limits.flush_rows:
             self._full.set()
 
@@ -152,7 +154,7 @@ class PredictionLog:
         with self._guard:
             self._rows -= rows
 
-    def _store(self, records: list[Prediction | Given]) -> None:
+    def _store(self, records: Sequence[Block | Given]) -> None:
         """Write records, trying again until the disk takes them.
 
         Raises:

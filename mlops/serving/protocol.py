@@ -2,77 +2,129 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import asyncio
+from typing import Any
+from urllib.parse import unquote
 
+import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from mlops.serving.joined import Joined
+from mlops.serving.cycle import Cycle
 from mlops.serving.reply import Refused
-
-if TYPE_CHECKING:
-    import asyncio
 
 MAX_HEAD_BYTES = 32 << 10
 """Of the request line and all headers together; the parser itself knows no limit."""
+_ASGI = {"version": "3.0", "spec_version": "2.3"}
 _PHRASES = {400: "Bad Request", 431: "Request Header Fields Too Large"}
 
 
 class Protocol(HttpToolsProtocol):
     """Uvicorn's fast protocol with a limit on heads.
 
-    The limit holds on bytes as they come, so that a head without end costs no more than it.
+    The limit holds on bytes as they come, so that a head without end costs no more than it. A head
+    that came in fewer bytes, with the body's or not, is not measured.
     """
 
-    _head_bytes = 0
-    _unended = 0
+    _fed = 0
     _in_head = True
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Send head and body of each answer together."""
-        super().connection_made(Joined(transport))  # type: ignore[arg-type]
+    _too_large = False
+    _idle_since_s: float | None = None
 
     def on_message_begin(self) -> None:
-        """Begin to count."""
-        super().on_message_begin()
-        self._head_bytes, self._in_head = 0, True
-
-    def on_url(self, url: bytes) -> None:
-        """Count the path."""
-        self._count(len(url))
-        super().on_url(url)
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """Count one header."""
-        self._count(len(name) + len(value) + 4)
-        super().on_header(name, value)
+        """Begin to collect a head."""
+        self.url, self.headers = b"", []
+        self.expect_100_continue, self._in_head = False, True
 
     def on_headers_complete(self) -> None:
-        """Count no more: what follows is the body, which has limits of its own."""
+        """Begin to answer; what follows is the body, which has limits of its own."""
         self._in_head = False
-        super().on_headers_complete()
+        if self._fed > MAX_HEAD_BYTES and self._head_bytes() > MAX_HEAD_BYTES:
+            self._too_large = True
+            raise ValueError(_too_large())  # ends the parsing; answered in send_400_response
+        version = self.parser.get_http_version()
+        url = httptools.parse_url(self.url)
+        path = url.path.decode("ascii")
+        scope: Any = {
+            "type": "http", "asgi": _ASGI, "http_version": version, "server": self.server,
+            "client": self.client, "scheme": self.scheme, "root_path": "",
+            "method": self.parser.get_method().decode("ascii"),
+            "path": unquote(path) if "%" in path else path, "raw_path": url.path,
+            "query_string": url.query or b"", "headers": self.headers,
+        }  # fmt: skip
+        before: Any = self.cycle  # None at first, whatever its type says
+        self.scope = scope
+        self.cycle = Cycle(
+            self.scope, self.transport, self.flow, self.logger, self.access_logger,
+            access_log=False, default_headers=[], message_event=asyncio.Event(),
+            expect_100_continue=self.expect_100_continue,
+            keep_alive=version != "1.0" and self.parser.should_keep_alive(),
+            on_response=self.on_response_complete,
+        )  # fmt: skip
+        if before and not before.response_complete:  # asked too early: one after the other
+            self.flow.pause_reading()
+            self.pipeline.appendleft((self.cycle, self.app))
+        else:
+            self._start_asgi_task(self.cycle, self.app)
+
+    def on_response_complete(self) -> None:
+        """Begin what waits behind it, or to count the time without a request."""
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())
+            return
+        self._idle_since_s = self.loop.time()
+        if self.timeout_keep_alive_task is None:
+            self._watch_idleness(self.timeout_keep_alive)
+
+    def timeout_keep_alive_handler(self) -> None:
+        """Close a connection on which nobody has asked for long; else look again in time."""
+        self.timeout_keep_alive_task = None
+        if self._idle_since_s is None or self.transport.is_closing():
+            return
+        left_s = self._idle_since_s + self.timeout_keep_alive - self.loop.time()
+        if left_s <= 0:
+            self.transport.close()
+        else:
+            self._watch_idleness(left_s)
+
+    def _watch_idleness(self, after_s: float) -> None:
+        """Set the one timer of a connection; one for every answer would cost more than its head."""
+        self.timeout_keep_alive_task = self.loop.call_later(
+            after_s, self.timeout_keep_alive_handler
+        )
+
+    def _unset_keepalive_if_required(self) -> None:
+        """Count no idle time from now on; the timer stays."""
+        self._idle_since_s = None
+        if self.transport.is_closing() and self.timeout_keep_alive_task is not None:
+            self.timeout_keep_alive_task.cancel()
+            self.timeout_keep_alive_task = None
 
     def data_received(self, data: bytes) -> None:
         """Read bytes, unless they have gone on for too long without ending a head.
 
         A header that is not complete the parser keeps to itself: it is bounded here.
         """
+        self._fed += len(data)
         super().data_received(data)
-        self._unended = self._unended + len(data) if self._in_head else 0
-        if self._unended > MAX_HEAD_BYTES:
+        if not self._in_head:
+            self._fed = 0
+        elif self._fed > MAX_HEAD_BYTES:
             self._refuse(_too_large())
 
     def send_400_response(self, msg: str) -> None:
         """Answer what is no HTTP, or too much of it, in the one shape of our errors."""
         del msg  # the parser's words
-        if self._head_bytes > MAX_HEAD_BYTES:
+        if self._too_large:
             self._refuse(_too_large())
         else:
             self._refuse(Refused(400, "no_http", "not HTTP", remedy="send HTTP/1.1", close=True))
 
-    def _count(self, size: int) -> None:
-        self._head_bytes += size
-        if self._head_bytes > MAX_HEAD_BYTES:
-            raise ValueError(_too_large())  # ends the parsing; answered in send_400_response
+    def _head_bytes(self) -> int:
+        return len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
 
     def _refuse(self, refused: Refused) -> None:
         if self.transport.is_closing():

@@ -3,13 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from mlops.core.prediction import REDACTED
-
-if TYPE_CHECKING:
-    from mlops.core.prediction import Prediction
 
 FIELDS = ("entity", "features")
 """Fields of a prediction that callers fill, and that can be redacted."""
@@ -26,19 +21,19 @@ class Redaction:
     Args:
         fields: of `FIELDS`.
         key: the project's secret, see `mlops.serving.ids.load_key`.
+
+    Attributes:
+        features: whether they are left out.
     """
 
     def __init__(self, fields: tuple[str, ...], key: bytes) -> None:
-        self.fields = fields
+        self.features = "features" in fields
         self._entity = "entity" in fields
-        self._features = "features" in fields
         self._key = hashlib.blake2b(b"redaction", key=key[:64], digest_size=32).digest()
 
-    def redact(self, row: Prediction) -> Prediction:
-        """Return a prediction as it may be kept."""
-        if self._features and row.features is not None:
-            row = replace(row, features=None)
-        if self._entity and row.entity is not None:
-            hashed = hashlib.blake2b(row.entity.encode(), key=self._key, digest_size=16)
-            row = replace(row, entity=REDACTED + hashed.hexdigest())
-        return row
+    def entity(self, name: str) -> str:
+        """Return an entity as it may be kept."""
+        if not self._entity:
+            return name
+        hashed = hashlib.blake2b(name.encode(), key=self._key, digest_size=16)
+        return REDACTED + hashed.hexdigest()

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mlops.core.features import arrays
 from mlops.core.schema import ImageSchema
@@ -16,8 +15,7 @@ if TYPE_CHECKING:
     from mlops.core.schema import Schema
 
 
-@dataclass(frozen=True, slots=True)
-class Rows:
+class Rows(NamedTuple):
     """Checked rows of one request.
 
     Attributes:

@@ -1,7 +1,7 @@
 """Spool segments: files of predictions, labels and scores that are whole or absent.
 
 Layout: magic, then per record a little-endian length, JSON, and the bytes that JSON cannot hold;
-last a BLAKE2b digest of all before it.
+last a BLAKE2b digest of all before it. A record is a label, a score, or the rows of one request.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import orjson
 from mlops.adapters import files
 from mlops.core.prediction import Label, Prediction, Score
 from mlops.errors import DataError
+from mlops.serving.block import Block
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -87,25 +88,21 @@ def size_bytes(folder: Path) -> int:
     return total
 
 
-def encode(records: Sequence[Prediction | Given]) -> bytes:
+def encode(records: Sequence[Block | Given]) -> bytes:
     """Return the bytes of a segment."""
     parts = [MAGIC]
     for record in records:
-        if isinstance(record, Prediction):
-            features = record.features
-            head: list[Any] = [
-                "p", record.id, record.at_s, record.version, record.example_id, record.entity,
-                record.latency_s, -1 if features is None else len(features),
-                len(record.probabilities), record.shadow_of,
-            ]  # fmt: skip
-            tail = (features or b"") + record.probabilities
+        head: list[Any]
+        tail: tuple[bytes, ...] = ()
+        if isinstance(record, Block):
+            head = ["b", *record.head()]
+            tail = (record.features, record.probabilities)
         elif isinstance(record, Score):
-            head, tail = ["s", record.prediction_id, record.score, record.at_s], b""
+            head = ["s", record.prediction_id, record.score, record.at_s]
         else:
             head = ["l", record.prediction_id, record.label, record.label_source, record.at_s]
-            tail = b""
         text = orjson.dumps(head)
-        parts += [_LENGTH.pack(len(text)), text, tail]
+        parts += (_LENGTH.pack(len(text)), text, *tail)
     body = b"".join(parts)
     return body + _digest(body)
 
@@ -127,22 +124,28 @@ def decode(content: bytes, name: str) -> Segment:
         at += _LENGTH.size
         kind, *head = orjson.loads(body[at : at + length])
         at += length
-        if kind == "l":
+        if kind == "b":
+            block, at = Block.read(head, body, at)
+            segment.predictions.extend(block.rows())
+        elif kind == "l":
             segment.labels.append(Label(*head))
-            continue
-        if kind == "s":
+        elif kind == "s":
             segment.scores.append(Score(*head))
-            continue
-        # Segments of the release before end without what they shadow.
-        identity, at_s, version, example, entity, latency_s, sent, scores, *rest = head
-        features = None if sent < 0 else body[at : at + sent]
-        at += max(sent, 0)
-        segment.predictions.append(Prediction(
-            identity, at_s, version, example, entity, features, body[at : at + scores], latency_s,
-            rest[0] if rest else None,
-        ))  # fmt: skip
-        at += scores
+        else:
+            row, at = _row_of_before(head, body, at)
+            segment.predictions.append(row)
     return segment
+
+
+def _row_of_before(head: Sequence[Any], body: bytes, at: int) -> tuple[Prediction, int]:
+    """Read one prediction of a release that wrote each alone, at first without `shadow_of`."""
+    identity, at_s, version, example, entity, latency_s, sent, scores, *rest = head
+    middle = at + max(sent, 0)
+    end = middle + scores
+    features = None if sent < 0 else body[at:middle]
+    shadow_of = rest[0] if rest else None
+    return Prediction(identity, at_s, version, example, entity, features, body[middle:end],
+                      latency_s, shadow_of), end  # fmt: skip
 
 
 def _digest(body: bytes) -> bytes:

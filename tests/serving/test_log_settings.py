@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import subprocess
@@ -28,7 +29,7 @@ from mlops.serving.retention import Retention
 from mlops.settings import Settings
 from mlops.site import Site
 from tests.serving.conftest import PROJECT
-from tests.serving.test_prediction_log import _answered, _prediction
+from tests.serving.test_prediction_log import _answered, _block, _prediction
 from tests.serving.tiny import images, logged_ids, make_version, point
 
 if TYPE_CHECKING:
@@ -58,10 +59,9 @@ def test_a_redacted_entity_still_tells_who_is_the_same(serve: Callable[..., Runn
 
 
 def test_redaction_needs_the_key() -> None:
-    row = _prediction(1, entity="ann")
-    one, other = (Redaction(("entity",), key).redact(row).entity for key in (b"a" * 32, b"b" * 32))
+    one, other = (Redaction(("entity",), key).entity("ann") for key in (b"a" * 32, b"b" * 32))
     assert one != other
-    assert Redaction(("features",), b"a").redact(row).entity == "ann"
+    assert Redaction(("features",), b"a").entity("ann") == "ann"
 
 
 def test_a_sample_is_drawn_by_id_and_the_rest_counted(serve: Callable[..., Running]) -> None:
@@ -94,7 +94,7 @@ def test_with_a_bound_of_zero_the_row_is_on_disk_before_the_reply(
 
 def test_a_clock_that_jumps_back_changes_no_order(tmp_path: Path) -> None:
     hour_ns = 3600 * 10**9
-    content = spool.encode([_prediction(1)])
+    content = spool.encode([_block(_prediction(1))])
     future = spool.write(_made(tmp_path), content, time.time_ns() + hour_ns)
     log = PredictionLog(tmp_path, Limits(flush_s=0.005), keep_payloads=True)
     for n in range(3):
@@ -219,16 +219,23 @@ def test_retention_is_off_unless_asked_for(site: Site) -> None:
     assert logged_ids(engine, "digits") == ["id0001"]
 
 
-@pytest.mark.parametrize("head", [b"", b"MLSPOOL1"])
-def test_segments_of_the_release_before_can_be_read(head: bytes) -> None:
-    record = _prediction(1)
-    content = spool.encode([record])
-    old = content.replace(b",null]", b"]", 1) if head else content
-    body = old[:-16]
-    if head:  # the length of the record's JSON stands before it
-        length = int.from_bytes(body[8:12], "little") - len(b",null")
-        body = body[:8] + length.to_bytes(4, "little") + body[12:]
-    assert spool.decode(body + spool._digest(body), "old").predictions == [record]
+@pytest.mark.parametrize("shadows", [True, False])
+@pytest.mark.parametrize("features", [b"0123456789abcdef", None])
+def test_segments_of_the_release_before_can_be_read(features: bytes | None, shadows: bool) -> None:  # noqa: FBT001
+    """They held each prediction alone; those of the release before it, not whom it shadows."""
+    row = _prediction(1, features=features, shadow_of="id0000" if shadows else None)
+    head = [
+        "p", row.id, row.at_s, row.version, row.example_id, row.entity, row.latency_s,
+        -1 if features is None else 16, 12, *([row.shadow_of] if shadows else []),
+    ]  # fmt: skip
+    text = json.dumps(head).encode()
+    one = len(text).to_bytes(4, "little") + text + (features or b"") + row.probabilities
+    label = spool.encode([Label("id0001", 1, "user", 2.0)])[8:-16]
+    body = b"MLSPOOL1" + one + label + one
+    digest = hashlib.blake2b(body, digest_size=16).digest()
+    segment = spool.decode(body + digest, "old")
+    assert segment.predictions == [row, row]
+    assert segment.labels == [Label("id0001", 1, "user", 2.0)]
 
 
 def _made(folder: Path) -> Path:

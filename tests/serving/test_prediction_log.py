@@ -20,7 +20,9 @@ from mlops.core.prediction import Given, Label, Labelled, Logged, Prediction, Sc
 from mlops.core.schema import ImageSchema
 from mlops.errors import DataError, Unavailable
 from mlops.serving import spool
+from mlops.serving.block import Block
 from mlops.serving.config import Limits
+from mlops.serving.cut import Cutter
 from mlops.serving.ids import Minter, load_key
 from mlops.serving.log import Answered, PredictionLog
 from mlops.serving.writer import Writer
@@ -140,7 +142,8 @@ def test_the_spool_waits_for_the_database(tmp_path: Path) -> None:
     folder = tmp_path / "spool"
     database = tmp_path / "away" / "mlops.db"
     database.parent.write_text("a file where a folder must be")
-    spool.write(_made(folder), spool.encode([_prediction(1), Label("id0001", 1, "random", 2.0)]))
+    content = spool.encode([_block(_prediction(1)), Label("id0001", 1, "random", 2.0)])
+    spool.write(_made(folder), content)
     writer = Writer(folder, PROJECT, f"sqlite:///{database}")
     with pytest.raises((Unavailable, OSError)):
         writer.drain()
@@ -155,7 +158,7 @@ def test_the_writers_thread_outlives_the_databases_absence(tmp_path: Path) -> No
     database.parent.write_text("a file where a folder must be")
     writer = Writer(folder, PROJECT, f"sqlite:///{database}")
     writer.start()
-    spool.write(folder, spool.encode([_prediction(1)]))
+    spool.write(folder, spool.encode([_block(_prediction(1))]))
     time.sleep(0.5)
     database.parent.unlink()
     writer.close()
@@ -164,21 +167,53 @@ def test_the_writers_thread_outlives_the_databases_absence(tmp_path: Path) -> No
 
 
 def test_segments_survive_the_round_trip(tmp_path: Path) -> None:
-    records: list[Prediction | Given] = [_prediction(1), _prediction(2, features=None, entity="é"),
-               Label("id0001", 1, "active", 2.5), Score("id0001", 0.5, 2.5)]  # fmt: skip
-    path = spool.write(_made(tmp_path / "spool"), spool.encode(records))
-    segment = spool.read(path)
-    assert [*segment.predictions, *segment.labels, *segment.scores] == records
+    rows = [_prediction(1), _prediction(2, entity="é", features=b"longer"), _prediction(3)]
+    looked = [_prediction(4, features=None, shadow_of="id0001")]
+    given: list[Given] = [Label("id0001", 1, "active", 2.5), Score("id0001", 0.5, 2.5)]
+    content = spool.encode([_block(*rows), given[0], _block(*looked), given[1]])
+    segment = spool.read(spool.write(_made(tmp_path / "spool"), content))
+    assert segment.predictions == rows + looked
+    assert [*segment.labels, *segment.scores] == given
+
+
+def test_an_example_gets_its_id_where_the_segment_is_read() -> None:
+    block = Cutter(keep=True, redaction=None, sample=1.0).cut([_answered(["a", "b"])])
+    assert block is not None
+    assert block.examples is None
+    want = [example_id(image.tobytes(), SHAPE) for image in images(2)]
+    assert [row.example_id for row in spool.decode(spool.encode([block]), "").predictions] == want
+
+
+def test_what_chance_does_not_take_leaves_nothing() -> None:
+    assert Cutter(keep=True, redaction=None, sample=0.0).cut([_answered(["00000000"])]) is None
+
+
+def test_requests_of_one_version_share_a_block_and_order_stays() -> None:
+    one, label = _answered(["a", "b"]), Label("a", 1, "user", 2.0)
+    other = _answered(["c"])._replace(at_s=2.0, latency_s=0.5)
+    answers: list[Answered | list[Given]] = [
+        one, other, [label], one._replace(version="2"), one._replace(shadow_of=["x", "y"]),
+    ]  # fmt: skip
+    blocks = Cutter(keep=True, redaction=None, sample=1.0).records(answers)
+    first, given, second, shadow = blocks
+    assert given is label
+    assert isinstance(first, Block)
+    assert [(row.id, row.at_s, row.latency_s) for row in first.rows()] == [
+        ("a", 1.0, 0.01), ("b", 1.0, 0.01), ("c", 2.0, 0.5)]  # fmt: skip
+    assert isinstance(second, Block)
+    assert [row.version for row in second.rows()] == ["2", "2"]
+    assert isinstance(shadow, Block)
+    assert [(row.shadow_of, row.features) for row in shadow.rows()] == [("x", None), ("y", None)]
 
 
 @pytest.mark.parametrize("cut", [0, 5, 40, -1])
 def test_a_damaged_segment_is_set_aside_and_the_rest_goes_on(tmp_path: Path, cut: int) -> None:
     folder = _made(tmp_path / "spool")
-    path = spool.write(folder, spool.encode([_prediction(1)]))
+    path = spool.write(folder, spool.encode([_block(_prediction(1))]))
     path.write_bytes(path.read_bytes()[:cut])
     with pytest.raises(DataError, match="damaged"):
         spool.read(path)
-    spool.write(folder, spool.encode([_prediction(2)]))
+    spool.write(folder, spool.encode([_block(_prediction(2))]))
     assert Writer(folder, PROJECT, f"sqlite:///{tmp_path / 'a.db'}").drain() == 1
     assert [p.name for p in (folder / "damaged").iterdir()] == [path.name]
 
@@ -187,9 +222,9 @@ def test_a_row_that_the_database_refuses_is_set_aside_alone(
     postgres_url: str, tmp_path: Path
 ) -> None:
     folder = _made(tmp_path / "spool")
-    spool.write(folder, spool.encode([_prediction(11)]))
-    bad = spool.write(folder, spool.encode([_prediction(12, version="v" * 50)]))
-    spool.write(folder, spool.encode([_prediction(13)]))
+    spool.write(folder, spool.encode([_block(_prediction(11))]))
+    bad = spool.write(folder, spool.encode([_block(_prediction(12, version="v" * 50))]))
+    spool.write(folder, spool.encode([_block(_prediction(13))]))
     writer = Writer(folder, "set-aside", postgres_url)
     assert writer.drain() == 2
     writer._forget_engine()
@@ -268,6 +303,7 @@ import sys, time
 from pathlib import Path
 from tests.serving.test_prediction_log import _answered
 from mlops.serving.config import Limits
+from mlops.serving.cut import Cutter
 from mlops.serving.log import PredictionLog
 log = PredictionLog(Path(sys.argv[1]), Limits(flush_s=0.005), keep_payloads=True)
 for n in range(10**6):
@@ -312,6 +348,20 @@ def _answered(ids: list[str]) -> Answered:
     scores = np.full((rows, 3), 1 / 3, np.float32)
     schema = ImageSchema(CLASSES, *SHAPE)
     return Answered(ids, 1.0, "1", None, images(rows), schema, scores, 0.01)
+
+
+def _block(*rows: Prediction) -> Block:
+    """Return rows of one version as the worker writes them."""
+    kept = rows[0].features is not None
+    contents = [row.features or b"" for row in rows]
+    return Block(
+        rows[0].version, [row.id for row in rows], [row.at_s for row in rows],
+        [row.latency_s for row in rows], [row.entity for row in rows],
+        [str(row.shadow_of) for row in rows] if rows[0].shadow_of else None,
+        [row.example_id for row in rows], SHAPE,
+        [*map(len, contents)] if kept else None, b"".join(contents),
+        b"".join(row.probabilities for row in rows),
+    )  # fmt: skip
 
 
 def _made(folder: Path) -> Path:

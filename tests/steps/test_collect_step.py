@@ -194,12 +194,12 @@ def test_no_hashed_entity_stands_beside_plain_ones(site: Site, engine: sa.Engine
     assert collect(PARAMS, site).facts["rows"] == 2
     plain = snapshot.read_shards(site.layout.production, SCHEMA)
     image = bytes(range(16))
+    hashed = Redaction(("entity",), b"k" * 32).entity("entity1")
     row = Prediction(
-        "p005", 1005.0, "1", example_id(image, SHAPE), "entity1", image,
+        "p005", 1005.0, "1", example_id(image, SHAPE), hashed, image,
         np.full(3, 1 / 3, "<f4").tobytes(), 0.001,
     )  # fmt: skip
-    redaction = Redaction(("entity",), b"k" * 32)
-    predictions.insert_batch(engine, "digits", [redaction.redact(row)])
+    predictions.insert_batch(engine, "digits", [row])
     _label(engine, (5, 0, 6000.0))
     snapshot.write_shard(site.layout.snapshot / "part-0.parquet", plain, SCHEMA)
     settings = site.settings.model_copy(update={"redact": "entity"})

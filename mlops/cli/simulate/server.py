@@ -6,7 +6,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mlops.core import features
-from mlops.core.prediction import Prediction
 from mlops.core.quality import hits
 from mlops.serving.cut import Answered, Cutter
 from mlops.serving.ids import Minter, load_key
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from mlops.cli.simulate.traffic import Batch
+    from mlops.core.prediction import Prediction
     from mlops.core.schema import Schema
     from mlops.site import Site
 
@@ -77,9 +77,6 @@ class Server:
             _LATENCY_S,
         )  # fmt: skip
         at_s = {name: start_s + period_s * n / len(ids) for n, name in enumerate(ids)}
-        rows = [
-            replace(row, at_s=at_s[row.id])
-            for row in self._cutter.records([answered])
-            if isinstance(row, Prediction)
-        ]
+        block = self._cutter.cut([answered])
+        rows = [replace(row, at_s=at_s[row.id]) for row in block.rows()] if block else []
         return rows, dict(zip(ids, batch.labels.tolist(), strict=True)), right
