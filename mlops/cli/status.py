@@ -50,6 +50,11 @@ def wrong(seen: Situation) -> list[str]:
         f"{i.kind} incident {i.id}: {i.cause}; {i.body.triage}; see: mlops incident {i.id}"
         for i in seen.incidents
     ]
+    if seen.foreign:
+        found.append(
+            f"MLOPS_SERVE_MODEL={seen.foreign}: it is served in the champion's place, not gated "
+            "and not logged; take the setting away to serve the champion"
+        )
     if not seen.service.version and seen.champion:
         found.append(
             f"version {seen.champion} is the champion, but no server has taken it up; "
