@@ -11,6 +11,7 @@ from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from typing import TYPE_CHECKING
 
 from mlops.adapters import files
+from mlops.adapters.onnx_session import lacking
 from mlops.errors import EXIT_ERROR, UsageError
 from mlops.serving.child import Child
 from mlops.serving.config import DRAIN_S, EXIT_NO_MODEL, HUNG_S
@@ -42,6 +43,10 @@ class Supervisor:
         self._note = ""
         if model:
             self._config, self._note = foreign_config(layout, settings, self._config, model)
+        elif settings.serve_provider == "auto":
+            self._note = (
+                f"; on the {'GPU' if self._config.provider == 'cuda' else 'CPU: '}{lacking()}"
+            )
         self._project, self._home = self._config.project, self._config.folder
         self._listener = bind(host, port)
         port = self._listener.getsockname()[1]
