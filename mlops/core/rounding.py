@@ -67,7 +67,7 @@ def loss(
     counts = count(one_per_key(step, key_N))
     lower, _ = cautious_tango(counts.gained, counts.lost, counts.rows, ALPHA)
     gap = float(np.abs(before_NK - after_NK).max())
-    return Loss(counts.rows, -counts.difference, -lower, float((was == now).mean()), gap)
+    return Loss(counts.rows, 0.0 - counts.difference, -lower, float((was == now).mean()), gap)
 
 
 def _of_numbers(
@@ -82,8 +82,10 @@ def _of_numbers(
     per_key = np.bincount(place, weights=now - was) / np.bincount(place)
     unit = max(float(was.mean()), float(np.finfo(np.float32).tiny))
     rows, value = len(per_key), float(per_key.mean()) / unit
-    error = float(per_key.std(ddof=1)) / math.sqrt(rows) / unit if rows > 1 else math.inf
-    upper = value + float(stats.t.isf(ALPHA, max(rows - 1, 1))) * error
+    upper = 1.0  # one row shows nothing, and no setting allows so much
+    if rows > 1:
+        error = float(per_key.std(ddof=1)) / math.sqrt(rows) / unit
+        upper = value + float(stats.t.isf(ALPHA, rows - 1)) * error
     spread = max(float(np.ptp(before_NK[:, middle])), float(np.finfo(np.float32).tiny))
     apart = np.abs(before_NK - after_NK).max(axis=1) / spread
     return Loss(rows, value, upper, float((apart < 0.01).mean()), float(apart.max()))
