@@ -150,6 +150,11 @@ class Layout:
         return self.state / "serving"
 
     @property
+    def foreign(self) -> Path:
+        """Copies of models that MLOPS_SERVE_MODEL named, and the digests they were pinned to."""
+        return self.state / "foreign"
+
+    @property
     def spool(self) -> Path:
         """Predictions on their way to the database."""
         return self.state / "spool"

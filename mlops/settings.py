@@ -78,6 +78,21 @@ class Settings(BaseSettings):
         default="cpu",
         description="Where ONNX Runtime runs served models; auto: on a GPU if there is one",
     )
+    serve_model: str = Field(
+        default="",
+        description=(
+            "Serve this model from elsewhere, not gated: models:/NAME/VERSION or a folder; empty: "
+            "the champion"
+        ),
+    )
+    serve_digest: str = Field(
+        default="",
+        description="Digest that it must have; empty: that of when it was first served",
+    )
+    serve_code: bool = Field(
+        default=False,
+        description="Whether it may run code of its own: pickles, Python files",
+    )
     token: SecretStr = Field(
         default=SecretStr(""),
         description="Bearer token of the server; empty: those of MLOPS_TOKENS_FILE",

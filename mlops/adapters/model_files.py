@@ -103,6 +103,16 @@ def write_card(path: Path, card: Mapping[str, Any]) -> None:
     write_json(path, dict(card))
 
 
+def is_int8(folder: Path) -> bool:
+    """Say whether the model file of a folder was rounded to eight bits, by its `model.json`.
+
+    Raises:
+        DataError: if that is missing.
+    """
+    rounded = read_json(folder / CARD).get("int8")
+    return isinstance(rounded, dict) and rounded.get("kept") is True
+
+
 def read_trained(folder: Path) -> Preprocessed:
     """Rebuild the trained network from `model.json` and `weights.safetensors`.
 

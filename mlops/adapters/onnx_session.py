@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 PROBABILITIES, QUANTILES = "probabilities", "quantiles"
 """Name of the output of a classification and of a regression."""
+PRECISION, INT8 = "mlops.precision", "int8"
+"""A file's own note that its weights and layer inputs are rounded, and to what."""
 SETTING = "MLOPS_SERVE_PROVIDER"
 Provider = Literal["cpu", "cuda"]
 """Where ONNX Runtime runs a model."""
@@ -85,7 +87,9 @@ class Session:
             what = str(error).splitlines()[0][:200]
             msg = f"{path}: not a model that ONNX Runtime can load ({what}); run: mlops train"
             raise DataError(msg) from None
-        self.runs_on = f"ONNX Runtime, {provider.upper()}"
+        noted = self._session.get_modelmeta().custom_metadata_map.get(PRECISION)
+        precision = ", int8" if noted == INT8 else ""  # nothing else that a file says of itself
+        self.runs_on = f"ONNX Runtime, {provider.upper()}{precision}"
         if provider == "cuda" and "CUDA" not in str(self._session.get_providers()[0]):
             raise DataError(f"{path}: ONNX Runtime did not take the GPU; set {SETTING}=cpu")
         inputs = self._session.get_inputs()
@@ -151,16 +155,19 @@ def choose_provider(asked: Literal["cpu", "cuda", "auto"]) -> Provider:
     """
     if asked == "cpu":
         return "cpu"
-    import onnxruntime
-
-    lacks = ""
-    if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
-        lacks = "this onnxruntime has no CUDA provider; install onnxruntime-gpu"
-    elif not _gpus():
-        lacks = "no NVIDIA GPU answers on this machine"
+    lacks = lacking()
     if lacks and asked == "cuda":
         raise UsageError(f"{SETTING}=cuda: {lacks}, or set {SETTING}=auto or cpu")
     return "cpu" if lacks else "cuda"
+
+
+def lacking() -> str:
+    """Return what is in the way of a GPU here, with a remedy if there is one; empty: nothing."""
+    import onnxruntime
+
+    if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
+        return "this onnxruntime has no CUDA provider; install onnxruntime-gpu"
+    return "" if _gpus() else "no NVIDIA GPU answers on this machine"
 
 
 def _gpus() -> int:

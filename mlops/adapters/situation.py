@@ -63,7 +63,8 @@ class Situation:
     """Everything that `mlops status` says.
 
     `champion` is the ledger's; `waiting` the version that waits for a person, `shadowed` the one
-    that the alias `shadow` names; empty for none.
+    that the alias `shadow` names; `foreign` the model from elsewhere that the settings have served
+    in the champion's place; empty for none.
     """
 
     project: str
@@ -80,6 +81,7 @@ class Situation:
     retrain: retrains.Retrain | None
     canary: beside.CanarySeen | None
     shadow: beside.ShadowSeen | None
+    foreign: str
 
 
 def look(
@@ -117,6 +119,7 @@ def look(
                 retrain=retrains.in_flight(connection, project),
                 canary=beside.canary(layout.serving / project),
                 shadow=beside.shadow(connection, layout.serving / project, project),
+                foreign=settings.serve_model,
             )
     finally:
         engine.dispose()

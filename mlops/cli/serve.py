@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 
-def serve(*, host: str | None = None, port: int | None = None, workers: int | None = None) -> int:
+def serve(
+    *,
+    host: str | None = None,
+    port: int | None = None,
+    workers: int | None = None,
+    model: str | None = None,
+) -> int:
     """Serve the champion over HTTP, following its alias, until Ctrl-C.
 
     Args:
         host: Address to listen on (MLOPS_HOST); other than loopback needs MLOPS_TOKEN.
         port: Port to listen on (MLOPS_SERVE_PORT, else that of the last mlops up); 0: any free.
         workers: Number of worker processes (MLOPS_SERVE_WORKERS).
+        model: Serve this model from elsewhere instead, slower and not gated (MLOPS_SERVE_MODEL):
+            models:/NAME/VERSION, models:/NAME@ALIAS, or a folder that MLflow saved.
     """
     from mlops.adapters.ports import read_ports
     from mlops.layout import Layout, find_root
@@ -27,5 +35,6 @@ def serve(*, host: str | None = None, port: int | None = None, workers: int | No
         host=settings.host if host is None else host,
         port=kept if port is None else port,
         workers=settings.serve_workers if workers is None else workers,
+        model=settings.serve_model if model is None else model,
     )
     return supervisor.run()

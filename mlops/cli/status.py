@@ -89,6 +89,11 @@ def wrong(seen: Situation, server: Server) -> list[str]:
         f"{i.kind} incident {i.id}: {i.cause}; {i.body.triage}; see: mlops incident {i.id}"
         for i in seen.incidents
     ]
+    if seen.foreign:
+        found.append(
+            f"MLOPS_SERVE_MODEL={seen.foreign}: it is served in the champion's place, not gated "
+            "and not logged; take the setting away to serve the champion"
+        )
     if not (seen.champion or seen.service.version or server.version):
         found.append("no model is in service; train one: dvc repro, mlops register, mlops promote")
     elif not server.version:

@@ -28,3 +28,9 @@ class TrainSection(Section):
 
     Beyond it the model is served by `torch.export` instead of ONNX, slower.
     """
+    int8: float | None = Field(default=None, ge=0.0, le=0.5)
+    """Largest accuracy that rounding the ONNX file to eight bits may cost, for it to be done; of a
+    regression the largest rise of the mean absolute error, as a share of it. None: never.
+
+    It is judged by the upper bound on the validation rows; the gate then judges what is kept.
+    """

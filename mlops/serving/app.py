@@ -50,6 +50,7 @@ class App:
         log: takes predictions and labels.
         minter: makes and recognises prediction ids.
         mirror: shows what was answered to a shadow version, if there is one.
+        find: returns the route of a path.
         draining: set at the first sign of the end; `/ping` and `/health` then say 503.
     """
 
@@ -58,6 +59,7 @@ class App:
     log: PredictionLog
     minter: Minter
     mirror: Mirror
+    find: Callable[[str], Route] = find
     draining: bool = False
     lookup: Lookup = field(init=False)
     admission: Admission = field(init=False)
@@ -88,7 +90,7 @@ class App:
                 await send({"type": "websocket.close", "code": 1003})
             return
         started = time.perf_counter()
-        route = find(scope["path"])
+        route = self.find(scope["path"])
         asked = read_head(scope["headers"], started + self.config.limits.deadline_s)
         ASKED.set(asked)
         ticket = self.admission.ticket(receive, asked.due_s)

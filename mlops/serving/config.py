@@ -81,6 +81,7 @@ class ServingConfig:
         redact: fields that go into it unreadable.
         sample: share of the predictions that go into it.
         provider: where ONNX Runtime runs the models.
+        code: whether a model from elsewhere may run code of its own.
         shadow_sample: share of the answered requests that a shadow version sees too.
         access_log: whether every request leaves a line.
         limits: what one request may cost.
@@ -101,6 +102,7 @@ class ServingConfig:
     redact: tuple[str, ...] = ()
     sample: float = 1.0
     provider: Provider = "cpu"
+    code: bool = False
     shadow_sample: float = 1.0
     access_log: bool = False
     limits: Limits = Limits()

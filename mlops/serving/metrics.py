@@ -46,6 +46,11 @@ RUNTIME = Gauge(
     ["runtime"],
     multiprocess_mode="livemostrecent",
 )
+FOREIGN = Gauge(
+    "mlops_model_foreign",
+    "1 while a model from elsewhere is in service, which no gate has judged",
+    multiprocess_mode="livemostrecent",
+)
 SWAPS = Counter("mlops_model_swaps", "Versions brought into service by workers")
 LOAD_FAILURES = Counter("mlops_model_load_failures", "Pointers that a worker could not follow")
 

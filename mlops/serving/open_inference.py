@@ -94,19 +94,17 @@ async def infer(app: App, scope: Scope, receive: Receive) -> Reply:
         Refused: whatever is wrong with the request.
     """
     model, arm, version = _asked(app, scope)
-    if header(scope, b"content-type") and media_type(scope) not in _KINDS:
-        raise Refused(415, "unsupported_type", "this Content-Type is not read",
-                      remedy=f"send {' or '.join(_KINDS)}")  # fmt: skip
+    need_kind(scope)
     body = await read_body(scope, receive, app.config.limits, app.patience)
     started = time.perf_counter()
-    length = _head_length(scope, len(body))
+    length = head_length(scope, len(body))
 
     def read() -> tuple[dict[str, Any], Rows]:
         return _read(body, length, model, app.config.limits)
 
     head, rows = read() if len(body) < _INLINE_BYTES else await asyncio.to_thread(read)
     names = [entry["name"] for entry in output_metadata(model.schema, model.output)]
-    asked = _outputs(head, names)
+    asked = asked_outputs(head, names)
     scored, ids = await score(app, rows, started, arm=arm)
     if version and scored.model.version != version:  # swapped out since it was asked for
         raise Refused(503, "version_gone", "this version has just left service", retry_s=1)
@@ -132,7 +130,23 @@ def _asked(app: App, scope: Scope) -> tuple[Model, Any, str]:
     return model, arm, parts[2]
 
 
-def _head_length(scope: Scope, size: int) -> int | None:
+def need_kind(scope: Scope) -> None:
+    """Check the media type of a request with tensors; it may have none.
+
+    Raises:
+        Refused: 415 for another one.
+    """
+    if header(scope, b"content-type") and media_type(scope) not in _KINDS:
+        raise Refused(415, "unsupported_type", "this Content-Type is not read",
+                      remedy=f"send {' or '.join(_KINDS)}")  # fmt: skip
+
+
+def head_length(scope: Scope, size: int) -> int | None:
+    """Return how many bytes of a body are its head; None: all of them.
+
+    Raises:
+        Refused: 400 for what is no such number.
+    """
     text = header(scope, HEAD_LENGTH)
     if not text:
         return None
@@ -146,6 +160,17 @@ def _read(
 ) -> tuple[dict[str, Any], Rows]:
     if length == 0:  # the extension's raw form: one input, no head
         return {"parameters": {"binary_data_output": True}}, raw(body, model.schema, limits.rows)
+    head, tail = read_head(body, length)
+    tensors = read_inputs(head.get("inputs"), tail, limits.body_bytes)
+    return head, read_rows(tensors, model.schema, limits.rows)
+
+
+def read_head(body: bytes, length: int | None) -> tuple[dict[str, Any], memoryview]:
+    """Return a request's head, checked but for its tensors, and what follows it.
+
+    Raises:
+        Refused: 400 or 422.
+    """
     head = parse.parse(body if length is None else body[:length]).content
     if set(head) - _KEYS:
         raise invalid("a request has id, parameters, inputs and outputs", remedy="leave the rest")
@@ -154,13 +179,15 @@ def _read(
         raise invalid(f"must be text of at most {_MAX_ID} characters", field="id")
     if not isinstance(parameters, dict):
         raise invalid("must be an object", field="parameters")
-    tail = memoryview(b"" if length is None else body)[length or 0 :]
-    tensors = read_inputs(head.get("inputs"), tail, limits.body_bytes)
-    return head, read_rows(tensors, model.schema, limits.rows)
+    return head, memoryview(b"" if length is None else body)[length or 0 :]
 
 
-def _outputs(head: dict[str, Any], names: Sequence[str]) -> list[tuple[str, bool]]:
-    """Return the outputs that are asked for, and whether each is to be binary."""
+def asked_outputs(head: dict[str, Any], names: Sequence[str]) -> list[tuple[str, bool]]:
+    """Return the outputs that are asked for, and whether each is to be binary.
+
+    Raises:
+        Refused: 422 for one that the model does not have.
+    """
     default = head.get("parameters", {}).get("binary_data_output") is True
     asked = head.get("outputs")
     if asked is None or asked == []:
@@ -196,8 +223,22 @@ def _reply(
         **({"id": identity} if identity else {}),
         "outputs": [head for head, _ in written],
     }  # fmt: skip
-    told = headers(scored.model.version, ids)
-    if not any(binary for _, binary in asked):
+    return tensor_reply(content, written, headers(scored.model.version, ids))
+
+
+def tensor_reply(
+    content: dict[str, Any],
+    written: Sequence[tuple[dict[str, Any], bytes]],
+    told: tuple[tuple[bytes, bytes], ...],
+) -> Reply:
+    """Return an answer: JSON, or a head with what follows it where an output is binary.
+
+    Args:
+        content: the head.
+        written: of each output its part of the head, and its bytes behind it.
+        told: headers.
+    """
+    if not any(tail for _, tail in written):
         return as_json(content, told)
     head = orjson.dumps(content, option=orjson.OPT_SERIALIZE_NUMPY)
     body = b"".join([head, *(tail for _, tail in written)])

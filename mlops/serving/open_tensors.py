@@ -27,6 +27,7 @@ DTYPES = {
     "INT16": "<i2", "INT32": "<i4", "INT64": "<i8", "FP16": "<f2", "FP32": "<f4", "FP64": "<f8",
 }  # fmt: skip
 """Datatypes of numbers that are read; BYTES holds texts. BOOL and BF16 no model here takes."""
+_NAMES = {np.dtype(dtype): name for name, dtype in DTYPES.items()}
 _MAX_AXES = 8
 _KEYS = {"name", "shape", "datatype", "parameters", "data"}
 
@@ -166,12 +167,13 @@ def _packed(part: memoryview, datatype: str, count: int) -> NDArray[Any] | list[
 
 
 def write_output(
-    name: str, values: NDArray[np.float32] | Sequence[str], *, binary: bool
+    name: str, values: NDArray[Any] | Sequence[str], *, binary: bool
 ) -> tuple[dict[str, Any], bytes]:
     """Return one output's head, and its bytes in the tail; none where it stands in the head."""
     if isinstance(values, np.ndarray):
-        head: dict[str, Any] = {"name": name, "datatype": "FP32", "shape": list(values.shape)}
-        flat = np.ascontiguousarray(values, dtype="<f4")
+        datatype = _NAMES[values.dtype]
+        head: dict[str, Any] = {"name": name, "datatype": datatype, "shape": list(values.shape)}
+        flat = np.ascontiguousarray(values, dtype=DTYPES[datatype])
         data, packed = flat.reshape(-1), flat.tobytes() if binary else b""
         listed: Any = data
     else:

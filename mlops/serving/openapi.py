@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 
     Receive = Callable[[], Awaitable[dict[str, Any]]]
 
-_ALWAYS = (400, 405, 431, 500, 503)
-_GUARDED = (*_ALWAYS, 401, 429)
-_BODY = (408, 411, 413, 415, 422)
+ALWAYS = (400, 405, 431, 500, 503)
+GUARDED = (*ALWAYS, 401, 429)
+BODY = (408, 411, 413, 415, 422)
 _BYTES: Json = {"type": "string", "format": "binary"}
 _TEXT: Json = {"type": "string"}
 
@@ -73,21 +73,25 @@ class Served:
 def describe(served: Served) -> bytes:
     """Return the description as JSON."""
     schema, output, rows = served.schema, served.output, served.rows
-    model = {"name": _path("name", {"const": served.project})}
-    version = {**model, "version": _path("version", {"enum": list(served.versions)})}
+    model = {"name": in_path("name", {"const": served.project})}
+    version = {**model, "version": in_path("version", {"enum": list(served.versions)})}
     paths = {
-        **_scoring(schema, rows), **_feedback(schema, rows), **_pages(),
+        **_scoring(schema, rows), **_feedback(schema, rows), **pages(),
         **_inference(schema, output, "/v2/models/{name}", model),
         **_inference(schema, output, "/v2/models/{name}/versions/{version}", version),
     }  # fmt: skip
+    words = ("MLflow's scoring protocol, the Open Inference Protocol (V2), and predictions with "
+             "names, explanations and feedback.")  # fmt: skip
+    return document(served.project, words, paths, closed=served.closed)
+
+
+def document(project: str, words: str, paths: Json, *, closed: bool) -> bytes:
+    """Return a whole description as JSON."""
     return orjson.dumps({
         "openapi": "3.1.0",
-        "info": {
-            "title": f"{served.project}: predictions", "version": package_version("mlops"),
-            "description": "MLflow's scoring protocol, the Open Inference Protocol (V2), and "
-                           "predictions with names, explanations and feedback.",
-        },
-        "security": [{"token": []}] if served.closed else [],
+        "info": {"title": f"{project}: predictions", "version": package_version("mlops"),
+                 "description": words},
+        "security": [{"token": []}] if closed else [],
         "paths": paths,
         "components": {
             "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
@@ -104,7 +108,8 @@ def _refusal(error: Json) -> Json:
     return schemas.strict({"error": error, **detail, "error_code": _TEXT, "message": _TEXT})
 
 
-def _path(name: str, schema: Json) -> Json:
+def in_path(name: str, schema: Json) -> Json:
+    """Return a parameter that stands in the path."""
     return {"name": name, "in": "path", "required": True, "schema": schema}
 
 
@@ -112,8 +117,8 @@ def _query(name: str, schema: Json, words: str) -> Json:
     return {"name": name, "in": "query", "schema": schema, "description": words}
 
 
-def _operation(name: str, summary: str, answer: Json, codes: Sequence[int], **more: Any) -> Json:
-    """Return one operation; `answer` is its 200 by media type."""
+def operation(name: str, summary: str, answer: Json, codes: Sequence[int], **more: Any) -> Json:
+    """Return one operation; `answer` is its 200 by media type, `codes` its refusals."""
     refusal = "OpenRefusal" if name.startswith("open_") else "Refusal"
     shape = {"application/json": {"schema": {"$ref": f"#/components/schemas/{refusal}"}}}
     told = {
@@ -125,7 +130,8 @@ def _operation(name: str, summary: str, answer: Json, codes: Sequence[int], **mo
     return {"operationId": name, "summary": summary, "responses": {"200": good, **told}, **more}
 
 
-def _body(content: Json) -> Json:
+def taking(content: Json) -> Json:
+    """Return the part of an operation that says what its body is, by media type."""
     return {"requestBody": {"required": True, "content": {
         kind: {"schema": schema} for kind, schema in content.items()
     }}}  # fmt: skip
@@ -152,13 +158,13 @@ def _scoring(schema: Schema, rows: int) -> Json:
         _query("explain", {"enum": ["0", "1", "png"]}, "add what each part did for the answer"),
     ]  # fmt: skip
     return {
-        "/invocations": {"post": _operation(
+        "/invocations": {"post": operation(
             "invocations", "Score as mlflow models serve does", {"application/json": scored},
-            (*_GUARDED, *_BODY), **_body(invoke))},
-        "/predict": {"post": _operation(
+            (*GUARDED, *BODY), **taking(invoke))},
+        "/predict": {"post": operation(
             "predict", "Predict classes or numbers, with names",
-            {"application/json": {"oneOf": [alone, several]}}, (*_GUARDED, *_BODY),
-            parameters=asked, **_body(predict))},
+            {"application/json": {"oneOf": [alone, several]}}, (*GUARDED, *BODY),
+            parameters=asked, **taking(predict))},
     }  # fmt: skip
 
 
@@ -166,9 +172,9 @@ def _feedback(schema: Schema, rows: int) -> Json:
     item = schemas.feedback(schema)
     taken = schemas.strict({"accepted": {"type": "integer", "minimum": 1}})
     known = {"type": "object", "required": ["prediction_id", "state"]}
-    found = _operation(
+    found = operation(
         "prediction", "Look up a prediction, its label and score", {"application/json": known},
-        (*_GUARDED, 404), parameters=[_path("id", _TEXT)],
+        (*GUARDED, 404), parameters=[in_path("id", _TEXT)],
     )  # fmt: skip
     found["responses"]["202"] = {
         "description": "on its way to the database",
@@ -176,27 +182,28 @@ def _feedback(schema: Schema, rows: int) -> Json:
     }
     body = {"application/json": {"anyOf": [item, schemas.many(item, rows)]}}
     return {
-        "/feedback": {"post": _operation(
+        "/feedback": {"post": operation(
             "feedback", "Label, correct or score predictions; repeating it changes nothing",
-            {"application/json": taken}, (*_GUARDED, *_BODY, 404), **_body(body))},
+            {"application/json": taken}, (*GUARDED, *BODY, 404), **taking(body))},
         "/predictions/{id}": {"get": found},
     }  # fmt: skip
 
 
-def _pages() -> Json:
+def pages() -> Json:
+    """Return the paths that every server has, whatever its model."""
     text, page = {"text/plain": _TEXT}, {"text/html": _TEXT}
     anything = {"application/json": {"type": "object"}}
     frame = {
-        "/": _operation("page", "What is in service, for people", page, _GUARDED),
-        "/openapi.json": _operation("openapi", "This description", anything, _GUARDED),
-        "/version": _operation("version", "Version of MLflow", text, _GUARDED),
-        "/ping": _operation("ping", "Whether a model is in service", text, _ALWAYS, security=[]),
-        "/health": _operation("health", "As /ping", text, _ALWAYS, security=[]),
-        "/v2": _operation("open_server", "About this server", anything, _GUARDED),
-        "/v2/health/live": _operation(
-            "open_live", "Whether the process answers", anything, _ALWAYS, security=[]),
-        "/v2/health/ready": _operation(
-            "open_ready", "Whether a model is in service", anything, _ALWAYS, security=[]),
+        "/": operation("page", "What is in service, for people", page, GUARDED),
+        "/openapi.json": operation("openapi", "This description", anything, GUARDED),
+        "/version": operation("version", "Version of MLflow", text, GUARDED),
+        "/ping": operation("ping", "Whether a model is in service", text, ALWAYS, security=[]),
+        "/health": operation("health", "As /ping", text, ALWAYS, security=[]),
+        "/v2": operation("open_server", "About this server", anything, GUARDED),
+        "/v2/health/live": operation(
+            "open_live", "Whether the process answers", anything, ALWAYS, security=[]),
+        "/v2/health/ready": operation(
+            "open_ready", "Whether a model is in service", anything, ALWAYS, security=[]),
     }  # fmt: skip
     return {path: {"get": operation} for path, operation in frame.items()}
 
@@ -209,13 +216,13 @@ def _inference(schema: Schema, output: str, base: str, named: Json) -> Json:
     body = {"application/json": schemas.inference(schema, output),
             "application/octet-stream": _BYTES}  # fmt: skip
     return {
-        base: {"get": _operation(
+        base: {"get": operation(
             f"open_metadata{suffix}", "Tensors that the model takes and gives", anything,
-            (*_GUARDED, 404), parameters=parameters)},
-        f"{base}/ready": {"get": _operation(
+            (*GUARDED, 404), parameters=parameters)},
+        f"{base}/ready": {"get": operation(
             f"open_model_ready{suffix}", "Whether it is in service", anything,
-            (*_GUARDED, 404), parameters=parameters)},
-        f"{base}/infer": {"post": _operation(
+            (*GUARDED, 404), parameters=parameters)},
+        f"{base}/infer": {"post": operation(
             f"open_infer{suffix}", "Answer tensors with tensors", answer,
-            (*_GUARDED, *_BODY, 404), parameters=parameters, **_body(body))},
+            (*GUARDED, *BODY, 404), parameters=parameters, **taking(body))},
     }  # fmt: skip

@@ -15,7 +15,7 @@ from mlops.serving.reply import Refused, Reply
 from mlops.serving.sparkline import chart
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
 
     from mlops.core.schema import Column
     from mlops.serving.app import App
@@ -40,20 +40,35 @@ async def page(app: App, _scope: Scope, _receive: Receive) -> Reply:
     except Refused as refused:
         served = f'<p class="bad">{escape(str(refused))}</p><p>{escape(refused.remedy)}</p>'
         form = '<p class="soft">Nothing is in service yet.</p>'
-    title = escape(app.config.project)
+    return document(app.config.project, "Predictions, and what stands behind them", [
+        ("served", "In service", served),
+        ("try", "Try it", f'{form}<div id="answer" aria-live="polite"></div>'),
+        ("live", "Live", live(beat)),
+        ("incidents", "Recent incidents", _incidents(situation)),
+    ])  # fmt: skip
+
+
+def document(title: str, words: str, sections: Sequence[tuple[str, str, str]]) -> Reply:
+    """Return a page.
+
+    Args:
+        title: what it is about.
+        words: below the title.
+        sections: of each its id, its heading, and its HTML.
+    """
+    parts = "".join(
+        f'<section aria-labelledby="{name}"><h2 id="{name}">{heading}</h2>{html}</section>'
+        for name, heading, html in sections
+    )
+    forms = any(name == "try" for name, _, _ in sections)
+    script = f"<script>{_asset('page.js')}</script>" if forms else ""
     body = (
-        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
         '<meta name="viewport" content="width=device-width,initial-scale=1">'
         f"<style>{_asset('page.css')}</style></head><body>"
-        f'<header><h1>{title}</h1><p class="soft">Predictions, and what stands behind them</p>'
-        "</header><main>"
-        f'<section aria-labelledby="served"><h2 id="served">In service</h2>{served}</section>'
-        f'<section aria-labelledby="try"><h2 id="try">Try it</h2>{form}'
-        '<div id="answer" aria-live="polite"></div></section>'
-        f'<section aria-labelledby="live"><h2 id="live">Live</h2>{_live(beat)}</section>'
-        f'<section aria-labelledby="incidents"><h2 id="incidents">Recent incidents</h2>'
-        f"{_incidents(situation)}</section></main>"
-        f"<script>{_asset('page.js')}</script></body></html>"
+        f'<header><h1>{escape(title)}</h1><p class="soft">{words}</p>'
+        f"</header><main>{parts}</main>"
+        f"{script}</body></html>"
     )
     return Reply(200, body.encode(), _security(), _HTML)
 
@@ -86,7 +101,8 @@ def _security() -> tuple[tuple[bytes, bytes], ...]:
     )
 
 
-def _time(at_s: float) -> str:
+def moment(at_s: float) -> str:
+    """Return a time as HTML."""
     at = datetime.fromtimestamp(at_s, UTC)
     return f'<time datetime="{at.isoformat()}">{at:%Y-%m-%d %H:%M} UTC</time>'
 
@@ -98,10 +114,13 @@ def _served(app: App, situation: Situation) -> str:
     if rivals:
         rows.append(("Challenger", escape(rivals[0])))
     if situation.since_s is not None:
-        rows.append(("Since", _time(situation.since_s)))
+        rows.append(("Since", moment(situation.since_s)))
     why = situation.why
     if why is not None:
-        rows += [("Why", escape(why.why)), ("Decided", f"{_time(why.at_s)} by {escape(why.actor)}")]
+        rows += [
+            ("Why", escape(why.why)),
+            ("Decided", f"{moment(why.at_s)} by {escape(why.actor)}"),
+        ]
         if why.decision:
             rows.append(("Decision", f"<code>{escape(why.decision)}</code>"))
     elif situation.away:
@@ -121,7 +140,8 @@ def _takes(schema: Schema) -> str:
     return f"Texts, up to {schema.max_bytes} bytes → {told}"
 
 
-def _live(beat: Beat) -> str:
+def live(beat: Beat) -> str:
+    """Return how the last minute went, and a picture of the last five."""
     counted = beat.requests[-_RECENT_S:].sum()
     errors = beat.errors[-_RECENT_S:].sum()
     middle, slow = (beat.quantile_ms(share, -_RECENT_S) for share in (0.5, 0.99))
@@ -144,7 +164,8 @@ def _incidents(situation: Situation) -> str:
         kind = "bad" if one.state == "open" else "soft"
         rows.append(
             f'<li><span class="{kind}">{one.state}</span> {escape(one.kind)}: {escape(one.cause)}'
-            f' <span class="soft">version {escape(one.version)}, {_time(one.updated_s)}</span></li>'
+            f' <span class="soft">version {escape(one.version)}, '
+            f"{moment(one.updated_s)}</span></li>"
         )
     return f"<ul>{''.join(rows)}</ul>"
 

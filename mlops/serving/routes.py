@@ -16,7 +16,7 @@ from mlops.serving.reply import TEXT, Refused, Reply
 from mlops.serving.scoring import invocations, predict
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
 
     from mlops.serving.app import App
     from mlops.serving.request import Scope
@@ -73,7 +73,7 @@ async def _health(app: App, _scope: Scope, _receive: Receive) -> Reply:
     return Reply(200, b"\n", ((b"x-model-version", version),), TEXT)
 
 
-async def _version(_app: App, _scope: Scope, _receive: Receive) -> Reply:
+async def version(_app: App, _scope: Scope, _receive: Receive) -> Reply:
     """Return the version of the scoring protocol's reference, as `mlflow models serve` does."""
     return Reply(200, _mlflow_version(), (), TEXT)
 
@@ -100,7 +100,7 @@ ROUTES = (
     Route("/predictions/{id}", "GET", _prediction),
     Route("/ping", "GET", _health, open=True),
     Route("/health", "GET", _health, open=True),
-    Route("/version", "GET", _version),
+    Route("/version", "GET", version),
     Route("/openapi.json", "GET", openapi),
     Route("/", "GET", page),
     Route("/v2", "GET", open_inference.server),
@@ -118,20 +118,28 @@ ROUTES = (
 )
 OTHER = Route("other", "GET", _nothing)
 """Where no route is: 404 whatever the method, and one label for all of them in the metrics."""
-_EXACT = {route.name: route for route in ROUTES if "{" not in route.name}
-_NAMED = [
-    (re.compile(re.sub(r"\{\w+\}", "[^/]+", route.name) + r"\Z"), route)
-    for route in ROUTES
-    if "{" in route.name
-]
 
 
-def find(path: str) -> Route:
-    """Return the route of a decoded path, or `OTHER`."""
-    exact = _EXACT.get(path)
-    if exact is not None:
-        return exact
-    for pattern, route in _NAMED:
-        if pattern.match(path):
-            return route
-    return OTHER
+class Routes:
+    """Finds the route of a path."""
+
+    def __init__(self, routes: Sequence[Route]) -> None:
+        self._exact = {route.name: route for route in routes if "{" not in route.name}
+        self._named = [
+            (re.compile(re.sub(r"\{\w+\}", "[^/]+", route.name) + r"\Z"), route)
+            for route in routes
+            if "{" in route.name
+        ]
+
+    def find(self, path: str) -> Route:
+        """Return the route of a decoded path, or `OTHER`."""
+        exact = self._exact.get(path)
+        if exact is not None:
+            return exact
+        for pattern, route in self._named:
+            if pattern.match(path):
+                return route
+        return OTHER
+
+
+find = Routes(ROUTES).find

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +13,7 @@ from mlops.adapters.onnx_session import choose_provider
 from mlops.errors import UsageError
 from mlops.params.name import project_name
 from mlops.serving.config import Limits, ServingConfig, check_address, is_loopback
+from mlops.serving.pointer import Pointer, write_pointer
 from mlops.serving.redaction import FIELDS
 from mlops.serving.tokens import read_tokens
 
@@ -44,6 +47,34 @@ def serving_config(layout: Layout, settings: Settings, *, host: str, workers: in
             spool_bytes=int(settings.spool_mb * (1 << 20)),
         ),
     )  # fmt: skip
+
+
+def foreign_config(
+    layout: Layout, settings: Settings, config: ServingConfig, uri: str
+) -> tuple[ServingConfig, str]:
+    """Bring a model from elsewhere; return what its workers are told, and a note for people.
+
+    Args:
+        layout: of the project.
+        settings: of the server.
+        config: what workers would be told for the champion.
+        uri: of the model, see `mlops.adapters.foreign_copy.fetch`.
+
+    Raises:
+        MlopsError: if it cannot be brought, is refused, or does not work here.
+    """
+    from mlops.serving.foreign.bring import brought
+
+    told = brought(layout, uri)
+    folder = Path(told["folder"])
+    write_pointer(folder.parent, Pointer(told["version"], str(folder), told["digest"], time.time()))
+    runs = f"MLflow pyfunc ({told['flavour']})"
+    took = f", {told['took']}" if told["took"] else ""
+    pinned = "; pinned to what it is now" if told["pinned"] else ""
+    return (
+        replace(config, project=told["name"], home=str(folder.parent), code=settings.serve_code),
+        f"; {runs}, slower{took}; not gated, not logged{pinned}",
+    )
 
 
 def environment(layout: Layout, settings: Settings, config: ServingConfig) -> dict[str, str]:

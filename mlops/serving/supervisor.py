@@ -11,10 +11,11 @@ from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from typing import TYPE_CHECKING
 
 from mlops.adapters import files
+from mlops.adapters.onnx_session import lacking
 from mlops.errors import EXIT_ERROR, UsageError
 from mlops.serving.child import Child
 from mlops.serving.config import DRAIN_S, EXIT_NO_MODEL, HUNG_S
-from mlops.serving.setup import environment, serving_config
+from mlops.serving.setup import environment, foreign_config, serving_config
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -29,9 +30,23 @@ class Supervisor:
     """Runs one server until a signal comes."""
 
     def __init__(
-        self, layout: Layout, settings: Settings, *, host: str, port: int, workers: int
+        self,
+        layout: Layout,
+        settings: Settings,
+        *,
+        host: str,
+        port: int,
+        workers: int,
+        model: str = "",
     ) -> None:
         self._config = serving_config(layout, settings, host=host, workers=workers)
+        self._note = ""
+        if model:
+            self._config, self._note = foreign_config(layout, settings, self._config, model)
+        elif settings.serve_provider == "auto":
+            self._note = (
+                f"; on the {'GPU' if self._config.provider == 'cuda' else 'CPU: '}{lacking()}"
+            )
         self._project, self._home = self._config.project, self._config.folder
         self._listener = bind(host, port)
         port = self._listener.getsockname()[1]
@@ -46,10 +61,11 @@ class Supervisor:
         alive.mkdir(parents=True)
         python = [sys.executable, "-m"]
         fd = self._listener.fileno()
-        self._follower = Child([*python, "mlops.serving.following"], told)
+        # A model from elsewhere follows no alias, and nothing that it answers is logged.
+        self._follower = None if model else Child([*python, "mlops.serving.following"], told)
+        worker = "mlops.serving.foreign.worker" if model else "mlops.serving.worker"
         self._workers = [
-            Child([*python, "mlops.serving.worker", str(fd)], told, (fd,), beat=alive)
-            for _ in range(workers)
+            Child([*python, worker, str(fd)], told, (fd,), beat=alive) for _ in range(workers)
         ]
 
     def run(self) -> int:
@@ -58,7 +74,7 @@ class Supervisor:
             signal.signal(number, self._on_signal)
         signal.signal(signal.SIGHUP, self._on_hup)
         metrics_at = self._serve_metrics()
-        for child in (self._follower, *self._workers):
+        for child in (*([self._follower] if self._follower else []), *self._workers):
             child.start()
         code = 0
         said = ""
@@ -81,7 +97,7 @@ class Supervisor:
             if child.tend(now_s) is not None:
                 self._forget_metrics(pid)
                 print(f"worker {pid} died; starting another", file=sys.stderr, flush=True)  # noqa: T201
-        if self._follower.tend(now_s) == EXIT_NO_MODEL:
+        if self._follower and self._follower.tend(now_s) == EXIT_NO_MODEL:
             return EXIT_ERROR
         return 0
 
@@ -93,7 +109,7 @@ class Supervisor:
         if version:
             print(  # noqa: T201 - the terminal is where this verb speaks
                 f"serving {self._project} version {version} at {self._url}"
-                f" (metrics: http://{metrics_at}/metrics)", flush=True,
+                f" (metrics: http://{metrics_at}/metrics){self._note}", flush=True,
             )  # fmt: skip
             return "ready"
         if waiting and not said and not (self._home / "current.json").exists():
@@ -109,8 +125,9 @@ class Supervisor:
         until_s = time.monotonic() + DRAIN_S + 5
         for child in self._workers:
             child.wait(until_s)
-        self._follower.stop()
-        self._follower.wait(time.monotonic() + 15)
+        if self._follower:
+            self._follower.stop()
+            self._follower.wait(time.monotonic() + 15)
 
     def _serve_metrics(self) -> str:
         from prometheus_client import CollectorRegistry, start_http_server
@@ -132,7 +149,8 @@ class Supervisor:
 
     def _on_hup(self, _number: int, _frame: FrameType | None) -> None:
         """Let the follower look at the registry now."""
-        self._follower.tell(signal.SIGHUP)
+        if self._follower:
+            self._follower.tell(signal.SIGHUP)
 
     def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
         self._stopping = True

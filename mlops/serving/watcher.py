@@ -21,7 +21,10 @@ if TYPE_CHECKING:
     from mlops.serving.shadow import Mirror
 
 _RETRY_S = 5.0
-_RUNTIMES = ("ONNX Runtime, CPU", "ONNX Runtime, CUDA", "torch.export, CPU")
+_RUNTIMES = (
+    "ONNX Runtime, CPU", "ONNX Runtime, CUDA", "ONNX Runtime, CPU, int8",
+    "ONNX Runtime, CUDA, int8", "torch.export, CPU",
+)  # fmt: skip
 
 
 class Watcher:

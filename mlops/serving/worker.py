@@ -13,7 +13,7 @@ import socket
 import sys
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import structlog
 import uvicorn
@@ -21,12 +21,12 @@ from PIL import Image
 
 from mlops.errors import MlopsError
 from mlops.log import configure
+from mlops.serving import protocol
 from mlops.serving.app import App
 from mlops.serving.batch import Batcher
 from mlops.serving.config import DRAIN_S, HUNG_S, ServingConfig, from_environment
 from mlops.serving.ids import Minter, load_key
 from mlops.serving.log import PredictionLog
-from mlops.serving.protocol import Protocol
 from mlops.serving.redaction import Redaction
 from mlops.serving.shadow import Mirror
 from mlops.serving.watcher import Watcher
@@ -37,10 +37,17 @@ if TYPE_CHECKING:
 _KEEP_ALIVE_S = 75  # longer than the minute after which load balancers drop idle connections
 
 
+class Watching(Protocol):
+    """What a worker does beside serving, several times a second."""
+
+    async def step(self) -> None:
+        """Look once."""
+
+
 class Server(uvicorn.Server):
     """Uvicorn with a watch beside it; unready at the first signal, gone with its parent."""
 
-    def __init__(self, config: uvicorn.Config, app: App, watcher: Watcher) -> None:
+    def __init__(self, config: uvicorn.Config, app: App, watcher: Watching) -> None:
         super().__init__(config)
         self._app, self._watcher = app, watcher
         self._keys = Keys(config, app.config.tls)
@@ -121,7 +128,7 @@ def build(config: ServingConfig) -> tuple[App, Watcher]:
     return app, watcher
 
 
-def serve_on(listener: socket.socket, app: App, watcher: Watcher) -> None:
+def serve_on(listener: socket.socket, app: App, watcher: Watching) -> None:
     """Serve on a bound socket until a signal comes; then drain, and sync the log."""
     # Uvicorn raises the signal again when it has drained, with the handlers that it found: the
     # default one would end the process here, and the log's last rows with it.
@@ -141,7 +148,7 @@ def _drained(_number: int, _frame: FrameType | None) -> None:
 def uvicorn_config(app: App) -> uvicorn.Config:
     """Return how uvicorn is run: its fast parts, no access log, a bounded drain."""
     return uvicorn.Config(
-        app, http=Protocol, loop="uvloop", lifespan="off", ws="none", access_log=False,
+        app, http=protocol.Protocol, loop="uvloop", lifespan="off", ws="none", access_log=False,
         log_level="warning", server_header=False, proxy_headers=False, backlog=2048,
         timeout_keep_alive=_KEEP_ALIVE_S, timeout_graceful_shutdown=DRAIN_S,
         ssl_certfile=app.config.tls[0] or None, ssl_keyfile=app.config.tls[1] or None,

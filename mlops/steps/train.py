@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from mlops.adapters.export import Made
     from mlops.adapters.inherited import Inherited
+    from mlops.adapters.int8 import Rounded
     from mlops.adapters.lightning import Examples, Fitted
     from mlops.core.learning import Hyperparameters
     from mlops.core.preprocessing import Preprocessed
@@ -74,13 +75,18 @@ def train(params: TrainParams, site: Site) -> Report:
         "epochs": fitted.best_epoch, "validation_loss": fitted.validation_loss,
         **({"start": asdict(start)} if start else {}),
     }  # fmt: skip
-    held = sides[1].features.cpu().numpy()
-    made, watched = _write(site, section, model, card, fitted, (held, schema))
+    made, watched, rounded = _write(site, section, model, card, fitted, schema)
     if champion:
         _remember(site.out(layout.candidate) / model_files.SEEN, champion.seen)
     found: Facts = {"parity": made.gap, "embedding_columns": watched, "runtime": made.runtime}
+    told = _slower(made)
+    if rounded is not None and section.int8 is not None:
+        found |= {"int8": rounded.kept, "int8_loss": rounded.loss.value}
+        told += f"; {rounded.words(section.int8)}"
+    elif section.int8 is not None:
+        told += "; int8 not taken: only ONNX files can be rounded"
     right = "accuracy" if schema.classes else "coverage"
-    return _report(fitted, found, start, right, _slower(made))
+    return _report(fitted, found, start, right, told)
 
 
 def _report(fitted: Fitted, found: Facts, start: Start | None, right: str, slower: str) -> Report:
@@ -170,29 +176,38 @@ def _write(  # noqa: PLR0917 - one folder made of many things
     model: Preprocessed,
     card: dict[str, Any],
     fitted: Fitted,
-    held: tuple[NDArray[Any], Schema],
-) -> tuple[Made, int]:
+    schema: Schema,
+) -> tuple[Made, int, Rounded | None]:
     """Write `models/candidate/` with the help of rows that the model was not fitted on.
 
     Returns:
-        What its model file is, and how many columns its embedding has.
+        What its model file is, how many columns its embedding has, and what came of rounding it.
     """
     from mlops.adapters import lightning, model_files
     from mlops.adapters.embedding import write_embedding
     from mlops.adapters.export import export
+    from mlops.adapters.int8 import round_model
+    from mlops.adapters.snapshot import read_rows
 
-    folder = site.out(site.layout.candidate)
+    folder, prepared = site.out(site.layout.candidate), site.layout.prepared
     folder.mkdir(parents=True, exist_ok=True)
-    features, schema = held
-    made = export(model, features[:PARITY_ROWS], schema, folder, section.parity)
-    watched = write_embedding(folder, features) if made.runtime == "onnx" else 0
+    held = read_rows(prepared / "validation.npz")
+    made = export(model, held.features[:PARITY_ROWS], schema, folder, section.parity)
+    watched, rounded = 0, None
+    if made.runtime == "onnx":
+        watched = write_embedding(folder, held.features)
+        if section.int8 is not None:
+            seen = read_rows(prepared / "train.npz").features
+            rounded = round_model(folder, seen, held, section.int8)
     model_files.write_weights(folder / model_files.WEIGHTS, model)
-    model_files.write_card(folder / model_files.CARD, {**card, "runtime": made.runtime})
-    shutil.copyfile(site.layout.prepared / model_files.SEEN, folder / model_files.SEEN)
+    model_files.write_card(folder / model_files.CARD, {
+        **card, "runtime": made.runtime, **({"int8": asdict(rounded)} if rounded else {}),
+    })  # fmt: skip
+    shutil.copyfile(prepared / model_files.SEEN, folder / model_files.SEEN)
     header = list(lightning.EpochLog.__dataclass_fields__)
     history = map(astuple, fitted.history)
     model_files.write_table(folder / model_files.HISTORY, header, history)
-    return made, watched
+    return made, watched, rounded
 
 
 def _examples(prepared: Path, side: str) -> Examples:

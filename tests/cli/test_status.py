@@ -221,3 +221,12 @@ def test_canary_and_shadow_are_shown(site: Site, capsys: pytest.CaptureFixture[s
     assert "p50 20.0 ms, p95 20.0 ms; served: 10.0 ms, 10.0 ms" in text
     shown = _json(capsys)
     assert shown["canary"]["state"] == "rolled back"  # type: ignore[index]
+
+
+def test_a_model_from_elsewhere_is_something_to_look_at(
+    site: Site, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MLOPS_SERVE_MODEL", "models:/theirs/3")
+    assert status() == 0
+    told = "MLOPS_SERVE_MODEL=models:/theirs/3: it is served in the champion's place, not gated"
+    assert told in capsys.readouterr().out

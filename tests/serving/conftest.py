@@ -44,7 +44,7 @@ class Running:
         return Writer(self.spool, PROJECT, self.config.database_url).drain()
 
 
-class _Quiet(Server):
+class Quiet(Server):
     """A server that leaves the test process's signals alone."""
 
     def capture_signals(self) -> Any:
@@ -68,7 +68,7 @@ def running(tmp_path: Path, *, version: str | None = "1", **changes: object) -> 
     config = ServingConfig(**{**values, **changes})  # type: ignore[arg-type]
     app, watcher = build(config)
     listener = bind("127.0.0.1", 0)
-    server = _Quiet(uvicorn_config(app), app, watcher)
+    server = Quiet(uvicorn_config(app), app, watcher)
     thread = threading.Thread(
         target=lambda: asyncio.run(server.serve(sockets=[listener])), daemon=True
     )

@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from mlops.cli import token as verbs
-from mlops.errors import UsageError
+from mlops.errors import Unknown, UsageError
 from mlops.layout import Layout
 from mlops.serving.asked import Asked, read_head
 from mlops.serving.reply import Refused
@@ -154,7 +154,7 @@ def test_the_verbs_keep_hashes_only(
     verbs.remove("bob")
     verbs.show()
     assert capsys.readouterr().out == "alice\n"
-    with pytest.raises(UsageError, match="no token named"):
+    with pytest.raises(Unknown, match="no token named"):
         verbs.remove("bob")
     with pytest.raises(UsageError, match="letters"):
         verbs.add("a b")

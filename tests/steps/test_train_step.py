@@ -127,6 +127,7 @@ def test_what_onnx_cannot_hold_faithfully_torch_exports_and_evaluate_scores(read
     text = ready.layout.params.read_text()
     for old, new in (
         ("parity: 0.001", "parity: 1.0e-12"), ("explained: 4", "explained: 0"),
+        ("int8: null", "int8: 0.1"),
         ("robustness_rows: 500", "robustness_rows: 0"), ("weak_depth: 3", "weak_depth: 0"),
     ):  # fmt: skip
         assert old in text
@@ -138,11 +139,39 @@ def test_what_onnx_cannot_hold_faithfully_torch_exports_and_evaluate_scores(read
     assert json.loads((folder / "model.json").read_text())["runtime"] == "torch.export"
     assert report.facts["runtime"] == "torch.export"
     assert "served by torch.export, slower, for model.onnx differs" in report.summary
+    assert "int8 not taken: only ONNX files can be rounded" in report.summary
     figures = evaluate(load(ready.layout.params, EvaluateParams), ready).facts
     assert figures["model_bytes"] == (folder / "model.pt2").stat().st_size
     rows = read_rows(ready.layout.prepared / "test.npz")
     right = open_model(folder).probabilities(rows.features).argmax(1) == rows.label
     assert figures["accuracy"] == float(right.mean()) > 0.8
+
+
+def test_a_model_rounded_to_eight_bits_is_the_one_that_is_evaluated(ready: Site) -> None:
+    write_best(ready)
+    text = ready.layout.params.read_text()
+    for old, new in (
+        ("int8: null", "int8: 0.3"), ("robustness_rows: 500", "robustness_rows: 0"),
+        ("weak_depth: 3", "weak_depth: 0"),
+    ):  # fmt: skip
+        assert old in text
+        text = text.replace(old, new)
+    ready.layout.params.write_text(text)
+    report = train(load(ready.layout.params, TrainParams), ready)
+    folder = ready.layout.candidate
+    rounded = json.loads((folder / "model.json").read_text())["int8"]
+    assert report.facts["int8"] is rounded["kept"] is True
+    assert report.facts["int8_loss"] == rounded["loss"]["value"]
+    assert "; int8: costs " in report.summary
+    before, after = rounded["size_bytes"]
+    assert (folder / "model.onnx").stat().st_size == after < before
+    assert read_embedding(folder) is not None  # of the whole network
+    figures = evaluate(load(ready.layout.params, EvaluateParams), ready).facts
+    assert figures["model_bytes"] == after
+    rows = read_rows(ready.layout.prepared / "test.npz")
+    right = open_model(folder).probabilities(rows.features).argmax(1) == rows.label
+    assert figures["accuracy"] == float(right.mean()) > 0.8
+    assert (ready.layout.evaluation / "explanations.png").is_file()
 
 
 def test_a_warm_start_answers_for_what_the_champion_saw(ready: Site) -> None:

@@ -1,0 +1,253 @@
+"""What a model from elsewhere answers: as MLflow's own server does, and never that it is gated."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import orjson
+import pytest
+
+from mlops.serving import metrics
+from mlops.serving.foreign.runner import Runner
+from mlops.serving.foreign.worker import routes
+from tests.foreign import ANSWERS, ROWS, save_code, save_onnx, save_sklearn
+from tests.serving.foreign.conftest import asking
+from tests.serving.tiny import images
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    import httpx
+    from fastapi.testclient import TestClient
+
+CSV = {"content-type": "text/csv"}
+SPLIT = json.loads(ROWS.to_json(orient="split"))
+RECORDS = json.loads(ROWS.to_json(orient="records"))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_sklearn(tmp_path_factory.mktemp("sklearn") / "model")
+
+
+@pytest.fixture(scope="module")
+def ours(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
+    with asking(folder, tmp_path_factory.mktemp("home")) as (client, _):
+        yield client
+
+
+@pytest.fixture(scope="module")
+def theirs(folder: Path) -> TestClient:
+    """Return a client of MLflow's own scoring server."""
+    import mlflow.pyfunc
+    from fastapi.testclient import TestClient
+    from mlflow.pyfunc import scoring_server
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "true")
+        return TestClient(scoring_server.init(mlflow.pyfunc.load_model(str(folder))))
+
+
+@pytest.mark.parametrize("body", [
+    {"dataframe_split": SPLIT},
+    {"dataframe_split": {name: [row[::-1] for row in SPLIT[name]] if name == "data" else
+                         SPLIT[name][::-1] for name in ("columns", "data")}},
+    {"dataframe_records": RECORDS},
+    {"dataframe_records": [{**RECORDS[0], "of no use": 1}]},
+    {"instances": RECORDS},
+    {"inputs": ROWS.to_dict("list")},
+])  # fmt: skip
+def test_the_same_request_gets_mlflows_answer(
+    ours: httpx.Client, theirs: TestClient, body: dict[str, Any]
+) -> None:
+    mine, other = ours.post("/invocations", json=body), theirs.post("/invocations", json=body)
+    assert other.status_code == mine.status_code == 200, mine.text
+    assert mine.json()["predictions"] == other.json()["predictions"]
+    assert mine.json()["model_version"] == mine.headers["x-model-version"] == "3"
+    assert mine.headers["x-model-gated"] == "false"
+
+
+def test_csv_gets_mlflows_answer_and_both_doors_take_it(
+    ours: httpx.Client, theirs: TestClient
+) -> None:
+    body = ROWS.to_csv(index=False)
+    other = theirs.post("/invocations", content=body, headers=CSV).json()["predictions"]
+    for door in ("/invocations", "/predict"):
+        assert ours.post(door, content=body, headers=CSV).json()["predictions"] == other
+
+
+def test_predict_takes_one_row_or_many(ours: httpx.Client) -> None:
+    one = ours.post("/predict", json={"row": RECORDS[1]})
+    assert one.json() == {"model_version": "3", "gated": False, "prediction": "yes"}
+    many = ours.post("/predict", json={"rows": [list(row.values()) for row in RECORDS]})
+    assert many.json()["predictions"] == list(ANSWERS)
+
+
+_FIRST = RECORDS[0]
+
+
+@pytest.mark.parametrize(("door", "body", "status", "told"), [
+    ("/invocations", {"dataframe_records": [{"age": 3}]}, 422, "age (double), city (string)"),
+    ("/invocations", {"dataframe_records": [{**_FIRST, "age": "SECRET"}]}, 422, "signature"),
+    ("/invocations", {"dataframe_records": []}, 422, "at least one row"),
+    ("/invocations", {"dataframe_split": 3}, 422, "signature"),
+    ("/invocations", {"dataframe_records": [_FIRST] * 101}, 413, "at most 100"),
+    ("/invocations", {"inputs": {"age": [1.0] * 101}}, 413, "at most 100"),
+    ("/invocations", {"inputs": [[1]], "instances": [[1]]}, 400, "exactly one of"),
+    ("/invocations", {"rows": [_FIRST]}, 400, "exactly one of"),
+    ("/invocations", {"inputs": [[1]], "params": 3}, 422, "must be an object"),
+    ("/predict", {"row": [1, 2]}, 422, "a list of 4 values"),
+    ("/predict", {"row": "text"}, 422, "a list of 4 values"),
+    ("/predict", {"rows": None}, 422, "at least one row"),
+    ("/predict", {"rows": [_FIRST], "row": _FIRST}, 422, 'must hold "row", or "rows"'),
+    ("/predict?top_k=3", {"row": _FIRST}, 422, "unknown parameter"),
+    ("/predict", {"row": {**_FIRST, "age": None}}, 422, "cannot answer these rows (ValueError)"),
+])  # fmt: skip
+def test_what_does_not_fit_is_refused_without_an_echo(
+    ours: httpx.Client, door: str, body: dict[str, Any], status: int, told: str
+) -> None:
+    reply = ours.post(door, json=body)
+    assert reply.status_code == status, reply.text
+    assert told in reply.json()["message"] + reply.json()["error"]["remedy"]
+    assert "SECRET" not in reply.text
+
+
+@pytest.mark.parametrize(("kind", "body", "status"), [
+    ("application/json", b'{"inputs": [NaN]}', 400),
+    ("application/json", b'{"inputs": [1], "inputs": [2]}', 400),
+    ("application/json", b"[1]", 400),
+    ("text/csv", b"\xff\xfe", 400),
+    ("text/csv", b"age\n" + b"1\n" * 102, 413),
+    ("text/csv", b"nothing", 422),
+    ("application/x-npy", b"x", 415),
+])  # fmt: skip
+def test_bodies_are_as_strict_as_elsewhere(
+    ours: httpx.Client, kind: str, body: bytes, status: int
+) -> None:
+    for door in ("/invocations", "/predict"):
+        reply = ours.post(door, content=body, headers={"content-type": kind})
+        assert reply.status_code in (status, 422), reply.text
+        assert reply.status_code == status or b"inputs" in body
+
+
+def _tensors(**changes: Any) -> dict[str, Any]:
+    kinds = {"age": "FP64", "city": "BYTES", "visits": "INT64", "member": "UINT8"}
+    values = {n: [int(v) if n == "member" else v for v in ROWS[n].tolist()] for n in kinds}
+    tensors = [
+        {"name": n, "datatype": kinds[n], "shape": [4], "data": values[n]} for n in kinds
+    ]  # fmt: skip
+    return {"inputs": tensors, **changes}
+
+
+def test_open_inference_by_columns(ours: httpx.Client) -> None:
+    told = ours.get("/v2/models/theirs").json()
+    assert told["platform"] == "mlflow_pyfunc"
+    assert [(t["name"], t["datatype"]) for t in told["inputs"]] == [
+        ("age", "FP64"), ("city", "BYTES"), ("visits", "INT64"), ("member", "UINT8"),
+    ]  # fmt: skip
+    assert told["outputs"] == [{"name": "predictions", "datatype": "BYTES", "shape": [-1]}]
+    reply = ours.post("/v2/models/theirs/versions/3/infer", json=_tensors(id="mine"))
+    assert reply.status_code == 200, reply.text
+    assert reply.json() == {
+        "model_name": "theirs", "model_version": "3", "id": "mine",
+        "outputs": [{"name": "predictions", "datatype": "BYTES", "shape": [4],
+                     "data": list(ANSWERS)}],
+    }  # fmt: skip
+    for path, status in (
+        ("/v2/models/other", 404), ("/v2/models/theirs/versions/4/ready", 404),
+        ("/v2/models/theirs/ready", 200), ("/v2/health/ready", 200), ("/v2", 200),
+    ):  # fmt: skip
+        assert ours.get(path).status_code == status, path
+
+
+@pytest.mark.parametrize("change", [
+    {"name": "other"}, {"shape": [2, 2]}, {"datatype": "BYTES", "data": ["x"] * 4},
+    {"datatype": "FP64", "data": [0.5] * 4}, {"datatype": "INT64", "data": [2] * 4},
+])  # fmt: skip
+def test_tensors_that_do_not_fit_are_refused(ours: httpx.Client, change: dict[str, Any]) -> None:
+    body = _tensors()
+    body["inputs"][3] |= change
+    assert ours.post("/v2/models/theirs/infer", json=body).status_code == 422
+    body["inputs"] = [{**body["inputs"][0], "shape": [101], "data": [1.0] * 101}]
+    assert ours.post("/v2/models/theirs/infer", json=body).status_code == 413
+
+
+def test_everybody_is_told_that_no_gate_has_judged_it(ours: httpx.Client) -> None:
+    page = ours.get("/").text
+    assert "Not gated: no gate has judged this model" in page
+    assert "MLflow pyfunc (sklearn)" in page
+    assert "city (string)" in page
+    assert metrics.FOREIGN._value.get() == 1.0
+    assert metrics.RUNTIME.labels("MLflow pyfunc")._value.get() == 1.0
+    described = ours.get("/openapi.json").json()
+    assert "Not gated" in described["info"]["description"]
+    known = {(r.name, r.method) for r in routes(Runner()) if r.handler.__name__ != "not_kept"}
+    told = {(path, m.upper()) for path, methods in described["paths"].items() for m in methods}
+    assert told == known
+    for reply in (ours.post("/feedback", json={}), ours.get("/predictions/abc")):
+        assert reply.status_code == 404
+        assert reply.json()["error"]["code"] == "not_logged"
+
+
+def test_tensors_and_arrays_by_name(tmp_path: Path) -> None:
+    folder = save_onnx(tmp_path / "onnx")
+    rows = images(3)
+    with asking(folder, tmp_path / "home") as (client, _):
+        given = client.post("/invocations", json={"inputs": rows.tolist()}).json()["predictions"]
+        one = client.post("/predict", json={"row": rows[0].tolist()}).json()["prediction"]
+        head = {"inputs": [{"name": "image", "datatype": "UINT8", "shape": list(rows.shape),
+                            "parameters": {"binary_data_size": rows.size}}],
+                "parameters": {"binary_data_output": True}}  # fmt: skip
+        start = orjson.dumps(head)
+        packed = client.post(
+            "/v2/models/theirs/infer", content=start + rows.tobytes(),
+            headers={"inference-header-content-length": str(len(start)),
+                     "content-type": "application/octet-stream"},
+        )  # fmt: skip
+    expected = np.array(given["probabilities"], np.float32)
+    np.testing.assert_allclose(expected.sum(axis=1), 1.0, atol=1e-5)
+    assert one == {"probabilities": given["probabilities"][0]}
+    length = int(packed.headers["inference-header-content-length"])
+    [output] = json.loads(packed.content[:length])["outputs"]
+    assert (output["name"], output["datatype"], output["shape"]) == (
+        "probabilities",
+        "FP32",
+        [3, 3],
+    )
+    found = np.frombuffer(packed.content[length:], np.float32).reshape(3, 3)
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_frames_parameters_and_failures_of_a_python_file(tmp_path: Path) -> None:
+    folder = save_code(tmp_path / "code", tmp_path / "trace")
+    with asking(folder, tmp_path / "home", code=True) as (client, app):
+
+        def ask(x: float, **more: Any) -> httpx.Response:
+            return client.post("/invocations", json={"dataframe_records": [{"x": x}], **more})
+
+        assert ask(2).json()["predictions"] == [{"x": 2.0, "twice": 4.0, "large": True}]
+        assert ask(2, params={"factor": 2.0}).json()["predictions"][0]["twice"] == 8.0
+        assert ask(2, params={"factor": "many"}).status_code == 422
+        tensor = {"name": "x", "datatype": "FP32", "shape": [1, 1], "data": [2]}
+        asked = {"inputs": [tensor], "outputs": [{"name": "large"}]}
+        [large] = client.post("/v2/models/theirs/infer", json=asked).json()["outputs"]
+        assert (large["datatype"], large["data"]) == ("UINT8", [1])
+        broken = ask(-1e9)
+        assert (broken.status_code, broken.json()["error"]["code"]) == (500, "model_failed")
+        assert ask(1e308).status_code == 500  # twice that is no number that JSON has
+        assert client.post("/v2/models/theirs/infer", json={"inputs": [
+            {**tensor, "datatype": "FP64", "data": [1e308]}]}).status_code == 500  # fmt: skip
+        assert app.batcher.hung_s() == 0.0
+
+
+def test_without_a_token_only_health_is_told(folder: Path, tmp_path: Path) -> None:
+    with asking(folder, tmp_path, closed=True, token="secret") as (client, _):
+        for route in routes(Runner()):
+            path = route.name.format(name="theirs", version="3", id="x")
+            status = client.request(route.method, path, json={}).status_code
+            assert (status == 401) != route.open, path
+        page = client.get("/", headers={"authorization": "Bearer secret"})
+        assert page.status_code == 200
