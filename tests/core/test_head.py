@@ -78,8 +78,7 @@ def test_rows_that_do_not_measure_are_only_fitted_on() -> None:
     half = replace(new, scored=np.arange(200) % 2 == 0)
     bounds = gain(half, new.take(slice(0)), regression=False, **HOW)
     alone = gain(half.take(half.scored), new.take(slice(0)), regression=False, **HOW)
-    assert bounds.estimate > alone.estimate - 0.1
-    assert bounds.upper - bounds.lower == pytest.approx(alone.upper - alone.lower, abs=0.05)
+    assert 0.5 < alone.estimate < bounds.estimate  # twice the rows to fit on
 
 
 @pytest.mark.parametrize(("missed", "found"), [(0.0, False), (1.0, True)])
