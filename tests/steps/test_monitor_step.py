@@ -21,6 +21,7 @@ from mlops.adapters.incident_story import tell
 from mlops.adapters.ledger import Ledger, Row
 from mlops.adapters.long_reference import find
 from mlops.adapters.predictions import insert_batch
+from mlops.adapters.reports import make_named
 from mlops.adapters.sql.engine import open_database
 from mlops.adapters.sql.tables import outbox
 from mlops.adapters.thresholds import thresholds_for, write_thresholds
@@ -381,6 +382,13 @@ def test_the_fixed_reference_reports_what_the_champion_has_adapted_to(world: Wor
         own, seen = windows.latest(connection, "digits", 2 + 1)[:2]
     assert own.fixed is None  # of the first champion it is the reference anyway
     assert seen.fixed is not None
+    make_named(world.site, world.engine, "digits", seen.id)
+    page = (world.site.layout.windows / seen.id / "report.html").read_text()
+    assert (
+        page.index("Two baselines") < page.index("Against the fixed reference, version 1") < 2**21
+    )
+    brightness = next(c for c in seen.fixed.inputs if c.column == "brightness")
+    assert f"<strong>{brightness.value:.6g}</strong>" in page
     assert seen.fixed.version == "1"
     assert seen.fixed.beyond >= 1
     assert seen.fixed.of == 6  # what images look like; answers of two models are not compared
