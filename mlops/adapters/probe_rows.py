@@ -102,8 +102,8 @@ def find(
     values = features.read(contents, schema)
     entities = [row.logged.prediction.entity for row in whole]
     keys = split_keys(entities, groups(values, schema)) if whole else []
-    how = {"salt": split.salt, "validation": split.validation, "test": split.test}
-    train = [n for n, key in enumerate(keys) if side(key, **how) != "test"][:most]
+    may = [n for n, key in enumerate(keys) if _trains(key, split)]
+    train = may[:most]
     kept = [whole[n] for n in train]
     return Found(
         features=features.arrays(features.take(values, train, schema), schema),
@@ -112,9 +112,13 @@ def find(
                        np.int64 if schema.classes else np.float64),
         key=np.array([key_hash(keys[n]) for n in train], np.uint64),
         scored=np.array([row.label.label_source != ACTIVE for row in kept], np.bool_),
-        judging=len(whole) - sum(side(key, **how) != "test" for key in keys),
+        judging=len(whole) - len(may),
         unkept=len(rows) - len(whole),
     )  # fmt: skip
+
+
+def _trains(key: str, split: SplitSection) -> bool:
+    return side(key, salt=split.salt, validation=split.validation, test=split.test) != "test"
 
 
 def _usable(row: Labelled, schema: Schema) -> bool:

@@ -17,6 +17,7 @@ from mlops.adapters.embedding import read_layer
 from mlops.adapters.files import read_json, write_json
 from mlops.adapters.runtimes import open_model
 from mlops.adapters.snapshot import Rows, read_rows
+from mlops.core.bounds import Resampling
 from mlops.core.columns import columns
 from mlops.core.head import Sample, gain, most_rows
 from mlops.core.schema import parse_schema
@@ -46,7 +47,7 @@ LEAST = 50
 _MORE = 1.1  # times as many labels make a new probe: till then the last one stands
 _CHUNK = 256
 _LEAST_P = 1e-6
-_HOW = {"alpha": 0.025, "resamples": 500, "seed": 7}
+_HOW = Resampling(alpha=0.025, resamples=500, seed=7)
 
 
 @dataclass(frozen=True)
@@ -86,12 +87,11 @@ class Prober:
     def _held(self, asked: dict[str, object], labels: int) -> Worth | None:
         """Return the last probe, if it was of the same and hardly a label came since."""
         try:
-            kept = read_json(self.site.layout.probe)
-            had, worth = kept.pop("labels"), Worth(**{**kept.pop("worth"), "fresh": False})  # type: ignore[dict-item]
-        except (DataError, KeyError, TypeError):
+            kept: dict[str, Any] = dict(read_json(self.site.layout.probe))
+            had, worth = int(kept.pop("labels")), Worth(**{**kept.pop("worth"), "fresh": False})
+        except (DataError, KeyError, TypeError, ValueError):
             return None  # none yet, or another release's
-        same = kept == asked and isinstance(had, int)
-        return worth if same and labels < _MORE * had else None
+        return worth if kept == asked and labels < _MORE * had else None
 
     def _probe(self, since_seq: int) -> Worth:
         folder = registry.fetch(self.site, self.project, self.version)
@@ -131,30 +131,30 @@ def _seen(folder: Path) -> NDArray[np.uint64]:
 
 
 def _made(found: Found, base: Rows | None, folder: Path, schema: Schema) -> Worth:
+    from threadpoolctl import threadpool_limits
+
     regression = not schema.classes
     on, see = _sight(folder, schema)
     end_s = time.monotonic() + SECONDS
     hidden = _see(see, found.features, found.answers, end_s - SECONDS / 2)
-    new = Sample(hidden, *(a[: len(hidden)] for a in (found.answers, found.label, found.key,
-                                                     found.scored)))  # fmt: skip
+    rows = slice(len(hidden))
+    new = Sample(
+        hidden, found.answers[rows], found.label[rows], found.key[rows], found.scored[rows]
+    )
     most = min(ROWS, most_rows(hidden.shape[1], new.answers.shape[1]) // 2)
     new = new.take(slice(most))
     if int(new.scored.sum()) < LEAST:
         words = f"only {int(new.scored.sum())} new rows that measure could be looked at"
         return Worth(trouble=f"{words} in {SECONDS:g} s; {LEAST} are needed")
     older = _older(base, folder, see, (min(most, len(new)), end_s), new)
-    bounds = gain(new, older, regression=regression, **_HOW)
+    with threadpool_limits(1):  # several wait for each other without end on a busy machine
+        bounds = gain(new, older, regression=regression, **_HOW)
     if not np.isfinite([bounds.estimate, bounds.lower, bounds.upper]).all():
         return Worth(trouble="the gain on new rows is no finite number")
     return Worth(
-        bounds.estimate,
-        bounds.lower,
-        bounds.upper,
-        int(new.scored.sum()),
-        len(older),
-        regression,
-        on,
-    )
+        bounds.estimate, bounds.lower, bounds.upper, rows=int(new.scored.sum()),
+        older=len(older), regression=regression, on=on,
+    )  # fmt: skip
 
 
 def _sight(folder: Path, schema: Schema) -> tuple[str, See]:

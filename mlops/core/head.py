@@ -12,18 +12,18 @@ that no interval of a cross-validation is exact: Y. Bengio, Y. Grandvalet (2004)
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 from scipy import optimize, special
 
-from mlops.core.bounds import accuracy_bounds
+from mlops.core.bounds import Resampling, accuracy_bounds
 from mlops.core.noninferiority import relative_bounds
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from mlops.core.bounds import Bounds, Resampling
+    from mlops.core.bounds import Bounds
 
 FOLDS = 5
 WORK = 10_000_000
@@ -69,7 +69,7 @@ def most_rows(width: int, answers: int) -> int:
     return WORK // max((width + 1) * answers, 1)
 
 
-def gain(new: Sample, base: Sample, *, regression: bool, **how: Any) -> Bounds:
+def gain(new: Sample, base: Sample, *, regression: bool, **how: Unpack[Resampling]) -> Bounds:
     """Bound what a refitted head gains over the champion on new rows.
 
     In accuracy; of a regression the share by which the mean absolute error is smaller. Rows of one
@@ -82,7 +82,6 @@ def gain(new: Sample, base: Sample, *, regression: bool, **how: Any) -> Bounds:
         regression: which of the two.
         how: alpha of each side, resamples and seed, as `mlops.core.bounds` has them.
     """
-    more: Resampling = {"alpha": how["alpha"], "resamples": how["resamples"], "seed": how["seed"]}
     fit = _fit_numbers if regression else _fit_classes
     ours = new.answers.astype(np.float64)
     fold_N = _folds(new.key, how["seed"])
@@ -93,10 +92,10 @@ def gain(new: Sample, base: Sample, *, regression: bool, **how: Any) -> Bounds:
     rows, ours = new.take(new.scored), ours[new.scored]
     if regression:
         middle = ours.shape[1] // 2
-        errors = (np.abs(rows.label - a[:, middle]) for a in (ours, rows.answers.astype(float)))
-        return relative_bounds(*errors, rows.key, 0.0, more)
+        mine, theirs = (np.abs(rows.label - a[:, middle]) for a in (ours, rows.answers))
+        return relative_bounds(mine, theirs.astype(np.float64), rows.key, 0.0, how)
     right = [(a.argmax(axis=1) == rows.label).astype(np.int64) for a in (ours, rows.answers)]
-    return accuracy_bounds(right[0] - right[1], rows.key, **more)
+    return accuracy_bounds(right[0] - right[1], rows.key, **how)
 
 
 def _folds(key_N: NDArray[np.uint64], seed: int) -> NDArray[np.int64]:

@@ -144,9 +144,10 @@ def test_hard_rows_train_and_never_measure(prober: Prober, folder: Path) -> None
 
 def test_rows_that_judge_or_have_no_features_are_told(prober: Prober, folder: Path) -> None:
     serve(prober, folder, 40)
+    sure = np.array([1, 0, 0], np.float32).tobytes()
     insert_batch(
         prober.engine, "digits",
-        [Prediction("bare", 1.0, "1", "e", None, None, np.float32([1, 0, 0]).tobytes(), 0.001)],
+        [Prediction("bare", 1.0, "1", "e", None, None, sure, 0.001)],
         [Label("bare", 0.0, "user", 2.0)],
     )  # fmt: skip
     words = prober(0).trouble

@@ -1,14 +1,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
-
 import numpy as np
 import pytest
 
+from mlops.core.bounds import Resampling
 from mlops.core.head import WORK, Sample, gain, most_rows
 
-HOW = {"alpha": 0.025, "resamples": 300, "seed": 1}
+HOW = Resampling(alpha=0.025, resamples=300, seed=1)
 CENTRES = np.array([[2.0, 0.0, 0.0], [0.0, 2.0, 0.0], [0.0, 0.0, 2.0]])
 
 
@@ -96,7 +95,6 @@ def test_wide_layers_are_probed_with_fewer_rows() -> None:
 
 
 def test_two_rows_make_a_probe_of_no_precision() -> None:
-    told: dict[str, Any] = {**HOW, "seed": 2}
-    bounds = gain(classes(1, 2), classes(2, 0), regression=False, **told)
+    bounds = gain(classes(1, 2), classes(2, 0), regression=False, **HOW)
     assert bounds.lower < -0.3
     assert bounds.upper > 0.3
