@@ -9,16 +9,21 @@ from mlops.params.base import View
 from mlops.params.load import load
 from mlops.params.project import ProjectSection
 from mlops.params.promote import PromoteSection
+from mlops.params.split import SplitSection
 from mlops.params.trigger import TriggerSection
 from mlops.settings import Settings, load_settings
 
 
 class FlowParams(View):
-    """The sections that flows may see: who this clone is, how it retrains, who approves."""
+    """The sections that flows may see: who this clone is, how it retrains, who approves.
+
+    And how rows are dealt: a probe before a scheduled retrain looks at none that judge.
+    """
 
     project: ProjectSection
     promote: PromoteSection
     trigger: TriggerSection
+    split: SplitSection
 
 
 @dataclass(frozen=True)

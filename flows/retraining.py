@@ -7,9 +7,13 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from mlops.adapters import retrains
+from mlops.adapters.advice import with_probe
 from mlops.adapters.asking import ask
+from mlops.adapters.ledger import Ledger
+from mlops.adapters.probing import Prober
 from mlops.adapters.sql.engine import open_database
 from mlops.core.trigger import automatic
+from mlops.site import Site
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,7 +21,8 @@ if TYPE_CHECKING:
     import sqlalchemy as sa
 
     from flows.project import Project
-    from mlops.core.trigger import Answer
+    from mlops.adapters.advice import Probed
+    from mlops.adapters.asking import Asked
 
 
 def begin(project: Project, *, reason: str, incident: str | None) -> str:
@@ -43,12 +48,21 @@ def begin(project: Project, *, reason: str, incident: str | None) -> str:
         return asked.id
 
 
-def ask_by_schedule(project: Project) -> Answer:
+def ask_by_schedule(project: Project) -> Asked:
     """Ask the trigger for a retrain because it is time; granted, `begin` finds it recorded."""
-    now_s = datetime.now(UTC).timestamp()
-    with _transaction(project) as connection:
-        asked = ask(connection, project.name, "schedule", project.params.trigger, now_s=now_s)
-    return asked.answer
+    trigger, now = project.params.trigger, datetime.now(UTC)
+
+    def ask_now(connection: sa.Connection, probed: Probed) -> Asked:
+        return ask(connection, project.name, "schedule", trigger, now_s=now.timestamp(),
+                   probed=probed)  # fmt: skip
+
+    with _database(project) as engine:
+        version = Ledger(engine, project.name).in_service()
+        prober = None
+        if version is not None and trigger.probe != "off":
+            site = Site(project.layout, project.settings, now, project.layout.work / "probe")
+            prober = Prober(site, engine, project.name, version, project.params.split)
+        return with_probe(engine, ask_now, prober)
 
 
 def finish(project: Project, retrain: str, outcome: str) -> bool:
@@ -80,9 +94,14 @@ def release(project: Project) -> bool:
 
 @contextmanager
 def _transaction(project: Project) -> Iterator[sa.Connection]:
+    with _database(project) as engine, engine.begin() as connection:
+        yield connection
+
+
+@contextmanager
+def _database(project: Project) -> Iterator[sa.Engine]:
     engine = open_database(project.settings.database(project.layout))
     try:
-        with engine.begin() as connection:
-            yield connection
+        yield engine
     finally:
         engine.dispose()

@@ -8,10 +8,10 @@ from prefect import flow, get_run_logger, runtime
 
 from flows import approval, zombies
 from flows.artifacts import publish, publish_links, publish_unchanged
+from flows.monitor import emit
 from flows.project import open_project
 from flows.retraining import ask_by_schedule, begin, finish, release
 from flows.steps import step_task
-from mlops.core.trigger import told
 from mlops.log import quieten
 from mlops.rounds import go_round
 from mlops.run import run_step
@@ -98,10 +98,12 @@ def _begin(project: Project, reason: str, incident: str | None) -> tuple[str, st
     """Record this run's retrain; its id and reason, or no id and why there is none."""
     zombies.sweep(project)
     if reason == SCHEDULED:
-        answer = ask_by_schedule(project)
-        if not answer.requested:
-            return "", f"not now: {answer.reason}"
-        reason = told("schedule", answer.reason)
+        asked = ask_by_schedule(project)
+        if not asked.answer.requested:
+            for event in asked.events:
+                emit(project, event)
+            return "", f"not now: {asked.answer.reason}"
+        reason = str(asked.events[0].payload["reason"])
     retrain = begin(project, reason=reason, incident=incident)
     if not retrain:
         return "", "already answered"

@@ -110,6 +110,11 @@ class Layout:
         return self.state / "work"
 
     @property
+    def probe(self) -> Path:
+        """The newest probe of what a retrain would gain; safe to delete."""
+        return self.state / "probe.json"
+
+    @property
     def locks(self) -> Path:
         """File locks, one per step."""
         return self.state / "locks"

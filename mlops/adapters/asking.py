@@ -6,9 +6,9 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from mlops.adapters import incidents, measured, retrains, windows
+from mlops.adapters import advice, incidents, measured, retrains, windows
 from mlops.core.measured_loss import measured_loss
-from mlops.core.trigger import Answer, Loop, Policy, decide, told
+from mlops.core.trigger import Answer, Loop, told
 from mlops.site import Event
 
 if TYPE_CHECKING:
@@ -16,8 +16,10 @@ if TYPE_CHECKING:
 
     import sqlalchemy as sa
 
+    from mlops.adapters.advice import Probed
     from mlops.adapters.retrains import Retrain
     from mlops.core.trigger import Cause
+    from mlops.core.worth import Worth
     from mlops.params.labels import LabelsSection
     from mlops.params.monitoring import MonitoringSection
     from mlops.params.trigger import TriggerSection
@@ -76,15 +78,6 @@ class Asked:
         return f"{verb}: {self.answer.reason}"
 
 
-def policy_of(trigger: TriggerSection) -> Policy:
-    """Return the policy that a section of `params.yaml` states."""
-    return Policy(
-        enabled=trigger.enabled, min_new_labels=trigger.min_new_labels,
-        cooldown_minutes=trigger.cooldown_minutes, max_per_month=trigger.max_per_month,
-        max_minutes=trigger.max_minutes_per_month, on_new_labels=trigger.on_new_labels,
-    )  # fmt: skip
-
-
 def loop_now(connection: sa.Connection, project: str, *, since_seq: int, now_s: float) -> Loop:
     """Return what the trigger must know of the loop.
 
@@ -129,6 +122,7 @@ def ask(
     words: str = "",
     version: str | None = None,
     now_s: float,
+    probed: Probed = advice.unprobed,
 ) -> Asked:
     """Ask the trigger for a retrain that no incident stands behind, and record it if granted.
 
@@ -140,17 +134,19 @@ def ask(
         words: why it asks; the trigger's own reason if left out.
         version: in service.
         now_s: seconds since 1970.
+        probed: see `mlops.adapters.advice`.
     """
     windows.serialise(connection)
     retrains.expire(connection, project, now_s=now_s, max_hours=trigger.max_hours)
     broken = incidents.find_open(connection, project, "quality") is not None
     loop = loop_now(connection, project, since_seq=0, now_s=now_s)
-    answer = decide(policy_of(trigger), "quality" if broken else "costly", loop, cause)
-    if not answer.requested:
-        return Asked(cause, answer)
-    made = retrains.request(
-        connection, project, reason=told(cause, words or answer.reason), incident=None, now_s=now_s
+    answer, loop = advice.answered(
+        trigger, "quality" if broken else "costly", loop, lambda: probed(0), cause
     )
+    if not answer.requested:
+        return Asked(cause, answer, advice.refused(project, cause, answer, loop))
+    reason = told(cause, words or answer.reason) + advice.clause(loop)
+    made = retrains.request(connection, project, reason=reason, incident=None, now_s=now_s)
     return Asked(cause, answer, (requested(made, version),))
 
 
@@ -161,13 +157,15 @@ def ask_unprompted(
     watched: Watched,
     *,
     now_s: float,
+    prober: Callable[[int], Worth] | None = None,
 ) -> tuple[Asked, ...]:
     """Ask for a retrain because of measured loss without drift, or of new labels.
 
     In one transaction. An open incident of drift is judged by itself: it asks with its own labels.
     """
     trigger = sections.trigger
-    with engine.begin() as connection:
+
+    def ask_now(connection: sa.Connection, probed: Probed) -> tuple[Asked, ...]:
         if incidents.find_open(connection, project, "drift") is not None:
             return ()
         said: list[Asked] = []
@@ -177,15 +175,18 @@ def ask_unprompted(
         if words:
             said.append(
                 ask(connection, project, "performance", trigger, words=words,
-                    version=watched.version, now_s=now_s)
+                    version=watched.version, now_s=now_s, probed=probed)
             )  # fmt: skip
         if trigger.on_new_labels is not None and not any(a.answer.requested for a in said):
             asked = ask(
-                connection, project, "labels", trigger, version=watched.version, now_s=now_s
-            )
+                connection, project, "labels", trigger, version=watched.version, now_s=now_s,
+                probed=probed,
+            )  # fmt: skip
             # Too few labels is no refusal: it is not the time yet.
             said += [] if asked.answer.why == "labels" else [asked]
-    return tuple(said)
+        return tuple(said)
+
+    return advice.with_probe(engine, ask_now, prober)
 
 
 def _loss(

@@ -7,6 +7,8 @@ neither computes nor answers anything more.
 
 from __future__ import annotations
 
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,10 +16,9 @@ import numpy as np
 from mlops.adapters.files import replacing
 from mlops.adapters.onnx_session import Session
 from mlops.core.embedding import FIT_ROWS, find_directions, names
+from mlops.errors import DataError
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from numpy.typing import NDArray
 
     from mlops.core.embedding import Directions
@@ -84,6 +85,32 @@ def read_embedding(folder: Path) -> Embedding | None:
     """
     path = folder / FILE
     return Embedding(path) if path.is_file() else None
+
+
+def read_layer(folder: Path) -> Session | None:
+    """Return the whole layer that a version's embedding looks at; nothing where there is none.
+
+    Raises:
+        DataError: if its file is damaged.
+    """
+    path = folder / FILE
+    if not path.is_file():
+        return None
+    import onnx
+    from google.protobuf.message import DecodeError
+
+    try:
+        model = onnx.load(path)
+    except (OSError, DecodeError) as error:
+        raise DataError(f"{path}: no embedding ({error}); run: mlops train") from None
+    centre = next((i for i in model.graph.initializer if i.name == f"{_OUTPUT}_centre"), None)
+    if centre is None:
+        return None
+    _set_output(model.graph, _OUTPUT, centre.dims[0])
+    with tempfile.TemporaryDirectory() as place:
+        layer = Path(place) / FILE
+        _write(model, layer)
+        return Session(layer, outputs=(_OUTPUT,))
 
 
 def _cut(model: Any) -> str | None:

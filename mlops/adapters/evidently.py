@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
+    from mlops.adapters.two_baselines import Beside
     from mlops.core.alarm import Verdict
     from mlops.core.columns import Columns
 
@@ -21,14 +22,23 @@ TOLERANCE = 1e-9
 """Largest difference between Evidently's value of a column and ours."""
 
 
-def make_report(reference: Columns, window: Columns, verdict: Verdict, folder: Path) -> None:
+def make_report(
+    reference: Columns,
+    window: Columns,
+    verdict: Verdict,
+    folder: Path,
+    beside: Beside | None = None,
+) -> None:
     """Write `report.html` and `report.json` of a window, with our methods and thresholds.
+
+    The distances from the fixed reference, that Evidently computes once more, stand above its page.
 
     Args:
         reference: of the version that predicted.
         window: the window's sound rows.
         verdict: what the trigger acted on.
         folder: the window's folder.
+        beside: the window against the fixed reference; None for nothing of it.
 
     Raises:
         MonitorError: if Evidently computes another number or counts other columns as drifted
@@ -44,8 +54,15 @@ def make_report(reference: Columns, window: Columns, verdict: Verdict, folder: P
         warnings.simplefilter("ignore")  # Evidently's own, of litestar and numpy
         snapshot = _run(reference, window, verdict)
         _compare(snapshot.dict(), verdict, folder.name)
+        if beside is not None and beside.reference is not None:
+            again = _run(beside.reference, window, beside.verdict)
+            _compare(again.dict(), beside.verdict, f"{folder.name} against the fixed reference")
         with replacing(folder / "report.html") as temporary:
             snapshot.save_html(str(temporary))
+            if beside is not None:
+                page = temporary.read_text(encoding="utf-8")
+                told = beside.section(verdict)
+                temporary.write_text(page.replace("<body>", f"<body>{told}", 1), encoding="utf-8")
         with replacing(folder / "report.json") as temporary:
             snapshot.save_json(str(temporary))
 

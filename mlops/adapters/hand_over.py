@@ -155,7 +155,8 @@ def _notes(desk: _Desk, connection: sa.Connection, held: Incident) -> tuple[str,
     """Return the lines of a mail's foot."""
     found = windows.named(connection, desk.project, held.body.windows[-1:])
     fixed = tuple(f"{w.fixed}." for w in found if w.fixed)
-    return (*fixed, realised(connection, desk.project, desk.monitoring).note)
+    worth = (f"Worth of a retrain: {held.body.worth}.",) if held.body.worth else ()
+    return (*worth, *fixed, realised(connection, desk.project, desk.monitoring).note)
 
 
 def _note(

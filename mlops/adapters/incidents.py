@@ -49,6 +49,7 @@ class Findings:
         advice: the triage in words.
         trigger: why the trigger last answered as it did, in one word.
         answer: that answer in words.
+        worth: what the last probe said of a retrain's gain and cost; empty if none was asked for.
         wanted: random labels that would settle it; 0 when it is settled.
         escalated: an estimate says that it is costly before labels do.
         estimate: accuracy estimated without labels: value, low, high; empty for none.
@@ -89,6 +90,7 @@ class Findings:
     mailed_s: float = 0.0
     regression: bool = False
     gradual: str = ""
+    worth: str = ""
 
     def to_notify(self) -> tuple[Stage, ...]:
         """Return the mails that are due and not handed over yet."""

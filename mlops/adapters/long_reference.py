@@ -10,6 +10,7 @@ from mlops.adapters.ledger import Ledger
 from mlops.adapters.moves import effective
 from mlops.adapters.observe import shifts
 from mlops.adapters.thresholds import Baseline, read_baseline, thresholds_for
+from mlops.adapters.two_baselines import Beside
 from mlops.core.alarm import judge
 from mlops.core.columns import look_names
 from mlops.core.drift import presort, statistics
@@ -55,7 +56,7 @@ class LongReference:
         """
         if rows is None or baseline.schema != self.baseline.schema:
             return None
-        seen = _inputs(rows, baseline)
+        seen = inputs(rows, baseline)
         at = [self.thresholds.columns.index(name) for name in seen.all_names]
         own = replace(
             self.thresholds, columns=seen.all_names,
@@ -102,11 +103,28 @@ def find(
         found = thresholds_for(site, folder, monitoring, pace_minutes)
     except (RegistryError, MonitorError, Unavailable):
         return None
-    columns = _inputs(baseline.columns, baseline)
+    columns = inputs(baseline.columns, baseline)
     return LongReference(version, columns, presort(columns), found, baseline)
 
 
-def _inputs(rows: Columns, baseline: Baseline) -> Columns:
+def beside(site: Site, project: str, told: Fixed | None) -> Beside | None:
+    """Return what a window's page says of the fixed reference; None where there is none to tell.
+
+    Args:
+        site: where versions are fetched.
+        project: registered-model name.
+        told: what was stored with the window.
+    """
+    if told is None or not told.inputs:
+        return None
+    try:
+        baseline = read_baseline(registry.fetch(site, project, told.version))
+    except (RegistryError, MonitorError):
+        return Beside(told, None)
+    return Beside(told, inputs(baseline.columns, baseline))
+
+
+def inputs(rows: Columns, baseline: Baseline) -> Columns:
     """Return the columns that the examples alone give."""
     names = look_names(baseline.schema)
     at = [rows.names.index(name) for name in names]

@@ -80,7 +80,7 @@ def gather(site: Site, stated: Stated) -> Card:
         kind=schema.kind,
         columns=tuple(column.name for column in table_columns(schema)),
         target=stated.target or "",
-        start=_start(model.get("start")),
+        start=start_words(model.get("start")),
         window=str(files.read_json(site.layout.prepared / "split.json").get("training_window", "")),
     )
 
@@ -101,8 +101,12 @@ def read(folder: Path) -> Card | None:
     return from_json(Card, path.read_bytes()) if path.is_file() else None
 
 
-def _start(found: Any) -> str:
-    """Return how training began, in words; empty where the parameters left no choice."""
+def start_words(found: Any) -> str:
+    """Return how training began, in words; empty where the parameters left no choice.
+
+    Args:
+        found: `start` of a candidate's `model.json`; nothing if it is not there.
+    """
     return f"{found['kind']}; {found['why']}" if isinstance(found, dict) else ""
 
 

@@ -40,6 +40,7 @@ class Registration:
         commit: git commit; empty where unknown.
         data: DVC md5 of the snapshot; empty where unknown.
         inputs: what its run holds to train it again; empty in records of before these were kept.
+        start: with which weights its training began and why; empty where there was no choice.
     """
 
     digest: str
@@ -50,6 +51,7 @@ class Registration:
     commit: str
     data: str
     inputs: tuple[Hashed, ...] = field(default=(), metadata=ADDED)
+    start: str = field(default="", metadata=ADDED)
 
 
 def champion(site: Site, project: str) -> str | None:

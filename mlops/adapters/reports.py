@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from mlops.adapters import registry, windows
 from mlops.adapters.evidently import make_report
+from mlops.adapters.long_reference import beside
 from mlops.adapters.observe import kept
 from mlops.adapters.thresholds import read_baseline
 from mlops.errors import MonitorError, RegistryError, Unknown
@@ -73,5 +74,6 @@ def _make(site: Site, window: Window) -> None:
         raise MonitorError(msg)
     folder = site.layout.windows / window.id
     rows, _ = kept(folder)
-    version = registry.fetch(site, window.cut.project, window.cut.version)
-    make_report(read_baseline(version).columns, rows, window.verdict, folder)
+    project = window.cut.project
+    own = read_baseline(registry.fetch(site, project, window.cut.version)).columns
+    make_report(own, rows, window.verdict, folder, beside(site, project, window.fixed))

@@ -6,20 +6,22 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mlops.adapters import incidents, measured, retrains, windows
-from mlops.adapters.asking import loop_now, policy_of, requested
+from mlops.adapters.advice import answered, clause, policy_of, with_probe
+from mlops.adapters.asking import loop_now, requested
 from mlops.adapters.estimates import together
 from mlops.core.shift import name_shifts
 from mlops.core.triage import Triage, triage
-from mlops.core.trigger import decide
 from mlops.site import Event
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import sqlalchemy as sa
 
+    from mlops.adapters.advice import Probed
     from mlops.adapters.asking import Sections
     from mlops.adapters.incidents import Incident
-    from mlops.core.trigger import Answer
-    from mlops.params.trigger import TriggerSection
+    from mlops.core.worth import Worth
 
 _AGAIN_S = 600.0  # an event lost between commit and bus is sent again after so long
 _LAST_SEQ = 2**62
@@ -35,40 +37,56 @@ def review(
     *,
     serving: str,
     now_s: float,
+    prober: Callable[[int], Worth] | None = None,
 ) -> tuple[Event, ...]:
     """Triage every open incident and let the trigger answer; in one transaction.
 
     An incident of a version that was replaced is left alone until windows of its successor
     resolve it or take it over: its accuracy is history.
     """
-    events: list[Event] = []
-    with engine.begin() as connection:
+
+    def look(connection: sa.Connection, probed: Probed) -> tuple[Event, ...]:
+        events: list[Event] = []
         windows.serialise(connection)
         retrains.expire(connection, project, now_s=now_s, max_hours=asked.trigger.max_hours)
         for held in incidents.find_all_open(connection, project):
-            if held.kind == "serving" or held.version != serving:
-                continue
-            judged, worth = _judge(connection, held, asked, now_s)
-            answer = _answer(connection, judged, worth, asked.trigger, now_s)
-            body = replace(judged.body, trigger=answer.why, answer=answer.reason)
-            if answer.why != held.body.trigger and worth.kind == "costly":
-                verb = "retrain requested" if answer.requested else "no retrain"
-                body = body.told(now_s, f"{verb}: {answer.reason}")
-            if answer.requested and "detected" in body.notified:
-                body = replace(body, due=(*body.due, "retrained"))
-            judged = replace(judged, body=body)
-            incidents.save(connection, judged)
-            if answer.requested:
-                made = retrains.request(
-                    connection, project, reason=f"drift: {held.cause}", incident=held.id,
-                    now_s=now_s,
-                )  # fmt: skip
-                events.append(requested(made, judged.version))
-            elif worth.kind == "costly" and answer.why not in ("in flight", held.body.trigger):
-                payload = {"incident": held.id, "why": answer.why, "reason": answer.reason}
-                events.append(Event("retrain.refused", held.id, {"project": project, **payload}))
+            if held.kind != "serving" and held.version == serving:
+                events.extend(_look_at(connection, held, asked, now_s, probed))
         events.extend(_again(connection, project, now_s, events))
-    return tuple(events)
+        return tuple(events)
+
+    return with_probe(engine, look, prober)
+
+
+def _look_at(
+    connection: sa.Connection, held: Incident, asked: Sections, now_s: float, probed: Probed
+) -> tuple[Event, ...]:
+    """Triage one incident, and ask for a retrain or say why not."""
+    judged, worth = _judge(connection, held, asked, now_s)
+    since = judged.body.since_seq
+    loop = loop_now(connection, held.project, since_seq=since, now_s=now_s)
+    answer, loop = answered(asked.trigger, worth.kind, loop, lambda: probed(since))
+    body = replace(judged.body, trigger=answer.why, answer=answer.reason)
+    if loop.worth:
+        told = loop.worth.words(policy_of(asked.trigger), loop, asked.trigger.min_gain)
+        body = replace(body, worth=told)
+    if answer.why != held.body.trigger and worth.kind == "costly":
+        verb = "retrain requested" if answer.requested else "no retrain"
+        body = body.told(now_s, f"{verb}: {answer.reason}")
+    if answer.requested and "detected" in body.notified:
+        body = replace(body, due=(*body.due, "retrained"))
+    judged = replace(judged, body=body)
+    incidents.save(connection, judged)
+    if answer.requested:
+        made = retrains.request(
+            connection, held.project, reason=f"drift: {held.cause}{clause(loop)}",
+            incident=held.id, now_s=now_s,
+        )  # fmt: skip
+        return (requested(made, judged.version),)
+    if worth.kind == "costly" and answer.why not in ("in flight", held.body.trigger):
+        payload = {"incident": held.id, "why": answer.why, "reason": answer.reason}
+        return (Event("retrain.refused", held.id, {"project": held.project, **payload}),)
+    return ()
 
 
 def _judge(
@@ -111,17 +129,6 @@ def _open_breaks(connection: sa.Connection, project: str) -> tuple[str, ...]:
     """Return what is broken while drift is judged: broken data blocks retraining."""
     quality = incidents.find_open(connection, project, "quality")
     return (quality.cause,) if quality else ()
-
-
-def _answer(
-    connection: sa.Connection,
-    held: Incident,
-    worth: Triage,
-    trigger: TriggerSection,
-    now_s: float,
-) -> Answer:
-    loop = loop_now(connection, held.project, since_seq=held.body.since_seq, now_s=now_s)
-    return decide(policy_of(trigger), worth.kind, loop)
 
 
 def _again(

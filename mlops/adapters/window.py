@@ -118,4 +118,5 @@ def _fixed(content: dict[str, Any] | None) -> Fixed | None:
     if content is None:
         return None
     told = (ColumnChange(**{**c, "trail": tuple(c["trail"])}) for c in content["columns"])
-    return Fixed(**{**content, "columns": tuple(told)})
+    inputs = tuple(ColumnVerdict(**column) for column in content.get("inputs", ()))
+    return Fixed(**{**content, "columns": tuple(told), "inputs": inputs})

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pyarrow import csv
 
 from mlops.batch.pictures import read_image
 from mlops.batch.source import Batch
 from mlops.core.schema import Column, ImageSchema, TableSchema, TextSchema
+from mlops.core.times import WRITTEN, seconds
 from mlops.errors import DataError, UsageError
 
 if TYPE_CHECKING:
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
 
     from mlops.core.schema import Schema
 
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _MISSING = ["", "NA", "N/A", "NaN", "nan", "NULL", "null", "None", "<NA>", "n/a"]
 
 
@@ -124,7 +128,10 @@ class Csv:
         kinds = {"number": pa.float64(), "category": pa.string()}
         types = {name: pa.string() for name in self._columns}
         if isinstance(self._schema, TableSchema):
-            types = {column.name: kinds[column.kind] for column in self._schema.columns}
+            types = {
+                column.name: pa.string() if column.time else kinds[column.kind]
+                for column in self._schema.columns
+            }
         options = csv.ConvertOptions(
             column_types=types, include_columns=self._columns, null_values=_MISSING,
             strings_can_be_null=isinstance(self._schema, TableSchema),
@@ -154,6 +161,8 @@ def _batch(start: int, table: pa.RecordBatch, schema: Schema) -> Batch:
 
 
 def _column(found: pa.Array, column: Column, bad: dict[int, str]) -> NDArray[Any]:
+    if column.time:
+        found = _times(found, column, bad)
     _check_kind(found.type, column)
     if column.kind == "category":
         return np.array(found.cast(pa.string()).to_pylist(), dtype=object)
@@ -164,6 +173,26 @@ def _column(found: pa.Array, column: Column, bad: dict[int, str]) -> NDArray[Any
         bad.setdefault(int(place), f"{column.name} is infinite")
         numbers[place] = np.nan
     return numbers
+
+
+def _times(found: pa.Array, column: Column, bad: dict[int, str]) -> pa.Array:
+    """Return a column of times as seconds; a row whose text is no time is unreadable."""
+    if pa.types.is_timestamp(found.type) or pa.types.is_date(found.type):
+        micros = found.cast(pa.timestamp("us"), safe=False).cast(pa.int64())
+        return pc.divide(micros.cast(pa.float64(), safe=False), 1e6)
+    if not (pa.types.is_string(found.type) or pa.types.is_large_string(found.type)):
+        return found
+    texts = [None if text is None else text.strip() for text in found.to_pylist()]
+    known = [None if text is None else _second(text) for text in texts]
+    for place, (text, at) in enumerate(zip(texts, known, strict=True)):
+        if at is None and text is not None:
+            bad.setdefault(place, f"{column.name} is no time; write {WRITTEN}")
+    return pa.array(known, pa.float64())
+
+
+def _second(text: str) -> float | None:
+    """Return a time in text, of CSV or of Parquet: ISO 8601, or a number."""
+    return float(text) if _NUMBER.fullmatch(text) else seconds(text)
 
 
 def _check_kind(found: pa.DataType, column: Column) -> None:

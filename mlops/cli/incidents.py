@@ -82,10 +82,8 @@ def lines(story: Story) -> Iterator[str]:
     yield f"state     {held.state}, severity {body.severity} of 5, opened {opened}{closed}"
     yield f"triage    {body.triage}: {_line(body.advice or 'not looked at yet')}"
     yield from (f"shift     {_line(shift)}" for shift in body.shifts)
-    if body.gradual:
-        yield f"why       {_line(body.gradual)}"
-    if body.answer:
-        yield f"trigger   {_line(body.answer)}"
+    told = (("why", body.gradual), ("trigger", body.answer), ("worth", body.worth))
+    yield from (f"{name:<10}{_line(words)}" for name, words in told if words)
     wanted = f"; {body.wanted} more settle it: mlops label export" if body.wanted else ""
     yield f"labels    {body.labelled} random ones measure{wanted}"
     for moment in body.timeline:

@@ -52,6 +52,8 @@ def lines(chain: Chain) -> Iterator[tuple[str, str]]:
     if made is not None:
         ended = f", ended {time(made.ended_s)}: {made.outcome}" if made.ended_s else ", not ended"
         yield "retrain", f"{made.id}, asked for {time(made.requested_s)}{ended}"
+    if known.start:
+        yield "start", known.start
     commit, data = known.commit[:12] or "unknown", known.data or "unknown"
     yield "run", f"{known.run_id}, commit {commit}, snapshot md5 {data}"
     yield "registered", time(chain.registered_s)

@@ -28,12 +28,14 @@ class Fixed:
         beyond: input columns beyond that version's thresholds.
         of: input columns compared.
         columns: the strongest of those beyond, with their change in words.
+        inputs: every column compared; empty of windows judged before these were stored.
     """
 
     version: str
     beyond: int
     of: int
     columns: tuple[ColumnChange, ...]
+    inputs: tuple[ColumnVerdict, ...] = ()
 
     def __str__(self) -> str:
         """Return it in words, on one line."""
@@ -60,4 +62,5 @@ def summed_up(version: str, inputs: Sequence[ColumnVerdict], means: dict[str, fl
                          in_words(c, means.get(c.column, 0.0)))
             for c in over[:_TOP]
         ),
+        inputs=tuple(inputs),
     )  # fmt: skip

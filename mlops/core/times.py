@@ -1,7 +1,9 @@
-"""What a time is watched by: a time itself always moves on."""
+"""How a time is written, and what it is watched by: a time itself always moves on."""
 
 from __future__ import annotations
 
+import re
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,6 +22,29 @@ TIME_PARTS: Mapping[str, tuple[str, ...]] = {
     ),
 }  # fmt: skip
 """What a column of times is watched by, in UTC: names, for midnight is next to 23 o'clock."""
+
+
+WRITTEN = "ISO 8601, UTC unless it says so, or seconds since 1970"
+"""How times may be written, for people; a source's files and callers have the same."""
+_ISO = re.compile(
+    r"\d{4}-\d\d-\d\d([ T]\d\d(:\d\d(:\d\d(\.\d{1,6})?)?)?(Z|[+-]\d\d(:?\d\d)?)?)?", re.ASCII
+)
+_MICROSECOND, _EPOCH = timedelta(microseconds=1), datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def seconds(text: str) -> float | None:
+    """Return a time in ISO 8601 as seconds since 1970; None if it is none.
+
+    Date, or date and time to the hour, minute, second or a part of it; UTC unless it names its
+    distance from it. The digits are those that the source `table` gives the same text.
+    """
+    if not _ISO.fullmatch(text):
+        return None
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:  # a month of 31 days that has 30
+        return None
+    return (found.replace(tzinfo=found.tzinfo or UTC) - _EPOCH) // _MICROSECOND / 1e6
 
 
 def time_parts(second_N: NDArray[np.float64]) -> tuple[NDArray[np.float64], ...]:

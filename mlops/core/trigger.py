@@ -8,9 +8,18 @@ from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from mlops.core.triage import Kind
+    from mlops.core.worth import Worth
 
 Why = Literal[
-    "granted", "quality", "not costly", "disabled", "in flight", "labels", "cooldown", "budget"
+    "granted",
+    "quality",
+    "not costly",
+    "disabled",
+    "in flight",
+    "labels",
+    "cooldown",
+    "budget",
+    "gain",
 ]
 Cause = Literal["drift", "performance", "labels", "schedule"]
 """What asks: an incident; measured loss without one; so many new labels; the clock. A person's
@@ -21,7 +30,10 @@ UNPROMPTED: tuple[Cause, ...] = ("performance", "labels", "schedule")
 
 @dataclass(frozen=True)
 class Policy:
-    """When a retrain may be asked for; see `trigger` in params.yaml; no minutes: no limit."""
+    """When a retrain may be asked for; see `trigger` in params.yaml; no minutes: no limit.
+
+    `min_gain` is set where a probe decides, too: None where it advises or is off.
+    """
 
     enabled: bool
     min_new_labels: int
@@ -29,6 +41,7 @@ class Policy:
     max_per_month: int
     max_minutes: float | None = None
     on_new_labels: int | None = None
+    min_gain: float | None = None
 
 
 @dataclass(frozen=True)
@@ -44,6 +57,7 @@ class Loop:
         in_30_days: retrains asked for in the last thirty days.
         minutes_30_days: machine time that they took.
         typical_minutes: what one takes; 0 if none has ended yet.
+        worth: what a probe says that one gains; None if none was made.
     """
 
     new_labels: int
@@ -52,6 +66,7 @@ class Loop:
     in_30_days: int
     minutes_30_days: float = 0.0
     typical_minutes: float = 0.0
+    worth: Worth | None = None
 
 
 @dataclass(frozen=True)
@@ -107,6 +122,7 @@ def decide(policy: Policy, worth: Kind, loop: Loop, cause: Cause = "drift") -> A
             "budget",
             _minutes(policy, loop),
         ),
+        *_gain(policy, loop),
     )
     for refused, why, reason in refusals:
         if refused:
@@ -118,6 +134,14 @@ def decide(policy: Policy, worth: Kind, loop: Loop, cause: Cause = "drift") -> A
         "schedule": f"trigger.schedule says so; {loop.new_labels} new labels",
     }
     return Answer(requested=True, why="granted", reason=granted[cause])
+
+
+def _gain(policy: Policy, loop: Loop) -> tuple[tuple[bool, Why, str], ...]:
+    """Return the probe's refusal, where it may refuse; one that was not made refuses nothing."""
+    if policy.min_gain is None or loop.worth is None:
+        return ()
+    refused = loop.worth.says(policy.min_gain) == "not worth it"
+    return ((refused, "gain", loop.worth.words(policy, loop, policy.min_gain)),)
 
 
 def told(cause: Cause, words: str) -> str:

@@ -41,7 +41,7 @@ class DataSection(Section):
     categorical: tuple[str, ...] = Field(default=(), strict=False)
     """Columns of numbers that are names: codes of places, of products."""
     times: tuple[str, ...] = Field(default=(), strict=False)
-    """Columns of times that are features, as `time` is written: models and callers have them in
+    """Columns of times that are features, as `time` is written, by callers too: models have them in
     seconds since 1970, and they are watched by hour, weekday and month (source `table`)."""
     columns: tuple[str, ...] = Field(default=(), strict=False)
     """Names of the columns of a CSV file without a header."""

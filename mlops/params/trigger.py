@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from mlops.params.base import Section
@@ -32,3 +34,10 @@ class TriggerSection(Section):
     max_hours: float = Field(default=12.0, gt=0.0)
     """A retrain that has run so long without an end, or waited so long for its start, is taken
     for dead: recorded as failed, and no longer in the way of the next."""
+    probe: Literal["off", "advise", "decide"] = "advise"
+    """Whether a quick probe on labelled rows that train estimates what a retrain would gain before
+    it is asked for: `advise` tells it; with `decide` one that surely gains less than `min_gain` is
+    refused; a person's retrain is never probed."""
+    min_gain: float = Field(default=0.01, ge=0.0, lt=1.0)
+    """Least gain that is worth a retrain: in accuracy (0.01: a percentage point), of a regression
+    as a share of the mean absolute error."""

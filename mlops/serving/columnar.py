@@ -27,6 +27,7 @@ _MAX_COLUMNS = 20_000
 _CODECS = frozenset({"UNCOMPRESSED", "SNAPPY"})
 _ENCODINGS = frozenset({"PLAIN", "PLAIN_DICTIONARY", "RLE_DICTIONARY", "RLE", "BIT_PACKED"})
 """Those whose texts do not grow from one to the next."""
+_DAMAGE = (OSError, ArithmeticError, ValueError, TypeError, KeyError, struct.error)
 _TEXT_BYTES = 1 << 20
 _TABLE_BYTES = 64 << 20
 _RECORD_BATCH, _DICTIONARY_BATCH = 3, 2
@@ -56,9 +57,10 @@ def _read(reader: Any, body: bytes, schema: Schema, max_rows: int) -> Rows:
 
     try:
         frame = _frame(list(reader(body, max_rows)), max_rows)
-    except (pa.ArrowException, OSError, ValueError, TypeError, KeyError, struct.error):
-        raise malformed("damaged, or of a type that is not read", remedy="send numbers and "
-                        "texts, as pandas.DataFrame.to_parquet writes them") from None  # fmt: skip
+    except (pa.ArrowException, *_DAMAGE):
+        what = "numbers, times and texts"
+        raise malformed("damaged, or of a type that is not read", remedy=f"send {what}, as "
+                        "pandas.DataFrame.to_parquet writes them") from None  # fmt: skip
     plain = isinstance(schema, ImageSchema) and all(
         not isinstance(value, str) for row in frame.rows for value in row
     )
@@ -131,7 +133,10 @@ def _frame(batches: list[pa.RecordBatch], max_rows: int) -> Frame:
 
 
 def _plain(array: pa.Array) -> list[Any]:
-    """Return one column as numbers, texts, lists of numbers, and None; NaN is None too."""
+    """Return one column as numbers, texts, lists of numbers, and None; NaN is None too.
+
+    Times become texts in ISO 8601, UTC, so that only a column of times takes them.
+    """
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -145,6 +150,9 @@ def _plain(array: pa.Array) -> list[Any]:
         return list(array.to_pylist())
     if pa.types.is_floating(kind):
         return [None if v is None or math.isnan(v) else v for v in array.to_pylist()]
+    if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
+        micros = array.cast(pa.timestamp("us"), safe=False).to_pylist()
+        return [None if at is None else at.isoformat() for at in micros]
     if pa.types.is_integer(kind) or pa.types.is_null(kind):
         return list(array.to_pylist())
     if pa.types.is_list(kind) or pa.types.is_fixed_size_list(kind):

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlops.core.prediction import LABEL_SOURCES, MAX_ENTITY, SCORES
 from mlops.core.schema import QUANTILES, ImageSchema, TableSchema
+from mlops.core.times import WRITTEN
 from mlops.serving.open_rows import output_metadata
 from mlops.serving.open_tensors import DTYPES
 from mlops.serving.payload import KEYS
@@ -59,6 +60,9 @@ def example(schema: Schema) -> Json:
 
 def value(column: Column) -> Json:
     """Return the schema of one value of a table."""
+    if column.time:
+        moment = {"type": "string", "format": "date-time"}
+        return {"anyOf": [{"type": ["number", "null"]}, moment], "description": WRITTEN}
     if column.kind == "number":
         return {"type": ["number", "null"]}
     return {

@@ -195,7 +195,9 @@ def _form(schema: Schema) -> str:
 
 def _input(number: int, column: Column) -> str:
     name, place = escape(column.name), f"column-{number}"
-    head = f'<label for="{place}">{name}</label>'
+    head = f'<label for="{place}">{name}{" (UTC)" if column.time else ""}</label>'
+    if column.time:
+        return f'{head}<input id="{place}" name="{name}" type="datetime-local" step="1">'
     if column.kind == "number":
         return f'{head}<input id="{place}" name="{name}" inputmode="decimal" autocomplete="off">'
     options = "".join(f"<option>{escape(one)}</option>" for one in column.categories)

@@ -8,6 +8,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from mlops.core.schema import ImageSchema, TableSchema
+from mlops.core.times import WRITTEN, seconds
 from mlops.serving.frame import Frame, too_many, values
 from mlops.serving.reply import invalid, malformed
 from mlops.serving.rows import Rows, rows
@@ -84,15 +85,20 @@ def _value(text: str, column: Column | None) -> Any:
         return text
     if column.kind == "category":
         return None if text in MISSING and text not in column.categories else text
-    return None if text.strip() in MISSING else _number(text, column.name)
+    if text.strip() in MISSING:
+        return None
+    if not column.time:
+        return _number(text, column.name)
+    found = seconds(text.strip())
+    return _number(text, column.name, "time", f"write {WRITTEN}") if found is None else found
 
 
-def _number(text: str, field: str = "csv") -> float:
+def _number(text: str, field: str = "csv", what: str = "number", remedy: str = "") -> float:
     """Return a number; Python's own separators, which no CSV has, are refused."""
     try:
         number = float(text) if "_" not in text else None
     except ValueError:
         number = None
     if number is None or math.isnan(number):
-        raise invalid("holds a value that is no number", field=field)
+        raise invalid(f"holds a value that is no {what}", field=field, remedy=remedy)
     return number

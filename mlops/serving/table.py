@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mlops.core.times import WRITTEN, seconds
 from mlops.serving import metrics
 from mlops.serving.reply import invalid
 
@@ -72,17 +73,37 @@ def one_column(values: Sequence[Any], column: Column) -> NDArray[Any]:
         Refused: 422 naming the column.
     """
     kinds = {*map(type, values)}
+    if column.time and str in kinds:
+        values = _seconds(values, column)
+        kinds -= {str}
     if column.kind == "category":
         if not kinds <= {str, type(None)}:
             raise invalid("must be text or null", field=column.name)
         _count_unknown(values, column)
         return np.array(values, dtype=object)
     if not kinds <= {int, float, type(None)}:
-        raise invalid("must be numbers or null", field=column.name)
+        what = "times" if column.time else "numbers"
+        raise invalid(f"must be {what} or null", field=column.name,
+                      remedy=f"write {WRITTEN}" if column.time else "")  # fmt: skip
     numbers = np.array(values, dtype=np.float64)  # None becomes NaN
     if np.isinf(numbers).any():
         raise invalid("must be finite numbers or null", field=column.name)
     return numbers
+
+
+def _seconds(values: Sequence[Any], column: Column) -> list[Any]:
+    """Return a column of times with those in text as seconds.
+
+    Raises:
+        Refused: 422 naming the column and the first row whose text is no time.
+    """
+    found = [seconds(value) if isinstance(value, str) else value for value in values]
+    pairs = enumerate(zip(values, found, strict=True))
+    wrong = next((n for n, (value, at) in pairs if at is None and value is not None), None)
+    if wrong is not None:
+        raise invalid(f"row {wrong + 1} holds no time", field=column.name,
+                      remedy=f"write {WRITTEN}")  # fmt: skip
+    return found
 
 
 def _count_unknown(values: Sequence[Any], column: Column) -> None:

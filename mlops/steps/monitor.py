@@ -12,6 +12,7 @@ from mlops.adapters.hand_over import hand_over
 from mlops.adapters.ledger import Ledger
 from mlops.adapters.long_reference import LongReference, find
 from mlops.adapters.observe import NO_IMAGES, keep, observe
+from mlops.adapters.probing import Prober
 from mlops.adapters.response import Judged, respond
 from mlops.adapters.review import review
 from mlops.adapters.sql.engine import database
@@ -30,6 +31,7 @@ from mlops.params.base import View
 from mlops.params.labels import LabelsSection
 from mlops.params.monitoring import MonitoringSection
 from mlops.params.project import ProjectSection
+from mlops.params.split import SplitSection
 from mlops.params.trigger import TriggerSection
 from mlops.site import Report
 
@@ -55,6 +57,7 @@ class MonitorParams(View):
     monitoring: MonitoringSection
     trigger: TriggerSection
     labels: LabelsSection
+    split: SplitSection
 
 
 @dataclass(frozen=True)
@@ -82,6 +85,14 @@ class _Run:
     def now_s(self) -> float:
         """Seconds since 1970."""
         return self.site.now.timestamp()
+
+    @property
+    def prober(self) -> Prober | None:
+        """What estimates the gain of a retrain; None if params.yaml: trigger.probe is off."""
+        params = self.params
+        if params.trigger.probe == "off":
+            return None
+        return Prober(self.site, self.engine, params.project.name, self.serving, params.split)
 
 
 def monitor(params: MonitorParams, site: Site) -> Report:
@@ -113,7 +124,8 @@ def monitor(params: MonitorParams, site: Site) -> Report:
         with engine.connect() as connection:
             recent = windows.latest(connection, name, _RECENT)
         measured.backfill(engine, recent, measured.expect(params.labels, run.now_s))
-        events.extend(review(engine, name, params, serving=run.serving, now_s=run.now_s))
+        events.extend(review(engine, name, params, serving=run.serving, now_s=run.now_s,
+                             prober=run.prober))  # fmt: skip
         said = _unprompted(run)
         events.extend(event for one in said for event in one.events)
         hand_over(site, engine, name, reference)
@@ -137,7 +149,8 @@ def _unprompted(run: _Run) -> tuple[Asked, ...]:
         return read_baseline(registry.fetch(run.site, name, run.serving)).accuracy
 
     watched = Watched(run.serving, reference)
-    return ask_unprompted(run.engine, name, run.params, watched, now_s=run.now_s)
+    return ask_unprompted(run.engine, name, run.params, watched, now_s=run.now_s,
+                          prober=run.prober)  # fmt: skip
 
 
 def _receiving(site: Site, project: str, *versions: str) -> frozenset[str]:

@@ -132,6 +132,7 @@ def _publish(params: RegisterParams, site: Site, lineage: Lineage) -> tuple[str,
         digest=_prove(site, found, publish.sealed_digest(model)), candidate=lineage.candidate,
         run_id=run_id, reason=lineage.reason, incident=lineage.incident, commit=lineage.commit,
         data=lineage.data, inputs=run_files.hash_inputs(site, run_id),
+        start=model_card.start_words(_start(site)),
     )  # fmt: skip
     return str(found.version), registration
 
@@ -176,7 +177,7 @@ def _record(params: RegisterParams, site: Site, card: Card) -> Record:
     kept += [(p, "plots") for p in plots] + [(p, "tables") for p in tables]
     best = layout.tuned / "best.json"
     chosen: dict[str, object] = {"best": files.read_json(best)} if best.is_file() else {}
-    if start := files.read_json(layout.candidate / "model.json").get("start"):
+    if start := _start(site):
         chosen["start"] = start
     difference = git.diff(layout.root)
     return Record(
@@ -188,6 +189,11 @@ def _record(params: RegisterParams, site: Site, card: Card) -> Record:
             *((("uncommitted.diff", difference),) if difference else ()),
         ),
     )
+
+
+def _start(site: Site) -> object:
+    """Return with which weights the candidate's training began; nothing without a choice."""
+    return files.read_json(site.layout.candidate / "model.json").get("start")
 
 
 def _figures(metrics: Path) -> tuple[Point, ...]:

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import timedelta
 from email.message import EmailMessage
 from typing import TYPE_CHECKING
@@ -16,7 +16,10 @@ from mlops.adapters.sql.engine import database
 from mlops.cli.why import why as verb
 from mlops.core.alert import ColumnChange
 from mlops.core.prediction import Label, Prediction
+from mlops.core.warm_start import chosen
 from mlops.errors import RegistryError
+from mlops.params.load import load
+from mlops.steps.register import RegisterParams, register
 from tests import entrants, judged
 from tests.kept import copy_state
 
@@ -121,6 +124,25 @@ def test_a_version_that_was_not_judged_or_whose_incident_is_lost_says_so(
     assert "not judged yet; run: mlops promote" in said
     assert "incident gone is not in the database" in said
     assert "never" in said
+
+
+def test_with_which_weights_a_training_began_and_why_is_told(
+    site: Site, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given, weights = entrants.world(site), entrants.block_weights() * np.float32(1.3)
+    entrants.train(site, given, weights)
+    model = site.layout.candidate / "model.json"
+    start = chosen("2", 0.25, 0.5, 3)
+    model.write_text(json.dumps({**json.loads(model.read_text()), "start": asdict(start)}))
+    register(load(site.layout.params, RegisterParams), site)
+    assert verb("3") == 0
+    said = capsys.readouterr().out
+    assert (
+        "start        warm; after 3 epochs the validation loss is 0.2500 from the weights of "
+        "version 2, 0.5000 from scratch"
+    ) in said
+    assert verb("2") == 0
+    assert "start  " not in capsys.readouterr().out  # fresh weights, as ever
 
 
 @pytest.mark.parametrize("version", ["9", "latest", ""])

@@ -9,9 +9,11 @@ import pytest
 
 from mlops.adapters.evidently import TOLERANCE, make_report, values
 from mlops.adapters.observe import shifts
+from mlops.adapters.two_baselines import Beside
 from mlops.core.alarm import Verdict, judge
 from mlops.core.columns import Columns
 from mlops.core.drift import presort, statistics
+from mlops.core.fixed import summed_up
 from mlops.core.thresholds import Thresholds
 from mlops.core.words import in_words
 from mlops.errors import MonitorError
@@ -57,6 +59,37 @@ def test_evidentlys_page_shows_our_numbers_and_thresholds(tmp_path: Path) -> Non
     assert page.count("brightness") > 0
     assert told == {c.column: (c.method, c.threshold) for c in verdict.columns}
     assert verdict.drifted[0].column == "brightness"
+
+
+def test_the_page_holds_the_fixed_references_distances_beside_the_own_ones(tmp_path: Path) -> None:
+    own, window = rows(1, 400), rows(2, 150)
+    long = rows(3, 300, shift=1.5)
+    long = replace(long, names=NAMES[:2], values=long.values[:, :2])
+    limits = replace(
+        LIMITS, columns=(*NAMES[:2], "predicted"), limits=(0.2, 0.15, 9.0), means=(0.0,) * 3
+    )
+    seen = replace(window, names=NAMES[:2], values=window.values[:, :2])
+    found = judge(limits, statistics(presort(long), seen), np.zeros(3), len(window))
+    beside = Beside(summed_up("<b>1", found.columns[:-1], {}), long)
+    verdict = judged(own, window)
+    make_report(own, window, verdict, tmp_path, beside)
+    page = (tmp_path / "report.html").read_text()
+    told = page[page.index("<section") : page.index("</section>")]
+    assert told.count("<tr>") == 1 + 2
+    assert "Against the fixed reference, version &lt;b&gt;1&#x27;s: 1 of 2 input columns" in told
+    assert "It reports only" in told
+    fixed, mine = found.columns[0], verdict.columns[0]
+    assert not mine.drifted
+    assert (
+        f"<tr><td>brightness</td><td>wasserstein</td><td>{mine.value:.6g}</td><td>0.2</td>"
+        f"<td><strong>{fixed.value:.6g}</strong></td><td>0.2</td></tr>"
+    ) in told
+    wrong = replace(beside.told.inputs[0], value=fixed.value + 1e-6)
+    changed = replace(beside, told=replace(beside.told, inputs=(wrong, *beside.told.inputs[1:])))
+    with pytest.raises(MonitorError, match="against the fixed reference: brightness is"):
+        make_report(own, window, verdict, tmp_path, changed)
+    make_report(own, window, verdict, tmp_path, replace(beside, reference=None))
+    assert "Its version is gone" in (tmp_path / "report.html").read_text()
 
 
 def test_ours_are_evidentlys_statistics() -> None:

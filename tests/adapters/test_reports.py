@@ -9,14 +9,16 @@ import pytest
 from mlops.adapters import registry, windows
 from mlops.adapters.embedding import write_embedding
 from mlops.adapters.files import write_json
+from mlops.adapters.long_reference import beside
 from mlops.adapters.observe import keep, observe
 from mlops.adapters.predictions import insert_batch
 from mlops.adapters.reports import make_named, make_pending
 from mlops.adapters.sql.engine import open_database
 from mlops.adapters.thresholds import read_baseline, thresholds_for
+from mlops.core.fixed import summed_up
 from mlops.core.prediction import Prediction
 from mlops.core.schema import ImageSchema, to_plain
-from mlops.errors import MonitorError, Unknown
+from mlops.errors import MonitorError, RegistryError, Unknown
 from mlops.params.base import View
 from mlops.params.load import load
 from mlops.params.monitoring import MonitoringSection
@@ -87,6 +89,28 @@ def test_every_window_gets_its_page_once(site: Site, judged: sa.Engine) -> None:
     for name in ("digits-1-1", "digits-1-2"):
         assert (site.layout.windows / name / "report.html").stat().st_size > 1_000_000
         assert json.loads((site.layout.windows / name / "report.json").read_text())
+
+
+def test_a_page_is_made_though_the_fixed_references_version_is_gone(
+    site: Site, judged: sa.Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with judged.connect() as connection:
+        window = windows.latest(connection, "digits", 1)[0]
+    told = summed_up("7", window.verdict.columns[:2], {})
+    there = registry.fetch
+
+    def fetch(site: Site, project: str, version: str) -> Path:
+        if version == "7":
+            msg = "version 7 is gone"
+            raise RegistryError(msg)
+        return there(site, project, version)
+
+    monkeypatch.setattr(registry, "fetch", fetch)
+    made = beside(site, "digits", told)
+    assert made is not None
+    assert made.reference is None
+    assert beside(site, "digits", None) is None
+    assert "Its version is gone" in made.section(window.verdict)
 
 
 def test_a_damaged_window_is_marked_and_does_not_stop_the_others(

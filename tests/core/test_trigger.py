@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from mlops.core.trigger import UNPROMPTED, Loop, Policy, automatic, decide, told
+from mlops.core.worth import Worth
 
 if TYPE_CHECKING:
     from mlops.core.triage import Kind
@@ -41,6 +42,13 @@ def test_a_retrain_is_requested_when_every_condition_holds() -> None:
             "about 11",
         ),
         (replace(POLICY, max_per_month=0), "costly", LOOP, "budget", "the most is 0"),
+        (
+            replace(POLICY, min_gain=0.02),
+            "costly",
+            replace(LOOP, worth=Worth(0.0, -0.01, 0.01, rows=400, on="a head")),
+            "gain",
+            "not worth it: a head refitted on new rows gives accuracy +0.0 pp (−1.0 pp to +1.0 pp)",
+        ),
     ],
 )
 def test_a_refusal_names_the_first_condition_that_fails(
@@ -50,6 +58,19 @@ def test_a_refusal_names_the_first_condition_that_fails(
     assert not answer.requested
     assert answer.why == why
     assert says in answer.reason
+
+
+@pytest.mark.parametrize(
+    ("least", "worth"),
+    [
+        (0.02, None),
+        (0.02, Worth(trouble="hardly a row")),
+        (0.02, Worth(0.0, -0.1, 0.02, rows=40)),  # it may be worth it
+        (None, Worth(-0.1, -0.2, -0.05, rows=400)),  # it advises, and refuses nothing
+    ],
+)
+def test_only_a_probe_that_leaves_no_hope_refuses(least: float | None, worth: Worth | None) -> None:
+    assert decide(replace(POLICY, min_gain=least), "costly", replace(LOOP, worth=worth)).requested
 
 
 def test_no_cooldown_refuses_nothing() -> None:

@@ -21,6 +21,7 @@ from mlops.adapters.incident_story import tell
 from mlops.adapters.ledger import Ledger, Row
 from mlops.adapters.long_reference import find
 from mlops.adapters.predictions import insert_batch
+from mlops.adapters.reports import make_named
 from mlops.adapters.sql.engine import open_database
 from mlops.adapters.sql.tables import outbox
 from mlops.adapters.thresholds import thresholds_for, write_thresholds
@@ -381,6 +382,13 @@ def test_the_fixed_reference_reports_what_the_champion_has_adapted_to(world: Wor
         own, seen = windows.latest(connection, "digits", 2 + 1)[:2]
     assert own.fixed is None  # of the first champion it is the reference anyway
     assert seen.fixed is not None
+    make_named(world.site, world.engine, "digits", seen.id)
+    page = (world.site.layout.windows / seen.id / "report.html").read_text()
+    assert (
+        page.index("Two baselines") < page.index("Against the fixed reference, version 1") < 2**21
+    )
+    brightness = next(c for c in seen.fixed.inputs if c.column == "brightness")
+    assert f"<strong>{brightness.value:.6g}</strong>" in page
     assert seen.fixed.version == "1"
     assert seen.fixed.beyond >= 1
     assert seen.fixed.of == 6  # what images look like; answers of two models are not compared
@@ -609,6 +617,83 @@ def test_so_many_new_labels_ask_for_a_retrain_and_fewer_are_not_told(world: Worl
     world.label(world.predict(1), accuracy=1.0)
     report = world.run(minutes=1.0)
     [event] = report.events
-    assert event.payload["reason"] == "labels: 150 new labels since the last retrain"
+    asked, _, probe = str(event.payload["reason"]).partition("; ")
+    assert asked == "labels: 150 new labels since the last retrain"
+    assert probe.startswith("probe ")
     assert report.facts["retrain"] == event.payload["retrain"]
     assert "retrain requested: 150 new labels" in report.summary
+
+
+def relabelled(world: World, count: int) -> list[Prediction]:
+    """Serve bright windows whose answers are all wrong in one way: there is all to be gained."""
+    rows = world.predict(count, bright=True)
+    world.label(rows, accuracy=0.0)
+    return rows
+
+
+def test_what_a_retrain_would_gain_is_told_wherever_one_looks(world: World) -> None:
+    relabelled(world, 5)
+    asked = world.run(minutes=1.0).events[-1]
+    assert asked.name == "retrain.requested"
+    assert "; probe +" in str(asked.payload["reason"])
+    assert str(asked.payload["reason"]).endswith("cost not known yet")
+    held = world.incident()
+    assert held.body.worth.startswith("worth it: a head on the watched columns")
+    assert "trigger.min_gain asks for +1.0 pp" in held.body.worth
+    assert held.body.worth.endswith("20 of 20 retrains left in 30 days")
+    assert held.body.worth in page_path(world.site, held.id).read_text().replace("&#43;", "+")
+    assert f"Worth of a retrain: {held.body.worth}." in world.mail().replace("\n", " ")
+    told = list(lines(tell(world.engine, "digits", held.id)))
+    assert f"worth     {held.body.worth}" in told
+    assert any(line.startswith("retrain   digits-retrain-1") for line in told)
+
+
+def test_a_probe_that_decides_refuses_what_surely_gains_too_little(world: World) -> None:
+    _trigger(world, probe="decide", min_gain=0.9, on_new_labels=120)
+    world.label(world.predict(4), accuracy=1.0)
+    first = world.run(minutes=1.0)
+    [event] = first.events
+    assert (event.name, event.payload["why"]) == ("retrain.refused", "gain")
+    assert str(event.payload["reason"]).startswith("labels: not worth it: ")
+    assert "no retrain for labels: not worth it: " in first.summary
+    again = world.run(minutes=1.0)  # the probe stands while hardly a label came
+    assert again.events == ()
+    assert "no retrain for labels: not worth it: " in again.summary
+    world.label(world.predict(1), accuracy=1.0)
+    assert [e.name for e in world.run(minutes=1.0).events] == ["retrain.refused"]
+    relabelled(world, 5)
+    world.run(minutes=1.0)
+    assert world.incident().body.trigger == "granted"  # there is something to be gained now
+
+
+def test_an_incident_hears_of_the_probe_that_refused_its_retrain(world: World) -> None:
+    _trigger(world, probe="decide", min_gain=0.9)
+    world.label(world.predict(4, bright=True), accuracy=0.5)
+    events = [e for e in world.run(minutes=1.0).events if e.name == "retrain.refused"]
+    assert [e.payload["why"] for e in events] == ["gain"]
+    body = world.incident().body
+    assert (body.trigger, body.answer) == ("gain", body.worth)
+    assert body.timeline[-1].words.startswith("no retrain: not worth it: ")
+    with world.engine.connect() as connection:
+        assert retrains.in_flight(connection, "digits") is None
+
+
+def test_a_probe_that_cannot_be_made_says_so_and_refuses_nothing(world: World) -> None:
+    _trigger(world, probe="decide", min_gain=0.9)
+    split = world.params.split.model_copy(update={"test": 0.8})
+    world.params = world.params.model_copy(update={"split": split})
+    world.label(world.predict(4, bright=True), accuracy=0.5)
+    assert world.run(minutes=1.0).events[-1].name == "retrain.requested"
+    worth = world.incident().body.worth
+    assert worth.startswith("no probe of the gain: ")
+    assert "judge (the test side) and must not be spent" in worth
+
+
+def test_without_probes_nothing_is_said_of_gains(world: World) -> None:
+    _trigger(world, probe="off")
+    relabelled(world, 5)
+    asked = world.run(minutes=1.0).events[-1]
+    assert asked.name == "retrain.requested"
+    assert "probe" not in str(asked.payload["reason"])
+    assert world.incident().body.worth == ""
+    assert not world.site.layout.probe.exists()

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
-_ZONE = r"(Z|:\d\d[+-]\d\d:?\d\d)$"
+_ZONE = r"(Z|:\d\d(\.\d+)?[+-]\d\d:?\d\d)$"
 _TIMES = "write ISO 8601, or seconds since 1970"
 _MAX_CLASSES = 500
 
