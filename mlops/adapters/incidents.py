@@ -50,6 +50,8 @@ class Findings:
         trigger: why the trigger last answered as it did, in one word.
         answer: that answer in words.
         wanted: random labels that would settle it; 0 when it is settled.
+        training: labels, however chosen, that the trigger waits for; 0 when it waits for none.
+        decides: the setting that asks for the larger of the two, with its value.
         escalated: an estimate says that it is costly before labels do.
         estimate: accuracy estimated without labels: value, low, high; empty for none.
         reference_mix: reference labels by class.
@@ -78,6 +80,8 @@ class Findings:
     trigger: str = ""
     answer: str = ""
     wanted: int = 0
+    training: int = 0
+    decides: str = ""
     escalated: bool = False
     estimate: tuple[float, ...] = ()
     reference_mix: tuple[int, ...] = ()
@@ -93,6 +97,12 @@ class Findings:
     def to_notify(self) -> tuple[Stage, ...]:
         """Return the mails that are due and not handed over yet."""
         return self.due[len(self.notified) :]
+
+    @property
+    def labels_wanted(self) -> int:
+        """Labels that decide when a retrain may start: the larger need; 0 where none waits."""
+        waits = self.triage == "unclear" or (self.triage, self.trigger) == ("costly", "labels")
+        return max(self.wanted, self.training) if waits else 0
 
     @property
     def threaded(self) -> bool:

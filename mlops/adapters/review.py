@@ -11,6 +11,7 @@ from mlops.adapters.estimates import together
 from mlops.core.shift import name_shifts
 from mlops.core.triage import Triage, triage
 from mlops.core.trigger import decide
+from mlops.core.wanted import labels_wanted
 from mlops.site import Event
 
 if TYPE_CHECKING:
@@ -18,8 +19,8 @@ if TYPE_CHECKING:
 
     from mlops.adapters.asking import Sections
     from mlops.adapters.incidents import Incident
-    from mlops.core.trigger import Answer
-    from mlops.params.trigger import TriggerSection
+    from mlops.core.trigger import Loop
+    from mlops.core.wanted import Wanted
 
 _AGAIN_S = 600.0  # an event lost between commit and bus is sent again after so long
 _LAST_SEQ = 2**62
@@ -49,8 +50,13 @@ def review(
             if held.kind == "serving" or held.version != serving:
                 continue
             judged, worth = _judge(connection, held, asked, now_s)
-            answer = _answer(connection, judged, worth, asked.trigger, now_s)
-            body = replace(judged.body, trigger=answer.why, answer=answer.reason)
+            loop = loop_now(connection, project, since_seq=judged.body.since_seq, now_s=now_s)
+            answer = decide(policy_of(asked.trigger), worth.kind, loop)
+            need = _need(judged, asked, loop)
+            body = replace(
+                judged.body, trigger=answer.why, answer=answer.reason,
+                training=need.training, decides=need.decides,
+            )  # fmt: skip
             if answer.why != held.body.trigger and worth.kind == "costly":
                 verb = "retrain requested" if answer.requested else "no retrain"
                 body = body.told(now_s, f"{verb}: {answer.reason}")
@@ -113,15 +119,11 @@ def _open_breaks(connection: sa.Connection, project: str) -> tuple[str, ...]:
     return (quality.cause,) if quality else ()
 
 
-def _answer(
-    connection: sa.Connection,
-    held: Incident,
-    worth: Triage,
-    trigger: TriggerSection,
-    now_s: float,
-) -> Answer:
-    loop = loop_now(connection, held.project, since_seq=held.body.since_seq, now_s=now_s)
-    return decide(policy_of(trigger), worth.kind, loop)
+def _need(held: Incident, asked: Sections, loop: Loop) -> Wanted:
+    return labels_wanted(
+        held.body.wanted, measured=held.body.labelled, min_labels=asked.monitoring.min_labels,
+        margin=asked.monitoring.accuracy_margin, policy=policy_of(asked.trigger), loop=loop,
+    )  # fmt: skip
 
 
 def _again(

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import gc
 import json
+import re
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from email import message_from_bytes
@@ -363,6 +364,11 @@ def test_a_promoted_version_resolves_its_predecessors_incident(world: World) -> 
     held = world.incident()
     assert (held.state, held.version) == ("resolved", "1")
     assert world.mails() == ["detected", "resolved"]
+    told = world.mail()
+    assert "Effect  Accuracy fell from 100.0% to 51.7%." in told
+    assert "Ended   Version 2 is in service." in told
+    assert "with version 2       unknown  labels not here yet" in told
+    assert re.search(r"brightness +[\d.]+ of [\d.]+ -> 0[\d.]* of [\d.]+ +at the alarm: ", told)
     world.predict(5, "2", bright=True)
     assert world.run().facts["incident"] is None
 

@@ -88,7 +88,7 @@ def test_both_bodies_hold_columns_links_silence_and_reason() -> None:
         for text in (alert.silence, alert.why_you, alert.incident, alert.notes[0]):
             assert text in body
         assert "2026-01-05 12:00 UTC" in body
-        assert "Noise alone does this once in 500 windows." in body
+        assert "brightness: 38 % darker than the reference." in body
     for label, url in alert.links:
         assert f"{label}: {url}" in _body(mail, "plain")
         assert re.search(rf'<a [^>]*href="{re.escape(url)}"[^>]*>{label}</a>', _body(mail, "html"))
@@ -107,7 +107,7 @@ def test_the_sheet_is_one_related_png_and_the_page_needs_no_other_picture() -> N
     assert re.findall(r'src="([^"]*)"', html) == [f"cid:{name}" for name in names]
     assert html.count("last 11 windows") == 4  # with images off there are words
     assert "http" not in "".join(re.findall(r"url\(([^)]*)\)", html))
-    assert 'alt="6 images of the reference above, 6 of this window below"' in html
+    assert 'alt="6 images of the reference above, 6 below: Window digits-1-14, in alarm"' in html
     assert len(html.encode()) < 100_000
 
 
