@@ -105,9 +105,9 @@ def _figures(held: Incident, found: Sequence[Window], version: str) -> tuple[Fig
     old = first.cut.version if first else held.version
     before = [w for w in mine if w.cut.version == old and w.cut.last_seq < body.since_seq
               and w.id not in body.windows]  # fmt: skip
-    told = [figure("before the shift", _counts(before))]
+    told = [figure("before it", _counts(before))]
     if told[0].share is None and body.reference_accuracy is not None:
-        told = [Figure("before the shift", body.reference_accuracy, words="on the reference")]
+        told = [Figure("before it", body.reference_accuracy, words="on the reference")]
     during = [w for w in mine if w.id in body.windows]
     seen = figure("during it", _counts(during))
     if seen.labels < body.labelled and body.accuracy is not None:

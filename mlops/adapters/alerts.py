@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from mlops.adapters import incidents, telling, windows
 from mlops.adapters.aftermath import Aftermath, compared
+from mlops.adapters.incident import ACCURACY
 from mlops.adapters.incident_page import page_path
 from mlops.adapters.observe import NO_IMAGES, kept
 from mlops.adapters.ports import LOOPBACK, read_ports
@@ -103,7 +104,7 @@ def alert(
     made = worded(incident, stage, after, at_s=site.now.timestamp())
     return replace(
         made, links=_links(site, incident, after), reference=reference if window else NO_IMAGES,
-        current=current, pictured=f"Window {window}, in alarm",
+        current=current, pictured=_pictured(incident, window),
     )  # fmt: skip
 
 
@@ -111,10 +112,12 @@ def worded(incident: Incident, stage: Stage, after: Aftermath, *, at_s: float) -
     """Return a mail's words, without links and pictures."""
     said, over = telling.answers(incident, stage, after), stage == "resolved"
     columns = incident.body.columns[:_TOP]
-    moved = "What moved"
+    quiet = incident.cause == ACCURACY and all(c.value < c.threshold for c in columns)
+    moved = "The inputs, which look as before" if quiet else "What moved"
     if over and after.closing is not None:
         columns = compared(columns, after.closing)
-        moved = f"What had moved, and how far it is now from version {after.version}'s reference"
+        what = "The inputs at the alarm, and" if quiet else "What had moved, and"
+        moved = f"{what} how far from version {after.version}'s reference they are now"
     return Alert(
         project=incident.project, incident=incident.id, kind=incident.kind, cause=incident.cause,
         stage=stage, severity=incident.body.severity, version=incident.version,
@@ -127,6 +130,11 @@ def worded(incident: Incident, stage: Stage, after: Aftermath, *, at_s: float) -
     )  # fmt: skip
 
 
+def _pictured(incident: Incident, window: str) -> str:
+    what = "where labels show the loss" if incident.cause == ACCURACY else "in alarm"
+    return f"Window {window}, {what}"
+
+
 def _command(incident: Incident, *, over: bool) -> str:
     return f"mlops incident {incident.id}" if over else f"mlops silence {incident.id} 24h"
 
@@ -136,7 +144,7 @@ def _links(site: Site, incident: Incident, after: Aftermath) -> tuple[tuple[str,
     found = [("The incident: timeline, curves, decision", story)]
     if incident.body.windows:
         page = site.layout.windows / incident.body.windows[-1] / "report.html"
-        found.append(("Evidently report of its newest window in alarm", page.absolute().as_uri()))
+        found.append(("Evidently report of its newest window", page.absolute().as_uri()))
     port = read_ports(site.layout, site.settings).mlflow
     ui = site.settings.mlflow_ui_url.rstrip("/") or f"http://{LOOPBACK}:{port}"
     decided = after.decision.candidate.version if after.decision else ""

@@ -7,13 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from mlops.adapters import incidents, measured, retrains, windows
-from mlops.core.measured_loss import measured_loss
 from mlops.core.trigger import Answer, Loop, Policy, decide, told
 from mlops.site import Event
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     import sqlalchemy as sa
 
     from mlops.adapters.retrains import Retrain
@@ -21,8 +18,6 @@ if TYPE_CHECKING:
     from mlops.params.labels import LabelsSection
     from mlops.params.monitoring import MonitoringSection
     from mlops.params.trigger import TriggerSection
-
-_RECENT = 50  # windows among which one of the version in service is looked for
 
 
 class Sections(Protocol):
@@ -39,20 +34,6 @@ class Sections(Protocol):
     @property
     def labels(self) -> LabelsSection:
         """Which labels are expected."""
-
-
-@dataclass(frozen=True)
-class Watched:
-    """The version in service, as labels judge it.
-
-    Attributes:
-        version: its number.
-        reference: gives the accuracy on its reference, None where that has no labels; asked for
-            only where there are labels to compare.
-    """
-
-    version: str
-    reference: Callable[[], float | None]
 
 
 @dataclass(frozen=True)
@@ -126,7 +107,6 @@ def ask(
     cause: Cause,
     trigger: TriggerSection,
     *,
-    words: str = "",
     version: str | None = None,
     now_s: float,
 ) -> Asked:
@@ -137,7 +117,6 @@ def ask(
         project: registered-model name.
         cause: what asks.
         trigger: the policy.
-        words: why it asks; the trigger's own reason if left out.
         version: in service.
         now_s: seconds since 1970.
     """
@@ -149,67 +128,26 @@ def ask(
     if not answer.requested:
         return Asked(cause, answer)
     made = retrains.request(
-        connection, project, reason=told(cause, words or answer.reason), incident=None, now_s=now_s
+        connection, project, reason=told(cause, answer.reason), incident=None, now_s=now_s
     )
     return Asked(cause, answer, (requested(made, version),))
 
 
 def ask_unprompted(
-    engine: sa.Engine,
-    project: str,
-    sections: Sections,
-    watched: Watched,
-    *,
-    now_s: float,
+    engine: sa.Engine, project: str, trigger: TriggerSection, version: str, *, now_s: float
 ) -> tuple[Asked, ...]:
-    """Ask for a retrain because of measured loss without drift, or of new labels.
+    """Ask for a retrain because of new labels, where `trigger.on_new_labels` says so.
 
     In one transaction. An open incident of drift is judged by itself: it asks with its own labels.
     """
-    trigger = sections.trigger
+    if trigger.on_new_labels is None:
+        return ()
     with engine.begin() as connection:
         if incidents.find_open(connection, project, "drift") is not None:
             return ()
-        said: list[Asked] = []
-        words = ""
-        if trigger.on_loss:
-            words = _loss(connection, project, sections, watched, now_s)
-        if words:
-            said.append(
-                ask(connection, project, "performance", trigger, words=words,
-                    version=watched.version, now_s=now_s)
-            )  # fmt: skip
-        if trigger.on_new_labels is not None and not any(a.answer.requested for a in said):
-            asked = ask(
-                connection, project, "labels", trigger, version=watched.version, now_s=now_s
-            )
-            # Too few labels is no refusal: it is not the time yet.
-            said += [] if asked.answer.why == "labels" else [asked]
-    return tuple(said)
-
-
-def _loss(
-    connection: sa.Connection, project: str, sections: Sections, watched: Watched, now_s: float
-) -> str:
-    """Say what loss the labels show; empty where they show none."""
-    monitoring, labels = sections.monitoring, sections.labels
-    mine = [w for w in windows.latest(connection, project, _RECENT)
-            if w.cut.version == watched.version]  # fmt: skip
-    if not mine:
-        return ""
-    right = measured.outcomes(
-        connection, project, watched.version, regression=mine[-1].regression,
-        expected=measured.expect(labels, now_s),
-    )  # fmt: skip
-    if len(right) < monitoring.min_labels or (reference := watched.reference()) is None:
-        return ""
-    budget = monitoring.budget
-    per_window = monitoring.window_rows * labels.sample
-    level = budget.per_windows(monitoring.window_minutes) * per_window / budget.count
-    found = measured_loss(
-        right, reference=reference, margin=monitoring.accuracy_margin, level=level
-    )
-    return found.words if found.shown else ""
+        asked = ask(connection, project, "labels", trigger, version=version, now_s=now_s)
+    # Too few labels is no refusal: it is not the time yet.
+    return () if asked.answer.why == "labels" else (asked,)
 
 
 def _minutes(last: Retrain | None) -> float:

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 from mlops.adapters import incidents, measured, retrains, windows
 from mlops.adapters.asking import loop_now, policy_of, requested
 from mlops.adapters.estimates import together
+from mlops.adapters.incidents import ACCURACY
 from mlops.core.shift import name_shifts
 from mlops.core.triage import Triage, triage
-from mlops.core.trigger import decide
+from mlops.core.trigger import Answer, decide, told
 from mlops.core.wanted import labels_wanted
 from mlops.site import Event
 
@@ -19,8 +20,9 @@ if TYPE_CHECKING:
 
     from mlops.adapters.asking import Sections
     from mlops.adapters.incidents import Incident
-    from mlops.core.trigger import Loop
+    from mlops.core.trigger import Cause, Loop
     from mlops.core.wanted import Wanted
+    from mlops.params.trigger import TriggerSection
 
 _AGAIN_S = 600.0  # an event lost between commit and bus is sent again after so long
 _LAST_SEQ = 2**62
@@ -51,7 +53,7 @@ def review(
                 continue
             judged, worth = _judge(connection, held, asked, now_s)
             loop = loop_now(connection, project, since_seq=judged.body.since_seq, now_s=now_s)
-            answer = decide(policy_of(asked.trigger), worth.kind, loop)
+            answer = _answer(judged, worth, asked.trigger, loop)
             need = _need(judged, asked, loop)
             body = replace(
                 judged.body, trigger=answer.why, answer=answer.reason,
@@ -66,8 +68,7 @@ def review(
             incidents.save(connection, judged)
             if answer.requested:
                 made = retrains.request(
-                    connection, project, reason=f"drift: {held.cause}", incident=held.id,
-                    now_s=now_s,
+                    connection, project, reason=_reason(judged), incident=held.id, now_s=now_s,
                 )  # fmt: skip
                 events.append(requested(made, judged.version))
             elif worth.kind == "costly" and answer.why not in ("in flight", held.body.trigger):
@@ -117,6 +118,20 @@ def _open_breaks(connection: sa.Connection, project: str) -> tuple[str, ...]:
     """Return what is broken while drift is judged: broken data blocks retraining."""
     quality = incidents.find_open(connection, project, "quality")
     return (quality.cause,) if quality else ()
+
+
+def _answer(held: Incident, worth: Triage, trigger: TriggerSection, loop: Loop) -> Answer:
+    cause: Cause = "performance" if held.cause == ACCURACY else "drift"
+    answer = decide(policy_of(trigger), worth.kind, loop, cause)
+    if cause == "performance" and answer.requested and not trigger.on_loss:
+        why = "params.yaml: trigger.on_loss is false; set it to true, or run the train flow"
+        return Answer(requested=False, why="disabled", reason=why)
+    return answer
+
+
+def _reason(held: Incident) -> str:
+    """Return what the retrain is recorded with: why it was asked for."""
+    return told("performance", held.body.loss) if held.cause == ACCURACY else f"drift: {held.cause}"
 
 
 def _need(held: Incident, asked: Sections, loop: Loop) -> Wanted:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from mlops.adapters.incident import ACCURACY
 from mlops.core import wording
 
 if TYPE_CHECKING:
@@ -75,6 +76,8 @@ def _real(held: Incident) -> str:
     body, noun = held.body, _counted(held)
     if body.breaks:
         return f"Yes: data checks failed in {noun}. {'; '.join(body.breaks)}."
+    if held.cause == ACCURACY:
+        return f"Yes: labels show it in {noun}. {_capital(body.loss)}."
     if body.gradual:
         return f"Yes: {body.gradual}."
     over = [c for c in body.columns if c.value >= c.threshold]
@@ -88,6 +91,8 @@ def _was_real(held: Incident) -> str:
     lasted = f" It lasted {_span((held.resolved_s or held.updated_s) - held.opened_s)}."
     if held.kind == "quality":
         return f"It was real: data checks failed in {noun}.{lasted}"
+    if held.cause == ACCURACY:
+        return f"It was real: labels showed it in {noun}.{lasted} {_capital(body.loss)}."
     if body.gradual:
         return f"It was real: {body.gradual}.{lasted}"
     return f"It was real: {noun} alarmed.{lasted}"
@@ -103,7 +108,7 @@ def _how_bad(held: Incident, stage: Stage, after: Aftermath) -> str:
     if body.triage == "unclear" and body.wanted:
         advice = f"labels not here yet{_guessed(held)}. {advice}"
     elif fell := _fell(held):
-        advice = f"{fell}. {advice}"
+        advice = f"{fell}. {_capital(advice)}"
     more = "".join(f" Looks like {shift}." for shift in body.shifts)
     return f"{_capital(advice)}.{more}"
 
@@ -142,12 +147,20 @@ def _guessed(held: Incident) -> str:
 
 def _ended(held: Incident, after: Aftermath) -> str:
     """Say what ended it: the input went back, or another version came into service."""
+    body = held.body
     if held.kind == "quality":
         return "The data is sound again: its last windows passed every check."
+    quiet = "Its windows are quiet."
+    if held.cause == ACCURACY:
+        quiet = f"{_capital(body.back)}."
     if after.version and after.version != held.version:
         came = f", {after.came}," if after.came else ""
         since = f" since {_time(after.since_s, held.resolved_s)}" if after.since_s else ""
-        return f"Version {after.version}{came} is in service{since}. Its windows are quiet."
+        return f"Version {after.version}{came} is in service{since}. {quiet}"
+    if held.cause == ACCURACY:
+        return (
+            f"{_capital(measure(held))} went back by itself, under version {held.version}. {quiet}"
+        )
     return f"The input went back: the last windows are quiet, under version {held.version}."
 
 
@@ -164,7 +177,12 @@ def _next(held: Incident, stage: Stage, after: Aftermath) -> tuple[str, str]:
         done, real = wording.done(after.decision), wording.real(after.decision)
         decided = f"{_capital(done)}. {_capital(real)}."
     if stage == "promoted":
-        closes = " The incident closes once its windows are quiet." if held.state == "open" else ""
+        end = (
+            "labels show it within the margin"
+            if held.cause == ACCURACY
+            else "its windows are quiet"
+        )
+        closes = f" The incident closes once {end}." if held.state == "open" else ""
         undo = wording.undo(after.decision) if after.decision else ""
         return f"{decided}{closes}", f"No. To undo it: {undo}." if undo else "No."
     if stage == "refused":

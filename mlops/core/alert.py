@@ -45,7 +45,7 @@ class Figure:
     """Accuracy at one time of an incident, as its mails show it.
 
     Attributes:
-        when: `before the shift`, `during it`, `with version 2`.
+        when: `before it`, `during it`, `with version 2`.
         share: the accuracy, 0 to 1; None while it is not known.
         low: lower end of its 95 % interval; None where there is none.
         high: upper end.

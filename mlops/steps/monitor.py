@@ -5,8 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mlops.adapters import beside, gradual, incidents, measured, pace, registry, windows
-from mlops.adapters.asking import Watched, ask_unprompted
+from mlops.adapters import (
+    accuracy_loss,
+    beside,
+    gradual,
+    incidents,
+    measured,
+    pace,
+    registry,
+    windows,
+)
+from mlops.adapters.asking import ask_unprompted
 from mlops.adapters.estimates import Known, guess, read_known
 from mlops.adapters.hand_over import hand_over
 from mlops.adapters.ledger import Ledger
@@ -113,6 +122,7 @@ def monitor(params: MonitorParams, site: Site) -> Report:
         with engine.connect() as connection:
             recent = windows.latest(connection, name, _RECENT)
         measured.backfill(engine, recent, measured.expect(params.labels, run.now_s))
+        events.extend(_losses(run))
         events.extend(review(engine, name, params, serving=run.serving, now_s=run.now_s))
         said = _unprompted(run)
         events.extend(event for one in said for event in one.events)
@@ -129,15 +139,17 @@ def monitor(params: MonitorParams, site: Site) -> Report:
     )
 
 
-def _unprompted(run: _Run) -> tuple[Asked, ...]:
-    """Ask for a retrain that no incident stands behind, if labels or their number say so."""
+def _losses(run: _Run) -> tuple[Event, ...]:
+    """Let a loss that labels show open an incident, and labels that show it over close it."""
     name = run.params.project.name
+    serving = (run.serving, lambda: registry.fetch(run.site, name, run.serving))
+    return accuracy_loss.respond(run.engine, name, run.params, serving, now_s=run.now_s)
 
-    def reference() -> float | None:
-        return read_baseline(registry.fetch(run.site, name, run.serving)).accuracy
 
-    watched = Watched(run.serving, reference)
-    return ask_unprompted(run.engine, name, run.params, watched, now_s=run.now_s)
+def _unprompted(run: _Run) -> tuple[Asked, ...]:
+    """Ask for a retrain that no incident stands behind, if the number of labels says so."""
+    name, trigger = run.params.project.name, run.params.trigger
+    return ask_unprompted(run.engine, name, trigger, run.serving, now_s=run.now_s)
 
 
 def _receiving(site: Site, project: str, *versions: str) -> frozenset[str]:

@@ -66,6 +66,26 @@ def test_a_resolved_mail_shows_no_pictures_and_what_the_closing_window_says() ->
     assert made.columns[0].now is None  # no window is known to have closed it
 
 
+def test_a_loss_that_labels_showed_is_told_by_what_was_measured() -> None:
+    loss = replace(COSTLY, loss="accuracy 71.2% (62.5% to 78.6%) on 120 labels of digits-1-4")
+    held = replace(incident(loss), cause="accuracy")
+    assert words(held, "detected")[:2] == (
+        (
+            "Yes: labels show it in 2 windows. Accuracy 71.2% (62.5% to 78.6%) on 120 labels of "
+            "digits-1-4."
+        ),
+        "Accuracy fell from 97.0% to 71.2%. Accuracy 71.2%: a loss.",
+    )
+    promoted = words(held, "promoted", Aftermath("2"))
+    assert promoted[2].endswith("The incident closes once labels show it within the margin.")
+    done = replace(held, state="resolved", resolved_s=AT_S, body=replace(loss, back="it is back"))
+    assert words(done, "resolved", Aftermath("1"))[2] == (
+        "Accuracy went back by itself, under version 1. It is back."
+    )
+    made = worded(done, "resolved", Aftermath("1"), at_s=AT_S)
+    assert made.moved == "What moved"
+
+
 def test_broken_data_that_is_sound_again() -> None:
     held = incident(replace(COSTLY, breaks=("blank: half",)), over=True, kind="quality")
     said = words(held, "resolved", Aftermath("1"))

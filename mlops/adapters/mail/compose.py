@@ -151,13 +151,14 @@ def _title(alert: Alert) -> str:
         title = {"promoted": "was approved and is in service", "refused": "was declined"}
         return f"{alert.cause.capitalize()} {title.get(alert.stage, 'waits for your approval')}"
     kind = alert.kind.capitalize()
+    lost = (alert.kind, alert.cause) == ("drift", "accuracy")
     return {
-        "detected": f"{kind} detected: {alert.cause}",
+        "detected": "Labels show a loss of accuracy" if lost else f"{kind} detected: {alert.cause}",
         "promoted": "A new version is in service",
         "refused": "The new version was refused",
         "needs you": f"{kind} needs you: {alert.cause}",
         "retrained": "A retrain has started",
-        "resolved": f"{kind} resolved: {alert.cause}",
+        "resolved": "Accuracy is back" if lost else f"{kind} resolved: {alert.cause}",
         "digest": "What needed no mail of its own",
     }[alert.stage]
 

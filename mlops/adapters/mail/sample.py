@@ -95,7 +95,7 @@ def _incident(stage: Stage, at_s: float) -> Incident:
 def _aftermath(stage: Stage, at_s: float) -> Aftermath:
     during = figure("during it", [_RIGHT["during"]])
     if stage in ("detected", "retrained", "needs you"):
-        before = Figure("before the shift", 0.97, words="on the reference")
+        before = Figure("before it", 0.97, words="on the reference")
         return Aftermath("1", "retrained", at_s - 9e6, figures=(before, during))
     columns = tuple(
         ColumnVerdict(name, method, now, limit, drifted=False, shift=0.0)
@@ -103,7 +103,7 @@ def _aftermath(stage: Stage, at_s: float) -> Aftermath:
     )
     cut = Cut("digits", "2", 3, 1701, 1800, 100, at_s - 60, at_s)
     closing = Window(cut, Verdict(100, columns, (), calibrated=True), 0, 0, "pending", None)
-    told = (figure("before the shift", [_RIGHT["before"]]), during)
+    told = (figure("before it", [_RIGHT["before"]]), during)
     after = (figure("with version 2", [_RIGHT["after"]]),)
     over = stage == "resolved"
     return Aftermath(
