@@ -74,10 +74,19 @@ class _Look:
             f"{where}, {self.promise.accuracy:.1%} on {self.promise.labels} of the reference"
         )
 
+    def loss_in(self, found: Sequence[Counted]) -> str:
+        """Say the same of windows that show a loss."""
+        return f"{self.words(found)}: a loss beyond the margin of {self.promise.margin:.1%}"
+
+    def lost_in(self, found: Sequence[Counted]) -> tuple[float, float]:
+        """Return accuracy on the reference, and in these windows."""
+        right, labels = total(_counts(found))
+        return self.promise.accuracy, right / labels
+
     def severity(self, found: Sequence[Counted]) -> int:
         """Return 1 to 5, by how many margins were lost."""
-        right, labels = total(_counts(found))
-        return grade((self.promise.accuracy - right / labels) / self.promise.margin)
+        then, now = self.lost_in(found)
+        return grade((then - now) / self.promise.margin)
 
 
 def respond(
@@ -132,12 +141,13 @@ def _open(look: _Look, project: str) -> tuple[Event, ...]:
     if not found:
         return ()
     first, last = found[0].window, found[-1].window
-    words = f"{look.words(found)}: a loss beyond the margin of {look.promise.margin:.1%}"
+    words = look.loss_in(found)
     body = Findings(
         windows=tuple(c.window.id for c in found), since_seq=first.cut.first_seq,
         opened_seq=last.cut.last_seq, columns=changes(last.verdict, look.baseline),
         severity=look.severity(found), reference_accuracy=look.promise.accuracy,
-        reference_mix=look.mix, regression=last.regression, loss=words, lossy=True,
+        reference_mix=look.mix, regression=last.regression, loss=words,
+        lost=look.lost_in(found), lossy=True,
         timeline=(Moment(look.now_s, f"opened: {words}"),), due=("detected",),
     )  # fmt: skip
     made = incidents.open_once(look.connection, Incident(
@@ -166,9 +176,9 @@ def _escalate(look: _Look, held: Incident) -> tuple[Event, ...]:
     found = look.lost(held.body.back_seq)
     if not found:
         return ()
-    words = f"{look.words(found)}: a loss beyond the margin of {look.promise.margin:.1%}"
+    words = look.loss_in(found)
     body = replace(
-        held.body, loss=words, lossy=True, back="",
+        held.body, loss=words, lost=look.lost_in(found), lossy=True, back="",
         severity=max(held.body.severity, look.severity(found)),
         windows=(*held.body.windows, *(
             c.window.id for c in found if c.window.id not in held.body.windows
@@ -189,8 +199,8 @@ def _escalate(look: _Look, held: Incident) -> tuple[Event, ...]:
 
 def _succeed(look: _Look, held: Incident) -> tuple[Event, ...]:
     """Let the version that replaced the one that lost accuracy end its incident, or take it on."""
-    right, labels = total(_counts(look.told))
-    if look.promise.accuracy - right / labels > look.promise.margin:
+    then, now = look.lost_in(look.told)
+    if then - now > look.promise.margin:
         return _escalate(look, held)
     return _back(look, held, look.told)
 

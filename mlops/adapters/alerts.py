@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from mlops.adapters import incidents, telling, windows
 from mlops.adapters.aftermath import Aftermath, compared
+from mlops.adapters.effect import measure
 from mlops.adapters.incident import ACCURACY
 from mlops.adapters.incident_page import page_path
 from mlops.adapters.observe import NO_IMAGES, kept
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from mlops.core.decision import Decision
     from mlops.site import Site
 
+PICTURED = ("detected", "needs you")
+"""Stages whose mails show pictures, and columns as they are."""
 _TOP = 5
 _TRAIL = 30  # windows of a sparkline
 
@@ -99,7 +102,7 @@ def alert(
     Pictures belong to the alarm: later stages, which may be another version's, show none.
     """
     window, current = ("", NO_IMAGES)
-    if stage in ("detected", "needs you"):
+    if stage in PICTURED:
         window, current = _current(site, incident)
     made = worded(incident, stage, after, at_s=site.now.timestamp())
     return replace(
@@ -112,12 +115,8 @@ def worded(incident: Incident, stage: Stage, after: Aftermath, *, at_s: float) -
     """Return a mail's words, without links and pictures."""
     said, over = telling.answers(incident, stage, after), stage == "resolved"
     columns = incident.body.columns[:_TOP]
-    quiet = incident.cause == ACCURACY and all(c.value < c.threshold for c in columns)
-    moved = "The inputs, which look as before" if quiet else "What moved"
     if over and after.closing is not None:
         columns = compared(columns, after.closing)
-        what = "The inputs at the alarm, and" if quiet else "What had moved, and"
-        moved = f"{what} how far from version {after.version}'s reference they are now"
     return Alert(
         project=incident.project, incident=incident.id, kind=incident.kind, cause=incident.cause,
         stage=stage, severity=incident.body.severity, version=incident.version,
@@ -126,13 +125,27 @@ def worded(incident: Incident, stage: Stage, after: Aftermath, *, at_s: float) -
         why_you=f"MLOPS_MAIL_TO names you as a receiver of alerts of {incident.project}.",
         reference=NO_IMAGES, current=NO_IMAGES, state=telling.state(incident, stage),
         figures=after.figures if incident.kind == "drift" else (),
-        measure=telling.measure(incident), moved=moved, over=over,
+        measure=measure(incident), moved=_moved(incident, stage, after), over=over,
+        pictured=_pictured(incident),
     )  # fmt: skip
 
 
-def _pictured(incident: Incident, window: str) -> str:
+def _moved(incident: Incident, stage: Stage, after: Aftermath) -> str:
+    """Return the heading over the columns, which are those of the worst window in alarm."""
+    columns = incident.body.columns
+    quiet = incident.cause == ACCURACY and all(c.value < c.threshold for c in columns)
+    if stage == "resolved" and after.closing is not None:
+        what = "The inputs at the alarm, and" if quiet else "What had moved, and"
+        return f"{what} how far from version {after.version}'s reference they are now"
+    if quiet:
+        return "The inputs, which look as before"
+    return "What moved" if stage in PICTURED else "What had moved at the alarm"
+
+
+def _pictured(incident: Incident, window: str = "") -> str:
+    newest = window or (incident.body.windows[-1] if incident.body.windows else "")
     what = "where labels show the loss" if incident.cause == ACCURACY else "in alarm"
-    return f"Window {window}, {what}"
+    return f"Window {newest}, {what}"
 
 
 def _command(incident: Incident, *, over: bool) -> str:

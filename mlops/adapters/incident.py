@@ -57,6 +57,7 @@ class Findings:
         regression: whether its version predicts numbers.
         gradual: why several windows opened it of which none did alone; empty if one did.
         loss: the loss beyond the margin that labels showed, in words; empty if they never did.
+        lost: accuracy on the reference and in the windows of that loss; empty without one.
         lossy: whether it stands: then quiet windows of its version do not end the incident.
         back: what showed that it is over, in words.
         back_seq: last prediction of what showed it: a loss is looked for after it.
@@ -91,6 +92,7 @@ class Findings:
     regression: bool = False
     gradual: str = ""
     loss: str = ""
+    lost: tuple[float, ...] = ()
     lossy: bool = False
     back: str = ""
     back_seq: int = 0

@@ -119,8 +119,9 @@ def effect(decision: Decision) -> str:
     before, after = f"{metric.champion:.1%}", f"{metric.candidate:.1%}"
     if MAE in metric.name:
         before, after = number(metric.champion), number(metric.candidate)
+    goes = "goes" if decision.verdict.outcome == "promote" else "would go"
     return (
-        f"{metric.name.capitalize()} goes from {before} to {after}. "
+        f"{metric.name.capitalize()} {goes} from {before} to {after}. "
         f"Measured on the same {rows}, which neither model has seen."
     )
 

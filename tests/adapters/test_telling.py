@@ -10,6 +10,7 @@ import pytest
 from mlops.adapters.aftermath import NOT_YET, Aftermath, figure
 from mlops.adapters.alerts import worded
 from mlops.adapters.incidents import Findings, Incident
+from mlops.adapters.mail.sample import _aftermath
 from mlops.adapters.telling import answers, state
 from mlops.core.alert import ColumnChange, Stage
 
@@ -53,6 +54,8 @@ def test_a_resolved_incident_is_told_in_the_past_with_what_ended_it() -> None:
     )
     back = words(incident(COSTLY, over=True), "resolved", Aftermath("1"))
     assert back[2] == "The input went back: the last windows are quiet, under version 1."
+    few = words(incident(replace(UNCLEAR, labelled=9), over=True), "resolved")
+    assert few[1] == "Whether accuracy fell is not known: 9 labels are too few."
     unknown = words(incident(UNCLEAR, over=True), "resolved", Aftermath("3", "", AT_S - 90000.0))
     assert unknown[1] == "Whether accuracy fell is not known: no labels came."
     assert unknown[2].startswith("Version 3 is in service since 2026-01-04 11:00 UTC.")
@@ -82,8 +85,13 @@ def test_a_loss_that_labels_showed_is_told_by_what_was_measured() -> None:
     assert words(done, "resolved", Aftermath("1"))[2] == (
         "Accuracy went back by itself, under version 1. It is back."
     )
+    inputs = replace(incident(replace(loss, lost=(0.97, 0.712)), over=True), version="2")
+    assert words(inputs, "resolved", Aftermath("2"))[1] == (
+        "Accuracy fell from 97.0% to 71.2%. "
+        "Accuracy 71.2% (62.5% to 78.6%) on 120 labels of digits-1-4."
+    )
     made = worded(done, "resolved", Aftermath("1"), at_s=AT_S)
-    assert made.moved == "What moved"
+    assert made.moved == "What had moved at the alarm"
 
 
 def test_broken_data_that_is_sound_again() -> None:
@@ -137,6 +145,22 @@ def test_a_retrain_that_came_to_no_decision_is_told_as_it_stands() -> None:
     assert words(held, "needs you")[2:] == (
         "Retrain r failed: no disk.", "Yes: see why, then send labels or run the train flow.",
     )  # fmt: skip
+
+
+def test_an_inconclusive_verdict_says_how_many_labels_settle_it() -> None:
+    after = _aftermath("promoted", AT_S)
+    assert after.decision is not None
+    verdict = replace(after.decision.verdict, outcome="inconclusive", missing_labels=40)
+    after = replace(after, decision=replace(after.decision, verdict=verdict))
+    assert words(incident(COSTLY), "needs you", after)[3] == (
+        "Yes: label 40 more predictions chosen at random; the next run judges again."
+    )
+
+
+@pytest.mark.parametrize(("hours", "span"), [(3, "3 hours"), (72, "3 days"), (0.001, "1 minute")])
+def test_how_long_it_lasted(hours: float, span: str) -> None:
+    held = replace(incident(COSTLY, over=True), opened_s=AT_S - 3600 * hours)
+    assert words(held, "resolved")[0].endswith(f"It lasted {span}.")
 
 
 def test_accuracy_without_labels_is_not_known() -> None:

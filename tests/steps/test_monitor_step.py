@@ -365,7 +365,7 @@ def test_a_promoted_version_resolves_its_predecessors_incident(world: World) -> 
     assert (held.state, held.version) == ("resolved", "1")
     assert world.mails() == ["detected", "resolved"]
     told = world.mail()
-    assert "Effect  Accuracy fell from 100.0% to 51.7%." in told
+    assert "Effect  Accuracy fell from 100.0% to 50.0%." in told
     assert "Ended   Version 2 is in service." in told
     assert "with version 2       unknown  labels not here yet" in told
     assert re.search(r"brightness +[\d.]+ of [\d.]+ -> 0[\d.]* of [\d.]+ +at the alarm: ", told)

@@ -157,7 +157,7 @@ def _title(alert: Alert) -> str:
         "promoted": "A new version is in service",
         "refused": "The new version was refused",
         "needs you": f"{kind} needs you: {alert.cause}",
-        "retrained": "A retrain has started",
+        "retrained": "A retrain starts",
         "resolved": "Accuracy is back" if lost else f"{kind} resolved: {alert.cause}",
         "digest": "What needed no mail of its own",
     }[alert.stage]

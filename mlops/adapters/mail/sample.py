@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mlops.adapters.aftermath import Aftermath, figure
-from mlops.adapters.alerts import worded
-from mlops.adapters.incidents import Findings, Incident
+from mlops.adapters.alerts import PICTURED, worded
+from mlops.adapters.incident import ACCURACY, Findings, Incident
 from mlops.adapters.window import Cut, Window
 from mlops.core.alarm import ColumnVerdict, Verdict
 from mlops.core.alert import Alert, ColumnChange, Figure
@@ -46,27 +46,35 @@ _BROKEN = "blank: 31% of the images hold nothing; 1% in the reference"
 _RIGHT = {"before": (582, 600), "during": (171, 240), "after": (143, 150)}
 
 
-def sample(stage: Stage, at_s: float) -> Alert:
-    """Return the alert of a made-up incident of the digits model, with synthetic 8×8 images."""
+def sample(stage: Stage, at_s: float, *, loss: bool = False) -> Alert:
+    """Return the alert of a made-up incident of the digits model, with synthetic 8×8 images.
+
+    Args:
+        stage: of the incident.
+        at_s: when, seconds since 1970.
+        loss: whether labels opened it, while the inputs look as before.
+    """
     if stage == "digest":
         return _digest(at_s)
     held = _incident(stage, at_s)
     later = _SINCE if stage == "resolved" else ()
+    if loss and held.kind == "drift":
+        held = _lost(held)
     made = worded(held, stage, _aftermath(stage, at_s), at_s=at_s)
-    shown = stage in ("detected", "needs you")
-    reference = _strokes(np.random.default_rng(7))[: 6 if shown else 0]
+    reference = _strokes(np.random.default_rng(7))[: 6 if stage in PICTURED else 0]
     return replace(
         made,
         columns=tuple(
-            replace(c, trail=(*t, *later)) for c, t in zip(made.columns, _TRAILS, strict=True)
+            replace(c, trail=_TRAILS[-1] if loss else (*t, *later))
+            for c, t in zip(made.columns, _TRAILS, strict=True)
         ),
         links=(
             ("Evidently report of the newest window", "http://127.0.0.1:8001/w-14/report.html"),
             ("Version 1 in MLflow", "http://127.0.0.1:5000/#/models/digits/versions/1"),
             ("The run in Prefect", "http://127.0.0.1:4200/runs"),
         ),
-        notes=(_SO_FAR.note,), pictured="Window digits-1-14, in alarm",
-        reference=reference, current=(reference * 0.55 + 20).astype(np.uint8),
+        notes=(_SO_FAR.note,), reference=reference,
+        current=reference if loss else (reference * 0.55 + 20).astype(np.uint8),
     )  # fmt: skip
 
 
@@ -90,6 +98,24 @@ def _incident(stage: Stage, at_s: float) -> Incident:
         state="resolved" if over else "open", opened_s=at_s - 41 * 60, updated_s=at_s,
         resolved_s=at_s if over else None, body=body,
     )  # fmt: skip
+
+
+def _lost(held: Incident) -> Incident:
+    """Return the incident as one of accuracy, where the inputs look as before."""
+    where, reference = "240 labels of digits-1-9 to digits-1-14", "97.0% on 600 of the reference"
+    body = replace(
+        held.body, lossy=held.state == "open",
+        columns=tuple(
+            replace(c, value=now, words="spread differently around the same mean", p=None)
+            for c, now in zip(held.body.columns, _QUIET, strict=True)
+        ),
+        shifts=("concept shift: labels contradict answers to inputs that look as before",),
+        loss=f"accuracy 71.2% (65.2% to 76.6%) on {where}, {reference}: a loss beyond the margin "
+        "of 3.0%",
+        back="" if held.state == "open" else "accuracy 95.3% (90.7% to 97.7%) on 150 labels of "
+        "digits-2-1 to digits-2-3, 96.1% on 600 of the reference: within the margin of 3.0%",
+    )  # fmt: skip
+    return replace(held, id="accuracy-digits-1-14", cause=ACCURACY, body=body)
 
 
 def _aftermath(stage: Stage, at_s: float) -> Aftermath:
