@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from mlops.adapters import incidents, windows
+from mlops.adapters import incidents, telling, windows
+from mlops.adapters.aftermath import Aftermath, compared
+from mlops.adapters.effect import measure
+from mlops.adapters.incident import ACCURACY
 from mlops.adapters.incident_page import page_path
 from mlops.adapters.observe import NO_IMAGES, kept
 from mlops.adapters.ports import LOOPBACK, read_ports
@@ -18,11 +21,13 @@ if TYPE_CHECKING:
     import sqlalchemy as sa
     from numpy.typing import NDArray
 
-    from mlops.adapters.incidents import Findings, Incident
+    from mlops.adapters.incidents import Incident
     from mlops.core.alert import ColumnChange, Stage
     from mlops.core.decision import Decision
     from mlops.site import Site
 
+PICTURED = ("detected", "needs you")
+"""Stages whose mails show pictures, and columns as they are."""
 _TOP = 5
 _TRAIL = 30  # windows of a sparkline
 
@@ -30,10 +35,13 @@ _TRAIL = 30  # windows of a sparkline
 def with_trails(
     connection: sa.Connection, held: Incident, columns: tuple[ColumnChange, ...]
 ) -> tuple[ColumnChange, ...]:
-    """Return columns with their value in thresholds over the version's last windows."""
+    """Return columns with their value in thresholds over the last windows.
+
+    Of the incident's version; once it is resolved also of the version that serves since.
+    """
     recent = [
         w for w in windows.latest(connection, held.project, _TRAIL)
-        if w.cut.version == held.version
+        if w.cut.version == held.version or held.state == "resolved"
     ]  # fmt: skip
     ratios: dict[str, list[float]] = {}
     for window in recent:
@@ -83,117 +91,79 @@ def note(connection: sa.Connection, project: str, news: News, now_s: float) -> b
 
 
 def alert(
-    site: Site, incident: Incident, stage: Stage, reference: NDArray[np.uint8] = NO_IMAGES
+    site: Site,
+    incident: Incident,
+    stage: Stage,
+    reference: NDArray[np.uint8] = NO_IMAGES,
+    after: Aftermath = Aftermath(),  # noqa: B008 - frozen
 ) -> Alert:
-    """Return what a mail of an incident says at a stage."""
-    next_step, act = _answers(incident, stage)
-    return Alert(
-        project=incident.project, incident=incident.id, kind=incident.kind, cause=incident.cause,
-        stage=stage, severity=incident.body.severity, version=incident.version,
-        at_s=site.now.timestamp(), real=_real(incident, stage), how_bad=_how_bad(incident),
-        next_step=next_step, act=act, columns=incident.body.columns[:_TOP],
-        links=_links(site, incident), silence=f"mlops silence {incident.id} 24h",
-        why_you=f"MLOPS_MAIL_TO names you as a receiver of alerts of {incident.project}.",
-        reference=reference, current=_current(site, incident), state=_state(incident, stage),
+    """Return what a mail of an incident says at a stage.
+
+    Pictures belong to the alarm: later stages, which may be another version's, show none.
+    """
+    window, current = ("", NO_IMAGES)
+    if stage in PICTURED:
+        window, current = _current(site, incident)
+    made = worded(incident, stage, after, at_s=site.now.timestamp())
+    return replace(
+        made, links=_links(site, incident, after), reference=reference if window else NO_IMAGES,
+        current=current, pictured=_pictured(incident, window),
     )  # fmt: skip
 
 
-def _state(incident: Incident, stage: Stage) -> str:
-    """Return what the subject ends with, where that is not the stage's own word."""
-    body = incident.body
-    if stage == "retrained":
-        return "retraining started"
-    if stage != "detected":
-        return ""
-    if body.triage == "costly" and body.trigger in ("granted", "in flight"):
-        return "retraining started"
-    if body.triage == "unclear" and body.wanted:
-        return f"detected, {body.wanted} labels wanted"
-    return ""
+def worded(incident: Incident, stage: Stage, after: Aftermath, *, at_s: float) -> Alert:
+    """Return a mail's words, without links and pictures."""
+    said, over = telling.answers(incident, stage, after), stage == "resolved"
+    columns = incident.body.columns[:_TOP]
+    if over and after.closing is not None:
+        columns = compared(columns, after.closing)
+    return Alert(
+        project=incident.project, incident=incident.id, kind=incident.kind, cause=incident.cause,
+        stage=stage, severity=incident.body.severity, version=incident.version,
+        at_s=at_s, real=said.real, how_bad=said.how_bad, next_step=said.next_step, act=said.act,
+        columns=columns, links=(), silence=_command(incident, over=over),
+        why_you=f"MLOPS_MAIL_TO names you as a receiver of alerts of {incident.project}.",
+        reference=NO_IMAGES, current=NO_IMAGES, state=telling.state(incident, stage),
+        figures=after.figures if incident.kind == "drift" else (),
+        measure=measure(incident), moved=_moved(incident, stage, after), over=over,
+        pictured=_pictured(incident),
+    )  # fmt: skip
 
 
-def _real(incident: Incident, stage: Stage) -> str:
-    body, count = incident.body, len(incident.body.windows)
-    noun = f"{count} window" + ("s" if count != 1 else "")
-    if body.breaks:
-        return f"Yes: data checks failed in {noun}. {'; '.join(body.breaks)}."
-    if stage == "resolved":
-        return f"It was: {noun} alarmed, and the alarm has cleared."
-    if body.gradual:
-        return f"Yes: {body.gradual}."
-    over = [c for c in body.columns if c.value >= c.threshold]
-    top = over[0] if over else (body.columns[0] if body.columns else None)
-    first = f"Yes: {noun} alarmed."
-    return f"{first} {top.column}: {top.words}." if top else first
+def _moved(incident: Incident, stage: Stage, after: Aftermath) -> str:
+    """Return the heading over the columns, which are those of the worst window in alarm."""
+    columns = incident.body.columns
+    quiet = incident.cause == ACCURACY and all(c.value < c.threshold for c in columns)
+    if stage == "resolved" and after.closing is not None:
+        what = "The inputs at the alarm, and" if quiet else "What had moved, and"
+        return f"{what} how far from version {after.version}'s reference they are now"
+    if quiet:
+        return "The inputs, which look as before"
+    return "What moved" if stage in PICTURED else "What had moved at the alarm"
 
 
-def _how_bad(incident: Incident) -> str:
-    body = incident.body
-    advice = body.advice or "not known yet: labels are not here"
-    if body.triage == "unclear" and body.wanted:
-        advice = f"labels not here yet{_guessed(body)}. {advice}"
-    more = "".join(f" Looks like {shift}." for shift in body.shifts)
-    return f"{advice[0].upper()}{advice[1:]}.{more}"
+def _pictured(incident: Incident, window: str = "") -> str:
+    newest = window or (incident.body.windows[-1] if incident.body.windows else "")
+    what = "where labels show the loss" if incident.cause == ACCURACY else "in alarm"
+    return f"Window {newest}, {what}"
 
 
-def _guessed(body: Findings) -> str:
-    if not body.estimate:
-        return ""
-    value, low, high = body.estimate
-    return f"; estimated accuracy {value:.0%} ({low:.0%} to {high:.0%})"
+def _command(incident: Incident, *, over: bool) -> str:
+    return f"mlops incident {incident.id}" if over else f"mlops silence {incident.id} 24h"
 
 
-def _answers(incident: Incident, stage: Stage) -> tuple[str, str]:
-    """Return what happens next, and whether the reader must act."""
-    body = incident.body
-    if stage == "resolved":
-        return "Nothing: the model is watched as before.", "No."
-    blocked = (
-        "Retraining is blocked until the data is sound again.",
-        "Yes: repair the source of the data, then watch: mlops status.",
-    )
-    if stage == "retrained":
-        return "A retrain has started; its decision comes in this thread.", "No."
-    if stage == "detected" or body.triage == "quality":
-        wait = f"No retrain yet: {body.answer}.", "No, unless it stays so."
-        granted = "A retrain was requested and starts now.", "No."
-        return {
-            "quality": blocked,
-            "unclear": (
-                "A retrain starts once labels show a loss of accuracy.",
-                _ask(incident),
-            ),
-            "harmless": ("Nothing: the shift costs no accuracy, so it is only logged.", "No."),
-            "costly": granted if body.trigger in ("granted", "in flight") else wait,
-        }[body.triage]
-    decided = body.answer or "A decision was taken."
-    return {
-        "promoted": (f"{decided} The incident closes once its windows are quiet.", "No."),
-        "refused": (decided, "No, unless it happens again."),
-        "needs you": (
-            decided if body.triage != "unclear" else "Nothing before labels are here.",
-            "Yes: see why, then send labels or run the train flow.",
-        ),
-    }[stage]
-
-
-def _ask(incident: Incident) -> str:
-    how = f"mlops label export --incident {incident.id}. Or send labels to POST /feedback."
-    if not incident.body.wanted:
-        return f"Yes: label its predictions: {how}"
-    return f"Yes: label {incident.body.wanted} predictions: {how}"
-
-
-def _links(site: Site, incident: Incident) -> tuple[tuple[str, str], ...]:
+def _links(site: Site, incident: Incident, after: Aftermath) -> tuple[tuple[str, str], ...]:
     story = page_path(site, incident.id).absolute().as_uri()
     found = [("The incident: timeline, curves, decision", story)]
     if incident.body.windows:
         page = site.layout.windows / incident.body.windows[-1] / "report.html"
-        found.append(("Evidently report of the newest window", page.absolute().as_uri()))
+        found.append(("Evidently report of its newest window", page.absolute().as_uri()))
     port = read_ports(site.layout, site.settings).mlflow
     ui = site.settings.mlflow_ui_url.rstrip("/") or f"http://{LOOPBACK}:{port}"
-    address = f"{ui}/#/models/{incident.project}/versions/{incident.version}"
-    found.append((f"Version {incident.version} in MLflow", address))
+    decided = after.decision.candidate.version if after.decision else ""
+    for version in sorted({incident.version, after.version, decided} - {""}):
+        address = f"{ui}/#/models/{incident.project}/versions/{version}"
+        found.append((f"Version {version} in MLflow", address))
     if run := site.option("run") or site.option("resume"):
         found.append(("The run in Prefect", run))
     runbook = site.layout.root / "docs" / "incidents.md"
@@ -202,11 +172,11 @@ def _links(site: Site, incident: Incident) -> tuple[tuple[str, str], ...]:
     return tuple(found)
 
 
-def _current(site: Site, incident: Incident) -> NDArray[np.uint8]:
-    """Return images of the newest alarming window; none where another machine holds them."""
+def _current(site: Site, incident: Incident) -> tuple[str, NDArray[np.uint8]]:
+    """Return the newest alarming window and images of it; nothing where none are held here."""
     for window in reversed(incident.body.windows[-3:]):
         try:
-            return kept(site.layout.windows / window)[1]
+            return window, kept(site.layout.windows / window)[1]
         except MonitorError:
             continue  # a mail without pictures is better than none
-    return NO_IMAGES
+    return "", NO_IMAGES

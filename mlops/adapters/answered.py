@@ -125,7 +125,7 @@ def letter(site: Site, decision: Decision, actor: str = "") -> Alert:
         cause=f"version {version}", stage=stages.get(decision.approval, "promoted"),
         severity=3 if pending else 1, version=version, at_s=site.now.timestamp(),
         real=f"Yes: version {version} passed every check of the gate. {wording.real(decision)}.",
-        how_bad=_effect(decision),
+        how_bad=wording.effect(decision),
         next_step=f"{_capital(done)}. {_capital(wording.changed(decision))}; {asked}.",
         act=act, columns=(), links=_links(site, decision),
         silence=_command(decision), reference=NO_IMAGES, current=NO_IMAGES,
@@ -135,17 +135,6 @@ def letter(site: Site, decision: Decision, actor: str = "") -> Alert:
 
 def _capital(words: str) -> str:
     return words[:1].upper() + words[1:]
-
-
-def _effect(decision: Decision) -> str:
-    metric = next((m for m in decision.verdict.metrics if m.champion is not None), None)
-    if metric is None:
-        return "It is the first model: there is none to compare it with."
-    rows = f"{decision.verdict.evidence.recent_rows} recent rows"
-    return (
-        f"{metric.name.capitalize()} goes from {metric.champion:.1%} to {metric.candidate:.1%}. "
-        f"Measured on the same {rows}, which neither model has seen."
-    ).replace("%", " %")
 
 
 def _elsewhere(site: Site, version: str) -> str:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from mlops.adapters import advice, incidents, measured, retrains, windows
-from mlops.core.measured_loss import measured_loss
 from mlops.core.trigger import Answer, Loop, told
 from mlops.site import Event
 
@@ -24,8 +23,6 @@ if TYPE_CHECKING:
     from mlops.params.monitoring import MonitoringSection
     from mlops.params.trigger import TriggerSection
 
-_RECENT = 50  # windows among which one of the version in service is looked for
-
 
 class Sections(Protocol):
     """The sections of `params.yaml` that decide whether a retrain is asked for."""
@@ -41,20 +38,6 @@ class Sections(Protocol):
     @property
     def labels(self) -> LabelsSection:
         """Which labels are expected."""
-
-
-@dataclass(frozen=True)
-class Watched:
-    """The version in service, as labels judge it.
-
-    Attributes:
-        version: its number.
-        reference: gives the accuracy on its reference, None where that has no labels; asked for
-            only where there are labels to compare.
-    """
-
-    version: str
-    reference: Callable[[], float | None]
 
 
 @dataclass(frozen=True)
@@ -119,7 +102,6 @@ def ask(
     cause: Cause,
     trigger: TriggerSection,
     *,
-    words: str = "",
     version: str | None = None,
     now_s: float,
     probed: Probed = advice.unprobed,
@@ -131,7 +113,6 @@ def ask(
         project: registered-model name.
         cause: what asks.
         trigger: the policy.
-        words: why it asks; the trigger's own reason if left out.
         version: in service.
         now_s: seconds since 1970.
         probed: see `mlops.adapters.advice`.
@@ -145,7 +126,7 @@ def ask(
     )
     if not answer.requested:
         return Asked(cause, answer, advice.refused(project, cause, answer, loop))
-    reason = told(cause, words or answer.reason) + advice.clause(loop)
+    reason = told(cause, answer.reason) + advice.clause(loop)
     made = retrains.request(connection, project, reason=reason, incident=None, now_s=now_s)
     return Asked(cause, answer, (requested(made, version),))
 
@@ -153,64 +134,29 @@ def ask(
 def ask_unprompted(
     engine: sa.Engine,
     project: str,
-    sections: Sections,
-    watched: Watched,
+    trigger: TriggerSection,
+    version: str,
     *,
     now_s: float,
     prober: Callable[[int], Worth] | None = None,
 ) -> tuple[Asked, ...]:
-    """Ask for a retrain because of measured loss without drift, or of new labels.
+    """Ask for a retrain because of new labels, where `trigger.on_new_labels` says so.
 
     In one transaction. An open incident of drift is judged by itself: it asks with its own labels.
     """
-    trigger = sections.trigger
+    if trigger.on_new_labels is None:
+        return ()
 
     def ask_now(connection: sa.Connection, probed: Probed) -> tuple[Asked, ...]:
         if incidents.find_open(connection, project, "drift") is not None:
             return ()
-        said: list[Asked] = []
-        words = ""
-        if trigger.on_loss:
-            words = _loss(connection, project, sections, watched, now_s)
-        if words:
-            said.append(
-                ask(connection, project, "performance", trigger, words=words,
-                    version=watched.version, now_s=now_s, probed=probed)
-            )  # fmt: skip
-        if trigger.on_new_labels is not None and not any(a.answer.requested for a in said):
-            asked = ask(
-                connection, project, "labels", trigger, version=watched.version, now_s=now_s,
-                probed=probed,
-            )  # fmt: skip
-            # Too few labels is no refusal: it is not the time yet.
-            said += [] if asked.answer.why == "labels" else [asked]
-        return tuple(said)
+        asked = ask(
+            connection, project, "labels", trigger, version=version, now_s=now_s, probed=probed
+        )
+        # Too few labels is no refusal: it is not the time yet.
+        return () if asked.answer.why == "labels" else (asked,)
 
     return advice.with_probe(engine, ask_now, prober)
-
-
-def _loss(
-    connection: sa.Connection, project: str, sections: Sections, watched: Watched, now_s: float
-) -> str:
-    """Say what loss the labels show; empty where they show none."""
-    monitoring, labels = sections.monitoring, sections.labels
-    mine = [w for w in windows.latest(connection, project, _RECENT)
-            if w.cut.version == watched.version]  # fmt: skip
-    if not mine:
-        return ""
-    right = measured.outcomes(
-        connection, project, watched.version, regression=mine[-1].regression,
-        expected=measured.expect(labels, now_s),
-    )  # fmt: skip
-    if len(right) < monitoring.min_labels or (reference := watched.reference()) is None:
-        return ""
-    budget = monitoring.budget
-    per_window = monitoring.window_rows * labels.sample
-    level = budget.per_windows(monitoring.window_minutes) * per_window / budget.count
-    found = measured_loss(
-        right, reference=reference, margin=monitoring.accuracy_margin, level=level
-    )
-    return found.words if found.shown else ""
 
 
 def _minutes(last: Retrain | None) -> float:

@@ -77,6 +77,13 @@ def canary(home: Path) -> CanarySeen | None:
         return None
 
 
+def receiving(home: Path, *versions: str) -> frozenset[str]:
+    """Return the versions whose last window is still filling: with a running canary, its too."""
+    trial = canary(home)
+    running = (trial.version,) if trial and trial.state == "running" else ()
+    return frozenset((*versions, *running))
+
+
 def shadow(connection: sa.Connection, home: Path, project: str) -> ShadowSeen | None:
     """Return the shadow and how far it agrees, or None if there is none."""
     try:

@@ -6,7 +6,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from mlops.adapters import alerts, digest, incidents, windows
+from mlops.adapters.aftermath import gather
 from mlops.adapters.incident_page import write_page
+from mlops.adapters.ledger import Ledger
 from mlops.adapters.mail.notify import notify_within
 from mlops.adapters.observe import NO_IMAGES
 from mlops.adapters.realised import realised
@@ -136,10 +138,11 @@ def _send(
         return 0  # another process was first
     muted = incidents.silenced(connection, desk.project, held.id, now_s=desk.now_s)
     new, done = 0, held.body.notified
+    after = gather(connection, Ledger(desk.engine, desk.project).entries(), held)
     for stage in due if not muted else ():
         done = (*done, stage)
         times = done.count(stage)
-        told = alerts.alert(desk.site, held, stage, desk.reference)
+        told = alerts.alert(desk.site, held, stage, desk.reference, after)
         told = replace(
             told, again=f" {times}" if times > 1 else "", also=also,
             columns=alerts.with_trails(connection, held, told.columns),

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from mlops.adapters.files import write_text
+from mlops.adapters.incident import ACCURACY
 from mlops.adapters.incident_story import tell
 from mlops.core import wording
 
@@ -83,7 +84,9 @@ def render(story: Story) -> str:
     from mlops.adapters.mail.compose import environment
 
     decisions = [(d, wording.questions(d)) for d in story.decisions]
-    values = {"story": story, "held": story.incident, "decisions": decisions, "time": _time,
+    held = story.incident
+    quiet = held.cause == ACCURACY and all(c.value < c.threshold for c in held.body.columns)
+    values = {"story": story, "held": held, "quiet": quiet, "decisions": decisions, "time": _time,
               "pictures": _pictures(story), "width": WIDTH, "height": HEIGHT}  # fmt: skip
     return environment().get_template("incident.html").render(values)
 

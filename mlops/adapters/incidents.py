@@ -4,125 +4,19 @@ from __future__ import annotations
 
 import json
 import uuid
-from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import asdict, replace
+from typing import Any
 
 import sqlalchemy as sa
 
+from mlops.adapters.incident import ACCURACY, Findings, Incident, Kind, Moment, State
 from mlops.adapters.sql.tables import incidents, silences
 from mlops.core.alert import ColumnChange
 from mlops.errors import Unknown
 
-if TYPE_CHECKING:
-    from mlops.core.alert import Stage
+__all__ = ["ACCURACY", "Findings", "Incident", "Kind", "Moment", "State"]
 
-Kind = Literal["drift", "quality", "serving"]
-State = Literal["open", "resolved"]
-_MOST_MOMENTS = 60
 _MOST_WINDOWS = 200  # remembered by id; an incident that never ends must not grow for ever
-
-
-@dataclass(frozen=True)
-class Moment:
-    """One line of an incident's timeline: when, seconds since 1970, and what."""
-
-    at_s: float
-    words: str
-
-
-@dataclass(frozen=True)
-class Findings:
-    """What is known of an incident.
-
-    Attributes:
-        windows: its alarming windows, oldest first.
-        since_seq: first prediction of its first window.
-        opened_seq: last prediction of the window that opened it.
-        resolved_seq: last prediction of the window that resolved it.
-        columns: the columns that moved most in the worst window, the strongest first.
-        breaks: failed quality checks of the newest window.
-        severity: 1 to 5, the worst so far.
-        labelled: labelled predictions that measure.
-        accuracy: measured on them.
-        reference_accuracy: accuracy on the reference.
-        triage: `quality`, `costly`, `harmless` or `unclear`.
-        advice: the triage in words.
-        trigger: why the trigger last answered as it did, in one word.
-        answer: that answer in words.
-        worth: what the last probe said of a retrain's gain and cost; empty if none was asked for.
-        wanted: random labels that would settle it; 0 when it is settled.
-        escalated: an estimate says that it is costly before labels do.
-        estimate: accuracy estimated without labels: value, low, high; empty for none.
-        reference_mix: reference labels by class.
-        shifts: kinds of shift with what supports them, in words.
-        timeline: what happened, oldest first.
-        due: mails that are to be sent, in order.
-        notified: mails that were handed to the outbox, or that another incident's stood for.
-        apart: it was told without a thread of its own: in the digest, or by another incident.
-        mailed_s: when it was last mailed, seconds since 1970.
-        regression: whether its version predicts numbers.
-        gradual: why several windows opened it of which none did alone; empty if one did.
-    """
-
-    windows: tuple[str, ...] = ()
-    since_seq: int = 0
-    opened_seq: int = 0
-    resolved_seq: int = 0
-    columns: tuple[ColumnChange, ...] = ()
-    breaks: tuple[str, ...] = ()
-    severity: int = 1
-    labelled: int = 0
-    accuracy: float | None = None
-    reference_accuracy: float | None = None
-    triage: str = "unclear"
-    advice: str = ""
-    trigger: str = ""
-    answer: str = ""
-    wanted: int = 0
-    escalated: bool = False
-    estimate: tuple[float, ...] = ()
-    reference_mix: tuple[int, ...] = ()
-    shifts: tuple[str, ...] = ()
-    timeline: tuple[Moment, ...] = ()
-    due: tuple[Stage, ...] = ()
-    notified: tuple[Stage, ...] = ()
-    apart: bool = False
-    mailed_s: float = 0.0
-    regression: bool = False
-    gradual: str = ""
-    worth: str = ""
-
-    def to_notify(self) -> tuple[Stage, ...]:
-        """Return the mails that are due and not handed over yet."""
-        return self.due[len(self.notified) :]
-
-    @property
-    def threaded(self) -> bool:
-        """Whether it has a thread of its own already."""
-        return bool(self.notified) and not self.apart
-
-    def told(self, at_s: float, words: str) -> Findings:
-        """Return the findings with one more line of the timeline; the same line twice is one."""
-        if self.timeline and self.timeline[-1].words == words:
-            return self
-        first, rest = self.timeline[:1], self.timeline[1:]
-        return replace(self, timeline=(*first, *rest[2 - _MOST_MOMENTS :], Moment(at_s, words)))
-
-
-@dataclass(frozen=True)
-class Incident:
-    """One drift, quality or serving alarm, from detection to resolution."""
-
-    id: str
-    project: str
-    kind: Kind
-    cause: str
-    version: str
-    state: State
-    opened_s: float
-    updated_s: float
-    resolved_s: float | None
-    body: Findings
 
 
 def open_once(connection: sa.Connection, incident: Incident) -> Incident:
@@ -168,10 +62,14 @@ def recent(connection: sa.Connection, project: str, limit: int = 50) -> tuple[In
 
 
 def drift_triages(connection: sa.Connection, project: str) -> dict[str, str]:
-    """Return what every drift incident was worth when it was last looked at, by its id."""
+    """Return what every drift incident was worth when it was last looked at, by its id.
+
+    One that labels showed a loss for was costly, also if accuracy is back since.
+    """
     mine = (incidents.c.project == project) & (incidents.c.kind == "drift")
     rows = connection.execute(sa.select(incidents.c.id, incidents.c.body).where(mine))
-    return {row.id: str(json.loads(row.body)["triage"]) for row in rows}
+    bodies = {row.id: json.loads(row.body) for row in rows}
+    return {i: "costly" if b.get("loss") else str(b["triage"]) for i, b in bodies.items()}
 
 
 def drift_ended(connection: sa.Connection, project: str) -> int:

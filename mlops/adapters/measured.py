@@ -17,8 +17,7 @@ from mlops.core.triage import Accuracy
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from numpy.typing import NDArray
-
+    from mlops.adapters.windows import Window
     from mlops.params.labels import LabelsSection
 
 _ACTIVE = "active"  # chosen for being hard: such labels train, but measure nothing
@@ -55,17 +54,45 @@ def accuracy(
     )  # fmt: skip
 
 
-def outcomes(
-    connection: sa.Connection, project: str, version: str, *, regression: bool, expected: Expected
-) -> NDArray[np.bool_]:
-    """Return which of a version's answers were right, bool (N,), in the order of the log.
+@dataclass(frozen=True)
+class Counted:
+    """A window whose labels have all had their time.
 
-    Those that `accuracy` counts, at most the newest `MOST_OUTCOMES`.
+    Attributes:
+        window: itself.
+        labelled: its predictions with a label that measures, at least one.
+        right: those of them that were right.
     """
-    span = _span(project, version, (0, 2**62), expected.until_s)
-    rows = sorted(_told(connection, project, span, expected)[0], key=lambda row: row.seq)
-    right = [_right(row, regression=regression) for row in rows[-MOST_OUTCOMES:]]
-    return np.array(right, np.bool_)
+
+    window: Window
+    labelled: int
+    right: int
+
+
+def by_window(
+    connection: sa.Connection, project: str, version: str, after_seq: int, *, expected: Expected
+) -> tuple[Counted, ...]:
+    """Return a version's measured windows after a place in the log, oldest first.
+
+    Those labels count that `accuracy` counts, at most the newest `MOST_OUTCOMES`. Windows of broken
+    data measure the break, not the model.
+    """
+    span = _span(project, version, (after_seq + 1, 2**62), expected.until_s)
+    rows = sorted(_told(connection, project, span, expected)[0], key=lambda r: r.seq)
+    rows = rows[-MOST_OUTCOMES:]
+    if not rows:
+        return ()
+    found = windows.complete(
+        connection, project, version, since_seq=max(rows[0].seq, after_seq + 1),
+        until_s=expected.until_s,
+    )  # fmt: skip
+    seqs = np.array([row.seq for row in rows])
+    made = []
+    for window in found:
+        first, stop = np.searchsorted(seqs, [window.cut.first_seq, window.cut.last_seq + 1])
+        right = sum(_right(row, regression=window.regression) for row in rows[first:stop])
+        made.append(Counted(window, int(stop - first), right))
+    return tuple(c for c in made if c.labelled and not c.window.verdict.breaks)
 
 
 def _told(

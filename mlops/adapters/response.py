@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from mlops.adapters import gradual, incidents, windows
 from mlops.adapters.changes import changes
-from mlops.adapters.incidents import Findings, Incident, Moment
+from mlops.adapters.incidents import ACCURACY, Findings, Incident, Moment
 from mlops.site import Event
 
 if TYPE_CHECKING:
@@ -76,11 +76,11 @@ def _quality(
         _update(connection, held, judged)
     elif verdict.breaks and judged.counts:
         made = _open(connection, judged, [judged.window], _QUALITY, verdict.breaks[0])
-        return (_event("quality.broken", made),)
+        return (event("quality.broken", made),)
     elif held is not None and judged.counts:
         since = _since(recent, judged, held.body.opened_seq)
         if rule.clears([bool(w.verdict.breaks) for w in since]):
-            _resolve(connection, held, judged)
+            _quiet(connection, held, judged)
     return ()
 
 
@@ -93,7 +93,7 @@ def _drift(
     if held is not None:
         return _follow(connection, held, judged, recent, rule)
     made = _raised(connection, judged, recent, rule) if judged.counts else None
-    return (_event("drift.detected", made),) if made else ()
+    return (event("drift.detected", made),) if made else ()
 
 
 def _follow(
@@ -110,7 +110,9 @@ def _follow(
     since = _clean(_since(recent, judged, held.body.opened_seq))
     if not judged.counts or not rule.clears(window, since):
         return ()
-    return (_event("drift.cleared", _resolve(connection, held, judged)),)
+    if not held.ends_quietly(window.cut.version):
+        return ()
+    return (event("drift.cleared", _quiet(connection, held, judged)),)
 
 
 def _raised(
@@ -181,9 +183,10 @@ def _open(
 def _update(connection: sa.Connection, held: Incident, judged: Judged) -> None:
     """Add an alarming window; a later version that still alarms takes the incident over."""
     window, body = judged.window, held.body
-    if window.cut.version != held.version and judged.counts:
+    if window.cut.version != held.version and judged.counts and held.cause != ACCURACY:
         body = replace(
             body,
+            lossy=False,  # what the version before lost is not measured of this one
             since_seq=window.cut.first_seq,
             reference_accuracy=judged.baseline.accuracy,
             reference_mix=judged.known.mix,
@@ -203,18 +206,34 @@ def _update(connection: sa.Connection, held: Incident, judged: Judged) -> None:
     windows.set_incident(connection, [window.id], held.id)
 
 
-def _resolve(connection: sa.Connection, held: Incident, judged: Judged) -> Incident:
-    body = replace(
-        held.body, resolved_seq=judged.window.cut.last_seq, due=(*held.body.due, "resolved")
-    ).told(judged.now_s, f"resolved: window {judged.window.id} is quiet")
-    done = replace(
-        held, state="resolved", resolved_s=judged.now_s, updated_s=judged.now_s, body=body
-    )
+def _quiet(connection: sa.Connection, held: Incident, judged: Judged) -> Incident:
+    words = f"window {judged.window.id} is quiet"
+    return resolve(
+        connection, held, words, seq=judged.window.cut.last_seq, now_s=judged.now_s
+    )  # fmt: skip
+
+
+def resolve(
+    connection: sa.Connection, held: Incident, words: str, *, seq: int, now_s: float
+) -> Incident:
+    """Close an incident, and make the mail that says so due.
+
+    Args:
+        connection: inside a transaction that has taken `windows.serialise`.
+        held: the incident.
+        words: why, for its timeline.
+        seq: last prediction of the window that closes it.
+        now_s: seconds since 1970.
+    """
+    body = replace(held.body, resolved_seq=seq, due=(*held.body.due, "resolved"))
+    body = body.told(now_s, f"resolved: {words}")
+    done = replace(held, state="resolved", resolved_s=now_s, updated_s=now_s, body=body)
     incidents.save(connection, done)
     return done
 
 
-def _event(name: str, incident: Incident) -> Event:
+def event(name: str, incident: Incident) -> Event:
+    """Return what happened to an incident, for those who react."""
     payload: dict[str, str | int | float | bool | None] = {
         "project": incident.project, "incident": incident.id, "kind": incident.kind,
         "cause": incident.cause, "version": incident.version, "severity": incident.body.severity,

@@ -9,8 +9,11 @@ from mlops.adapters import incidents, measured, retrains, windows
 from mlops.adapters.advice import answered, clause, policy_of, with_probe
 from mlops.adapters.asking import loop_now, requested
 from mlops.adapters.estimates import together
+from mlops.adapters.incidents import ACCURACY
 from mlops.core.shift import name_shifts
 from mlops.core.triage import Triage, triage
+from mlops.core.trigger import Answer, decide, told
+from mlops.core.wanted import labels_wanted
 from mlops.site import Event
 
 if TYPE_CHECKING:
@@ -21,7 +24,10 @@ if TYPE_CHECKING:
     from mlops.adapters.advice import Probed
     from mlops.adapters.asking import Sections
     from mlops.adapters.incidents import Incident
+    from mlops.core.trigger import Cause, Loop
+    from mlops.core.wanted import Wanted
     from mlops.core.worth import Worth
+    from mlops.params.trigger import TriggerSection
 
 _AGAIN_S = 600.0  # an event lost between commit and bus is sent again after so long
 _LAST_SEQ = 2**62
@@ -63,13 +69,16 @@ def _look_at(
 ) -> tuple[Event, ...]:
     """Triage one incident, and ask for a retrain or say why not."""
     judged, worth = _judge(connection, held, asked, now_s)
-    since = judged.body.since_seq
-    loop = loop_now(connection, held.project, since_seq=since, now_s=now_s)
-    answer, loop = answered(asked.trigger, worth.kind, loop, lambda: probed(since))
-    body = replace(judged.body, trigger=answer.why, answer=answer.reason)
+    loop = loop_now(connection, held.project, since_seq=judged.body.since_seq, now_s=now_s)
+    answer, loop = _answer(judged, worth, asked.trigger, loop, probed)
+    need = _need(judged, asked, loop)
+    body = replace(
+        judged.body, trigger=answer.why, answer=answer.reason, training=need.training,
+        decides=need.decides,
+    )  # fmt: skip
     if loop.worth:
-        told = loop.worth.words(policy_of(asked.trigger), loop, asked.trigger.min_gain)
-        body = replace(body, worth=told)
+        words = loop.worth.words(policy_of(asked.trigger), loop, asked.trigger.min_gain)
+        body = replace(body, worth=words)
     if answer.why != held.body.trigger and worth.kind == "costly":
         verb = "retrain requested" if answer.requested else "no retrain"
         body = body.told(now_s, f"{verb}: {answer.reason}")
@@ -79,8 +88,7 @@ def _look_at(
     incidents.save(connection, judged)
     if answer.requested:
         made = retrains.request(
-            connection, held.project, reason=f"drift: {held.cause}{clause(loop)}",
-            incident=held.id, now_s=now_s,
+            connection, held.project, reason=_reason(judged, loop), incident=held.id, now_s=now_s,
         )  # fmt: skip
         return (requested(made, judged.version),)
     if worth.kind == "costly" and answer.why not in ("in flight", held.body.trigger):
@@ -129,6 +137,33 @@ def _open_breaks(connection: sa.Connection, project: str) -> tuple[str, ...]:
     """Return what is broken while drift is judged: broken data blocks retraining."""
     quality = incidents.find_open(connection, project, "quality")
     return (quality.cause,) if quality else ()
+
+
+def _answer(
+    held: Incident, worth: Triage, trigger: TriggerSection, loop: Loop, probed: Probed
+) -> tuple[Answer, Loop]:
+    cause: Cause = "performance" if held.cause == ACCURACY else "drift"
+    if cause == "drift" or trigger.on_loss:
+        since = held.body.since_seq
+        return answered(trigger, worth.kind, loop, lambda: probed(since), cause)
+    answer = decide(policy_of(trigger), worth.kind, loop, cause)
+    if answer.requested:
+        why = "params.yaml: trigger.on_loss is false; set it to true, or run the train flow"
+        answer = Answer(requested=False, why="disabled", reason=why)
+    return answer, loop
+
+
+def _reason(held: Incident, loop: Loop) -> str:
+    """Return what the retrain is recorded with: why it was asked for."""
+    why = told("performance", held.body.loss) if held.cause == ACCURACY else f"drift: {held.cause}"
+    return why + clause(loop)
+
+
+def _need(held: Incident, asked: Sections, loop: Loop) -> Wanted:
+    return labels_wanted(
+        held.body.wanted, measured=held.body.labelled, min_labels=asked.monitoring.min_labels,
+        margin=asked.monitoring.accuracy_margin, policy=policy_of(asked.trigger), loop=loop,
+    )  # fmt: skip
 
 
 def _again(

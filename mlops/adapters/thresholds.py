@@ -51,6 +51,7 @@ class Baseline:
         reference: the same, presorted.
         accuracy: of the version on them, of a regression the share of targets between the outer
             quantiles; None with fewer than 30 labels.
+        labels: of those rows.
         blank_share: share of examples that hold nothing.
         schema: of the version.
         shown: up to six images, uint8 (N, H, W, C), for the mail; none of other kinds.
@@ -63,6 +64,7 @@ class Baseline:
     key: NDArray[np.uint64]
     reference: Reference
     accuracy: float | None
+    labels: int
     blank_share: float
     schema: Schema
     shown: NDArray[np.uint8]
@@ -113,6 +115,7 @@ def read_baseline(folder: Path) -> Baseline:
         key=entity_keys(key[order], features[order], schema),
         reference=presort(rows),
         accuracy=float(right.mean()) if len(right) >= _MIN_LABELS else None,
+        labels=len(right),
         blank_share=float(blank(features).mean()),
         schema=schema,
         shown=pictures(features, schema),

@@ -166,6 +166,23 @@ def named(connection: sa.Connection, project: str, ids: Sequence[str]) -> tuple[
     return tuple(parsed(row) for row in rows)
 
 
+def complete(
+    connection: sa.Connection, project: str, version: str, *, since_seq: int, until_s: float
+) -> tuple[Window, ...]:
+    """Return a version's windows that end at or after a seq and by a time, oldest first."""
+    rows = connection.execute(
+        sa.select(windows)
+        .where(
+            (windows.c.project == project)
+            & (windows.c.version == version)
+            & (windows.c.last_seq >= since_seq)
+            & (windows.c.end_s <= until_s)
+        )
+        .order_by(windows.c.last_seq)
+    )
+    return tuple(parsed(row) for row in rows)
+
+
 def get(connection: sa.Connection, project: str, window: str) -> Window | None:
     """Return one window by its id."""
     mine = (windows.c.project == project) & (windows.c.id == window)

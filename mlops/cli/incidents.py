@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from mlops.adapters.incident import Findings
     from mlops.adapters.incident_story import Story
 
 
@@ -82,10 +83,7 @@ def lines(story: Story) -> Iterator[str]:
     yield f"state     {held.state}, severity {body.severity} of 5, opened {opened}{closed}"
     yield f"triage    {body.triage}: {_line(body.advice or 'not looked at yet')}"
     yield from (f"shift     {_line(shift)}" for shift in body.shifts)
-    told = (("why", body.gradual), ("trigger", body.answer), ("worth", body.worth))
-    yield from (f"{name:<10}{_line(words)}" for name, words in told if words)
-    wanted = f"; {body.wanted} more settle it: mlops label export" if body.wanted else ""
-    yield f"labels    {body.labelled} random ones measure{wanted}"
+    yield from _known(body)
     for moment in body.timeline:
         yield f"  {_time(moment.at_s)}  {_line(moment.words)}"
     for window in story.windows:
@@ -109,6 +107,17 @@ def lines(story: Story) -> Iterator[str]:
         yield f"mail      {mail.stage}, {sent}"
     if story.muted_until_s:
         yield f"silence   until {_time(story.muted_until_s)}"
+
+
+def _known(body: Findings) -> Iterator[str]:
+    """Yield what was measured, what the trigger says, and what labels are wanted."""
+    told = (("measured", body.loss), ("since", body.back), ("why", body.gradual),
+            ("trigger", body.answer), ("worth", body.worth))  # fmt: skip
+    yield from (f"{name:<9} {_line(words)}" for name, words in told if words)
+    wanted = f"; {body.wanted} more settle it: mlops label export" if body.wanted else ""
+    if body.labels_wanted:
+        wanted += f"; a retrain waits for {body.labels_wanted}, by {_line(body.decides)}"
+    yield f"labels    {body.labelled} random ones measure{wanted}"
 
 
 def _time(at_s: float) -> str:

@@ -39,7 +39,7 @@ def export(
         folder: Where to write; it is made. A new one in `.mlops/labelling/` if left out.
         incident: Only predictions since this incident began; as many as it wants.
         random: How many at random; 100, or what the incident wants, if left out.
-        hard: How many hard ones; half as many if left out.
+        hard: How many hard ones; half as many, or what the trigger waits for, if left out.
         json: Print the figures as JSON.
     """
     from mlops.adapters.labelling import ask
@@ -111,10 +111,12 @@ def _wanted(
     from mlops.adapters.ledger import Ledger
     from mlops.errors import DataError
 
+    training = 0
     with engine.connect() as connection:
         if incident:
             held = incidents.get(connection, project, incident)
             version, since, most = held.version, held.body.since_seq, held.body.wanted
+            training = held.body.labels_wanted
         else:
             seen = windows.versions(connection, project)
             if not seen:
@@ -124,7 +126,8 @@ def _wanted(
             # Under a canary the version that predicted last is either of two.
             version, since, most = serving if serving in seen else seen[-1], 0, _RANDOM
     count = random if random is not None else most or _RANDOM
-    return Wanted(version, since, max(count, 0), max(count // 2 if hard is None else hard, 0))
+    rest = max(count // 2, training - count) if hard is None else hard
+    return Wanted(version, since, max(count, 0), max(rest, 0))
 
 
 def _schema(site: Site) -> Schema:

@@ -15,11 +15,12 @@ app = cyclopts.App(name="mail", help="Preview a mail; deliver what waits in the 
 
 
 @app.command
-def preview(stage: Stage = "detected", *, json: bool = False) -> int:
+def preview(stage: Stage = "detected", *, loss: bool = False, json: bool = False) -> int:
     """Write a made-up mail to `.mlops/work/mail-preview/` and print where.
 
     Args:
         stage: Where in its life the made-up incident is.
+        loss: Of a loss that labels show, the inputs being as before, instead of drift.
         json: Print the paths as JSON.
     """
     from mlops.adapters.files import remove
@@ -30,7 +31,7 @@ def preview(stage: Stage = "detected", *, json: bool = False) -> int:
     site = open_site()
     folder = site.layout.work / "mail-preview" / stage.replace(" ", "-")
     remove(folder)
-    mail = deposit(folder, addressed(site, sample(stage, site.now.timestamp())))
+    mail = deposit(folder, addressed(site, sample(stage, site.now.timestamp(), loss=loss)))
     paths = {"html": str(mail.with_suffix(".html")), "eml": str(mail)}
     print(json_lib.dumps(paths) if json else f"open {paths['html']}\nmail {paths['eml']}")
     return EXIT_OK

@@ -97,7 +97,12 @@ class Verdict:
         if self.breaks:
             return 5
         worst = max((_ratio(c) for c in self.columns), default=0.0)
-        return int(np.searchsorted([1.5, 2.5, 4.5, 9.0], worst, "right")) + 1
+        return grade(worst)
+
+
+def grade(ratio: float) -> int:
+    """Return the severity, 1 to 5, of what is so many times its threshold."""
+    return int(np.searchsorted([1.5, 2.5, 4.5, 9.0], ratio, "right")) + 1
 
 
 def judge(

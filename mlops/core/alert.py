@@ -24,6 +24,9 @@ class ColumnChange:
         words: the change in units that a person knows: `18 % darker than the reference`.
         p: p-value, adjusted for all columns; None where it was not computed.
         trail: value / threshold in the last windows, the oldest first; empty for none.
+        now: the statistic in the window that ended the incident, against the reference of the
+            version then in service; None before, or where that version has no such column.
+        now_threshold: that version's threshold.
     """
 
     column: str
@@ -33,6 +36,29 @@ class ColumnChange:
     words: str
     p: float | None = None
     trail: tuple[float, ...] = ()
+    now: float | None = None
+    now_threshold: float | None = None
+
+
+@dataclass(frozen=True)
+class Figure:
+    """Accuracy at one time of an incident, as its mails show it.
+
+    Attributes:
+        when: `before it`, `during it`, `with version 2`.
+        share: the accuracy, 0 to 1; None while it is not known.
+        low: lower end of its 95 % interval; None where there is none.
+        high: upper end.
+        labels: that it was measured on; 0 where it was not.
+        words: what else must be said: where it was measured, or why it is not known.
+    """
+
+    when: str
+    share: float | None
+    low: float | None = None
+    high: float | None = None
+    labels: int = 0
+    words: str = ""
 
 
 @dataclass(frozen=True)
@@ -62,6 +88,11 @@ class Alert:
         also: other incidents that this mail stands for, a line each.
         notes: lines of the foot: how often alarms were false, and what the fixed reference says.
         again: makes a second mail of the same stage one of its own, such as a reminder.
+        figures: accuracy at the times that matter, in their order.
+        measure: what they are, `accuracy`, or `coverage` of a regression.
+        moved: the heading over the columns.
+        pictured: what the images are of: which window, from when.
+        over: whether it tells of something past: `next_step` then says what ended it.
     """
 
     project: str
@@ -86,3 +117,8 @@ class Alert:
     also: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     again: str = ""
+    figures: tuple[Figure, ...] = ()
+    measure: str = "accuracy"
+    moved: str = "What moved"
+    pictured: str = "This window, what it sees now"
+    over: bool = False

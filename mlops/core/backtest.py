@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mlops.core.accuracy_loss import began
 from mlops.core.alarm import judge
 from mlops.core.backtest_report import Backtest, Retrain, Step
 from mlops.core.columns import blank, columns
@@ -20,7 +21,7 @@ from mlops.core.drift import statistics
 from mlops.core.past import mature
 from mlops.core.past_gate import Judging, compare, lenient
 from mlops.core.past_service import install
-from mlops.core.past_watch import Watch, began
+from mlops.core.past_watch import Watch
 from mlops.core.power import labels_needed
 from mlops.core.quality import Arrivals, breaks
 from mlops.core.triage import Accuracy, triage

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
-from scipy.stats import norm
 
+from mlops.core.accuracy_loss import least_accuracy
 from mlops.core.calibration import calibrate
 from mlops.core.columns import blank, columns
 from mlops.core.drift import presort
@@ -40,7 +40,6 @@ if TYPE_CHECKING:
 
 LEAST_LABELS = 30
 """Labelled reference rows from which a version's accuracy is known, as `monitor` asks for."""
-_LEVEL = 0.05
 
 
 @dataclass(frozen=True)
@@ -114,9 +113,7 @@ class Served:
         """Lower 95 % bound of its accuracy: what a few reference rows cannot promise is no loss."""
         if self.accuracy is None:
             return None
-        pulled = (self.accuracy * self.labels + 2) / (self.labels + 4)
-        wide = float(norm.isf(_LEVEL)) * (pulled * (1 - pulled) / (self.labels + 4)) ** 0.5
-        return float(self.accuracy - wide)
+        return least_accuracy(self.accuracy, self.labels)
 
 
 def install(

@@ -1,10 +1,8 @@
 """Incidents in a backtest: opened and closed by the rule of `monitor`, and by measured losses.
 
 Two detectors share the budget. Drift: thresholds, K of N windows, hysteresis. Accuracy: evidence
-that adds up over windows whose labels are here (`mlops.core.continuous`), each window's p-value
-being that of so few right answers if no more than the margin were lost, against the lower bound of
-the reference's accuracy. It opens nothing that cost less than the margin, which is what a false
-incident is.
+that adds up over windows whose labels are here (`mlops.core.accuracy_loss`). It opens nothing that
+cost less than the margin, which is what a false incident is.
 """
 
 from __future__ import annotations
@@ -12,19 +10,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
-import numpy as np
-from scipy.stats import binom
-
-from mlops.core.continuous import e_value, limit
+from mlops.core.accuracy_loss import began, gathered
+from mlops.core.continuous import limit
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from mlops.core.alarm import Rule
     from mlops.core.triage import Kind, Triage
 
 Detector = Literal["drift", "accuracy", "quality"]
-_LEAST_P = 1e-300
 
 
 @dataclass(frozen=True)
@@ -102,8 +95,7 @@ class Watch:
             reference: accuracy on the reference, and what it is certain to reach less the margin.
         """
         self.told.append((place, labelled, reference[0] - right / labelled))
-        p = float(binom.cdf(right, labelled, min(max(reference[1], 0.0), 1.0)))
-        self.evidence = (self.evidence + 1.0) * e_value(max(p, _LEAST_P))
+        self.evidence = gathered(self.evidence, (right, labelled), reference[1])
 
     def judge(self, place: int, drifted: str, broken: str) -> str:
         """Let a window open, follow or close an incident.
@@ -170,20 +162,3 @@ class Watch:
     def episodes(self) -> tuple[Episode, ...]:
         """Every incident, oldest first."""
         return (*self.done, *((self.held,) if self.held else ()))
-
-
-def began(told: Sequence[tuple[int, int, float]], margin: float) -> int:
-    """Return the window at which a loss beyond the margin began.
-
-    The window after the last minimum of the cumulative sum of the losses less the margin, over
-    labels: Page, Continuous inspection schemes, Biometrika 41, 1954.
-
-    Args:
-        told: place, labels and loss of measured windows, at least one.
-        margin: loss that is borne.
-    """
-    beyond = np.array([labels * (loss - margin) for _, labels, loss in told])
-    total = np.concatenate([[0.0], np.cumsum(beyond)])
-    # The last of equal minima; and at least the newest window belongs to it.
-    low = len(total) - 1 - int(np.argmin(total[::-1]))
-    return told[min(low, len(told) - 1)][0]

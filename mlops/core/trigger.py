@@ -22,10 +22,10 @@ Why = Literal[
     "gain",
 ]
 Cause = Literal["drift", "performance", "labels", "schedule"]
-"""What asks: an incident; measured loss without one; so many new labels; the clock. A person's
+"""What asks: an incident of drift, or of accuracy; so many new labels; the clock. A person's
 retrain is asked for by nobody."""
 UNPROMPTED: tuple[Cause, ...] = ("performance", "labels", "schedule")
-"""Causes that no incident stands behind."""
+"""Causes whose reason says by itself that no person asked."""
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, get_args
 
-from mlops.core.amounts import percent, points
+from mlops.core.amounts import number, percent, points
 from mlops.core.decision import MAE
 from mlops.core.trigger import Cause
 
@@ -122,6 +122,22 @@ def must_do(decision: Decision) -> str:
         "the labels held would have shown a gain worth finding"
     )  # fmt: skip
     return f"nothing: {why}; new labels are judged by the next run"
+
+
+def effect(decision: Decision) -> str:
+    """Say what the version does to the primary metric, and on what that was measured."""
+    metric = next((m for m in decision.verdict.metrics if m.champion is not None), None)
+    if metric is None or metric.champion is None:
+        return "It is the first model: there is none to compare it with."
+    rows = f"{decision.verdict.evidence.recent_rows} recent rows"
+    before, after = f"{metric.champion:.1%}", f"{metric.candidate:.1%}"
+    if MAE in metric.name:
+        before, after = number(metric.champion), number(metric.candidate)
+    goes = "goes" if decision.verdict.outcome == "promote" else "would go"
+    return (
+        f"{metric.name.capitalize()} {goes} from {before} to {after}. "
+        f"Measured on the same {rows}, which neither model has seen."
+    )
 
 
 def undo(decision: Decision) -> str:

@@ -25,7 +25,7 @@ class TriggerSection(Section):
     no limit."""
     on_loss: bool = True
     """Whether a loss beyond `monitoring.accuracy_margin` that labels show, without drift of the
-    inputs, asks for a retrain."""
+    inputs, asks for a retrain; it is an incident either way."""
     on_new_labels: int | None = Field(default=None, ge=1)
     """So many labels since the last retrain ask for one; null: new labels alone ask for none."""
     schedule: str | None = Field(default=None, pattern=r"^[\dA-Za-z*/,\-]+( [\dA-Za-z*/,\-]+){4}$")

@@ -5,16 +5,22 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mlops.adapters import beside, gradual, incidents, measured, pace, registry, windows
-from mlops.adapters.asking import Watched, ask_unprompted
+from mlops.adapters import (
+    beside,
+    gradual,
+    incidents,
+    measured,
+    pace,
+    registry,
+    windows,
+)
+from mlops.adapters.answering import answer
 from mlops.adapters.estimates import Known, guess, read_known
 from mlops.adapters.hand_over import hand_over
 from mlops.adapters.ledger import Ledger
 from mlops.adapters.long_reference import LongReference, find
 from mlops.adapters.observe import NO_IMAGES, keep, observe
-from mlops.adapters.probing import Prober
 from mlops.adapters.response import Judged, respond
-from mlops.adapters.review import review
 from mlops.adapters.sql.engine import database
 from mlops.adapters.tally import Tally
 from mlops.adapters.thresholds import (
@@ -40,7 +46,6 @@ if TYPE_CHECKING:
 
     import sqlalchemy as sa
 
-    from mlops.adapters.asking import Asked
     from mlops.adapters.windows import Cut, Window
     from mlops.core.continuous import Detector
     from mlops.core.thresholds import Thresholds
@@ -86,14 +91,6 @@ class _Run:
         """Seconds since 1970."""
         return self.site.now.timestamp()
 
-    @property
-    def prober(self) -> Prober | None:
-        """What estimates the gain of a retrain; None if params.yaml: trigger.probe is off."""
-        params = self.params
-        if params.trigger.probe == "off":
-            return None
-        return Prober(self.site, self.engine, params.project.name, self.serving, params.split)
-
 
 def monitor(params: MonitorParams, site: Site) -> Report:
     """Judge every complete window in order; open, follow and resolve incidents; ask for retrains.
@@ -112,7 +109,8 @@ def monitor(params: MonitorParams, site: Site) -> Report:
             return Report("no predictions yet", facts=Tally().facts((), ()))
         # Not the version that predicted last: under a canary that is either of two.
         serving = Ledger(engine, name).in_service() or versions[-1]
-        run = _Run(params, site, engine, serving, _receiving(site, name, serving, versions[-1]))
+        receiving = beside.receiving(site.layout.serving / name, serving, versions[-1])
+        run = _Run(params, site, engine, serving, receiving)
         judged = Tally()
         events: list[Event] = []
         reference = NO_IMAGES
@@ -124,40 +122,20 @@ def monitor(params: MonitorParams, site: Site) -> Report:
         with engine.connect() as connection:
             recent = windows.latest(connection, name, _RECENT)
         measured.backfill(engine, recent, measured.expect(params.labels, run.now_s))
-        events.extend(review(engine, name, params, serving=run.serving, now_s=run.now_s,
-                             prober=run.prober))  # fmt: skip
-        said = _unprompted(run)
-        events.extend(event for one in said for event in one.events)
+        answered = answer(site, engine, params, serving)
+        events.extend(answered.events)
         hand_over(site, engine, name, reference)
         with engine.connect() as connection:
             held = [i for i in incidents.find_all_open(connection, name) if i.kind != "serving"]
             recent = windows.latest(connection, name, _SHOWN)
+    words = [judged.words(held, tuple(events)), *(one.words for one in answered.said)]
     return Report(
-        summary="; ".join([judged.words(held, tuple(events)), *(one.words for one in said)]),
+        summary="; ".join(words),
         facts=judged.facts(held, tuple(events)),
         exit_code=EXIT_DRIFT if held and "exit-code" in site.options else 0,
         markdown=markdown(recent),
         events=tuple(events),
     )
-
-
-def _unprompted(run: _Run) -> tuple[Asked, ...]:
-    """Ask for a retrain that no incident stands behind, if labels or their number say so."""
-    name = run.params.project.name
-
-    def reference() -> float | None:
-        return read_baseline(registry.fetch(run.site, name, run.serving)).accuracy
-
-    watched = Watched(run.serving, reference)
-    return ask_unprompted(run.engine, name, run.params, watched, now_s=run.now_s,
-                          prober=run.prober)  # fmt: skip
-
-
-def _receiving(site: Site, project: str, *versions: str) -> frozenset[str]:
-    """Return the versions whose last window is still filling: with a running canary, its too."""
-    trial = beside.canary(site.layout.serving / project)
-    running = (trial.version,) if trial and trial.state == "running" else ()
-    return frozenset((*versions, *running))
 
 
 def _judge(run: _Run, version: str) -> Iterator[tuple[Window, _Watched, tuple[Event, ...]]]:

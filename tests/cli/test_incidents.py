@@ -40,6 +40,7 @@ def _held(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
         body = Findings(
             windows=("digits-1-3", "digits-1-4"), triage="unclear", advice=HOSTILE, severity=2,
             columns=(ColumnChange(HOSTILE, "wasserstein", 0.4, 0.25, HOSTILE),), wanted=120,
+            training=800, decides="trigger.min_new_labels = 800",
             reference_accuracy=0.95, due=("detected",), shifts=(f"covariate shift: {HOSTILE}",),
         ).told(now_s, f"opened: {HOSTILE}")  # fmt: skip
         store.open_once(connection, Incident(
@@ -61,6 +62,7 @@ def test_the_list_and_the_story(capsys: pytest.CaptureFixture[str]) -> None:
     text = capsys.readouterr().out
     for part in ("opened:", "window digits-1-4: 10 rows, ALARM", "120 more settle it", "page "):
         assert part in text
+    assert "a retrain waits for 800, by trigger.min_new_labels = 800" in text
     assert "\x1b" not in text
     assert incident(IDENTITY, json=True) == 0
     assert json.loads(capsys.readouterr().out)["incident"]["body"]["wanted"] == 120
@@ -78,6 +80,7 @@ def test_the_page_has_curves_and_nothing_on_it_acts(site: Site) -> None:
     assert page.count("<svg") == 2
     assert page.count("<polyline") == 2  # one column's distances; the estimates
     assert page.count("<rect") == 4  # two alarms in each picture
+    assert "A retrain waits for 800, by trigger.min_new_labels = 800." in page
     assert "detected" in page
     assert "http" not in page.replace("http-equiv", "")
     assert page_path(site, "../../etc/x").parent == site.layout.incidents

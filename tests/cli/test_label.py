@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mlops.adapters import files
+from mlops.adapters import files, incidents
+from mlops.adapters.incidents import Findings, Incident
 from mlops.adapters.ledger import Ledger, Row
 from mlops.adapters.predictions import insert_batch, labelled
 from mlops.adapters.sql.engine import database
@@ -96,6 +97,23 @@ def test_how_a_label_was_chosen_comes_back_with_it(
     }  # fmt: skip
     more = give_out(tmp_path / "b", capsys, random=200, hard=200)
     assert (more["random"], more["hard"]) == (90, 0)  # each is asked for once
+
+
+@pytest.mark.parametrize(("training", "hard"), [(60, 40), (0, 10)])
+def test_an_incident_is_given_what_decides_when_its_retrain_starts(
+    site: Site,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    training: int,
+    hard: int,
+) -> None:
+    body = Findings(triage="unclear", wanted=20, training=training)
+    with database(site) as engine, engine.begin() as connection:
+        incidents.open_once(connection, Incident(
+            "drift-digits-1-1", "digits", "drift", "x", "1", "open", 0.0, 0.0, None, body,
+        ))  # fmt: skip
+    facts = give_out(tmp_path / "a", capsys, incident="drift-digits-1-1")
+    assert (facts["random"], facts["hard"]) == (20, hard)
 
 
 def test_the_random_part_is_the_gates_sample(

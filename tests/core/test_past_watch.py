@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from mlops.core.alarm import Rule
-from mlops.core.past_watch import Watch, began
+from mlops.core.past_watch import Watch
 from mlops.core.triage import Triage
 
 RULE = Rule(2, 3, 2)
@@ -65,16 +65,3 @@ def test_what_was_harmless_as_it_opened_is_a_note_and_what_became_costly_is_not_
     seen.look(3, harmless)
     [one] = seen.episodes
     assert (one.false, one.noted, one.costly) == (False, False, 2)
-
-
-@pytest.mark.parametrize(
-    ("losses", "place"),
-    [
-        ([0.0, 0.0, 0.2, 0.1], 2),
-        ([0.2, 0.2], 0),
-        ([0.2, -0.2, -0.2, 0.0], 3),
-        ([0.1, -0.5, 0.1], 2),
-    ],
-)
-def test_a_loss_began_after_the_last_minimum(losses: list[float], place: int) -> None:
-    assert began([(n, 100, loss) for n, loss in enumerate(losses)], 0.03) == place

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import gc
 import json
+import re
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from email import message_from_bytes
@@ -364,6 +365,11 @@ def test_a_promoted_version_resolves_its_predecessors_incident(world: World) -> 
     held = world.incident()
     assert (held.state, held.version) == ("resolved", "1")
     assert world.mails() == ["detected", "resolved"]
+    told = world.mail()
+    assert "Effect  Accuracy fell from 100.0% to 50.0%." in told
+    assert "Ended   Version 2 is in service." in told
+    assert "with version 2       unknown  labels not here yet" in told
+    assert re.search(r"brightness +[\d.]+ of [\d.]+ -> 0[\d.]* of [\d.]+ +at the alarm: ", told)
     world.predict(5, "2", bright=True)
     assert world.run().facts["incident"] is None
 
@@ -565,6 +571,11 @@ def _trigger(world: World, **changes: object) -> None:
     world.params = world.params.model_copy(update={"trigger": trigger})
 
 
+def _monitoring(world: World, **changes: object) -> None:
+    monitoring = world.params.monitoring.model_copy(update=changes)
+    world.params = world.params.model_copy(update={"monitoring": monitoring})
+
+
 def _ended(world: World, retrain: str) -> None:
     with world.engine.begin() as connection:
         retrains.start(connection, retrain, now_s=world.clock_s)
@@ -572,33 +583,165 @@ def _ended(world: World, retrain: str) -> None:
         retrains.end(connection, retrain, outcome="reject", now_s=world.clock_s)
 
 
-def test_a_measured_loss_without_drift_asks_for_one_retrain(world: World) -> None:
+def losing(world: World) -> list[Prediction]:
+    """Let labels show a loss while the inputs look as ever."""
     world.label(world.predict(4), accuracy=1.0)
     assert world.run(minutes=1.0).events == ()
-    world.label(world.predict(3), accuracy=0.5)  # the inputs look as ever
+    rows = world.predict(3)
+    world.label(rows, accuracy=0.5)
+    return rows
+
+
+def test_a_measured_loss_without_drift_is_one_incident_one_mail_and_one_retrain(
+    world: World,
+) -> None:
+    losing(world)
     report = world.run(minutes=1.0)
-    [event] = report.events
-    assert event.name == "retrain.requested"
-    assert event.payload["incident"] is None
-    reason = str(event.payload["reason"])
-    assert reason.startswith("performance: accuracy ")
-    assert "a loss beyond the margin of 3.0%, without drift of the inputs" in reason
-    assert report.facts["incident"] is None
-    # It goes on, and what has been asked for is waited for; then the cooldown, then new labels.
-    assert "no retrain for performance: retrain digits-retrain-1" in world.run().summary
-    _ended(world, str(event.payload["retrain"]))
-    assert "no retrain for performance: 0 of 60 new labels" in world.run().summary
+    assert [event.name for event in report.events] == ["drift.detected", "retrain.requested"]
+    opened, asked = report.events
+    held = world.incident()
+    assert (held.id, held.cause, held.kind) == ("accuracy-digits-1-7", "accuracy", "drift")
+    assert opened.payload["cause"] == "accuracy"
+    assert asked.payload["incident"] == held.id
+    assert str(asked.payload["reason"]).startswith("performance: accuracy 25.0% (")
+    assert held.body.loss == (
+        "accuracy 25.0% (17.5% to 34.3%) on 100 labels of digits-1-6 to digits-1-7, 100.0% on 400 "
+        "of the reference: a loss beyond the margin of 3.0%"
+    )
+    assert held.body.windows == ("digits-1-6", "digits-1-7")
+    assert held.body.shifts[0].startswith("concept shift: labels contradict answers to inputs")
+    told = world.mail()
+    assert "Yes: labels show it in 2 windows." in told
+    assert "Accuracy fell from 100.0% to 25.0%." in told
+    assert "before it             100.0%  98.5% to 100.0%, 250 labels" in told
+    assert "during it              25.0%  17.5% to 34.3%, 100 labels" in told
+    assert "The inputs, which look as before" in told
+    # Again and again: nothing is doubled; what was asked for is waited for, then the cooldown.
+    assert [e.name for _ in range(3) for e in world.run().events] == []
+    assert world.mails() == ["detected"]
+    _ended(world, str(asked.payload["retrain"]))
+    world.run()
+    assert world.incident().body.trigger == "labels"
     world.label(world.predict(2), accuracy=0.5)
-    assert "minutes of cooldown left" in world.run(minutes=1.0).summary
+    assert [e.payload.get("why") for e in world.run(minutes=1.0).events] == ["cooldown"]
     assert [e.name for e in world.run(minutes=20.0).events] == ["retrain.requested"]
+    with world.engine.connect() as connection:
+        assert len(incidents.recent(connection, "digits")) == 1
+    text = "\n".join(lines(tell(world.engine, "digits", held.id)))
+    assert "measured  accuracy 25.0% (17.5% to 34.3%)" in text
+    page = page_path(world.site, held.id).read_text()
+    assert "Measured: accuracy 25.0%" in page
+    assert "The inputs, which look as before" in page
 
 
-def test_a_loss_asks_for_nothing_where_that_is_switched_off(world: World) -> None:
+def test_quiet_windows_do_not_end_a_loss_and_labels_of_the_same_version_do(world: World) -> None:
+    _monitoring(world, accuracy_margin=0.1)
+    losing(world)
+    world.run(minutes=1.0)
+    world.predict(6)  # quiet, and without labels
+    assert world.run(minutes=1.0).events == ()
+    assert world.incident().state == "open"
+    world.label(world.predict(2), accuracy=0.98)
+    world.run(minutes=1.0)
+    assert world.incident().state == "resolved"
+    told = world.mail()
+    assert "It was real: labels showed it in 2 windows." in told
+    assert "Ended   Accuracy went back by itself, under version 1." in told
+    with world.engine.connect() as connection:
+        assert incidents.drift_triages(connection, "digits") == {"accuracy-digits-1-7": "costly"}
+    assert world.run(minutes=1.0).events == ()  # the loss that was is not found again
+
+
+def test_labels_of_a_promoted_version_end_the_loss_of_its_predecessor(world: World) -> None:
+    losing(world)
+    world.run(minutes=1.0)
+    Ledger(world.engine, "digits").append(
+        Row("observed", "o2", world.clock_s, "test", "1", "2", "{}")
+    )
+    publish(world, "2", images(world.rng, 400))
+    rows = world.predict(3, "2")
+    assert world.run(minutes=1.0).events == ()  # quiet, and nothing is measured of it
+    world.label(rows, accuracy=1.0)
+    assert [event.name for event in world.run(minutes=1.0).events] == ["drift.cleared"]
+    told = world.mail()
+    assert "Ended   Version 2, chosen by a person in MLflow, is in service since 12:" in told
+    assert "Accuracy 100.0% (97.5% to 100.0%) on 150 labels of digits-2-1 to digits-2-3" in told
+    assert "with version 2        100.0%  97.5% to 100.0%, 150 labels" in told
+    assert world.mails() == ["detected", "resolved"]
+
+
+def test_a_promoted_version_that_loses_too_takes_the_incident_on(world: World) -> None:
+    losing(world)
+    world.run(minutes=1.0)
+    publish(world, "2", images(world.rng, 400))
+    Ledger(world.engine, "digits").append(
+        Row("observed", "o2", world.clock_s, "test", "1", "2", "{}")
+    )
+    world.label(world.predict(3, "2"), accuracy=0.5)
+    world.run(minutes=1.0)
+    held = world.incident()
+    assert (held.state, held.version, held.body.triage) == ("open", "2", "costly")
+    assert world.mails() == ["detected"]
+
+
+def test_a_loss_in_an_open_drift_incident_escalates_it(world: World) -> None:
+    _monitoring(world, continuous=False)
+    rows = world.predict(4, bright=True)
+    world.run()
+    before = world.incident()
+    world.label(rows, accuracy=0.5)
+    assert [e.name for e in world.run(minutes=1.0).events] == ["retrain.requested"]
+    held = world.incident()
+    assert held.id == before.id
+    assert held.body.lossy
+    assert held.body.timeline[2].words.startswith("labels show a loss: accuracy ")
+    with world.engine.connect() as connection:
+        assert len(incidents.recent(connection, "digits")) == 1
+    rows = world.predict(4)  # the inputs went back, and nobody knows whether accuracy did
+    assert world.run(minutes=1.0).events == ()
+    assert world.incident().state == "open"
+    world.label(rows, accuracy=1.0)
+    world.run(minutes=1.0)
+    assert not world.incident().body.lossy
+    world.predict(2)
+    assert [e.name for e in world.run(minutes=1.0).events] == ["drift.cleared"]
+
+
+def test_a_kill_while_a_loss_opens_its_incident_loses_and_doubles_nothing(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    losing(world)
+    real = windows.set_incident
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(windows, "set_incident", killed)
+    with pytest.raises(KeyboardInterrupt):
+        world.run(minutes=1.0)
+    monkeypatch.setattr(windows, "set_incident", real)
+    names = [event.name for _ in range(2) for event in world.run().events]
+    assert names == ["drift.detected", "retrain.requested"]
+    assert world.mails() == ["detected"]
+
+
+def test_broken_data_blocks_the_retrain_of_a_loss(world: World) -> None:
+    losing(world)
+    world.predict(1, blank=True)
+    report = world.run(minutes=1.0)
+    assert [event.name for event in report.events] == ["quality.broken", "drift.detected"]
+    with world.engine.connect() as connection:
+        held = incidents.find_open(connection, "digits", "drift")
+    assert held is not None
+    assert held.body.triage == "quality"
+
+
+def test_a_loss_is_told_and_asks_for_nothing_where_that_is_switched_off(world: World) -> None:
     _trigger(world, on_loss=False)
     world.label(world.predict(4), accuracy=0.5)
     report = world.run(minutes=1.0)
-    assert report.events == ()
-    assert "retrain" not in report.summary
+    assert [event.name for event in report.events] == ["drift.detected", "retrain.refused"]
+    assert "No retrain yet: params.yaml: trigger.on_loss is false" in world.mail()
 
 
 def test_a_loss_with_drift_is_the_incidents_to_answer_for(world: World) -> None:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from jinja2 import Environment
 
-    from mlops.core.alert import Alert
+    from mlops.core.alert import Alert, ColumnChange, Figure
 
 MAX_COLUMNS = 5
 MAX_LINKS = 10
@@ -34,7 +34,7 @@ _TEMPLATES = Path(__file__).parent / "templates"
 _ROOT_STAGE = "detected"  # every thread hangs on this mail, whether or not it was ever sent
 _SHEET = "examples"
 _TRAIL = "trail-"
-MAX_ALSO, MAX_NOTES = 20, 3
+MAX_ALSO, MAX_NOTES, MAX_FIGURES = 20, 3, 6
 _COMMANDS = {
     ("approval", "needs you"): "To approve",
     ("approval", "promoted"): "To undo it",
@@ -42,6 +42,7 @@ _COMMANDS = {
     ("digest", "digest"): "To see them all",
 }
 """What the command at a mail's foot does, where it is not the silencing of an incident."""
+_COMMAND = {False: "To silence this incident", True: "To read its whole story"}
 _SCHEMES = frozenset({"http", "https", "file"})  # never javascript: or data:
 
 
@@ -106,7 +107,7 @@ def _render(alert: Alert, *, pictures: bool) -> tuple[str, str]:
         (label, *first_sentence(text))
         for label, text in (
             ("Real", alert.real), ("Effect", alert.how_bad),
-            ("Next", alert.next_step), ("You", alert.act),
+            ("Ended" if alert.over else "Next", alert.next_step), ("You", alert.act),
         )
     ]  # fmt: skip
     values = {
@@ -114,11 +115,12 @@ def _render(alert: Alert, *, pictures: bool) -> tuple[str, str]:
         "subject": subject(alert),
         "answers": answers,
         "title": _title(alert),
-        "command": _COMMANDS.get((alert.kind, alert.stage), "To silence this incident"),
+        "command": _COMMANDS.get((alert.kind, alert.stage), _COMMAND[alert.over]),
         "at": datetime.fromtimestamp(alert.at_s, UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "links": [(label, url, urlsplit(url).scheme in _SCHEMES) for label, url in alert.links],
-        "widest": max((_ratio(c.value, c.threshold) for c in alert.columns), default=1.0),
+        "widest": max((_ratio(*_shown(c)) for c in alert.columns), default=1.0),
         "ratio": _ratio,
+        "known": _known,
         "trail": f"cid:{_TRAIL}",
         "sheet": f"cid:{_SHEET}" if pictures else "",
         "shown": (min(6, len(alert.reference)), min(6, len(alert.current))),
@@ -149,15 +151,32 @@ def _title(alert: Alert) -> str:
         title = {"promoted": "was approved and is in service", "refused": "was declined"}
         return f"{alert.cause.capitalize()} {title.get(alert.stage, 'waits for your approval')}"
     kind = alert.kind.capitalize()
+    lost = (alert.kind, alert.cause) == ("drift", "accuracy")
     return {
-        "detected": f"{kind} detected: {alert.cause}",
+        "detected": "Labels show a loss of accuracy" if lost else f"{kind} detected: {alert.cause}",
         "promoted": "A new version is in service",
         "refused": "The new version was refused",
         "needs you": f"{kind} needs you: {alert.cause}",
-        "retrained": "A retrain has started",
-        "resolved": f"{kind} resolved: {alert.cause}",
+        "retrained": "A retrain starts",
+        "resolved": "Accuracy is back" if lost else f"{kind} resolved: {alert.cause}",
         "digest": "What needed no mail of its own",
     }[alert.stage]
+
+
+def _known(figure: Figure) -> str:
+    """Say how well a figure is known: its interval and labels, or why it is not."""
+    interval = ""
+    if figure.low is not None and figure.high is not None:
+        interval = f"{figure.low:.1%} to {figure.high:.1%}"
+    labels = f"{figure.labels} labels" if figure.labels else ""
+    return ", ".join(part for part in (interval, labels, figure.words) if part)
+
+
+def _shown(change: ColumnChange) -> tuple[float, float]:
+    """Return the distance and the threshold that a column's bar shows."""
+    if change.now is None or change.now_threshold is None:
+        return change.value, change.threshold
+    return change.now, change.now_threshold
 
 
 def _ratio(value: float, threshold: float) -> float:
@@ -186,6 +205,11 @@ def _sanitised(alert: Alert) -> Alert:
         why_you=one_line(alert.why_you, 200), state=one_line(alert.state, 60),
         also=tuple(one_line(line, 200) for line in alert.also[:MAX_ALSO]),
         notes=tuple(one_line(line, 300) for line in alert.notes[:MAX_NOTES]),
+        figures=tuple(
+            replace(f, when=one_line(f.when, 80), words=one_line(f.words, 200))
+            for f in alert.figures[:MAX_FIGURES]
+        ),
+        moved=one_line(alert.moved, 120), pictured=one_line(alert.pictured, 120),
     )  # fmt: skip
 
 

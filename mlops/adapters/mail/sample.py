@@ -1,4 +1,7 @@
-"""A made-up alert for each stage: what `mlops mail preview` and the tests show."""
+"""A made-up incident at each stage: what `mlops mail preview` and the tests show.
+
+The incident is made up, its mails are not: their words are those that `monitor` would send.
+"""
 
 from __future__ import annotations
 
@@ -7,65 +10,26 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mlops.core.alert import Alert, ColumnChange
+from mlops.adapters.aftermath import Aftermath, figure
+from mlops.adapters.alerts import PICTURED, worded
+from mlops.adapters.incident import ACCURACY, Findings, Incident
+from mlops.adapters.window import Cut, Window
+from mlops.core.alarm import ColumnVerdict, Verdict
+from mlops.core.alert import Alert, ColumnChange, Figure
+from mlops.core.decision import Decision, Evidence, Metric, Version
+from mlops.core.decision import Verdict as Judged
 from mlops.core.realised import Realised
 
 if TYPE_CHECKING:
     from mlops.core.alert import Stage
 
-_TEXTS: dict[Stage, tuple[str, str, str, str]] = {
-    "detected": (
-        "Yes: 2 of the last 3 windows are in alarm. Noise alone does this once in 500 windows.",
-        "Accuracy fell from 97 % to 71 %. Measured on 120 labels chosen at random.",
-        "A retrain has started; its decision comes here.",
-        "No. If the gate refuses the new version, this thread says why.",
-    ),
-    "retrained": (
-        "Yes: 4 windows in alarm.",
-        "Accuracy fell from 97 % to 71 %. Measured on 300 labels chosen at random.",
-        "A retrain has started. Its decision comes in this thread.",
-        "No.",
-    ),
-    "digest": (
-        "12 windows were judged, 2 in alarm.",
-        "1 shift cost no accuracy.",
-        "Nothing: it is only logged.",
-        "No.",
-    ),
-    "promoted": (
-        "Yes: 6 windows in alarm before the retrain.",
-        "Accuracy rises from 71 % to 95 %. Measured on the same 240 rows, the newest ones.",
-        "Version 2 is in service. The incident closes after 2 quiet windows.",
-        "No. To undo it: mlops rollback",
-    ),
-    "refused": (
-        "Yes: 6 windows in alarm, and counting.",
-        "Accuracy stays at 71 %. The new version scores 69 % on the same rows.",
-        "Version 1 stays; next retrain from 15:10.",
-        "No. If the next version is refused too, this thread will ask you to look.",
-    ),
-    "needs you": (
-        "Yes: 31 % of the images are blank.",
-        "Accuracy is unknown; retraining is blocked. Broken data would teach the model nonsense.",
-        "Nothing happens until the input is repaired.",
-        "Yes: repair the camera feed. Then run: mlops monitor",
-    ),
-    "resolved": (
-        "It was: 6 windows in alarm over 41 minutes.",
-        "Accuracy is back at 95 %. It was 71 % at worst.",
-        "Nothing: version 2 stays in service.",
-        "No.",
-    ),
-}
-
-
 _SO_FAR = Realised(620, 14, 3, 1, 0, 0.62, 2, 0)
-_KINDS: dict[Stage, str] = {"digest": "digest", "needs you": "quality"}
+_ID = "drift-digits-1-9"
 _CHANGES = (
     ("brightness", "wasserstein", 1.84, 0.31, "38 % darker than the reference", 2e-9),
-    ("contrast", "wasserstein", 0.92, 0.28, "half the contrast", 3e-7),
-    ("predicted class", "jensenshannon", 0.24, 0.19, "8 comes twice as often", 0.004),
-    ("sharpness", "wasserstein", 0.11, 0.27, "as in the reference", 0.61),
+    ("contrast", "wasserstein", 0.92, 0.28, "39 % less contrast than the reference", 3e-7),
+    ("predicted", "jensenshannon", 0.24, 0.19, "the share of one class moved by 14 points", 0.004),
+    ("sharpness", "wasserstein", 0.11, 0.27, "spread differently around the same mean", 0.61),
 )
 _TRAILS = (
     (0.4, 0.6, 0.5, 0.3, 0.7, 0.5, 1.4, 2.2, 3.9, 5.1, 5.9),
@@ -74,38 +38,133 @@ _TRAILS = (
     (0.3, 0.2, 0.3, 0.4, 0.3, 0.2, 0.4, 0.3, 0.4, 0.3, 0.35),
 )
 """Statistics in thresholds over the last windows, for the small pictures."""
+_SINCE = (0.5, 0.3, 0.4)
+"""And of the windows since version 2 serves."""
+_QUIET = (0.12, 0.09, 0.08, 0.1)
+"""The same columns' statistics once version 2 serves."""
+_BROKEN = "blank: 31% of the images hold nothing; 1% in the reference"
+_RIGHT = {"before": (582, 600), "during": (171, 240), "after": (143, 150)}
 
 
-def sample(stage: Stage, at_s: float) -> Alert:
-    """Return a made-up alert of the digits model, with twelve synthetic 8×8 images."""
-    real, how_bad, next_step, act = _TEXTS[stage]
-    reference = _strokes(np.random.default_rng(7))
-    broken = stage == "needs you"
-    made = Alert(
-        project="digits", incident="inc-20260105-120000-brightness",
-        kind=_KINDS.get(stage, "drift"), cause="blank images" if broken else "brightness",
-        stage=stage, state="retraining started" if stage == "detected" else "",
-        severity={"needs you": 5, "detected": 3}.get(stage, 2), version="1",
-        at_s=at_s, real=real, how_bad=how_bad, next_step=next_step, act=act,
+def sample(stage: Stage, at_s: float, *, loss: bool = False) -> Alert:
+    """Return the alert of a made-up incident of the digits model, with synthetic 8×8 images.
+
+    Args:
+        stage: of the incident.
+        at_s: when, seconds since 1970.
+        loss: whether labels opened it, while the inputs look as before.
+    """
+    if stage == "digest":
+        return _digest(at_s)
+    held = _incident(stage, at_s)
+    later = _SINCE if stage == "resolved" else ()
+    if loss and held.kind == "drift":
+        held = _lost(held)
+    made = worded(held, stage, _aftermath(stage, at_s), at_s=at_s)
+    reference = _strokes(np.random.default_rng(7))[: 6 if stage in PICTURED else 0]
+    return replace(
+        made,
         columns=tuple(
-            ColumnChange(*change, trail)
-            for change, trail in zip(_CHANGES, _TRAILS, strict=True)
+            replace(c, trail=_TRAILS[-1] if loss else (*t, *later))
+            for c, t in zip(made.columns, _TRAILS, strict=True)
         ),
         links=(
-            ("Evidently report of this window", "http://127.0.0.1:8001/windows/w-14/report.html"),
+            ("Evidently report of the newest window", "http://127.0.0.1:8001/w-14/report.html"),
             ("Version 1 in MLflow", "http://127.0.0.1:5000/#/models/digits/versions/1"),
-            ("The run of the monitor", "http://127.0.0.1:4200/runs"),
+            ("The run in Prefect", "http://127.0.0.1:4200/runs"),
         ),
-        silence="mlops silence inc-20260105-120000-brightness 24h",
-        why_you="You got this because MLOPS_MAIL_TO names you for the model digits.",
-        notes=(_SO_FAR.note,),
-        reference=reference, current=(reference * 0.55 + 20).astype(np.uint8),
+        notes=(_SO_FAR.note,), reference=reference,
+        current=reference if loss else (reference * 0.55 + 20).astype(np.uint8),
     )  # fmt: skip
-    if stage != "digest":
-        return made
-    return replace(
-        made, incident="digest-2026-01-05", cause="2026-01-05", state="1 incidents", columns=(),
-        links=(), reference=reference[:0], current=reference[:0], silence="mlops incidents --all",
+
+
+def _incident(stage: Stage, at_s: float) -> Incident:
+    broken, over = stage == "needs you", stage == "resolved"
+    right, labels = _RIGHT["during"]
+    body = Findings(
+        windows=tuple(f"digits-1-{n}" for n in range(9, 15)), since_seq=801, opened_seq=1000,
+        columns=tuple(ColumnChange(*change) for change in _CHANGES),
+        breaks=(_BROKEN,) if broken else (), severity=5 if broken else 3,
+        labelled=labels, accuracy=right / labels, reference_accuracy=0.97,
+        triage="quality" if broken else "costly", trigger="granted",
+        advice=f"the data is broken, so retraining is blocked: {_BROKEN}" if broken else
+        f"accuracy 71.2% on {labels} labelled predictions, 97.0% on the reference: a loss beyond "
+        "the margin of 3.0%",
+        shifts=() if broken else ("covariate shift: the inputs moved: brightness, contrast",),
+    )  # fmt: skip
+    return Incident(
+        id=_ID, project="digits", kind="quality" if broken else "drift",
+        cause="blank images" if broken else "brightness", version="1",
+        state="resolved" if over else "open", opened_s=at_s - 41 * 60, updated_s=at_s,
+        resolved_s=at_s if over else None, body=body,
+    )  # fmt: skip
+
+
+def _lost(held: Incident) -> Incident:
+    """Return the incident as one of accuracy, where the inputs look as before."""
+    where, reference = "240 labels of digits-1-9 to digits-1-14", "97.0% on 600 of the reference"
+    body = replace(
+        held.body, lossy=held.state == "open",
+        columns=tuple(
+            replace(c, value=now, words="spread differently around the same mean", p=None)
+            for c, now in zip(held.body.columns, _QUIET, strict=True)
+        ),
+        shifts=("concept shift: labels contradict answers to inputs that look as before",),
+        loss=f"accuracy 71.2% (65.2% to 76.6%) on {where}, {reference}: a loss beyond the margin "
+        "of 3.0%",
+        back="" if held.state == "open" else "accuracy 95.3% (90.7% to 97.7%) on 150 labels of "
+        "digits-2-1 to digits-2-3, 96.1% on 600 of the reference: within the margin of 3.0%",
+    )  # fmt: skip
+    return replace(held, id="accuracy-digits-1-14", cause=ACCURACY, body=body)
+
+
+def _aftermath(stage: Stage, at_s: float) -> Aftermath:
+    during = figure("during it", [_RIGHT["during"]])
+    if stage in ("detected", "retrained", "needs you"):
+        before = Figure("before it", 0.97, words="on the reference")
+        return Aftermath("1", "retrained", at_s - 9e6, figures=(before, during))
+    columns = tuple(
+        ColumnVerdict(name, method, now, limit, drifted=False, shift=0.0)
+        for (name, method, _, limit, *_), now in zip(_CHANGES, _QUIET, strict=True)
+    )
+    cut = Cut("digits", "2", 3, 1701, 1800, 100, at_s - 60, at_s)
+    closing = Window(cut, Verdict(100, columns, (), calibrated=True), 0, 0, "pending", None)
+    told = (figure("before it", [_RIGHT["before"]]), during)
+    after = (figure("with version 2", [_RIGHT["after"]]),)
+    over = stage == "resolved"
+    return Aftermath(
+        "2", "retrained", at_s - 6 * 60, _decision(stage, at_s),
+        closing=closing if over else None, figures=(*told, *after) if over else told,
+    )  # fmt: skip
+
+
+def _decision(stage: Stage, at_s: float) -> Decision:
+    candidate = 0.69 if stage == "refused" else 0.95
+    evidence = Evidence(recent_rows=240, recent_excluded=0, base_rows=180, base_excluded=0)
+    why = "recent accuracy is higher by 23.8 pp: at least 18.1 pp"
+    if stage == "refused":
+        why = "recent accuracy is lower by 2.2 pp: a loss beyond the margin is not ruled out"
+    return Decision(
+        id="0f3a6c1d", project="digits", at_s=at_s, actor="train", reason="drift: brightness",
+        incident=_ID, candidate=Version("2", "", ""), champion=Version("1", "", ""),
+        data_digest="", params_digest="", commit="",
+        verdict=Judged(
+            "reject" if stage == "refused" else "promote", (why,), (),
+            (Metric("recent accuracy", candidate, 0.712),), evidence, 0,
+        ),
+    )  # fmt: skip
+
+
+def _digest(at_s: float) -> Alert:
+    none = np.zeros((0, 8, 8, 1), np.uint8)
+    return Alert(
+        project="digits", incident="digest-2026-01-05", kind="digest", cause="2026-01-05",
+        stage="digest", severity=2, version="1", at_s=at_s,
+        real="12 windows were judged, 2 in alarm.", how_bad="1 of 1 incidents cost no accuracy.",
+        next_step="Nothing: they are only logged.", act="No.", columns=(), links=(),
+        silence="mlops incidents --all",
+        why_you="params.yaml: mail.digest_hour of digits asks for it; MLOPS_MAIL_TO names you.",
+        reference=none, current=none, state="1 incidents", notes=(_SO_FAR.note,),
         also=("drift-digits-1-14: brightness; harmless, resolved",),
     )  # fmt: skip
 

@@ -65,10 +65,15 @@ def test_all_mails_of_an_incident_are_one_thread_and_other_incidents_are_not() -
     assert message_id(other, "detected") != root
 
 
+@pytest.mark.parametrize("loss", [False, True])
 @pytest.mark.parametrize("stage", get_args(Stage))
 @pytest.mark.parametrize("kind", ["plain", "html"])
-def test_the_first_forty_words_say_real_bad_next_and_act(stage: Stage, kind: str) -> None:
-    alert = sample(stage, AT_S)
+def test_the_first_forty_words_say_real_bad_next_and_act(
+    stage: Stage,
+    kind: str,
+    loss: bool,  # noqa: FBT001 - a column of the table
+) -> None:
+    alert = sample(stage, AT_S, loss=loss)
     body = _body(compose(alert, SENDER, TEAM), kind)
     words = (_visible(body) if kind == "html" else body).split()
     lead = " ".join(words[:40])
@@ -88,10 +93,36 @@ def test_both_bodies_hold_columns_links_silence_and_reason() -> None:
         for text in (alert.silence, alert.why_you, alert.incident, alert.notes[0]):
             assert text in body
         assert "2026-01-05 12:00 UTC" in body
-        assert "Noise alone does this once in 500 windows." in body
+        assert "brightness: 38 % darker than the reference." in body
     for label, url in alert.links:
         assert f"{label}: {url}" in _body(mail, "plain")
         assert re.search(rf'<a [^>]*href="{re.escape(url)}"[^>]*>{label}</a>', _body(mail, "html"))
+
+
+def test_a_resolved_mail_holds_distances_then_and_now_accuracy_and_no_pictures_of_then() -> None:
+    mail = compose(sample("resolved", AT_S), SENDER, TEAM)
+    text, html = _body(mail, "plain"), _body(mail, "html")
+    assert "brightness               1.84 of 0.31 -> 0.12 of 0.31" in text
+    assert "with version 2         95.3%  90.7% to 97.7%, 150 labels" in text
+    seen = _visible(html)
+    assert "With version 2 90.7% to 97.7%, 150 labels 95.3%" in seen
+    assert "at the alarm: 38 % darker than the reference" in seen
+    assert "severity 3 of 5 at worst" in seen
+    assert "To read its whole story" in seen
+    assert "Examples" not in seen
+
+
+def test_a_loss_that_labels_show_has_words_of_its_own() -> None:
+    seen = _visible(_body(compose(sample("detected", AT_S, loss=True), SENDER, TEAM), "html"))
+    assert "Labels show a loss of accuracy" in seen
+    assert "The inputs, which look as before" in seen
+    done = compose(sample("resolved", AT_S, loss=True), SENDER, TEAM)
+    assert "Accuracy is back" in _body(done, "html")
+    assert done["Subject"] == "[DRIFT:3] digits · accuracy · resolved"
+    assert (
+        done["References"]
+        == compose(sample("detected", AT_S, loss=True), SENDER, TEAM)["Message-ID"]
+    )
 
 
 def test_the_sheet_is_one_related_png_and_the_page_needs_no_other_picture() -> None:
@@ -107,7 +138,7 @@ def test_the_sheet_is_one_related_png_and_the_page_needs_no_other_picture() -> N
     assert re.findall(r'src="([^"]*)"', html) == [f"cid:{name}" for name in names]
     assert html.count("last 11 windows") == 4  # with images off there are words
     assert "http" not in "".join(re.findall(r"url\(([^)]*)\)", html))
-    assert 'alt="6 images of the reference above, 6 of this window below"' in html
+    assert 'alt="6 images of the reference above, 6 below: Window digits-1-14, in alarm"' in html
     assert len(html.encode()) < 100_000
 
 

@@ -28,7 +28,7 @@ def test_mails_are_numbered_files_with_a_page_each(tmp_path: Path) -> None:
     first = deposit(tmp_path / "box", _mail("detected"))
     second = deposit(tmp_path / "box", _mail("resolved"))
     assert first.name == "0001-drift-3-digits-brightness-retraining-started.eml"
-    assert second.name == "0002-drift-2-digits-brightness-resolved.eml"
+    assert second.name == "0002-drift-3-digits-brightness-resolved.eml"
     assert read(first)["Message-ID"] == read(second)["References"]
     html = first.with_suffix(".html").read_text()
     assert re.findall(r'src="([^"]{22})', html) == ["data:image/png;base64,"] * 5

@@ -1,0 +1,47 @@
+"""What labels say of an incident so far, as clauses that its mails share."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mlops.adapters.incident import Incident
+
+
+def measure(held: Incident) -> str:
+    """Return what accuracy is called: that of a regression is a coverage."""
+    return "coverage" if held.body.regression else "accuracy"
+
+
+def counted(held: Incident) -> str:
+    """Return how many windows alarmed, as a noun."""
+    count = len(held.body.windows)
+    return f"{count} window" + ("s" if count != 1 else "")
+
+
+def fell_from_to(held: Incident) -> str:
+    """Say what the labels showed, in the past tense; empty where they showed nothing."""
+    body = held.body
+    if body.lost:
+        return f"{capital(measure(held))} fell from {body.lost[0]:.1%} to {body.lost[1]:.1%}"
+    if body.triage not in ("costly", "harmless") or body.accuracy is None:
+        return ""
+    if body.reference_accuracy is None:
+        return f"{capital(measure(held))} was {body.accuracy:.1%}"
+    then, now = f"{body.reference_accuracy:.1%}", f"{body.accuracy:.1%}"
+    if body.triage == "harmless":
+        return f"It cost nothing that counts: {measure(held)} {now} after {then}"
+    return f"{capital(measure(held))} fell from {then} to {now}"
+
+
+def guessed(held: Incident) -> str:
+    """Return what the estimate says, as the end of a clause; empty without one."""
+    if not held.body.estimate:
+        return ""
+    value, low, high = held.body.estimate
+    return f"; estimated {measure(held)} {value:.0%} ({low:.0%} to {high:.0%})"
+
+
+def capital(words: str) -> str:
+    """Return words with a capital first letter; the rest stays as it is."""
+    return words[:1].upper() + words[1:]

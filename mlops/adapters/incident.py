@@ -1,0 +1,148 @@
+"""One incident: what it is, and what is known of it; `mlops.adapters.incidents` keeps them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from mlops.core.alert import ColumnChange, Stage
+
+Kind = Literal["drift", "quality", "serving"]
+State = Literal["open", "resolved"]
+ACCURACY = "accuracy"
+"""Cause of a drift incident that labels opened: the inputs need not have moved."""
+_MOST_MOMENTS = 60
+
+
+@dataclass(frozen=True)
+class Moment:
+    """One line of an incident's timeline: when, seconds since 1970, and what."""
+
+    at_s: float
+    words: str
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What is known of an incident.
+
+    Attributes:
+        windows: its alarming windows, oldest first.
+        since_seq: first prediction of its first window.
+        opened_seq: last prediction of the window that opened it.
+        resolved_seq: last prediction of the window that resolved it.
+        columns: the columns that moved most in the worst window, the strongest first.
+        breaks: failed quality checks of the newest window.
+        severity: 1 to 5, the worst so far.
+        labelled: labelled predictions that measure.
+        accuracy: measured on them.
+        reference_accuracy: accuracy on the reference.
+        triage: `quality`, `costly`, `harmless` or `unclear`.
+        advice: the triage in words.
+        trigger: why the trigger last answered as it did, in one word.
+        answer: that answer in words.
+        worth: what the last probe said of a retrain's gain and cost; empty if none was asked for.
+        wanted: random labels that would settle it; 0 when it is settled.
+        training: labels, however chosen, that the trigger waits for; 0 when it waits for none.
+        decides: the setting that asks for the larger of the two, with its value.
+        escalated: an estimate says that it is costly before labels do.
+        estimate: accuracy estimated without labels: value, low, high; empty for none.
+        reference_mix: reference labels by class.
+        shifts: kinds of shift with what supports them, in words.
+        timeline: what happened, oldest first.
+        due: mails that are to be sent, in order.
+        notified: mails that were handed to the outbox, or that another incident's stood for.
+        apart: it was told without a thread of its own: in the digest, or by another incident.
+        mailed_s: when it was last mailed, seconds since 1970.
+        regression: whether its version predicts numbers.
+        gradual: why several windows opened it of which none did alone; empty if one did.
+        loss: the loss beyond the margin that labels showed, in words; empty if they never did.
+        lost: accuracy on the reference and in the windows of that loss; empty without one.
+        lossy: whether it stands: then quiet windows of its version do not end the incident.
+        back: what showed that it is over, in words.
+        back_seq: last prediction of what showed it: a loss is looked for after it.
+    """
+
+    windows: tuple[str, ...] = ()
+    since_seq: int = 0
+    opened_seq: int = 0
+    resolved_seq: int = 0
+    columns: tuple[ColumnChange, ...] = ()
+    breaks: tuple[str, ...] = ()
+    severity: int = 1
+    labelled: int = 0
+    accuracy: float | None = None
+    reference_accuracy: float | None = None
+    triage: str = "unclear"
+    advice: str = ""
+    trigger: str = ""
+    answer: str = ""
+    wanted: int = 0
+    training: int = 0
+    decides: str = ""
+    escalated: bool = False
+    estimate: tuple[float, ...] = ()
+    reference_mix: tuple[int, ...] = ()
+    shifts: tuple[str, ...] = ()
+    timeline: tuple[Moment, ...] = ()
+    due: tuple[Stage, ...] = ()
+    notified: tuple[Stage, ...] = ()
+    apart: bool = False
+    mailed_s: float = 0.0
+    regression: bool = False
+    gradual: str = ""
+    loss: str = ""
+    lost: tuple[float, ...] = ()
+    lossy: bool = False
+    back: str = ""
+    back_seq: int = 0
+    worth: str = ""
+
+    def to_notify(self) -> tuple[Stage, ...]:
+        """Return the mails that are due and not handed over yet."""
+        return self.due[len(self.notified) :]
+
+    @property
+    def labels_wanted(self) -> int:
+        """Labels that decide when a retrain may start: the larger need; 0 where none waits."""
+        waits = self.triage == "unclear" or (self.triage, self.trigger) == ("costly", "labels")
+        return max(self.wanted, self.training) if waits else 0
+
+    @property
+    def threaded(self) -> bool:
+        """Whether it has a thread of its own already."""
+        return bool(self.notified) and not self.apart
+
+    def told(self, at_s: float, words: str) -> Findings:
+        """Return the findings with one more line of the timeline; the same line twice is one."""
+        if self.timeline and self.timeline[-1].words == words:
+            return self
+        first, rest = self.timeline[:1], self.timeline[1:]
+        return replace(self, timeline=(*first, *rest[2 - _MOST_MOMENTS :], Moment(at_s, words)))
+
+
+@dataclass(frozen=True)
+class Incident:
+    """One drift, quality or serving alarm, from detection to resolution."""
+
+    id: str
+    project: str
+    kind: Kind
+    cause: str
+    version: str
+    state: State
+    opened_s: float
+    updated_s: float
+    resolved_s: float | None
+    body: Findings
+
+    def ends_quietly(self, version: str) -> bool:
+        """Say whether quiet windows of a version end it; a loss that labels showed, labels end.
+
+        A version that replaced the one that lost accuracy was judged by the gate on labels, so its
+        quiet windows end what inputs opened; what labels opened, its labels must end.
+        """
+        if self.cause == ACCURACY:
+            return False
+        return not self.body.lossy or version != self.version
