@@ -12,7 +12,7 @@ from mlops.core.amounts import percent, points
 from mlops.core.decision import MAE
 
 if TYPE_CHECKING:
-    from mlops.core.decision import Check, Decision
+    from mlops.core.decision import Check, Decision, Verdict
 
 HEADLINE_CHARACTERS = 29  # MLflow's table of versions shows 32, the last three of them dots
 _STAMP = {"promote": "PASS", "reject": "FAIL", "inconclusive": "MORE"}
@@ -90,7 +90,7 @@ def done(decision: Decision) -> str:
 
 def must_do(decision: Decision) -> str:
     """Say what the reader must do."""
-    outcome, missing = decision.verdict.outcome, decision.verdict.missing_labels
+    outcome = decision.verdict.outcome
     if decision.approval == "pending":
         version = decision.candidate.version
         return f"approve it: mlops approve {version}; or decline it: mlops reject {version}"
@@ -100,10 +100,21 @@ def must_do(decision: Decision) -> str:
         return "nothing"
     if outcome == "reject":
         return "nothing, or look at the reasons and train again"
-    if missing:
-        return f"label {missing} more predictions chosen at random; the next run judges again"
-    primary = f"recent {decision.verdict.evidence.metric}"
-    shown = any(c.name == primary and c.passed for c in decision.verdict.checks)
+    return _more(decision.verdict)
+
+
+def _more(verdict: Verdict) -> str:
+    """Say what would settle a verdict that is inconclusive."""
+    stuck = [c.name for c in verdict.checks if c.passed is None and c.labels is None]
+    unknown = f"no number of labels is known to settle {', '.join(stuck)}"
+    if verdict.missing_labels:
+        rest = f", but {unknown}" if stuck else ""
+        asked = f"label {verdict.missing_labels} more predictions chosen at random"
+        return f"{asked}; the next run judges again{rest}"
+    if stuck:
+        return f"train again: {unknown}"
+    primary = f"recent {verdict.evidence.metric}"
+    shown = any(c.name == primary and c.passed for c in verdict.checks)
     why = "what is not settled needs more rows" if shown else (
         "the labels held would have shown a gain worth finding"
     )  # fmt: skip

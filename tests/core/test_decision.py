@@ -31,6 +31,9 @@ DECISION = Decision(
 )  # fmt: skip
 
 
+STUCK = Check("base accuracy", passed=None, value=-0.04, limit=-0.03, words="open", labels=None)
+
+
 def with_outcome(outcome: Any, **change: Any) -> Decision:
     return replace(DECISION, verdict=replace(VERDICT, outcome=outcome, **change))
 
@@ -121,6 +124,14 @@ def test_every_surface_says_the_same_sentences() -> None:
         (with_outcome("reject"), "look at the reasons"),
         (with_outcome("inconclusive", missing_labels=42), "label 42 more predictions"),
         (with_outcome("inconclusive"), "would have shown a gain"),
+        (
+            with_outcome("inconclusive", checks=(STUCK,)),
+            "train again: no number of labels is known",
+        ),
+        (
+            with_outcome("inconclusive", checks=(STUCK,), missing_labels=42),
+            "judges again, but no number of labels is known to settle base accuracy",
+        ),
     ],
 )
 def test_what_you_must_do_depends_on_the_outcome(decision: Decision, words: str) -> None:
