@@ -86,9 +86,9 @@ def test_rows_without_a_mistake_have_intervals_of_some_width_however_often_keys_
     for one in assessment.measured(scored, RULES):
         widths[one.name] = one.interval.high - one.interval.low
         assert one.interval.high > one.interval.low or one.method == "no interval claimed"
-    for number, one in enumerate(assessment.by_class(scored, RULES)):
+    for number, each in enumerate(assessment.by_class(scored, RULES)):
         for name in ("precision", "recall", "f1"):
-            interval = getattr(one, name)
+            interval = getattr(each, name)
             widths[f"{number} {name}"] = interval.high - interval.low
     unclaimed = ("ece", "ece_debiased", "log_loss", "brier")
     known = {name: width for name, width in widths.items() if name not in unclaimed}
