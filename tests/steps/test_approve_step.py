@@ -314,11 +314,29 @@ def test_a_kill_while_approving_loses_and_doubles_nothing(
         with pytest.raises(Killed):
             say_yes(site, "actor=Ada")
     reconcile.reconcile(site, PROJECT)
+    if "approved" in kinds(site):  # the next start tells of it, whatever verb that is
+        assert mails(site) == [f"approval-{made.id}:promoted"]
+        assert pages.look(site, PROJECT, "2").tags[approval.TAG] == "yes Ada"  # type: ignore[union-attr]
     say_yes(site, "version=2", "actor=Bea")
     assert aliases(site)["champion"] == "2"
     assert aliases(site)["challenger"] is None
     assert kinds(site)[-2:] == ["approved", "applied"]
     assert mails(site) == [f"approval-{made.id}:promoted"]
+
+
+def test_a_no_that_nobody_heard_of_is_told_by_the_next_start_and_blocks_none(
+    asked: tuple[Site, Decision], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site, made = asked
+    with monkeypatch.context() as patch:
+        patch.setattr(answered, "tell", lambda *_: None)
+        say_no(site, "actor=Ada")
+    odd = replace(site, settings=site.settings.model_copy(update={"mail_to": "nobody"}))
+    assert "agree" in reconcile.reconcile(odd, PROJECT)
+    assert mails(site) == []
+    for _ in range(2):
+        assert "agree" in reconcile.reconcile(site, PROJECT)
+        assert mails(site) == [f"approval-{made.id}:refused"]
 
 
 @pytest.mark.parametrize(
