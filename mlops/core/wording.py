@@ -32,9 +32,16 @@ def headline(decision: Decision) -> str:
         start = "● first model"
     else:
         start = "◆ not compared"
-    room = HEADLINE_CHARACTERS - len(start) - len(stamp) - 6
-    reason = kind(decision.reason)[: max(room, 0)].strip()
+    reason = fitting(kind(decision.reason), HEADLINE_CHARACTERS - len(start) - len(stamp) - 6)
     return f"{start} · {reason} · {stamp}" if reason else f"{start} · {stamp}"
+
+
+def fitting(words: str, room: int) -> str:
+    """Return as many whole words as there is room for; of a first one that is longer, its start."""
+    if len(words) <= room:
+        return words
+    kept = words[: max(room, 0) + 1].rpartition(" ")[0]
+    return kept.strip() or words[: max(room, 0)].strip()
 
 
 def kind(reason: str) -> str:

@@ -127,7 +127,7 @@ def _also(robust: Robustness | None, times_ms: NDArray[np.float64], rules: Rules
     from mlops.core.intervals import quantile_interval
 
     latency = quantile_interval(times_ms, 0.95, rules.confidence)
-    out = [Measured("latency_p95_ms", latency, "order statistics")]
+    out = [Measured("latency_in_process_p95_ms", latency, "order statistics")]
     if robust is not None:
         name = f"robustness_{robust.measure}"
         out.append(Measured(name, robust.mean, "bootstrap BCa"))

@@ -251,7 +251,7 @@ def test_evaluate_measures_the_file_and_writes_every_table(site: Site, candidate
     assert figures["accuracy"] == pytest.approx(float((p.argmax(1) == rows.label).mean()))
     assert figures["n"] == 200
     assert figures["model_bytes"] == (candidate / "model.onnx").stat().st_size
-    assert 0.0 < figures["latency_p95_ms"] < 1000.0
+    assert 0.0 < figures["latency_in_process_p95_ms"] < 1000.0
     assert "recent" not in report.summary + "".join(figures)
     intervals = json.loads((folder / "intervals.json").read_text())["metrics"]
     for name, one in intervals.items():
