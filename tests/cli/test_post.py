@@ -52,5 +52,5 @@ def test_promote_asks_by_mail_and_a_dead_server_fails_no_verb(
 
 
 def test_without_a_database_the_mails_wait(site: Site) -> None:
-    settings = Settings(database_url="postgresql+psycopg://nobody@127.0.0.1:9/none")  # type: ignore[arg-type]
+    settings = Settings(database_url="postgresql+psycopg://nobody@127.0.0.1:9/none")
     assert send_due(site.layout, settings) == 0
