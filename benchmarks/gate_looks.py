@@ -1,7 +1,9 @@
 """Part d: a series of 50 verdicts on the same rows promotes wrongly no more often than alpha.
 
 Paid: the i-th verdict has alpha / (i (i + 1)), see `mlops.core.rules.level`. Unpaid: each has
-alpha, as in a gate that forgets what it has looked at.
+alpha, as in a gate that forgets what it has looked at. And what choosing the best of 20 does to one
+look: by the rows that judge, as a report that showed them would let people, or by the test rows,
+which is what `mlops evaluate` shows.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ PART = "looks"
 LOOKS = 50
 FIRST, STEP = 60, 20  # rows at the first look, and more at each further one
 DIFFERING = 0.15
+CHOICE = 20  # candidates of whom the best is judged
 
 
 @dataclass(frozen=True)
@@ -88,6 +91,28 @@ def _candidates(trials: int, rows: int, looks: int, *, fresh: bool) -> Series:
             curves[k].append(float(found[k].mean()))
     words = f"{looks} candidates on {f'{rows} rows each' if fresh else f'the same {rows} rows'}"
     return Series(words, *(np.array(c) for c in curves), trials)
+
+
+def best_of(trials: int, rows: int, choice: int = CHOICE) -> list[Cell]:
+    """Judge once the best of many candidates that are all as good as the champion.
+
+    Two worlds of rows, those that judge and as many test rows; each model answers both.
+    """
+    rng, world = np.random.default_rng(11), gate_peers.World(DIFFERING, 0.0, rows)
+    gained, lost, ahead = (np.empty((choice, trials), dtype=np.int64) for _ in range(3))
+    judging, testing = world.champions(rng, trials), world.champions(rng, trials)
+    for k in range(choice):
+        gained[k], lost[k] = world.candidates(rng, *judging)
+        better, worse = world.candidates(rng, *testing)
+        ahead[k] = better - worse
+    alpha, every = level(gate.ALPHA, 1), np.arange(trials)
+    cells = []
+    for shown, score, claimed in (("test", ahead, True), ("judging", gained - lost, False)):
+        best = score.argmax(axis=0)
+        found = gate.promoted(gained[best, every], lost[best, every], rows, 0.0, alpha)
+        words = f"one look at the best of {choice} by {rows} {shown} rows"
+        cells.append(Cell(PART, words, int(found.sum()), trials, alpha, claimed=claimed))
+    return cells
 
 
 def ledger_agrees(trials: int, looks: int) -> int:

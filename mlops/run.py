@@ -5,8 +5,6 @@ from __future__ import annotations
 import hashlib
 import importlib
 import json
-import os
-import socket
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -218,8 +216,7 @@ def _lock(layout: Layout, name: str) -> Iterator[None]:
             msg = f"{name}: {who} has held it for an hour; end that process and run again"
             raise Busy(msg) from None
     try:
-        since = datetime.now(UTC).strftime("%H:%M:%S UTC")
-        files.write_text(holder, f"process {os.getpid()} on {socket.gethostname()}, since {since}")
+        files.write_text(holder, files.this_process())
         yield
     finally:
         lock.release()

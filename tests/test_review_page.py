@@ -40,6 +40,11 @@ MD5 = "0123456789abcdef0123456789abcdef.dir"
 HEADLINE = "▲ +32.7 pp acc · drift · PASS"
 START_S = 120.0
 SHOWN_MS = 30_000
+_CUT = """picture => {
+    let box = picture.parentElement
+    while (getComputedStyle(box).overflowX === 'visible') box = box.parentElement
+    return picture.getBoundingClientRect().right - box.getBoundingClientRect().right
+}"""
 
 
 def prepare(site: Site) -> None:
@@ -162,6 +167,7 @@ def _look_at_the_version(site: Site, page: Page, run_id: str) -> None:
         natural, shown = plots.nth(n).evaluate(loaded)
         assert natural > 300
         assert shown > 0.75 * natural, "shrunk: its letters can no longer be read"
+        assert plots.nth(n).evaluate(_CUT) <= 0, "cut by the panel beside it"
 
     decision = history.last_decision(site, PROJECT)
     assert decision is not None

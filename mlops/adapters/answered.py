@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from mlops.site import Site
 
 
+_ANSWERED: dict[str, Stage] = {"approved": "promoted", "declined": "refused"}
+"""Stage of the mail about a person's answer."""
+
+
 def show(site: Site, decision: Decision) -> str:
     """Put a decision on its version's page, and return the page's text.
 
@@ -86,6 +90,21 @@ def tell(site: Site, ledger: Ledger, held: Asked, answer: Entry) -> None:
     hand_over(site, ledger.engine, decision.project)
 
 
+def is_told(ledger: Ledger, held: Asked) -> bool:
+    """Say whether everybody was told of an answer: its mail is queued last, and stays on record.
+
+    What was not answered, or was withdrawn since, is told otherwise.
+    """
+    from mlops.adapters.mail import outbox
+
+    decision = standing(ledger.entries(), held.entry)
+    if decision.approval not in _ANSWERED:
+        return True
+    with ledger.engine.connect() as connection:
+        mails = outbox.thread(connection, decision.project, f"approval-{decision.id}")
+    return any(mail.stage == _ANSWERED[decision.approval] for mail in mails)
+
+
 def tell_withdrawn(site: Site, ledger: Ledger, decision: Decision) -> None:
     """Show that a decision was not applied: on the page, if it is there, and in its incident.
 
@@ -116,13 +135,13 @@ def letter(site: Site, decision: Decision, actor: str = "") -> Alert:
     from mlops.core.alert import Alert
 
     version, pending = decision.candidate.version, decision.approval == "pending"
-    stages: dict[str, Stage] = {"pending": "needs you", "declined": "refused"}
     done, must_do = wording.done(decision), wording.must_do(decision)
     act = f"Yes: {must_do}. {_elsewhere(site, version)}" if pending else f"No. {_undo(decision)}"
     asked = "it waits for a person" if pending else f"answered by {actor}"
     return Alert(
         project=decision.project, incident=f"approval-{decision.id}", kind="approval",
-        cause=f"version {version}", stage=stages.get(decision.approval, "promoted"),
+        cause=f"version {version}",
+        stage="needs you" if pending else _ANSWERED.get(decision.approval, "promoted"),
         severity=3 if pending else 1, version=version, at_s=site.now.timestamp(),
         real=f"Yes: version {version} passed every check of the gate. {wording.real(decision)}.",
         how_bad=wording.effect(decision),

@@ -13,7 +13,6 @@ from mlops.core.features import canonical, values_of
 from mlops.core.schema import ImageSchema
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -24,17 +23,14 @@ if TYPE_CHECKING:
     from mlops.core.slices import Part
     from mlops.core.temperature import Rescaled
 
-    Found = list[tuple[str, Measured]]
-
 _MISTAKES = 30
 
 
 @dataclass(frozen=True)
 class Side:
-    """Rows of one kind, what was answered, and what they look like.
+    """The test rows, what was answered, and what they look like.
 
     Attributes:
-        name: `test` or `recent`.
         rows: the rows.
         scored: with the model's answers.
         names: of the columns of `looks`.
@@ -42,7 +38,6 @@ class Side:
         parts: the slices of the rows.
     """
 
-    name: str
     rows: Rows
     scored: Scored
     names: tuple[str, ...]
@@ -51,32 +46,28 @@ class Side:
 
 
 def write(
-    folder: Path, sides: Sequence[Side], validation: Scored, schema: Schema, rules: Rules
-) -> tuple[Found, dict[str, float]]:
+    folder: Path, test: Side, validation: Scored, schema: Schema, rules: Rules
+) -> tuple[list[Measured], dict[str, float]]:
     """Write tables and pictures of the test rows; return every metric, and the flat figures.
 
     Args:
         folder: of the evaluation.
-        sides: the test rows, and the recent ones if there are any.
+        test: the test rows.
         validation: rows that a temperature may be fitted on.
         schema: of the examples.
         rules: how to measure.
     """
-    parts = {side.name: side.scored for side in sides}
     if schema.classes:
-        rescaled = temperature.assess(sides[0].scored, validation, rules)
-        found = [(s.name, one) for s in sides for one in assessment.measured(s.scored, rules)]
-        found += [("test", one) for one in rescaled.measured()]
-        figures = assessment.figures(parts, rules)
+        rescaled = temperature.assess(test.scored, validation, rules)
+        found = [*assessment.measured(test.scored, rules), *rescaled.measured()]
+        figures = assessment.figures({"test": test.scored}, rules)
         figures |= {one.name: one.interval.value for one in rescaled.measured()}
-        _classes(folder, sides[0], schema, rules, rescaled)
+        _classes(folder, test, schema, rules, rescaled)
     else:
-        found = [
-            (s.name, one) for s in sides for one in regression_scores.measured(s.scored, rules)
-        ]
-        figures = regression_scores.figures(parts)
-        _numbers(folder, sides[0].scored, rules)
-    _mistakes(folder, sides[0], schema)
+        found = [*regression_scores.measured(test.scored, rules)]
+        figures = regression_scores.figures({"test": test.scored})
+        _numbers(folder, test.scored, rules)
+    _mistakes(folder, test, schema)
     return found, figures
 
 

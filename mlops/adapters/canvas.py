@@ -30,20 +30,26 @@ STYLE: Any = {
 }  # fmt: skip
 """For `matplotlib.rc_context`."""
 DPI = 110
+WIDEST = 700
+"""Pixels: MLflow's page of a version has no more for a picture in a window of 1280, and cuts it."""
 
 
 @contextmanager
 def figure(
     path: Path, width: float, height: float, layout: Literal["constrained"] | None = "constrained"
 ) -> Iterator[Any]:
-    """Give an empty figure of width × height × 110 pixels and save it, the same every time."""
+    """Give an empty figure of width × height inches and save it, the same every time.
+
+    An inch has 110 pixels; fewer where the picture would be wider than `WIDEST`.
+    """
     import matplotlib as mpl
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     with mpl.rc_context(STYLE):
         # No pyplot: it keeps global state, and looks for a display.
-        made = Figure(figsize=(width, height), dpi=DPI, layout=layout)
+        dpi = min(DPI, WIDEST / width)
+        made = Figure(figsize=(width, height), dpi=dpi, layout=layout)
         FigureCanvasAgg(made)
         yield made
         with replacing(path) as temporary, temporary.open("wb") as stream:

@@ -47,36 +47,33 @@ def _whole(value: float) -> float | int:
     return int(value) if value.is_integer() and value > 1 else value
 
 
-def write_intervals(folder: Path, confidence: float, found: Iterable[tuple[str, Measured]]) -> None:
+def write_intervals(folder: Path, confidence: float, found: Iterable[Measured]) -> None:
     """Write `intervals.json`, and `intervals.csv` with the same as a table.
 
     Args:
         folder: of the evaluation.
         confidence: coverage of the intervals.
-        found: part of the rows (`test`, `recent`) and metric; those of `test` have no prefix.
+        found: metrics of the test rows.
     """
     metrics, table = {}, []
-    for part, one in found:
-        name = one.name if part == "test" else f"{part}_{one.name}"
+    for one in found:
         limits = [None if np.isnan(v) else v for v in astuple(one.interval)]
-        metrics[name] = dict(zip(("value", "low", "high"), limits, strict=True))
-        metrics[name]["method"] = one.method
-        table.append((part, one.name, *limits, one.method))
+        metrics[one.name] = dict(zip(("value", "low", "high"), limits, strict=True))
+        metrics[one.name]["method"] = one.method
+        table.append(("test", one.name, *limits, one.method))
     write_json(folder / "intervals.json", {"confidence": confidence, "metrics": metrics})
     header = ("rows", "metric", "value", "low", "high", "method")
     write_table(folder / "intervals.csv", header, table)
 
 
-def write_slices(
-    folder: Path, found: Iterable[tuple[str, Slice]], *, regression: bool = False
-) -> None:
+def write_slices(folder: Path, found: Iterable[Slice], *, regression: bool = False) -> None:
     """Write `slices.csv`: part of the rows and slice, with accuracy or mean absolute error."""
     table = [
         (
-            part, s.name, s.value, s.limits, s.n, s.status,
+            "test", s.name, s.value, s.limits, s.n, s.status,
             *(astuple(s.score) if s.score else UNKNOWN), s.loss, s.adjusted_p,
         )
-        for part, s in found
+        for s in found
     ]  # fmt: skip
     header = (
         "rows", "slice", "value", "limits", "n", "status", "mae" if regression else "accuracy",
@@ -147,16 +144,16 @@ def write_mistakes(folder: Path, table: Iterable[Sequence[Any]]) -> None:
     write_table(folder / "mistakes.csv", header, table)
 
 
-def write_fairness(folder: Path, found: Sequence[tuple[str, Fairness]]) -> None:
+def write_fairness(folder: Path, found: Sequence[Fairness]) -> None:
     """Write `fairness.csv`, a line per protected column, and `fairness_groups.csv`."""
     columns, groups = [], []
-    for part, one in found:
+    for one in found:
         limits = [astuple(i) if i else UNKNOWN for i in (one.difference, one.ratio)]
         status = "assessed" if one.difference else "not assessable"
-        columns.append((part, one.column, len(one.groups), status, *limits[0], *limits[1]))
+        columns.append(("test", one.column, len(one.groups), status, *limits[0], *limits[1]))
         for group in one.groups:
             shares = astuple(group.accuracy) if group.accuracy else UNKNOWN
-            groups.append((part, one.column, group.value, group.n, *shares))
+            groups.append(("test", one.column, group.value, group.n, *shares))
     header = ["rows", "column", "groups", "status"]
     for name in ("difference", "ratio"):
         header += [name, f"{name}_low", f"{name}_high"]
@@ -165,15 +162,11 @@ def write_fairness(folder: Path, found: Sequence[tuple[str, Fairness]]) -> None:
     write_table(folder / "fairness_groups.csv", header, groups)
 
 
-def write_predictions(folder: Path, sides: Sequence[tuple[str, Rows, NDArray[np.float32]]]) -> None:
-    """Write `predictions.npz`: the test rows with the answers to them, then the recent ones."""
-    names, rows, probabilities = zip(*sides, strict=True)
+def write_predictions(folder: Path, rows: Rows, probabilities: NDArray[np.float32]) -> None:
+    """Write `predictions.npz`: the test rows with the answers to them."""
     _write_arrays(folder / "predictions.npz", {
-        "part": np.repeat(names, [len(r) for r in rows]),
-        "example_id": np.concatenate([r.example_id for r in rows]),
-        "label": np.concatenate([r.label for r in rows]),
-        "key": np.concatenate([r.key for r in rows]),
-        "probabilities": np.concatenate(probabilities),
+        "example_id": rows.example_id, "label": rows.label, "key": rows.key,
+        "probabilities": probabilities,
     })  # fmt: skip
 
 

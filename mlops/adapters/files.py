@@ -6,8 +6,10 @@ import hashlib
 import json
 import os
 import shutil
+import socket
 import tempfile
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _CHUNK_BYTES = 1 << 20
-_WAIT_S = 300
+WAIT_S = 300.0
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -92,24 +94,36 @@ def swap_folder(fresh: Path, target: Path) -> None:
 
 
 @contextmanager
-def guarding(path: Path) -> Iterator[None]:
+def guarding(path: Path, wait_s: float = WAIT_S) -> Iterator[None]:
     """Let one process at a time do what a lock file stands for, such as filling a folder.
 
+    Args:
+        path: of the lock; who holds it stands beside it, in `….holder`.
+        wait_s: how long to wait for another holder: longer than it may rightly take, seconds.
+
     Raises:
-        Busy: if another process holds it for too long.
+        Busy: if another process holds it for longer.
     """
     from filelock import FileLock, Timeout
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    guard = FileLock(path)
+    guard, holder = FileLock(path), path.with_name(f"{path.name}.holder")
     try:
-        guard.acquire(timeout=_WAIT_S)
+        guard.acquire(timeout=wait_s)
     except Timeout:
-        raise Busy(f"{path}: another process has held it for {_WAIT_S} s; end it") from None
+        who = holder.read_text() if holder.is_file() else "another process"
+        raise Busy(f"{path}: {who} has held it for over {wait_s:g} s; end that process") from None
     try:
+        write_text(holder, this_process())
         yield
     finally:
         guard.release()
+
+
+def this_process() -> str:
+    """Name this process to whoever waits for it: its number, its host, the time."""
+    since = datetime.now(UTC).strftime("%H:%M:%S UTC")
+    return f"process {os.getpid()} on {socket.gethostname()}, since {since},"
 
 
 def remove(path: Path) -> None:

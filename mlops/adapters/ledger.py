@@ -20,68 +20,26 @@ from __future__ import annotations
 
 import hashlib
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import asdict, fields
+from typing import TYPE_CHECKING, Literal
 
 import sqlalchemy as sa
 
+from mlops.adapters.chain import Entry, Kind, Row, chained, verify
 from mlops.adapters.sql import lock
 from mlops.adapters.sql.tables import ledger
-from mlops.core.canonical import to_json
 from mlops.errors import LedgerError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-Kind = Literal[
-    "registered", "decided", "approved", "declined", "rollback", "applied", "withdrawn", "observed",
-    "shadowed",
-]  # fmt: skip
+__all__ = ["MOVES", "WAIT_S", "Entry", "Kind", "Ledger", "Row"]
+
 MOVES: tuple[Kind, ...] = ("decided", "approved", "rollback", "withdrawn", "observed")
 """Kinds that say which version is in service."""
 
-_FIRST = "0" * 64
+_COLUMNS = tuple(ledger.c[field.name] for field in fields(Entry))
 WAIT_S = 120  # how long whoever moves an alias waits for another, seconds
-
-
-@dataclass(frozen=True)
-class Row:
-    """What is to be recorded.
-
-    Attributes:
-        kind: see the module.
-        key: idempotency key, at most 64 characters.
-        at_s: when, seconds since 1970.
-        actor: who or what.
-        from_version: in service before; nothing for none.
-        to_version: in service after, or the version registered.
-        body: canonical JSON: the decision, or the manifest's digest.
-    """
-
-    kind: Kind
-    key: str
-    at_s: float
-    actor: str
-    from_version: str | None
-    to_version: str | None
-    body: str
-
-
-@dataclass(frozen=True)
-class Entry(Row):
-    """A recorded row.
-
-    Attributes:
-        project: registered-model name.
-        number: counts from 1 within the project.
-        prev_hash: hash of the row before it.
-        hash: sha256 over everything above.
-    """
-
-    project: str
-    number: int
-    prev_hash: str
-    hash: str
 
 
 class Ledger:
@@ -95,6 +53,7 @@ class Ledger:
     def __init__(self, engine: sa.Engine, project: str) -> None:
         self._engine = engine
         self._project = project
+        self._known: tuple[Entry, ...] = ()
 
     def append(self, row: Row, *, champion: str | Literal[False] | None = False) -> Entry:
         """Record a row once; the same kind and key again returns what stands there.
@@ -118,7 +77,7 @@ class Ledger:
                     f"judged against {champion}; run again: mlops promote"
                 )
                 raise LedgerError(msg)
-            entry = _chain(self._project, row, rows[-1] if rows else None)
+            entry = chained(self._project, row, rows[-1] if rows else None)
             connection.execute(ledger.insert().values(**asdict(entry)))
             return entry
 
@@ -150,21 +109,13 @@ class Ledger:
         return self.last(*MOVES)
 
     def verify_chain(self) -> int:
-        """Recompute every hash and return the number of rows.
+        """Read all rows anew, recompute every hash and return their number.
 
         Raises:
             LedgerError: naming the first row that is changed, missing or out of order.
         """
-        before: Entry | None = None
-        for number, entry in enumerate(self.entries(), start=1):
-            if entry.number != number or entry != _chain(self._project, entry, before):
-                msg = (
-                    f"ledger of {self._project}: row {number} does not match its hash; "
-                    "the record was changed outside this program: restore the database"
-                )
-                raise LedgerError(msg)
-            before = entry
-        return before.number if before else 0
+        self._known = ()
+        return verify(self._project, self.entries())
 
     @property
     def engine(self) -> sa.Engine:
@@ -176,16 +127,19 @@ class Ledger:
         """Hold the project's right to move aliases: from the ledger row to the alias, one by one.
 
         Without it a promoter that was stopped for a minute could move the alias back over a newer
-        decision. The lock ends with its process.
+        decision. The lock ends with its process. The chain is verified first: nothing moves by a
+        record that was changed.
 
         Args:
             wait_s: how long to wait for another holder, seconds.
 
         Raises:
             Busy: if somebody else holds it for longer.
+            LedgerError: if the chain is broken.
         """
         key = _lock_key(self._project, "alias")
         with lock.exclusive(self._engine, f"{self._project}.alias", key, wait_s=wait_s):
+            self.verify_chain()
             yield
 
     @contextmanager
@@ -209,39 +163,30 @@ class Ledger:
             yield connection
 
     def _rows(self, connection: sa.Connection) -> tuple[Entry, ...]:
-        found = connection.execute(
-            sa.select(ledger).where(ledger.c.project == self._project).order_by(ledger.c.number)
-        )
-        return tuple(_entry(row._mapping) for row in found)  # noqa: SLF001 - SQLAlchemy's name
+        """Return every row; what was read before is not read again, for no row is ever changed."""
+        known, last = self._known, self._known[-1] if self._known else None
+        rows = ledger.c.project == self._project
+        if last is not None:
+            rows &= ledger.c.number >= last.number
+        found = connection.execute(sa.select(*_COLUMNS).where(rows).order_by(ledger.c.number))
+        fresh = tuple(Entry(*row) for row in found)
+        if last is not None and fresh[:1] != (last,):  # the database was restored meanwhile
+            self._known = ()
+            return self._rows(connection)
+        self._known = (*known, *fresh[len(known) > 0 :])
+        return self._known
 
     def _find(self, connection: sa.Connection, kind: str, key: str) -> Entry | None:
         row = connection.execute(
-            sa.select(ledger).where(
+            sa.select(*_COLUMNS).where(
                 ledger.c.project == self._project, ledger.c.kind == kind, ledger.c.key == key
             )
         ).one_or_none()
-        return None if row is None else _entry(row._mapping)  # noqa: SLF001 - as above
-
-
-def _entry(mapping: Any) -> Entry:
-    values = dict(mapping)
-    del values["seq"]
-    return Entry(**values)
+        return None if row is None else Entry(*row)
 
 
 def _in_service(rows: tuple[Entry, ...]) -> str | None:
     return next((e.to_version for e in reversed(rows) if e.kind in MOVES), None)
-
-
-def _chain(project: str, row: Row, before: Entry | None) -> Entry:
-    """Number a row and seal it with the hash of the one before it."""
-    names = Row.__dataclass_fields__
-    content = {name: getattr(row, name) for name in names}
-    number = before.number + 1 if before else 1
-    prev_hash = before.hash if before else _FIRST
-    sealed = {**content, "project": project, "number": number, "prev_hash": prev_hash}
-    seal = hashlib.sha256(to_json(sealed).encode()).hexdigest()
-    return Entry(**content, project=project, number=number, prev_hash=prev_hash, hash=seal)
 
 
 def _lock_key(project: str, purpose: str) -> int:

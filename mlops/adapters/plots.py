@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from mlops.core.robustness import Cell, Robustness
 
 
+_WIDE = 5.0  # from the smallest to the largest loss: a logarithmic axis has ticks at 1, 2 and 5
+
+
 def confusion(path: Path, table: NDArray[np.int64], classes: Sequence[str]) -> None:
     """Draw a confusion matrix (K, K) as shares of each row, with its mistakes counted."""
     shares = table / np.maximum(table.sum(axis=1, keepdims=True), 1)
@@ -76,7 +79,7 @@ def calibration(path: Path, before: Calibration, after: Calibration, temperature
 
 def training(path: Path, history: Sequence[dict[str, str]]) -> None:
     """Draw training and validation loss by epoch, from the rows of `history.csv`."""
-    from matplotlib.ticker import MaxNLocator
+    from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
     epochs = [int(row["epoch"]) for row in history]
     fitted = [float(row["train_loss"]) for row in history]
@@ -86,9 +89,11 @@ def training(path: Path, history: Sequence[dict[str, str]]) -> None:
         axes.plot(epochs, fitted, color=canvas.MUTED, linewidth=2, label="training")
         axes.plot(epochs, held, color=canvas.CANDIDATE, linewidth=2, label="validation")
         axes.plot(epochs[best], held[best], "o", color=canvas.WORST, markersize=9, label="kept")
-        axes.set_yscale("log" if min(*fitted, *held) > 0.0 else "linear")
-        axes.yaxis.set_major_formatter("{x:g}")
-        axes.yaxis.set_minor_formatter("{x:g}")
+        if min(*fitted, *held) * _WIDE < max(*fitted, *held) and min(*fitted, *held) > 0.0:
+            axes.set_yscale("log")
+            axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+            axes.yaxis.set_minor_locator(NullLocator())  # its labels would stand in each other
+        axes.yaxis.set_major_formatter(canvas.short)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set(xlabel="epoch", ylabel="loss")
         axes.set_title(f"Epoch {epochs[best]} kept: validation loss {held[best]:.3f}")

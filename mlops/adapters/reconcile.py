@@ -21,12 +21,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import structlog
+
 from mlops.adapters import answered, approval, observed
 from mlops.adapters.approval import named
 from mlops.adapters.ledger import WAIT_S, Entry, Ledger
 from mlops.adapters.moves import apply, challenge, finish, is_pending, unsound, withdraw
 from mlops.adapters.registry import champion
 from mlops.adapters.sql.engine import database
+from mlops.errors import RegistryError, UsageError
 
 if TYPE_CHECKING:
     from mlops.site import Site
@@ -57,6 +60,7 @@ def reconcile_held(site: Site, project: str, ledger: Ledger) -> str:
         Unavailable: if MLflow or the database does not answer.
     """
     settled = _settle(site, project, ledger)
+    _tell_again(site, ledger)
     challenge(site, project, ledger)
     observed.shadow(site, project, ledger)
     observed.agreed(site, project, ledger.last_move())
@@ -89,7 +93,6 @@ def _repair(site: Site, project: str, ledger: Ledger, move: Entry) -> str:
     else:
         apply(site, project, ledger, move)
         said = f"moved the alias to {named(expected)}, as decided before a crash"
-    _tell_again(site, ledger, move)
     return said
 
 
@@ -101,8 +104,17 @@ def _tell_withdrawn(site: Site, ledger: Ledger, move: Entry) -> None:
         answered.tell_withdrawn(site, ledger, approval.standing(entries, decided))
 
 
-def _tell_again(site: Site, ledger: Ledger, move: Entry) -> None:
-    """Tell of an approval that a kill cut off before anybody was told."""
-    held = next((a for a in approval.asked(ledger.entries()) if a.entry.hash == move.key), None)
-    if held is not None and move.kind == "approved":
-        answered.tell(site, ledger, held, move)
+def _tell_again(site: Site, ledger: Ledger) -> None:
+    """Tell of a person's newest answer, if a kill came before everybody was told.
+
+    Whoever answers reconciles first, so that no older answer can be untold.
+    """
+    said = ledger.last("approved", "declined")
+    asked = approval.asked(ledger.entries()) if said else ()
+    held = next((a for a in asked if said and a.entry.hash == said.key), None)
+    if said is None or held is None or answered.is_told(ledger, held):
+        return
+    try:
+        answered.tell(site, ledger, held, said)
+    except (UsageError, RegistryError) as error:  # of the mails' addresses; of a deleted version
+        structlog.get_logger().warning("an answer cannot be told", why=str(error))

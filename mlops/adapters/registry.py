@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from mlops.site import Site
 
 _ALIAS = "registered-models/alias"
+_WAIT_S = 2.0 * store.BOUND_S  # whoever holds a version's lock may copy for as long as that
 
 
 @dataclass(frozen=True)
@@ -171,7 +172,8 @@ def fetch(site: Site, project: str, version: str, *, fresh: bool = False) -> Pat
     if source is None:
         msg = f"{project} has no version {version} in MLflow; look with: mlops history"
         raise RegistryError(msg)
-    with files.guarding(site.layout.locks / f"fetch.{project}.{version}.lock"):
+    lock = site.layout.locks / f"fetch.{project}.{version}.lock"
+    with files.guarding(lock, wait_s=_WAIT_S):
         if _is_held(target, digest):  # perhaps another process has just fetched it
             if fresh:
                 store.prove(site, source, digest)

@@ -10,10 +10,10 @@ from mlops.adapters.advice import answered, clause, policy_of, with_probe
 from mlops.adapters.asking import loop_now, requested
 from mlops.adapters.estimates import together
 from mlops.adapters.incidents import ACCURACY
+from mlops.core.awaited import labels_wanted
 from mlops.core.shift import name_shifts
 from mlops.core.triage import Triage, triage
 from mlops.core.trigger import Answer, decide, told
-from mlops.core.wanted import labels_wanted
 from mlops.site import Event
 
 if TYPE_CHECKING:
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from mlops.adapters.advice import Probed
     from mlops.adapters.asking import Sections
     from mlops.adapters.incidents import Incident
+    from mlops.core.awaited import Wanted
     from mlops.core.trigger import Cause, Loop
-    from mlops.core.wanted import Wanted
     from mlops.core.worth import Worth
     from mlops.params.trigger import TriggerSection
 

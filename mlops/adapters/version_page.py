@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 PLOTS = "plots"
 _TITLES = {
+    "recent": "On the recent rows that judged it",
     "confusion": "What is taken for what",
     "per_class": "Recall by class",
     "slices": "Where it is weakest",

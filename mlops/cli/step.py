@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 
 def _run(name: str, *, json: bool, options: frozenset[str] = frozenset()) -> int:
+    from mlops.cli.post import MAILING, send_due
     from mlops.layout import Layout, find_root
     from mlops.log import configure
     from mlops.run import run_step
@@ -21,6 +22,8 @@ def _run(name: str, *, json: bool, options: frozenset[str] = frozenset()) -> int
     configure(settings.log_level)
     report = run_step(name, layout, settings, options=options)
     _show(name, report, json=json)
+    if name in MAILING:
+        send_due(layout, settings)
     return report.exit_code
 
 
@@ -150,17 +153,14 @@ def _act() -> None:
     """Run the retrain that waits, and deliver the mails that are due, before it and after it."""
     import sys
 
-    from mlops.adapters.mail.outbox import deliver
-    from mlops.adapters.sql.engine import database
     from mlops.cli.act import act
     from mlops.cli.here import open_site
+    from mlops.cli.post import send_due
 
-    for turn in range(2):
-        site = open_site()
-        with database(site) as engine:
-            deliver(site, engine, site.now.timestamp())
-        if turn == 0:
-            print(f"act: {act(site.layout, site.settings)}", file=sys.stderr)
+    site = open_site()
+    send_due(site.layout, site.settings)
+    print(f"act: {act(site.layout, site.settings)}", file=sys.stderr)
+    send_due(site.layout, site.settings)
 
 
 def announce(*, json: bool = False) -> int:

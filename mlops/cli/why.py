@@ -1,4 +1,4 @@
-"""`mlops why`: how a version came about, in about ten lines."""
+"""`mlops why`: how a version came about, in ten lines at most."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def why(version: str, *, json: bool = False) -> int:
 
 
 def lines(chain: Chain) -> Iterator[tuple[str, str]]:
-    """Yield the chain in the order of time: name of the link, and what is known of it."""
+    """Yield the chain in the order of time, ten links at most: name, and what is known of it."""
     from mlops.core import wording
 
     known = chain.registration
@@ -55,15 +55,18 @@ def lines(chain: Chain) -> Iterator[tuple[str, str]]:
     if known.start:
         yield "start", known.start
     commit, data = known.commit[:12] or "unknown", known.data or "unknown"
-    yield "run", f"{known.run_id}, commit {commit}, snapshot md5 {data}"
-    yield "registered", time(chain.registered_s)
+    made_s = time(chain.registered_s)
+    yield "run", f"{known.run_id}, commit {commit}, snapshot md5 {data}; registered {made_s}"
     yield from _decision(chain)
-    yield from _service(chain)
-    yield from (("missing", words) for words in chain.missing)
+    yield "in service", _service(chain)
 
 
 def _incident(chain: Chain) -> Iterator[tuple[str, str]]:
     found = chain.incident
+    told = ", ".join(f"{m.stage} {time(m.sent_s) if m.sent_s else '(waits)'}" for m in chain.mails)
+    if found is None and chain.registration.incident:
+        yield "missing", "; ".join(chain.missing)
+        yield "mails", told or "none"
     if found is not None:
         body = found.body
         columns = "; ".join(f"{c.column}: {c.words}" for c in body.columns[:_TOP])
@@ -71,10 +74,8 @@ def _incident(chain: Chain) -> Iterator[tuple[str, str]]:
         worth = f"; {body.advice}" if body.advice else ""
         yield "what", f"{found.kind}: {what}{worth}"
         closed = f", resolved {time(found.resolved_s)}" if found.resolved_s else ", still open"
-        yield "incident", f"{found.id}, opened {time(found.opened_s)}{closed}"
-    if chain.registration.incident:
-        told = [f"{m.stage} {time(m.sent_s) if m.sent_s else '(waits)'}" for m in chain.mails]
-        yield "mails", ", ".join(told) or "none"
+        opened = f"{found.id}, opened {time(found.opened_s)}{closed}"
+        yield "incident", f"{opened}; mails: {told or 'none'}"
 
 
 def _decision(chain: Chain) -> Iterator[tuple[str, str]]:
@@ -87,19 +88,19 @@ def _decision(chain: Chain) -> Iterator[tuple[str, str]]:
     evidence = decision.verdict.evidence
     rival = f"version {decision.champion.version}" if decision.champion else "no champion"
     rows = f"{evidence.recent_rows} recent and {evidence.base_rows} base rows"
-    yield "compared", f"with {rival} on {rows}"
     count = len(chain.decisions)
     times = f" (the last of {count})" if count > 1 else ""
-    said = f"{decision.verdict.outcome}: {wording.real(decision)}"
-    yield "verdict", said
-    yield "decision", f"{decision.id}{times} by {decision.actor}, {time(decision.at_s)}"
+    by = f"decision {decision.id}{times} by {decision.actor}, {time(decision.at_s)}"
+    yield "compared", f"with {rival} on {rows}; {by}"
+    yield "verdict", f"{decision.verdict.outcome}: {wording.real(decision)}"
 
 
-def _service(chain: Chain) -> Iterator[tuple[str, str]]:
+def _service(chain: Chain) -> str:
     if not chain.periods:
-        yield "in service", "never"
-    for period in chain.periods:
-        begun, ended = period.begun, period.ended
-        by = f" by decision {begun.decision}" if begun.decision else f" ({begun.why})"
-        until = f"until {time(ended.at_s)}: {ended.why}" if ended else "still"
-        yield "in service", f"since {time(begun.at_s)}{by}, {until}"
+        return "never"
+    begun, ended = chain.periods[-1].begun, chain.periods[-1].ended
+    by = f" by decision {begun.decision}" if begun.decision else f" ({begun.why})"
+    until = f"until {time(ended.at_s)}: {ended.why}" if ended else "still"
+    earlier = len(chain.periods) - 1
+    first = f"; {earlier} times before, first {time(chain.periods[0].begun.at_s)}"
+    return f"since {time(begun.at_s)}{by}, {until}{first if earlier else ''}"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mlops.core import metrics
+from mlops.core.clustered import share
 from mlops.core.intervals import Interval, bootstrap_all, wilson
 from mlops.core.ranking import Ranking
 
@@ -23,6 +24,9 @@ BRIEF = frozenset({
 })  # fmt: skip
 """Figures of other rows than the test rows: MLflow's pages slow down above 40 metrics, so the rest
 stands in tables."""
+
+
+_LOSSES = ("log_loss", "brier")
 
 
 @dataclass(frozen=True)
@@ -95,9 +99,12 @@ class Measured:
 def measured(rows: Scored, rules: Rules) -> tuple[Measured, ...]:
     """Return every metric with its interval and the name of the method.
 
-    Accuracies have Wilson's interval if all rows stand alone; the rest the bootstrap's, over
-    split keys, all from the same resamples. None is claimed for calibration errors: chance alone
-    makes them larger, and a resample more so. A metric that the rows cannot answer is left out.
+    Accuracies have Wilson's interval, of as many rows as they are worth (`mlops.core.clustered`);
+    the rest the bootstrap's, over split keys, all from the same resamples. Where no resample
+    differs, as of a model that makes no mistake, it would have no width: then a share has Wilson's
+    interval of one row for each key of the rarest class, and a loss none. None is claimed for
+    calibration errors: chance alone makes them larger, and a resample more so. A metric that the
+    rows cannot answer is left out.
     """
     label, p = rows.label, rows.probabilities
     alone = len(np.unique(rows.key)) == len(rows.key)
@@ -110,11 +117,14 @@ def measured(rows: Scored, rules: Rules) -> tuple[Measured, ...]:
     out = []
     for name, interval in zip(statistics.names, found, strict=True):
         kept = Measured(name, interval, "bootstrap BCa")
-        if alone and name in statistics.hits:
-            share = wilson(statistics.hits[name], len(label), rules.confidence)
-            kept = Measured(name, share, "wilson")
-        if np.isfinite([kept.interval.value, kept.interval.low, kept.interval.high]).all():
-            out.append(kept)
+        if name in statistics.hits:
+            hits = share(statistics.hits[name], rows.key, rules.confidence)
+            kept = Measured(name, hits, "wilson" if alone else "wilson, design effect")
+        if not np.isfinite([kept.interval.value, kept.interval.low, kept.interval.high]).all():
+            continue
+        if kept.interval.low == kept.interval.high:
+            kept = _never_differing(kept, rows, rules.confidence)
+        out.append(kept)
     nan = float("nan")
     out += [
         Measured(name, Interval(single[name], nan, nan), "no interval claimed")
@@ -122,6 +132,16 @@ def measured(rows: Scored, rules: Rules) -> tuple[Measured, ...]:
         if name in single
     ]
     return tuple(sorted(out, key=lambda one: one.name))
+
+
+def _never_differing(found: Measured, rows: Scored, confidence: float) -> Measured:
+    """Return a metric that no resample changed with an interval that has a width, or with none."""
+    value = found.interval.value
+    if found.name in _LOSSES:
+        return Measured(found.name, Interval(value, np.nan, np.nan), "no interval claimed")
+    fewest = min(len(np.unique(rows.key[rows.label == k])) for k in np.unique(rows.label))
+    interval = wilson(min(value, 1.0) * fewest, fewest, confidence)
+    return Measured(found.name, interval, "wilson, keys of the rarest class")
 
 
 def figures(parts: Mapping[str, Scored], rules: Rules) -> dict[str, float]:
@@ -155,44 +175,33 @@ class ClassScores:
 
 
 def by_class(rows: Scored, rules: Rules) -> tuple[ClassScores, ...]:
-    """Return the scores of every class: Wilson's intervals if all rows stand alone, else BCa.
+    """Return the scores of every class with Wilson's intervals, of as many rows as they are worth.
 
     F1 is 2q / (1 + q), where q is the share of right answers among the rows that are of the class
     or were taken for it: a proportion like the others. So a class without a mistake has an
     interval of some width, which no bootstrap can give it.
     """
-    classes = rows.probabilities.shape[1]
-    cell = rows.label * classes + metrics.predicted(rows.probabilities)
-
-    def table(counts_N: NDArray[np.int64]) -> NDArray[np.int64]:
-        flat = np.bincount(cell, counts_N, minlength=classes * classes)
-        return flat.reshape(classes, classes).astype(np.int64)
-
-    if len(np.unique(rows.key)) == len(rows.key):
-        once = table(np.ones(len(rows.label), dtype=np.int64))
-        return tuple(_class_scores(once, k, rules.confidence) for k in range(classes))
-
-    def scores(counts_N: NDArray[np.int64]) -> NDArray[np.float64]:
-        found = metrics.per_class(table(counts_N))
-        return np.concatenate([found.precision, found.recall, found.f1])
-
-    found = bootstrap_all(
-        scores, len(rows.label), confidence=rules.confidence, resamples=rules.resamples,
-        seed=rules.seed, groups=rows.key,
-    )  # fmt: skip
-    return tuple(ClassScores(*found[k::classes]) for k in range(classes))
+    guess = metrics.predicted(rows.probabilities)
+    return tuple(
+        _class_scores(rows, guess == k, rows.label == k, rules.confidence)
+        for k in range(rows.probabilities.shape[1])
+    )
 
 
-def _class_scores(table: NDArray[np.int64], k: int, confidence: float) -> ClassScores:
-    hits, named, labelled = int(table[k, k]), int(table[:, k].sum()), int(table[k].sum())
-    either = named + labelled - hits
+def _class_scores(
+    rows: Scored, named: NDArray[np.bool_], labelled: NDArray[np.bool_], confidence: float
+) -> ClassScores:
+    hits = named & labelled
     unknown = Interval(float("nan"), float("nan"), float("nan"))
-    precision = wilson(hits, named, confidence) if named else unknown
-    if labelled == 0:
-        return ClassScores(precision, unknown, unknown)
-    q = wilson(hits, either, confidence)
-    f1 = Interval(*(2.0 * share / (1.0 + share) for share in (q.value, q.low, q.high)))
-    return ClassScores(precision, wilson(hits, labelled, confidence), f1)
+
+    def of(mask: NDArray[np.bool_]) -> Interval:
+        return share(hits[mask], rows.key[mask], confidence) if mask.any() else unknown
+
+    if not labelled.any():
+        return ClassScores(of(named), unknown, unknown)
+    q = of(named | labelled)
+    f1 = Interval(*(2.0 * part / (1.0 + part) for part in (q.value, q.low, q.high)))
+    return ClassScores(of(named), of(labelled), f1)
 
 
 class _Statistics:
@@ -207,8 +216,8 @@ class _Statistics:
         right = {"accuracy": guess == label}
         if rules.top_k < self._classes:
             right[f"top_{rules.top_k}_accuracy"] = metrics.place(label, p) < rules.top_k
-        self.hits = {name: int(mask.sum()) for name, mask in right.items()}
-        self.hits["recall_weighted"] = self.hits["accuracy"]  # the same share by another name
+        # The same share by another name.
+        self.hits = {**right, "recall_weighted": right["accuracy"]}
         means = {
             **right,
             "log_loss": metrics.row_log_loss(label, p),

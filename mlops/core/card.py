@@ -9,10 +9,10 @@ from mlops.core.canonical import ADDED
 
 @dataclass(frozen=True)
 class Score:
-    """One metric of the candidate on held-out rows.
+    """One metric of the candidate on the test rows.
 
     Attributes:
-        name: `accuracy`; of recent rows `recent_accuracy`.
+        name: such as `accuracy`.
         value: the estimate.
         low: lower end of its interval.
         high: upper end.
@@ -29,7 +29,7 @@ class SliceScore:
     """What the model is worth on the rows that have one value of one property.
 
     Attributes:
-        rows: `test` or `recent`.
+        rows: `test`; in cards of before the gate alone looked at recent rows, `recent` too.
         name: the property, such as `class`.
         value: its value.
         n: rows.

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from mlops.core.card import Card, Score, SliceScore
 
 NOT_STATED = "not stated; say it in `params.yaml`: `card`"
-_RECENT = "recent_"
+_RECENT = "recent_"  # in cards of before the gate alone looked at recent rows
 _MAIN = (
     "accuracy", "balanced_accuracy", "f1_macro", "roc_auc", "log_loss", "brier", "ece",
     "mae", "rmse", "r2", "mape", "coverage",
@@ -26,7 +26,8 @@ _METRICS = {
     "coverage": "targets in their 90 % interval", "width": "width of the 90 % interval",
     "mse": "mean squared error", "robustness_mae": "mean absolute error when corrupted",
     "robustness_accuracy": "accuracy when corrupted", "pr_auc": "PR AUC",
-    "f1_weighted": "F1, weighted", "latency_p95_ms": "latency, 95 % within (ms)",
+    "f1_weighted": "F1, weighted",
+    "latency_in_process_p95_ms": "latency in process, no server, 95 % within (ms)",
     "log_loss_rescaled": "log loss at the best temperature",
 }  # fmt: skip
 _TABLE_ROWS = 60  # classes and slices beyond are in slices.csv
@@ -70,29 +71,20 @@ def slice_table(slices: tuple[SliceScore, ...], card: Card, gap: str = "") -> st
 
 
 def score_table(card: Card, gap: str = "", *, main: bool = False) -> str:
-    """Return the candidate's metrics with their intervals: a column for test and recent rows.
+    """Return the candidate's metrics on the test rows with their intervals.
 
     Args:
         card: whose metrics.
         gap: as of `markup.table`.
         main: only those that a reviewer looks at first.
     """
-    known = {s.name: s for s in card.scores}
-    names = list(dict.fromkeys(name.removeprefix(_RECENT) for name in known))
-    if main:
-        names = [name for name in _MAIN if name in names]
+    known = {s.name: s for s in card.scores if not s.name.startswith(_RECENT)}
+    names = [name for name in _MAIN if name in known] if main else list(known)
     rows = [
-        (
-            _METRICS.get(name, plain(name.replace("_", " "))),
-            *(_score(known.get(p + name)) for p in ("", _RECENT)),
-        )
-        for name in names
+        (_METRICS.get(name, plain(name.replace("_", " "))), _score(known[name])) for name in names
     ]
-    head = [
-        f"{card.count(part)} {part} rows ({_interval(card.confidence)})"
-        for part in ("test", "recent")
-    ]
-    return table(("metric", *head), rows, gap)
+    head = f"{card.count('test')} test rows ({_interval(card.confidence)})"
+    return table(("metric", head), rows, gap)
 
 
 def slice_name(found: SliceScore) -> str:
@@ -123,11 +115,10 @@ def _shown(slices: Sequence[SliceScore]) -> tuple[SliceScore, ...]:
 
 
 def _evidence(card: Card) -> str:
-    test, recent = card.count("test"), card.count("recent")
-    words = f"Measured on {test} test rows and {recent} recent labelled production rows"
-    if recent == 0:
-        words += ": nothing is known of how it does in production"
-    return f"{words}; labels are taken for the truth."
+    words = f"Measured on {card.count('test')} test rows; labels are taken for the truth. "
+    if card.count("recent") == 0:
+        return f"{words}Nothing is known of how it does in production."
+    return f"{words}How it does in production is the gate's to say: see the version's page."
 
 
 def _reference(card: Card) -> str:
@@ -194,9 +185,7 @@ def _answers(card: Card) -> str:
     return f"Knows {len(card.classes)} classes ({names}{more}); any {what} is given one of them."
 
 
-def _score(found: Score | None) -> str:
-    if found is None:
-        return "–"
+def _score(found: Score) -> str:
     value, low, high = (_figure(v) for v in (found.value, found.low, found.high))
     return f"{value} ({low} to {high})"
 

@@ -23,6 +23,8 @@ class Check:
         value: what was measured; nothing where it could not be.
         limit: what it was held against.
         words: both in one sentence.
+        labels: where it is not settled, how many more labels would settle it; nothing if no number
+            would. 0 too in records of before this was counted.
     """
 
     name: str
@@ -30,6 +32,7 @@ class Check:
     value: float | None
     limit: float | None
     words: str
+    labels: int | None = field(default=0, metadata=ADDED)
 
 
 @dataclass(frozen=True)

@@ -32,6 +32,7 @@ from mlops.core.harm import slice_harm
 from mlops.core.noninferiority import NAMED, non_inferior
 from mlops.core.primary import drift_from_anchor, primary
 from mlops.core.rules import level
+from mlops.core.wanted import Levels
 
 if TYPE_CHECKING:
     from mlops.core.exam import Exam, Paired
@@ -75,7 +76,7 @@ def _evidence(exam: Exam, rules: Rules, recent: Paired, base: Paired) -> Evidenc
 def _first(exam: Exam, base: Paired, evidence: Evidence, rules: Rules) -> Verdict:
     """Judge a first model, with no champion to beat: floors, constant predictor, ceilings."""
     checks, metrics = limits.floors(exam, base, rules)
-    fair = limits.fairness(exam, base, rules, rules.alpha)
+    fair = limits.fairness(exam, base, rules, _base_levels(rules))
     all_checks = (*checks, limits.constant("base", base), *limits.ceilings(exam, base, rules))
     return _conclude((*all_checks, *fair), metrics, evidence, missing=0)
 
@@ -86,25 +87,28 @@ def _compare(exam: Exam, recent: Paired, base: Paired, evidence: Evidence, rules
         missing = rules.min_rows - len(recent.label)
         checks = (_too_few(evidence, rules), *on_base[0])
         return _conclude(checks, on_base[1], evidence, missing)
-    main, metric, evidence, missing = primary(recent, evidence, rules, regression=exam.regression)
-    covered, unlabelled = _coverage(exam, rules)
-    missing = 0 if main.passed else missing  # what is shown needs no more rows
-    others = _on_recent(exam, recent, rules, evidence.level)
-    checks = (main, covered, *others[0], *on_base[0])
-    return _conclude(checks, (metric, *others[1], *on_base[1]), evidence, max(missing, unlabelled))
+    main, metric, evidence = primary(recent, evidence, rules, regression=exam.regression)
+    again = level(rules.alpha, evidence.look + 1)
+    others = _on_recent(exam, recent, rules, Levels(evidence.level, again, rules.power))
+    first, rest = (main, _coverage(exam, rules)), (*others[0], *on_base[0])
+    checks = (*first, *rest)
+    # What guardrails want is read from a difference seen: it counts once the primary is shown.
+    asked = checks if main.passed else first
+    missing = max((c.labels or 0 for c in asked if c.passed is None), default=0)
+    return _conclude(checks, (metric, *others[1], *on_base[1]), evidence, missing)
 
 
-def _on_recent(exam: Exam, recent: Paired, rules: Rules, alpha: float) -> Findings:
+def _on_recent(exam: Exam, recent: Paired, rules: Rules, levels: Levels) -> Findings:
     """Everything but the primary metric that recent rows decide."""
-    anchor_checks, anchor_metrics = drift_from_anchor(exam, recent, rules, alpha)
+    anchor_checks, anchor_metrics = drift_from_anchor(exam, recent, rules, levels)
     checks, metrics = [*anchor_checks], [*anchor_metrics]
     for name, margin in rules.non_inferiority:
         if name in NAMED and (NAMED[name].part, NAMED[name].task) == ("recent", exam.task):
-            check, figures = non_inferior(name, margin, recent, rules, alpha)
+            check, figures = non_inferior(name, margin, recent, rules, levels)
             checks.append(check)
             metrics += figures
     checks += [limits.constant("recent", recent), *limits.recent_floor(exam, recent, rules)]
-    checks += [*slice_harm(exam, recent, rules), *limits.fairness(exam, recent, rules, alpha)]
+    checks += [*slice_harm(exam, recent, rules), *limits.fairness(exam, recent, rules, levels)]
     return tuple(checks), tuple(metrics)
 
 
@@ -126,7 +130,7 @@ def _on_base(exam: Exam, base: Paired, rules: Rules) -> Findings:
                 words = f"gate.non_inferiority.{name}: its rows were not scored"
                 checks.append(Check(name, passed=False, value=None, limit=margin, words=words))
                 continue
-            check, figures = non_inferior(name, margin, on, rules, rules.alpha)
+            check, figures = non_inferior(name, margin, on, rules, _base_levels(rules))
             checks.append(check)
             metrics += figures
     floor_checks, floor_metrics = limits.floors(exam, base, rules)
@@ -134,16 +138,17 @@ def _on_base(exam: Exam, base: Paired, rules: Rules) -> Findings:
     return tuple(checks), (*metrics, *floor_metrics)
 
 
-def _coverage(exam: Exam, rules: Rules) -> tuple[Check, int]:
-    """Ask whether the rows stand for their cohort: labels that came for some only may mislead.
+def _base_levels(rules: Rules) -> Levels:
+    """Return the level of bounds on base rows, which no label makes more."""
+    return Levels(rules.alpha, None, rules.power)
 
-    Returns:
-        The check, and how many labels the cohort lacks.
-    """
+
+def _coverage(exam: Exam, rules: Rules) -> Check:
+    """Ask whether the rows stand for their cohort: labels that came for some only may mislead."""
     cohort, limit = exam.cohort, rules.min_coverage
     if cohort is None or cohort.predictions == 0:
         words = "the predictions that the recent rows stand for could not be counted"
-        return Check("coverage", None, None, limit, words), 0
+        return Check("coverage", None, None, limit, words)
     value = min(cohort.labelled / cohort.predictions, 1.0)
     words = (
         f"labels have come for {cohort.labelled} of the {cohort.predictions} predictions chosen "
@@ -151,7 +156,7 @@ def _coverage(exam: Exam, rules: Rules) -> tuple[Check, int]:
         f"{100 * limit:.0f} % asked for"
     )
     lacking = max(math.ceil(limit * cohort.predictions) - cohort.labelled, 0)
-    return Check("coverage", True if value >= limit else None, value, limit, words), lacking
+    return Check("coverage", True if value >= limit else None, value, limit, words, lacking)
 
 
 def _too_few(evidence: Evidence, rules: Rules) -> Check:
@@ -166,7 +171,8 @@ def _too_few(evidence: Evidence, rules: Rules) -> Check:
         f"{evidence.recent_rows} recent labelled rows{left_out}; gate.min_rows asks for "
         f"{rules.min_rows}: {rules.min_rows - evidence.recent_rows} are missing"
     )
-    return Check("recent rows", None, float(evidence.recent_rows), float(rules.min_rows), words)
+    held, asked = float(evidence.recent_rows), float(rules.min_rows)
+    return Check("recent rows", None, held, asked, words, rules.min_rows - evidence.recent_rows)
 
 
 def _conclude(

@@ -17,6 +17,7 @@ from mlops.core.decision import Check
 from mlops.core.noninferiority import absolute, right, scores
 from mlops.core.paired import count, holm, mcnemar_p, one_per_key
 from mlops.core.slices import named, terciles
+from mlops.core.wanted import larger, told
 from mlops.core.weakness import Condition, FoundSlice, find_slices, finding_half
 from mlops.core.weakness import Rules as Search
 
@@ -76,7 +77,7 @@ def slice_harm(exam: Exam, recent: Paired, rules: Rules) -> tuple[Check, ...]:
         words = f"no slice harmed beyond chance, of {len(large)} assessed{found}{rest}"
     checks = [Check("slices", not harmed, min(adjusted, default=None), rules.alpha, words)]
     checks += [_not_there(name) for name in rules.slices if _is_missing(name, exam, recent)]
-    return (*checks, *_required(rules, {p.name for p in parts}, small))
+    return (*checks, *_required(rules, parts, len(recent.label)))
 
 
 def _is_missing(name: str, exam: Exam, recent: Paired) -> bool:
@@ -161,16 +162,17 @@ def _mean_p(part: Slice, gain_N: NDArray[np.float64], key_N: NDArray[np.uint64])
     return float(stats.ttest_1samp(mean_G, 0.0, alternative="less").pvalue)
 
 
-def _required(rules: Rules, known: set[str], small: Sequence[str]) -> list[Check]:
-    out = []
+def _required(rules: Rules, parts: Sequence[Slice], rows: int) -> list[Check]:
+    out, held = [], {p.name: int(p.mask.sum()) for p in parts}
     for name in rules.required_slices:
-        if name not in known:
+        if name not in held:
             words = f"gate.required_slices names {name!r}, which is no slice of these rows"
             out.append(Check(f"slice {name}", passed=False, value=None, limit=None, words=words))
-        elif name in small:
+        elif held[name] < rules.min_slice_rows:
             words = (
                 f"slice {name} is required and has fewer than gate.min_slice_rows = "
                 f"{rules.min_slice_rows} rows: label more of it"
             )
-            out.append(Check(f"slice {name}", passed=None, value=None, limit=None, words=words))
+            check = Check(f"slice {name}", passed=None, value=None, limit=None, words=words)
+            out.append(told(check, larger(rows, held[name], rules.min_slice_rows)))
     return out

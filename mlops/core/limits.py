@@ -16,6 +16,7 @@ from mlops.core.harm import Slice, thirds
 from mlops.core.noninferiority import absolute, covered, right, settle
 from mlops.core.regression_scores import constant_mae
 from mlops.core.reliability import debiased_ece
+from mlops.core.wanted import larger, told, wanted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from mlops.core.exam import Exam, Paired, Trial
     from mlops.core.rules import Rules
     from mlops.core.schema import Task
+    from mlops.core.wanted import Levels
 
 FLOORS: dict[Task, dict[str, Callable[[Any, Any], float]]] = {
     "classification": {
@@ -59,7 +61,7 @@ def constant(name: str, rows: Paired) -> Check:
     value = float(metrics.row_log_loss(rows.label, scores).mean())
     if limit == 0.0:
         words = f"all {name} rows have one label: no constant can be told from a model"
-        return Check(f"{name} constant", None, value, limit, words)
+        return told(Check(f"{name} constant", None, value, limit, words), None)
     words = f"log loss on {name} rows {value:.3f}; the best constant predictor has {limit:.3f}"
     return Check(f"{name} constant", value < limit, value, limit, words)
 
@@ -70,7 +72,7 @@ def _median(name: str, rows: Paired, scores: NDArray[np.float32]) -> Check:
     value = float(absolute(rows.label, scores).mean())
     if limit == 0.0:
         words = f"all {name} rows have one target: no constant can be told from a model"
-        return Check(f"{name} constant", None, value, limit, words)
+        return told(Check(f"{name} constant", None, value, limit, words), None)
     words = (
         f"absolute error on {name} rows {number(value)}; their median as the answer has "
         f"{number(limit)}"
@@ -129,7 +131,7 @@ def ceilings(exam: Exam, base: Paired, rules: Rules) -> tuple[Check, ...]:
     return tuple(checks)
 
 
-def fairness(exam: Exam, rows: Paired, rules: Rules, alpha: float) -> tuple[Check, ...]:
+def fairness(exam: Exam, rows: Paired, rules: Rules, levels: Levels) -> tuple[Check, ...]:
     """Hold the gap of accuracy between the groups of each protected column against its ceiling.
 
     Of a regression it is the coverage: the share of targets between the outer quantiles.
@@ -142,11 +144,11 @@ def fairness(exam: Exam, rows: Paired, rules: Rules, alpha: float) -> tuple[Chec
         exam: names of classes and columns; its base rows say where a column is cut.
         rows: those that count; the dependent ones with one key.
         rules: columns, ceiling, least rows.
-        alpha: level of each of the gap's two bounds.
+        levels: of each of the gap's two bounds, and of the next.
     """
     limits = [limit for name, limit in rules.ceilings if name == "group_gap"]
     return tuple(
-        _gap(column, _groups(exam, rows, column), rows, (rules.min_slice_rows, alpha), limit)
+        _gap(column, _groups(exam, rows, column), rows, (rules.min_slice_rows, levels), limit)
         for column in rules.protected
         for limit in limits
     )
@@ -159,9 +161,9 @@ def _groups(exam: Exam, rows: Paired, column: str) -> list[Slice]:
 
 
 def _gap(
-    column: str, groups: list[Slice], rows: Paired, asked: tuple[int, float], limit: float
+    column: str, groups: list[Slice], rows: Paired, asked: tuple[int, Levels], limit: float
 ) -> Check:
-    name, (least, alpha) = f"fairness {column}", asked
+    name, (least, levels) = f"fairness {column}", asked
     if not groups:
         words = f"gate.protected names {column!r}, which is no column of these rows"
         return _unknown(name, limit, words)
@@ -173,17 +175,21 @@ def _gap(
     rest = f"; not assessable for want of {least} rows: {', '.join(small)}" if small else ""
     if len(large) < 2:
         words = f"{column}: no gap can be assessed, fewer than two groups have {least} rows{rest}"
-        return Check(name, None, None, limit, words)
+        second = sorted(int(g.mask.sum()) for g in groups)[-2:-1]
+        labels = larger(len(rows.label), second[0], least) if second and levels.again else None
+        return told(Check(name, None, None, limit, words), labels, levels)
     counted = [_counted(g, hits_N, rows) for g in large]
-    found = gap_bounds(counted, alpha)
+    found = gap_bounds(counted, levels.alpha)
     low, high = min(counted, key=lambda g: g.share), max(counted, key=lambda g: g.share)
     words = (
         f"{measure} on {low.name} {100 * low.share:.1f} %, on {high.name} {100 * high.share:.1f} %:"
         f" {100 * found.value:.1f} points apart, {100 * found.low:.1f} to {100 * found.high:.1f} "
-        f"at {100 * alpha:.3g} % each side; a gap of {100 * limit:.0f} points allowed{rest}"
+        f"at {100 * levels.alpha:.3g} % each side; a gap of {100 * limit:.0f} points allowed{rest}"
     )
     passed = settle(found.high <= limit, found.low > limit)
-    return Check(name, passed, found.high, limit, words)
+    seen = (limit - found.value, limit - found.high)  # what is left below the ceiling
+    labels = wanted(len(rows.label), seen, 0.0, levels)
+    return told(Check(name, passed, found.high, limit, words), labels, levels)
 
 
 def _counted(group: Slice, hits_N: NDArray[np.float64], rows: Paired) -> Counted:

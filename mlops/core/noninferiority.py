@@ -22,6 +22,7 @@ from mlops.core.bounds import (
 )
 from mlops.core.decision import Check, Metric
 from mlops.core.schema import QUANTILES
+from mlops.core.wanted import told, wanted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from mlops.core.exam import Paired
     from mlops.core.rules import Rules
     from mlops.core.schema import Task
+    from mlops.core.wanted import Levels
 
     PerRow = Callable[[NDArray[Any], NDArray[np.float32]], NDArray[np.float64]]
     Whole = Callable[[NDArray[np.int64], NDArray[np.float32]], float]
@@ -135,7 +137,7 @@ NAMED = {
 _ROWS = {"recent": "recent rows", "base": "base test rows", "corrupted": "corrupted base rows"}
 
 
-def non_inferior(name: str, margin: float, rows: Paired, rules: Rules, alpha: float) -> Finding:
+def non_inferior(name: str, margin: float, rows: Paired, rules: Rules, levels: Levels) -> Finding:
     """Ask whether the candidate loses no more than `margin` of a named metric.
 
     Args:
@@ -143,10 +145,10 @@ def non_inferior(name: str, margin: float, rows: Paired, rules: Rules, alpha: fl
         margin: the most that may be lost, in the metric's unit.
         rows: where both are scored; the dependent ones with one key.
         rules: resamples and seed.
-        alpha: level of the bound.
+        levels: of the bound, and of the next.
     """
     named = NAMED[name]
-    bounds, figures = _bounds(named, rows, rules, alpha, margin)
+    bounds, figures = _bounds(named, rows, rules, levels.alpha, margin)
     gain = bounds if named.sign > 0 else _negated(bounds)
     passed = settle(gain.lower > -margin, gain.upper <= -margin)
     worst = bounds.lower if named.sign > 0 else bounds.upper
@@ -158,7 +160,8 @@ def non_inferior(name: str, margin: float, rows: Paired, rules: Rules, alpha: fl
     )
     label = f"{named.part} {named.words.lower()}"
     metric = Metric(label, *figures, bounds.lower, bounds.upper)
-    return Check(label, passed, worst, limit, words), (metric,)
+    labels = wanted(len(rows.label), (gain.estimate, gain.lower), margin, levels)
+    return told(Check(label, passed, worst, limit, words), labels, levels), (metric,)
 
 
 def _bounds(

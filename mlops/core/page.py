@@ -21,6 +21,8 @@ PAGE_CHARACTERS = 5000
 """What MLflow's column of descriptions holds; Postgres refuses more, SQLite does not."""
 _ANSWER = 300  # letters of one answer or check
 _SHADOW = "It is the `shadow`: a person pointed that alias at it, and nobody gets its answers."
+_REAL = ("latency", "memory", "size")
+"""Checks of the trial in the real server: see `mlops.core.exam.Trial`."""
 _GAP = "&emsp;"  # MLflow's page sets no space between columns
 _VERDICTS = {
     "promote": "✓ promote",
@@ -70,6 +72,7 @@ def page(decision: Decision, around: Surroundings) -> str:
     sections = (
         Section("Champion against candidate", (_against(decision),), 9),
         *_measured(around.card),
+        *_tried(decision),
         Section("What the gate looked at", _checks(decision), 0),
         *_limits(around.card),
         Section("Where it comes from", (_origin(decision, around),), 9),
@@ -81,7 +84,7 @@ def page(decision: Decision, around: Surroundings) -> str:
 
 def undecided(reason: str, card: Card) -> str:
     """Return the page of a version that was registered and not judged yet."""
-    kind = wording.kind(reason)[:10].strip()
+    kind = wording.fitting(wording.kind(reason), 10)
     lead = (
         f"{' · '.join(filter(None, ('◇ not judged yet', kind)))}\n\n"
         "Nothing was decided about this version. To judge it: `mlops promote`."
@@ -179,6 +182,13 @@ def _measured(card: Card | None) -> tuple[Section, ...]:
     )
 
 
+def _tried(decision: Decision) -> tuple[Section, ...]:
+    """Return what the candidate cost in the real server, where the gate tried it."""
+    found = [c.words for c in decision.verdict.checks if c.name in _REAL]
+    words = "; ".join(plain(text, _ANSWER) for text in found)
+    return (Section("In the real server", (f"{words[:1].upper()}{words[1:]}.",), 9),) * bool(found)
+
+
 def _pictures(plots: tuple[Link, ...]) -> tuple[Section, ...]:
     """Return pictures under their titles: MLflow strips the text that stands for a picture."""
     shown = [f"**{plain(p.title)}**\n\n![{plain(p.title)}]({p.address})" for p in plots]
@@ -196,9 +206,12 @@ def _limits(card: Card | None) -> tuple[Section, ...]:
 
 def _commands(decision: Decision) -> str:
     candidate = decision.candidate.version
-    rows = [
+    asked = [
         (code(f"mlops approve {candidate}"), "put this version in service"),
-        (code(f"mlops reject {candidate}"), "refuse it, with your reason"),
+        (code(f"mlops reject {candidate}"), "decline it; what is in service stays"),
+    ]
+    rows = [
+        *(asked if decision.approval == "pending" else ()),
         (code("mlops rollback"), "put the version before back in service"),
         (code(f"mlops why {candidate}"), "how it came to be, in ten lines"),
         (code(f"mlops replay {decision.id}"), "derive this verdict again from its evidence"),

@@ -17,6 +17,7 @@ from mlops.core.noninferiority import right, scores, settle
 from mlops.core.paired import count, labels_needed, mcnemar_p, one_per_key
 from mlops.core.primary_error import error, error_from_anchor
 from mlops.core.rules import level
+from mlops.core.wanted import told, wanted
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,11 +25,12 @@ if TYPE_CHECKING:
 
     from mlops.core.exam import Exam, Paired
     from mlops.core.rules import Rules
+    from mlops.core.wanted import Levels
 
 
 def primary(
     recent: Paired, evidence: Evidence, rules: Rules, *, regression: bool = False
-) -> tuple[Check, Metric, Evidence, int]:
+) -> tuple[Check, Metric, Evidence]:
     """Judge accuracy on recent rows against the margin; count the labels that would settle it.
 
     Args:
@@ -62,8 +64,9 @@ def primary(
         bounds.lower, bounds.upper,
     )  # fmt: skip
     words = _words(len(recent.label), bounds, evidence, -rules.margin)
-    check = Check("recent accuracy", passed, bounds.lower, -rules.margin, words)
-    return check, metric, evidence, _missing(evidence, rules)
+    labels = _missing(evidence, rules) if passed is None else 0
+    check = Check("recent accuracy", passed, bounds.lower, -rules.margin, words, labels)
+    return check, metric, evidence
 
 
 def _words(rows: int, bounds: Bounds, evidence: Evidence, limit: float) -> str:
@@ -89,7 +92,7 @@ def _missing(evidence: Evidence, rules: Rules) -> int:
 
 
 def drift_from_anchor(
-    exam: Exam, recent: Paired, rules: Rules, alpha: float
+    exam: Exam, recent: Paired, rules: Rules, levels: Levels
 ) -> tuple[tuple[Check, ...], tuple[Metric, ...]]:
     """Cap what all promotions together may lose: non-inferiority to the fixed anchor version.
 
@@ -101,9 +104,9 @@ def drift_from_anchor(
         return (), ()
     candidate, _ = scores(recent)
     if exam.regression:
-        return error_from_anchor(exam, recent, rules, alpha)
+        return error_from_anchor(exam, recent, rules, levels)
     ours, theirs = right(recent.label, candidate), right(recent.label, recent.anchor)
-    bounds = _bounds(ours - theirs, recent, rules, alpha)
+    bounds = _bounds(ours - theirs, recent, rules, levels.alpha)
     limit = -rules.anchor_margin
     words = (
         f"accuracy against version {exam.anchor.version}, the anchor: {points(bounds.estimate)}, "
@@ -114,7 +117,9 @@ def drift_from_anchor(
         "recent accuracy (anchor)", float(ours.mean()), float(theirs.mean()),
         bounds.lower, bounds.upper,
     )  # fmt: skip
-    return (Check("anchor", passed, bounds.lower, limit, words),), (metric,)
+    seen = (bounds.estimate, bounds.lower)
+    labels = wanted(len(recent.label), seen, rules.anchor_margin, levels)
+    return (told(Check("anchor", passed, bounds.lower, limit, words), labels),), (metric,)
 
 
 def _bounds(difference_N: NDArray[np.int64], recent: Paired, rules: Rules, alpha: float) -> Bounds:

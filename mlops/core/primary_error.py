@@ -17,6 +17,7 @@ from mlops.core.bounds import Bounds, Resampling
 from mlops.core.decision import MAE, Check, Evidence, Metric
 from mlops.core.noninferiority import absolute, relative_bounds, scores, settle
 from mlops.core.rules import level
+from mlops.core.wanted import told, wanted
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,9 +25,10 @@ if TYPE_CHECKING:
 
     from mlops.core.exam import Exam, Paired
     from mlops.core.rules import Rules
+    from mlops.core.wanted import Levels
 
 
-def error(recent: Paired, evidence: Evidence, rules: Rules) -> tuple[Check, Metric, Evidence, int]:
+def error(recent: Paired, evidence: Evidence, rules: Rules) -> tuple[Check, Metric, Evidence]:
     """Judge the absolute error on recent rows, as `mlops.core.primary` judges accuracy."""
     candidate, champion = scores(recent)
     ours_N, theirs_N = absolute(recent.label, candidate), absolute(recent.label, champion)
@@ -50,20 +52,21 @@ def error(recent: Paired, evidence: Evidence, rules: Rules) -> tuple[Check, Metr
         f"{percent(bounds.lower)} to {percent(bounds.upper)} at {100 * evidence.level:.3g} % each "
         f"side{look}; {rule}"
     )
-    check = Check(f"recent {MAE}", passed, bounds.lower, -rules.margin, words)
     spread = float(((theirs_N - ours_N) / (scale or 1.0)).var())
-    return check, metric, evidence, _missing(spread, evidence, rules)
+    labels = _missing(spread, evidence, rules) if passed is None else 0
+    check = Check(f"recent {MAE}", passed, bounds.lower, -rules.margin, words, labels)
+    return check, metric, evidence
 
 
 def error_from_anchor(
-    exam: Exam, recent: Paired, rules: Rules, alpha: float
+    exam: Exam, recent: Paired, rules: Rules, levels: Levels
 ) -> tuple[tuple[Check, ...], tuple[Metric, ...]]:
     """Cap what all promotions together may lose, as `mlops.core.primary` does for accuracy."""
     if exam.anchor is None or recent.anchor is None:
         return (), ()
     candidate, _ = scores(recent)
     ours_N, theirs_N = absolute(recent.label, candidate), absolute(recent.label, recent.anchor)
-    bounds = _bounds(ours_N, theirs_N, recent, rules.anchor_margin, rules, alpha)
+    bounds = _bounds(ours_N, theirs_N, recent, rules.anchor_margin, rules, levels.alpha)
     limit = -rules.anchor_margin
     words = (
         f"{MAE} against version {exam.anchor.version}, the anchor: smaller by "
@@ -72,7 +75,9 @@ def error_from_anchor(
     )
     passed = settle(bounds.lower > limit, bounds.upper <= limit)
     metric = Metric(f"recent {MAE} (anchor)", float(ours_N.mean()), float(theirs_N.mean()))
-    return (Check("anchor", passed, bounds.lower, limit, words),), (metric,)
+    seen = (bounds.estimate, bounds.lower)
+    labels = wanted(len(recent.label), seen, rules.anchor_margin, levels)
+    return (told(Check("anchor", passed, bounds.lower, limit, words), labels),), (metric,)
 
 
 def _bounds(  # noqa: PLR0917 - what a bound is made of

@@ -10,7 +10,8 @@ from scipy import stats
 
 from mlops.core import regression
 from mlops.core.assessment import Measured
-from mlops.core.intervals import bootstrap_all, wilson
+from mlops.core.clustered import share
+from mlops.core.intervals import Interval, bootstrap_all
 from mlops.core.schema import QUANTILES
 
 if TYPE_CHECKING:
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from mlops.core.assessment import Rules, Scored
-    from mlops.core.intervals import Interval
 
 BRIEF = frozenset({"mae", "rmse", "r2", "coverage", "constant_mae", "n"})
 """Figures of other rows than the test rows."""
@@ -50,8 +50,9 @@ def constant_mae(label_N: NDArray[np.float64]) -> float:
 def measured(rows: Scored, rules: Rules) -> tuple[Measured, ...]:
     """Return every metric with its interval and the name of the method.
 
-    Coverage has Wilson's interval if all rows stand alone; the rest the bootstrap's, over split
-    keys, all from the same resamples. A metric that the rows cannot answer is left out.
+    Coverage has Wilson's interval, of as many rows as they are worth; the rest the bootstrap's,
+    over split keys, all from the same resamples, and none where no resample differs. A metric that
+    the rows cannot answer is left out.
     """
     label, value_NM = rows.label, _rows_NM(rows)
     relative = np.abs(rows.point - label) / np.where(label == 0.0, np.nan, np.abs(label))
@@ -72,11 +73,15 @@ def measured(rows: Scored, rules: Rules) -> tuple[Measured, ...]:
     out = []
     for name, interval in zip((*_MEANS, "rmse", "r2", "mape"), found, strict=True):
         kept = Measured(name, interval, "bootstrap BCa")
-        if alone and name == "coverage":
-            inside = int(value_NM[:, _MEANS.index("coverage")].sum())
-            kept = Measured(name, wilson(inside, len(label), rules.confidence), "wilson")
-        if np.isfinite([kept.interval.value, kept.interval.low, kept.interval.high]).all():
-            out.append(kept)
+        if name == "coverage":
+            inside = share(value_NM[:, _MEANS.index("coverage")], rows.key, rules.confidence)
+            kept = Measured(name, inside, "wilson" if alone else "wilson, design effect")
+        if not np.isfinite([kept.interval.value, kept.interval.low, kept.interval.high]).all():
+            continue
+        if kept.interval.low == kept.interval.high:
+            only = Interval(kept.interval.value, np.nan, np.nan)
+            kept = Measured(name, only, "no interval claimed")
+        out.append(kept)
     return tuple(sorted(out, key=lambda one: one.name))
 
 
@@ -117,7 +122,7 @@ def coverage_bins(rows: Scored, rules: Rules) -> tuple[CoverageBin, ...]:
     return tuple(
         CoverageBin(
             float(rows.point[part[0]]), float(rows.point[part[-1]]), len(part),
-            wilson(int(inside_N[part].sum()), len(part), rules.confidence),
+            share(inside_N[part], rows.key[part], rules.confidence),
         )
         for part in parts
     )  # fmt: skip

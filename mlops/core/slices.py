@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mlops.core import metrics
-from mlops.core.intervals import Interval, bootstrap_all, wilson
+from mlops.core.clustered import share
+from mlops.core.intervals import Interval, bootstrap_all
 from mlops.core.schema import categories, category_name
 from mlops.core.weakness import Rules as SearchRules
 from mlops.core.weakness import compare, find_slices, finding_half
@@ -52,7 +53,7 @@ class Slice:
         limits: as in `Part`.
         n: rows.
         score: accuracy with Wilson's interval, or of a regression the mean absolute error with a
-            bootstrap's; None if there are fewer than `min_slice_rows`.
+            bootstrap's; None if there are fewer than `min_slice_rows`, or errors of one key.
         loss: log loss in nats, or of a regression the root mean squared error; None likewise.
         adjusted_p: one-sided p-value of `no worse than the other rows`, after Holm over the
             slices of its kind; None likewise, and for all rows.
@@ -143,19 +144,19 @@ def measure(rows: Scored, declared: Sequence[Part], rules: Rules) -> tuple[Slice
     adjusted = {id(p): t.adjusted for p, t in zip(asked, tested, strict=True)}
     out = []
     for part in declared:
-        n = int(part.mask.sum())
-        if n < least:
+        n, key_N = int(part.mask.sum()), rows.key[part.mask]
+        if n < least or (rows.regression and len(np.unique(key_N)) < 2):
             out.append(Slice(part.name, part.value, part.limits, n, None, None, None))
             continue
         chosen_N = score_N[part.mask]
         if rows.regression:
-            share = mean_interval(chosen_N, rows.key[part.mask], rules)
+            score = mean_interval(chosen_N, key_N, rules)
             loss = float(np.sqrt(loss_N[part.mask].mean()))
         else:
-            share = wilson(int(chosen_N.sum()), n, rules.confidence)
+            score = share(chosen_N, key_N, rules.confidence)
             loss = float(loss_N[part.mask].mean())
         p = adjusted.get(id(part))
-        out.append(Slice(part.name, part.value, part.limits, n, share, loss, p))
+        out.append(Slice(part.name, part.value, part.limits, n, score, loss, p))
     return tuple(out)
 
 

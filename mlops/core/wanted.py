@@ -1,47 +1,79 @@
-"""How many labels decide when a retrain starts, and which setting asks for them."""
+"""How many more labels would settle what a guardrail left open, or that no number of them would."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from scipy import stats
+
 if TYPE_CHECKING:
-    from mlops.core.trigger import Loop, Policy
+    from mlops.core.decision import Check
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """What labels an incident waits for.
+class Levels:
+    """What a bound was made with, and what the next one will be.
 
     Attributes:
-        training: that the trigger still wants, however chosen; 0 if it waits for none.
-        decides: the setting that asks for more than the other, with its value; empty if neither.
+        alpha: one-sided level of the bound.
+        again: that of the next look at more rows; nothing where labels bring no more of them.
+        power: with which the next bound is to settle it.
     """
 
-    training: int
-    decides: str
+    alpha: float
+    again: float | None
+    power: float
 
 
-def labels_wanted(
-    measuring: int, *, measured: int, min_labels: int, margin: float, policy: Policy, loop: Loop
-) -> Wanted:
-    """Compare what is wanted to measure a loss with what is wanted to train on.
+def wanted(rows: int, bound: tuple[float, float], margin: float, levels: Levels) -> int | None:
+    """Return how many more rows settle a guardrail either way, or nothing if no number is known.
 
-    Labels chosen at random count for both, so the larger of the two decides.
+    n = (z(1-α) + z(power))² · v / (Δ₁ + δ)² as for the primary metric, in the guardrail's own unit.
+    The variance v, the design effect in it, is read from the bound, which reaches z(1-α) √(v / n).
+    No effect is declared for a guardrail: Δ₁ is the difference seen, taken for the true one.
 
     Args:
-        measuring: random labels that are missing to settle what the incident is worth.
-        measured: those that are here.
-        min_labels: fewest from which accuracy counts as measured.
-        margin: of accuracy, which sets how many show a loss.
-        policy: of the trigger.
-        loop: what the trigger knows.
+        rows: behind the bound.
+        bound: the gain seen, and its lower bound.
+        margin: δ, which may be lost.
+        levels: of the bound, and of the next.
     """
-    training = max(policy.min_new_labels - loop.new_labels, 0) if policy.enabled else 0
-    if not max(measuring, training):
-        return Wanted(0, "")
-    if training >= measuring:
-        return Wanted(training, f"trigger.min_new_labels = {policy.min_new_labels}")
-    if measured + measuring <= min_labels:
-        return Wanted(training, f"monitoring.min_labels = {min_labels}")
-    return Wanted(training, f"monitoring.accuracy_margin = {margin:g}")
+    gain, lower = bound
+    reach, room = gain - lower, abs(gain + margin)
+    if levels.again is None or room == 0.0 or not math.isfinite(reach):
+        return None
+    z, again = float(stats.norm.isf(levels.alpha)), float(stats.norm.isf(levels.again))
+    factor = (again + float(stats.norm.ppf(levels.power))) / z
+    return max(math.ceil(rows * (factor * reach / room) ** 2) - rows, 0)
+
+
+def larger(rows: int, members: int, least: int) -> int | None:
+    """Return how many more rows, chosen at random, make a part of them large enough.
+
+    Args:
+        rows: all of them.
+        members: those of the part.
+        least: how many it must have.
+    """
+    return math.ceil((least - members) * rows / members) if members else None
+
+
+def told(check: Check, labels: int | None, levels: Levels | None = None) -> Check:
+    """Return a check that was left open with what would settle it; any other as it is.
+
+    Args:
+        check: of a guardrail.
+        labels: how many more would; nothing if no number is known.
+        levels: of its bound, if it has one.
+    """
+    if check.passed is not None:
+        return check
+    if labels is None and levels is not None and levels.again is None:
+        words = "no number of labels settles it: base test rows do not become more"
+    elif labels is None:
+        words = "no number of labels is known to settle it"
+    else:
+        words = f"about {labels} more labels would settle it"
+    return replace(check, labels=labels, words=f"{check.words}; {words}")

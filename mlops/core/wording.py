@@ -13,7 +13,7 @@ from mlops.core.decision import MAE
 from mlops.core.trigger import Cause
 
 if TYPE_CHECKING:
-    from mlops.core.decision import Check, Decision
+    from mlops.core.decision import Check, Decision, Verdict
 
 HEADLINE_CHARACTERS = 29  # MLflow's table of versions shows 32, the last three of them dots
 BY_HAND = ("manual", "by hand")
@@ -36,9 +36,16 @@ def headline(decision: Decision) -> str:
         start = "● first model"
     else:
         start = "◆ not compared"
-    room = HEADLINE_CHARACTERS - len(start) - len(stamp) - 6
-    reason = kind(decision.reason)[: max(room, 0)].strip()
+    reason = fitting(kind(decision.reason), HEADLINE_CHARACTERS - len(start) - len(stamp) - 6)
     return f"{start} · {reason} · {stamp}" if reason else f"{start} · {stamp}"
+
+
+def fitting(words: str, room: int) -> str:
+    """Return as many whole words as there is room for; of a first one that is longer, its start."""
+    if len(words) <= room:
+        return words
+    kept = words[: max(room, 0) + 1].rpartition(" ")[0]
+    return kept.strip() or words[: max(room, 0)].strip()
 
 
 def kind(reason: str) -> str:
@@ -104,7 +111,7 @@ def done(decision: Decision) -> str:
 
 def must_do(decision: Decision) -> str:
     """Say what the reader must do."""
-    outcome, missing = decision.verdict.outcome, decision.verdict.missing_labels
+    outcome = decision.verdict.outcome
     if decision.approval == "pending":
         version = decision.candidate.version
         return f"approve it: mlops approve {version}; or decline it: mlops reject {version}"
@@ -114,10 +121,21 @@ def must_do(decision: Decision) -> str:
         return "nothing"
     if outcome == "reject":
         return "nothing, or look at the reasons and train again"
-    if missing:
-        return f"label {missing} more predictions chosen at random; the next run judges again"
-    primary = f"recent {decision.verdict.evidence.metric}"
-    shown = any(c.name == primary and c.passed for c in decision.verdict.checks)
+    return _more(decision.verdict)
+
+
+def _more(verdict: Verdict) -> str:
+    """Say what would settle a verdict that is inconclusive."""
+    stuck = [c.name for c in verdict.checks if c.passed is None and c.labels is None]
+    unknown = f"no number of labels is known to settle {', '.join(stuck)}"
+    if verdict.missing_labels:
+        rest = f", but {unknown}" if stuck else ""
+        asked = f"label {verdict.missing_labels} more predictions chosen at random"
+        return f"{asked}; the next run judges again{rest}"
+    if stuck:
+        return f"train again: {unknown}"
+    primary = f"recent {verdict.evidence.metric}"
+    shown = any(c.name == primary and c.passed for c in verdict.checks)
     why = "what is not settled needs more rows" if shown else (
         "the labels held would have shown a gain worth finding"
     )  # fmt: skip

@@ -1,4 +1,9 @@
-"""Step `evaluate`: score the very file that would be served, and say how sure the figures are."""
+"""Step `evaluate`: score the very file that would be served, and say how sure the figures are.
+
+It looks at the test rows alone. What the recent rows say is for the gate: whoever chose among
+candidates by their figures there would have looked without paying (see `mlops.core.gate`), so
+they are shown by `promote`, after its verdict (see `mlops.adapters.recent_figures`).
+"""
 
 from __future__ import annotations
 
@@ -9,7 +14,6 @@ from mlops.params.evaluate import EvaluateSection
 from mlops.site import Report, Site
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from pathlib import Path
 
     import numpy as np
@@ -49,39 +53,34 @@ def evaluate(params: EvaluateParams, site: Site) -> Report:
     session = open_model(site.layout.candidate)
     folder = site.out(site.layout.evaluation)
     folder.mkdir(parents=True, exist_ok=True)
-    sides = _sides(session, prepared, schema)
-    test = sides[0]
+    test = _test(session, prepared, schema)
     validation = _score(session, read_rows(prepared / "validation.npz"), schema)
     robust = _robustness(section, session, test, schema, folder)
-    found, figures = appraisal.write(folder, sides, validation, schema, rules)
+    found, figures = appraisal.write(folder, test, validation, schema, rules)
     more = _also(robust, latency_ms(session, test.rows.features), rules)
-    figures |= {one.name: one.interval.value for _, one in more}
+    figures |= {one.name: one.interval.value for one in more}
     figures["model_bytes"] = float(model_file(site.layout.candidate).stat().st_size)
     evaluation.write_metrics(folder, figures)
     evaluation.write_intervals(folder, rules.confidence, [*found, *more])
-    _write_slices(section, sides, rules, folder, schema)
+    _write_slices(section, test, rules, folder, schema)
     explaining.write(folder, site.layout.candidate, session, test, schema, section)
     plots.training(
         folder / "training.png", model_files.read_table(site.layout.candidate / model_files.HISTORY)
     )
-    evaluation.write_predictions(folder, [(s.name, s.rows, s.scored.probabilities) for s in sides])
+    evaluation.write_predictions(folder, test.rows, test.scored.probabilities)
     evaluation.write_blanks(folder)
     reference = read_rows(prepared / "reference.npz")
     evaluation.write_reference(folder, reference, session.probabilities(reference.features))
-    return Report(_summary(figures, sides), facts=dict(figures))
+    return Report(_summary(figures, test), facts=dict(figures))
 
 
-def _summary(figures: dict[str, float], sides: Sequence[Side]) -> str:
+def _summary(figures: dict[str, float], test: Side) -> str:
     from mlops.core.amounts import number
 
-    rows = [f"{len(side.rows)} {side.name} rows" for side in sides]
-    if sides[0].scored.regression:
-        recent = f", {number(figures['recent_mae'])} on {rows[1]}" if len(sides) > 1 else ""
-        return f"mean absolute error {number(figures['mae'])} on {rows[0]}{recent}"
-    words = f"accuracy {100 * figures['accuracy']:.1f} % on {rows[0]}"
-    if len(sides) > 1:
-        words += f", {100 * figures['recent_accuracy']:.1f} % on {rows[1]}"
-    return words
+    rows = f"{len(test.rows)} test rows"
+    if test.scored.regression:
+        return f"mean absolute error {number(figures['mae'])} on {rows}"
+    return f"accuracy {100 * figures['accuracy']:.1f} % on {rows}"
 
 
 def _rules(section: EvaluateSection) -> Rules:
@@ -105,42 +104,33 @@ def _score(session: Scorer, rows: Rows, schema: Schema) -> Scored:
     return Scored(rows.label, answers, rows.key, rows.production)
 
 
-def _sides(session: Scorer, prepared: Path, schema: Schema) -> tuple[Side, ...]:
-    """Return the test rows, and the recent ones if there are any, cut into the same slices."""
+def _test(session: Scorer, prepared: Path, schema: Schema) -> Side:
+    """Return the test rows, cut into slices."""
     from mlops.adapters.appraisal import Side
     from mlops.adapters.snapshot import read_rows
     from mlops.core import columns, slices
     from mlops.errors import StepError
 
-    sides: list[Side] = []
-    cuts: tuple[tuple[float, ...], ...] = ()
-    for name in ("test", "recent"):
-        path = prepared / f"{name}.npz"
-        rows = read_rows(path)
-        if len(rows) == 0:
-            if name == "test":
-                raise StepError(f"{path}: no rows; raise split.test and run: mlops prepare")
-            continue
-        scored = _score(session, rows, schema)
-        names, looks = columns.looks(rows.features, schema)
-        cuts = cuts or slices.terciles(looks)
-        parts = slices.parts(scored, schema, looks, names, cuts)
-        sides.append(Side(name, rows, scored, names, looks, parts))
-    return tuple(sides)
+    path = prepared / "test.npz"
+    rows = read_rows(path)
+    if len(rows) == 0:
+        raise StepError(f"{path}: no rows; raise split.test and run: mlops prepare")
+    scored = _score(session, rows, schema)
+    names, looks = columns.looks(rows.features, schema)
+    parts = slices.parts(scored, schema, looks, names, slices.terciles(looks))
+    return Side(rows, scored, names, looks, parts)
 
 
-def _also(
-    robust: Robustness | None, times_ms: NDArray[np.float64], rules: Rules
-) -> list[tuple[str, Measured]]:
+def _also(robust: Robustness | None, times_ms: NDArray[np.float64], rules: Rules) -> list[Measured]:
     """Return what is measured beside the answers: the time that they take, and robustness."""
     from mlops.core.assessment import Measured
     from mlops.core.intervals import quantile_interval
 
     latency = quantile_interval(times_ms, 0.95, rules.confidence)
-    out = [("test", Measured("latency_p95_ms", latency, "order statistics"))]
+    out = [Measured("latency_in_process_p95_ms", latency, "order statistics")]
     if robust is not None:
         name = f"robustness_{robust.measure}"
-        out.append(("test", Measured(name, robust.mean, "bootstrap BCa")))
+        out.append(Measured(name, robust.mean, "bootstrap BCa"))
     return out
 
 
@@ -164,28 +154,23 @@ def _robustness(
 
 
 def _write_slices(
-    section: EvaluateSection, sides: tuple[Side, ...], rules: Rules, folder: Path, schema: Schema
+    section: EvaluateSection, test: Side, rules: Rules, folder: Path, schema: Schema
 ) -> None:
     """Write declared slices, weak ones found among the test rows, and protected columns."""
     from mlops.adapters import evaluation, fairness, interval_plots
     from mlops.core import slices, weakness
 
-    out = [(s.name, one) for s in sides for one in slices.measure(s.scored, s.parts, rules)]
-    test = sides[0]
+    out = [*slices.measure(test.scored, test.parts, rules)]
     if section.weak_depth:
         # Twice as many rows as a slice needs: the half that tests it must have enough, too.
         search = weakness.Rules(section.weak_depth, 2 * section.min_slice_rows, most=5)
-        found = slices.find(test.scored, test.looks, test.names, rules, search, schema=schema)
-        out += [(test.name, one) for one in found]
+        out += slices.find(test.scored, test.looks, test.names, rules, search, schema=schema)
     regression = test.scored.regression
     evaluation.write_slices(folder, out, regression=regression)
-    shown = [one for name, one in out if name == test.name]
-    interval_plots.slices(
-        folder / "slices.png", shown, 1.0 - rules.confidence, regression=regression
-    )
+    interval_plots.slices(folder / "slices.png", out, 1.0 - rules.confidence, regression=regression)
     if section.protected:
         groups = [
-            (s.name, fairness.compare_groups(s.scored, s.parts, column, rules))
-            for s in sides for column in section.protected
-        ]  # fmt: skip
+            fairness.compare_groups(test.scored, test.parts, column, rules)
+            for column in section.protected
+        ]
         evaluation.write_fairness(folder, groups)

@@ -6,7 +6,7 @@ import functools
 import hashlib
 from typing import TYPE_CHECKING
 
-from mlops.adapters import answered, decisions, evidence, judgement, precedents
+from mlops.adapters import answered, decisions, evidence, judgement, precedents, recent_figures
 from mlops.adapters.ledger import Ledger
 from mlops.adapters.reconcile import reconcile_held
 from mlops.adapters.record import Judged, record, recorded, standing
@@ -135,8 +135,9 @@ def _key(ledger: Ledger, site: Site, *parts: str) -> str:
 
 def _report(site: Site, ledger: Ledger, decision: Decision, *, fresh: bool) -> Report:
     """Show the decision where people look, and return it as the step's report."""
-    markdown = answered.show(site, decision)
     decisions.share(site, decision)
+    recent_figures.show(site, decision)
+    markdown = answered.show(site, decision)
     if decision.approval == "pending":
         answered.ask(site, ledger.engine, decision)
     refused = decision.verdict.outcome != "promote"

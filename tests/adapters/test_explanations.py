@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from mlops.adapters import model_files, sheets
+from mlops.adapters import canvas, model_files, sheets
 from mlops.adapters.explanations import explain
 from mlops.core import networks
 from mlops.core.schema import ImageSchema
@@ -115,5 +115,5 @@ def test_the_sheet_fits_a_page_whoever_is_missing(
     shown = sheets.Explained(np.arange(5), IMAGES, answers, p, found)
     sheets.explanations(tmp_path / "sheet.png", pairs, shown, SCHEMA.classes)
     with Image.open(tmp_path / "sheet.png") as picture:
-        assert picture.width == 770
+        assert picture.width == canvas.WIDEST
         assert np.asarray(picture.convert("L")).std() > 10

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from typing import TYPE_CHECKING
 
 import pytest
@@ -91,14 +92,15 @@ def test_a_digest_does_not_depend_on_the_order(entries: dict[str, str]) -> None:
 
 
 def test_one_at_a_time_and_who_waits_too_long_is_told(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
 ) -> None:
-    monkeypatch.setattr(files, "_WAIT_S", 0.05)
     path = tmp_path / "made" / "x.lock"
     with (
         files.guarding(path),
-        pytest.raises(Busy, match=r"x\.lock: another process"),
-        files.guarding(path),
+        pytest.raises(
+            Busy, match=rf"x\.lock: process {os.getpid()} on .* has held it for over 0.05 s"
+        ),
+        files.guarding(path, wait_s=0.05),
     ):
         pass
     with files.guarding(path):

@@ -158,7 +158,7 @@ def test_promote_again_repairs_what_a_kill_left_out_of_mlflow(
     made = decisions.find(waiting, PROJECT, str(report.facts["decision"]))
     place = f"decision/{made.id}"
     lying = run_files.find(waiting, made.candidate.run_id, place)
-    assert {n.rpartition("/")[2] for n in lying} == {DECISION, LOCK, SCORES}
+    assert {n.rpartition("/")[2] for n in lying} >= {DECISION, LOCK, SCORES}
     monkeypatch.setattr(run_files, "put", half)
     judged.judge(waiting)  # nothing is left to put
     files.remove(waiting.layout.decisions)

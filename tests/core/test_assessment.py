@@ -67,9 +67,34 @@ def test_rows_that_repeat_make_no_interval_narrower() -> None:
     thrice = {one.name: one for one in assessment.measured(rows(copies=3), RULES)}
     for name, one in thrice.items():
         assert one.method != "wilson"
+        assert (one.method == "wilson, design effect") == (once[name].method == "wilson")
         if name not in ("ece", "ece_debiased"):
             width = once[name].interval.high - once[name].interval.low
             assert one.interval.high - one.interval.low == pytest.approx(width, rel=0.25), name
+
+
+@pytest.mark.parametrize("keys", [1, 4, 40])
+def test_rows_without_a_mistake_have_intervals_of_some_width_however_often_keys_repeat(
+    keys: int,
+) -> None:
+    """40 copies of one thing show less than 40 things; a bootstrap has no width for either."""
+    label = np.tile([0, 1], 20)
+    p = 0.8 * np.eye(2, dtype=np.float32)[label] + 0.1
+    key = np.arange(40, dtype=np.uint64) % np.uint64(keys)
+    scored = Scored(label, p, key, np.zeros(40, dtype=bool))
+    widths = {}
+    for one in assessment.measured(scored, RULES):
+        widths[one.name] = one.interval.high - one.interval.low
+        assert one.interval.high > one.interval.low or one.method == "no interval claimed"
+    for number, each in enumerate(assessment.by_class(scored, RULES)):
+        for name in ("precision", "recall", "f1"):
+            interval = getattr(each, name)
+            widths[f"{number} {name}"] = interval.high - interval.low
+    unclaimed = ("ece", "ece_debiased", "log_loss", "brier")
+    known = {name: width for name, width in widths.items() if name not in unclaimed}
+    least = {1: 0.65, 4: 0.5, 40: 0.07}[keys]
+    assert len(known) == 16
+    assert all(width > least for width in known.values()), known
 
 
 def test_each_class_has_precision_recall_and_f1_with_limits() -> None:

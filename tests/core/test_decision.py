@@ -31,6 +31,9 @@ DECISION = Decision(
 )  # fmt: skip
 
 
+STUCK = Check("base accuracy", passed=None, value=-0.04, limit=-0.03, words="open", labels=None)
+
+
 def with_outcome(outcome: Any, **change: Any) -> Decision:
     return replace(DECISION, verdict=replace(VERDICT, outcome=outcome, **change))
 
@@ -103,7 +106,7 @@ def test_a_number_that_is_none_is_never_written() -> None:
          "◆ +0.0 pp acc · drift · MORE"),
         (with_outcome("reject", evidence=Evidence(0, 0, 0, 0)), "◆ not compared · drift · FAIL"),
         (replace(DECISION, reason="<b>my_drift</b>|[x]: more"),
-         "▲ +2.1 pp acc · b my d · PASS"),
+         "▲ +2.1 pp acc · b my · PASS"),
         (replace(with_outcome("promote", evidence=Evidence(0, 0, 9, 0)), champion=None, reason=""),
          "● first model · PASS"),
     ],
@@ -137,6 +140,14 @@ def test_every_surface_says_the_same_sentences() -> None:
         (with_outcome("reject"), "look at the reasons"),
         (with_outcome("inconclusive", missing_labels=42), "label 42 more predictions"),
         (with_outcome("inconclusive"), "would have shown a gain"),
+        (
+            with_outcome("inconclusive", checks=(STUCK,)),
+            "train again: no number of labels is known",
+        ),
+        (
+            with_outcome("inconclusive", checks=(STUCK,), missing_labels=42),
+            "judges again, but no number of labels is known to settle base accuracy",
+        ),
     ],
 )
 def test_what_you_must_do_depends_on_the_outcome(decision: Decision, words: str) -> None:
@@ -181,3 +192,14 @@ def test_who_is_in_service_afterwards() -> None:
     assert with_outcome("reject").in_service == "1"
     assert replace(with_outcome("reject"), champion=None).in_service is None
     assert "nothing is in service" in wording.done(replace(with_outcome("reject"), champion=None))
+
+
+@pytest.mark.parametrize(
+    ("words", "room", "kept"),
+    [
+        ("drift", 8, "drift"), ("first model", 9, "first"), ("first model", 11, "first model"),
+        ("retraining", 6, "retrai"), ("by schedule", 3, "by"), ("drift", 0, ""), ("drift", -4, ""),
+    ],
+)  # fmt: skip
+def test_a_reason_is_cut_at_a_word(words: str, room: int, kept: str) -> None:
+    assert wording.fitting(words, room) == kept

@@ -104,6 +104,31 @@ def test_an_equal_candidate_is_inconclusive_and_says_how_many_labels_are_missing
     assert verdict.missing_labels == int(needed) - 100
 
 
+def test_a_guardrail_that_is_open_says_how_many_labels_it_wants() -> None:
+    """The primary metric is shown; the candidate is less sure, and may lose much log loss."""
+    given_exam = exam(champion=0.85)
+    rng = np.random.default_rng(5)
+    unsure = answers(given_exam.recent.label, 0.97, rng, sure=0.42)
+    given_exam = replace(given_exam, recent=replace(given_exam.recent, candidate=unsure))
+    verdict = judge(given_exam, _only(("log_loss", 0.3)))
+    [main] = [c for c in verdict.checks if c.name == "recent accuracy"]
+    [loss] = [c for c in verdict.checks if c.name == "recent log loss"]
+    assert (main.passed, main.labels) == (True, 0)
+    assert (verdict.outcome, loss.passed) == ("inconclusive", None), verdict.reasons
+    assert loss.labels == verdict.missing_labels > 0
+    assert verdict.reasons == (loss.words,)
+    assert f"about {loss.labels} more labels would settle it" in loss.words
+
+
+def test_no_label_settles_what_base_rows_leave_open() -> None:
+    given_exam = replace(exam(), base=paired(400, 0.9, 0.92, 1, 100_000))
+    verdict = judge(given_exam, _only(("base_accuracy", 0.03)))
+    [base] = [c for c in verdict.checks if c.name == "base accuracy"]
+    assert (verdict.outcome, base.passed, base.labels) == ("inconclusive", None, None)
+    assert verdict.missing_labels == 0
+    assert "no number of labels settles it: base test rows do not become more" in base.words
+
+
 def test_too_few_recent_rows_are_said_not_replaced_by_base_rows() -> None:
     verdict = judge(exam(n=40), RULES)
     assert (verdict.outcome, verdict.missing_labels) == ("inconclusive", 20)
@@ -445,6 +470,7 @@ def test_a_required_slice_must_be_known_and_large_enough() -> None:
     verdict = judge(given_exam, few)
     assert verdict.outcome == "inconclusive"
     assert any("is required and has fewer" in reason for reason in verdict.reasons)
+    assert 0 < verdict.missing_labels < 60
     unknown = replace(RULES, slices=("brightnes",))
     assert "'brightnes', which is no column" in judge(given_exam, unknown).reasons[0]
     dark = replace(RULES, slices=("brightness",))
@@ -485,6 +511,7 @@ def test_a_gap_that_the_rows_leave_open_neither_passes_nor_fails() -> None:
         return check
 
     assert (checked(few, tight).passed, checked(many, tight).passed) == (None, True)
+    assert checked(few, tight).words.endswith("settle it")
     assert judge(few, tight).outcome == "inconclusive"
     unassessed = checked(few, replace(fair, min_slice_rows=31))
     assert unassessed.passed is not False

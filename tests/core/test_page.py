@@ -26,9 +26,10 @@ def test_a_page_has_everything_that_a_reviewer_asks_for() -> None:
     assert text.splitlines()[0] == wording.headline(DECISION)
     assert sections(text) == [
         "✓ promote", "Champion against candidate", "How good it is", "Worst slices",
-        "What the gate looked at", "Limits", "Where it comes from", "Commands", "Pictures",
+        "In the real server", "What the gate looked at", "Limits", "Where it comes from",
+        "Commands", "Pictures",
     ]  # fmt: skip
-    for command in ("approve 2", "reject 2", "rollback", "why 2", f"replay {DECISION.id}"):
+    for command in ("rollback", "why 2", f"replay {DECISION.id}"):
         assert f"`mlops {command}`" in text
     for digest in ("a" * 12, "b" * 12, "c" * 12, "d" * 12, "0123.dir"):
         assert f"`{digest}`" in text
@@ -48,8 +49,8 @@ def test_the_verdict_is_the_first_title(outcome: str, title: str) -> None:
 def test_a_version_whose_files_cannot_be_read_has_a_page_without_what_they_hold() -> None:
     found = sections(page.page(DECISION, Surroundings()))
     assert found == [
-        "✓ promote", "Champion against candidate", "What the gate looked at",
-        "Where it comes from", "Commands",
+        "✓ promote", "Champion against candidate", "In the real server",
+        "What the gate looked at", "Where it comes from", "Commands",
     ]  # fmt: skip
 
 
@@ -84,11 +85,11 @@ def test_a_page_fits_its_place_and_gives_up_first_what_stands_elsewhere() -> Non
         Check(f"check {n}", passed=n != 3, value=None, limit=None, words="x" * 250)
         for n in range(30)
     )
-    text = page.page(with_outcome("reject", checks=checks), AROUND)
+    text = page.page(with_outcome("reject", checks=(*VERDICT.checks, *checks)), AROUND)
     assert len(text) <= page.PAGE_CHARACTERS
     assert sections(text)[1:] == sections(page.page(DECISION, AROUND))[1:]
     assert f"|✗ check 3&emsp;|{'x' * 250}|" in text
-    assert "✓ check 0, check 1, check 2, check 4" in text
+    assert "✓ latency, check 0, check 1, check 2, check 4" in text
 
 
 @given(st.text(), st.text(max_size=9000), st.integers(0, 60))
@@ -119,3 +120,18 @@ def test_elsewhere_pictures_and_links_have_their_whole_address() -> None:
     text = page.anchored(page.page(DECISION, AROUND), "http://mlflow:5000/")
     assert "](http://mlflow:5000/get-artifact?path=plots/confusion.png&run_id=r)" in text
     assert "](http://mlflow:5000/#/experiments/1/runs/r)" in text
+
+
+def test_a_yes_is_asked_for_only_where_one_is_waited_for() -> None:
+    asking = replace(DECISION, approval="pending")
+    for command in ("mlops approve 2", "mlops reject 2"):
+        assert f"`{command}`" in page.page(asking, Surroundings())
+        assert f"`{command}`" not in page.page(DECISION, Surroundings())
+
+
+def test_the_page_says_what_the_candidate_cost_in_the_real_server() -> None:
+    [latency] = [c for c in DECISION.verdict.checks if c.name == "latency"]
+    text = page.page(DECISION, Surroundings())
+    assert f"## In the real server\n\n{latency.words[:1].upper()}{latency.words[1:]}" in text
+    untried = replace(DECISION, verdict=replace(DECISION.verdict, checks=()))
+    assert "In the real server" not in page.page(untried, Surroundings())

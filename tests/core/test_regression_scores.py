@@ -11,6 +11,7 @@ from scipy import stats
 
 from mlops.core import regression_scores as scores
 from mlops.core.assessment import Rules, Scored
+from mlops.core.slices import EVERYTHING, Part, measure
 
 RULES = Rules(confidence=0.95, resamples=300, seed=1, bins=10, min_slice_rows=20, top_k=1)
 
@@ -54,7 +55,17 @@ def test_rows_of_one_key_are_resampled_together() -> None:
         alone["mae"].interval.high - alone["mae"].interval.low
     )
     assert ratio == pytest.approx(np.sqrt(10.0), rel=0.3)
-    assert wide["coverage"].method == "bootstrap BCa"
+    assert wide["coverage"].method == "wilson, design effect"
+
+
+def test_errors_of_one_key_say_nothing_of_others() -> None:
+    one = replace(world(60), key=np.zeros(60, dtype=np.uint64))
+    for found in scores.measured(one, RULES):
+        claimed = found.method == "wilson, design effect"
+        assert claimed == (found.name == "coverage")
+        assert (found.interval.high - found.interval.low > 0.6) == claimed
+    everything = [Part(EVERYTHING, "all", "", np.ones(60, dtype=bool))]
+    assert [s.status for s in measure(one, everything, RULES)] == ["not assessable"]
 
 
 def test_a_figure_that_the_rows_cannot_answer_is_left_out() -> None:

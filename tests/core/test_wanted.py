@@ -1,33 +1,42 @@
 from __future__ import annotations
 
-import math
-
+import numpy as np
 import pytest
+from scipy import stats
 
-from mlops.core.trigger import Loop, Policy
-from mlops.core.wanted import Wanted, labels_wanted
+from mlops.core.decision import Check
+from mlops.core.wanted import Levels, larger, told, wanted
+
+LEVELS = Levels(alpha=0.025, again=0.05 / 6, power=0.8)
+OPEN = Check("log loss", None, 0.1, 0.05, "log loss so and so")
 
 
 @pytest.mark.parametrize(
-    ("measuring", "measured", "new", "enabled", "expected"),
-    [
-        (120, 0, 0, True, Wanted(800, "trigger.min_new_labels = 800")),
-        (120, 0, 790, True, Wanted(10, "monitoring.accuracy_margin = 0.03")),
-        (20, 30, 800, True, Wanted(0, "monitoring.min_labels = 50")),
-        (120, 0, 0, False, Wanted(0, "monitoring.accuracy_margin = 0.03")),
-        (0, 120, 120, True, Wanted(680, "trigger.min_new_labels = 800")),
-        (0, 120, 900, True, Wanted(0, "")),
-    ],
+    ("gain", "margin"), [(0.02, 0.0), (0.01, 0.02), (-0.01, 0.03), (-0.05, 0.03)]
 )
-def test_the_larger_need_decides_and_its_setting_is_named(
-    measuring: int,
-    measured: int,
-    new: int,
-    enabled: bool,  # noqa: FBT001 - a column of the table
-    expected: Wanted,
-) -> None:
-    policy = Policy(enabled, 800, 10.0, 20)
-    loop = Loop(new, None, math.inf, 0)
-    assert expected == labels_wanted(
-        measuring, measured=measured, min_labels=50, margin=0.03, policy=policy, loop=loop
-    )
+def test_so_many_labels_settle_it_with_the_stated_power(gain: float, margin: float) -> None:
+    rng, rows, spread = np.random.default_rng(0), 100, 0.3
+    lower = gain - stats.norm.isf(LEVELS.alpha) * spread / np.sqrt(rows)
+    more = wanted(rows, (gain, lower), margin, LEVELS)
+    assert more is not None
+    n = rows + more
+    means = gain + spread / np.sqrt(n) * rng.standard_normal(20_000)
+    side = np.sign(gain + margin)
+    shown = side * (means + margin) > stats.norm.isf(0.05 / 6) * spread / np.sqrt(n)
+    assert shown.mean() == pytest.approx(0.8, abs=0.015)
+
+
+def test_no_number_is_named_where_none_is_known() -> None:
+    assert wanted(100, (0.0, -0.1), 0.0, LEVELS) is None
+    assert wanted(100, (0.0, -np.inf), 0.05, LEVELS) is None
+    assert wanted(100, (0.0, -0.1), 0.05, Levels(0.05, None, 0.8)) is None
+    assert larger(300, 0, 20) is None
+    assert larger(300, 15, 20) == 100
+
+
+def test_only_what_is_open_is_told_what_would_settle_it() -> None:
+    passed = Check("log loss", passed=True, value=0.1, limit=0.2, words="fine")
+    assert told(passed, 5) == passed
+    assert told(OPEN, 5).words == "log loss so and so; about 5 more labels would settle it"
+    assert told(OPEN, None).words.endswith("no number of labels is known to settle it")
+    assert told(OPEN, None, Levels(0.05, None, 0.8)).labels is None

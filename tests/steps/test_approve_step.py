@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import time
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -12,6 +13,7 @@ import yaml
 from mlops.adapters import (
     answered,
     approval,
+    canary,
     history,
     incidents,
     mlflow,
@@ -20,10 +22,12 @@ from mlops.adapters import (
     registry,
 )
 from mlops.adapters import versions as pages
+from mlops.adapters.chain import chained
 from mlops.adapters.incidents import Findings, Incident
-from mlops.adapters.ledger import Ledger
+from mlops.adapters.ledger import Ledger, Row
 from mlops.adapters.mail.compose import compose
 from mlops.adapters.sql.engine import database
+from mlops.adapters.sql.tables import ledger as table
 from mlops.adapters.sql.tables import outbox
 from mlops.errors import LedgerError, RegistryError, UnverifiedModel, UsageError
 from mlops.params.load import load
@@ -310,11 +314,29 @@ def test_a_kill_while_approving_loses_and_doubles_nothing(
         with pytest.raises(Killed):
             say_yes(site, "actor=Ada")
     reconcile.reconcile(site, PROJECT)
+    if "approved" in kinds(site):  # the next start tells of it, whatever verb that is
+        assert mails(site) == [f"approval-{made.id}:promoted"]
+        assert pages.look(site, PROJECT, "2").tags[approval.TAG] == "yes Ada"  # type: ignore[union-attr]
     say_yes(site, "version=2", "actor=Bea")
     assert aliases(site)["champion"] == "2"
     assert aliases(site)["challenger"] is None
     assert kinds(site)[-2:] == ["approved", "applied"]
     assert mails(site) == [f"approval-{made.id}:promoted"]
+
+
+def test_a_no_that_nobody_heard_of_is_told_by_the_next_start_and_blocks_none(
+    asked: tuple[Site, Decision], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site, made = asked
+    with monkeypatch.context() as patch:
+        patch.setattr(answered, "tell", lambda *_: None)
+        say_no(site, "actor=Ada")
+    odd = replace(site, settings=site.settings.model_copy(update={"mail_to": "nobody"}))
+    assert "agree" in reconcile.reconcile(odd, PROJECT)
+    assert mails(site) == []
+    for _ in range(2):
+        assert "agree" in reconcile.reconcile(site, PROJECT)
+        assert mails(site) == [f"approval-{made.id}:refused"]
 
 
 @pytest.mark.parametrize(
@@ -348,3 +370,51 @@ def test_the_mail_says_how_to_approve_and_needs_no_pictures(asked: tuple[Site, D
         assert "http://127.0.0.1:4200/runs/flow-run/7" in content
         assert "silence" not in content
     assert "APPROVAL:1" in str(mail["Subject"])
+
+
+def test_nothing_moves_by_a_record_that_was_changed(asked: tuple[Site, Decision]) -> None:
+    site, made = asked
+    with database(site) as engine, engine.begin() as connection:
+        connection.execute(sa.text("DROP TRIGGER ledger_no_update"))
+        connection.execute(sa.update(table).where(table.c.number == 2).values(actor="nobody"))
+    before, rows = aliases(site), len(raw_rows(site))
+    movers: tuple[Callable[[], object], ...] = (
+        lambda: say_yes(site),
+        lambda: say_no(site),
+        lambda: rollback(RollbackParams(project=NAME), with_options(site, "to=1")),
+        lambda: reconcile.reconcile(site, PROJECT),
+        lambda: decide(site, "3", "1", approval="auto"),
+        lambda: canary.ask(site, PROJECT, 0.05, "3"),
+    )
+    for move in movers:
+        with pytest.raises(LedgerError, match=r"row 2 does not match.*restore the database"):
+            move()
+    assert (aliases(site), len(raw_rows(site))) == (before, rows)
+    assert made.candidate.version == before["challenger"]
+
+
+def raw_rows(site: Site) -> list[Any]:
+    with database(site) as engine, engine.connect() as connection:
+        return list(connection.execute(sa.select(table.c.number)))
+
+
+@pytest.mark.bench
+def test_ten_thousand_rows_leave_a_rollback_quick(mlflow_site: Site) -> None:
+    """Every row is hashed before anything moves; on a busy machine the whole may take a second."""
+    site = mlflow_site
+    for champion in (None, "1"):
+        decide(site, add_version(site), champion, approval="required" if champion else "auto")
+    say_yes(site)
+    bodies = [entry for entry in entries(site) if entry.kind == "decided"]
+    with database(site) as engine:
+        last, more = entries(site)[-1], []
+        for n in range(10_000):
+            row = Row("decided", f"k{n}", 1.0, "me", "2", "2", bodies[-1].body)
+            last = chained(PROJECT, row, last)
+            more.append(asdict(last))
+        with engine.begin() as connection:
+            connection.execute(table.insert(), more)
+    begun = time.process_time()
+    rollback(RollbackParams(project=NAME), site)
+    assert time.process_time() - begun < 2.0
+    assert registry.champion(site, PROJECT) == "1"
