@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from benchmarks import drift_peers as peers
-from benchmarks.drift_worlds import DEPENDENCES, World
+from benchmarks.drift_worlds import DEPENDENCES, ENTITIES, World
 from benchmarks.gate_cells import Cell
 from mlops.core.alarm import Rule
 from mlops.core.calibration import Rules, calibrate
@@ -25,6 +25,7 @@ LEVEL = 0.05  # budgeted alarms per window, of a rule of one window
 PART, WHOLE, CONTINUOUS = "false alarms", "false incidents", "continuous mode"
 ROWS, WIDTHS = (50, 200, 1000, 10_000), (5, 20, 64)
 _STREAMS, _WINDOWS = 20, 200  # of the calibration of one window: it is done 72,000 times
+_MANY = (200, 800)  # where references differ most, more of them are drawn; monitoring draws 500
 _PEERS_EVERY = 5  # replicates of which one is shown to the other detectors
 _BUDGET_WINDOWS = 100  # of the complete rule: one incident in so many
 _RATE = 1 / _BUDGET_WINDOWS
@@ -51,8 +52,9 @@ def count(world: World, first: int, trials: int) -> Counter[str]:
     for replicate in range(first, first + trials):
         rng = np.random.default_rng([world.rows, world.width, len(world.dependence), replicate])
         (plain, key), window = world.reference(rng), world.draw(rng, world.rows)
-        relations, reference = relate(plain)
-        rules = Rules(world.rows, LEVEL, 1, 0.0, _STREAMS, replicate, SINGLE, _WINDOWS)
+        relations, reference = relate(plain, key)
+        streams, windows = _MANY if world.dependence == ENTITIES else (_STREAMS, _WINDOWS)
+        rules = Rules(world.rows, LEVEL, 1, 0.0, streams, replicate, SINGLE, windows)
         made = calibrate(reference, rules, in_order=True, key=key)
         values = statistics(presort(reference), relations.extend(window))
         found["ours"] += bool((values >= made.at(world.rows)).any())
@@ -77,7 +79,7 @@ def stream(dependence: str, replicate: int) -> tuple[NDArray[np.bool_], list[flo
     world = World(_WHOLE_ROWS, _WHOLE_WIDTH, dependence)
     rng = np.random.default_rng([2, len(dependence), replicate])
     plain, key = world.reference(rng)
-    relations, reference = relate(plain)
+    relations, reference = relate(plain, key)
     rules = Rules(_WHOLE_ROWS, 1.0 - SHARE, _BUDGET_WINDOWS, 0.0, 100, replicate, RULE, 8000)
     made: Thresholds = calibrate(reference, rules, in_order=True, key=key)
     ready = presort(reference)

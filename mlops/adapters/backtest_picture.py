@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -27,7 +28,7 @@ def draw(found: Backtest, title: str, path: Path) -> None:
         title: one line above the picture.
         path: of the PNG.
     """
-    with axes(path, 10.6, 5.0) as ax:
+    with axes(path, 10.6, 5.0, widest=math.inf) as ax:
         at = [_place(s.end_s) for s in found.steps]
         ax.xaxis_date()
         width = max(1, len(at) // _MOST_POINTS)

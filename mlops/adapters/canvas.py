@@ -36,11 +36,16 @@ WIDEST = 700
 
 @contextmanager
 def figure(
-    path: Path, width: float, height: float, layout: Literal["constrained"] | None = "constrained"
+    path: Path,
+    width: float,
+    height: float,
+    layout: Literal["constrained"] | None = "constrained",
+    widest: float = WIDEST,
 ) -> Iterator[Any]:
     """Give an empty figure of width × height inches and save it, the same every time.
 
-    An inch has 110 pixels; fewer where the picture would be wider than `WIDEST`.
+    An inch has 110 pixels; fewer where the picture would be wider than `widest` pixels, which
+    those for MLflow's page are not.
     """
     import matplotlib as mpl
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -48,7 +53,7 @@ def figure(
 
     with mpl.rc_context(STYLE):
         # No pyplot: it keeps global state, and looks for a display.
-        dpi = min(DPI, WIDEST / width)
+        dpi = min(DPI, widest / width)
         made = Figure(figsize=(width, height), dpi=dpi, layout=layout)
         FigureCanvasAgg(made)
         yield made
@@ -58,9 +63,9 @@ def figure(
 
 
 @contextmanager
-def axes(path: Path, width: float, height: float) -> Iterator[Axes]:
-    """Give one pair of axes and save it as a PNG."""
-    with figure(path, width, height) as made:
+def axes(path: Path, width: float, height: float, widest: float = WIDEST) -> Iterator[Axes]:
+    """Give one pair of axes and save it as a PNG; `widest` as for `figure`."""
+    with figure(path, width, height, widest=widest) as made:
         yield made.add_subplot()
 
 

@@ -50,13 +50,18 @@ class Sight:
 
 
 def learn(
-    features: NDArray[Any], answers: NDArray[np.float32], schema: Schema, folder: Path
+    features: NDArray[Any],
+    answers: NDArray[np.float32],
+    key: NDArray[np.uint64],
+    schema: Schema,
+    folder: Path,
 ) -> tuple[Sight, Columns]:
     """Learn from a version's reference how its windows are seen; return the reference's columns.
 
     Args:
         features: (N, *shape) of the reference.
         answers: (N, K), sound.
+        key: (N,): equal for rows of one entity.
         schema: of the version.
         folder: of the version.
 
@@ -68,7 +73,7 @@ def learn(
     if isinstance(schema, TextSchema):
         vocabulary, unknown = learn_words(features)
         rows = rows.join((UNKNOWN_WORDS,), unknown[:, None])
-    relations, seen = relate(rows)
+    relations, seen = relate(rows, key)
     return Sight(schema, relations, vocabulary, embedding), seen
 
 

@@ -107,12 +107,13 @@ def read_baseline(folder: Path) -> Baseline:
     in_order = bool(np.isfinite(times).all())
     order = np.argsort(times, kind="stable")
     order = order[fit[order]]
-    sight, rows = _learned(features[order], answers[order], schema, folder)
+    key = entity_keys(key[order], features[order], schema)
+    sight, rows = _learned(features[order], answers[order], key, schema, folder)
     return Baseline(
         columns=rows,
         sight=sight,
         in_order=in_order,
-        key=entity_keys(key[order], features[order], schema),
+        key=key,
         reference=presort(rows),
         accuracy=float(right.mean()) if len(right) >= _MIN_LABELS else None,
         labels=len(right),
@@ -124,10 +125,14 @@ def read_baseline(folder: Path) -> Baseline:
 
 
 def _learned(
-    features: NDArray[Any], answers: NDArray[np.float32], schema: Schema, folder: Path
+    features: NDArray[Any],
+    answers: NDArray[np.float32],
+    key: NDArray[np.uint64],
+    schema: Schema,
+    folder: Path,
 ) -> tuple[Sight, Columns]:
     try:
-        return learn(features, answers, schema, folder)
+        return learn(features, answers, key, schema, folder)
     except DataError as error:
         raise MonitorError(str(error)) from None
 

@@ -157,16 +157,14 @@ def install(
     regression = not past.schema.classes
     hit = hits(past.label, answers, regression=regression)
     held = np.sort(span[dealt.reference])
-    relations, watched = relate(columns(past.features[held], answers[held], past.schema))
+    key = entity_keys(past.key[held], past.features[held], past.schema)
+    relations, watched = relate(columns(past.features[held], answers[held], past.schema), key)
     known = held[past.labelled[held] & ~past.active[held]]
     return Served(
         number=number, learnt=learnt, answers=answers, hit=hit,
         memory=Memory(dealt.seen, dealt.trained_until_s), base=span[dealt.test],
         relations=relations, reference=presort(watched), columns=watched,
-        thresholds=calibrate(
-            watched, rules, in_order=True,
-            key=entity_keys(past.key[held], past.features[held], past.schema),
-        ), labels=len(known),
+        thresholds=calibrate(watched, rules, in_order=True, key=key), labels=len(known),
         accuracy=float(hit[known].mean()) if len(known) >= LEAST_LABELS else None,
         blank_share=float(blank(past.features[held]).mean()),
         rows=len(parts[0]) + len(parts[1]),

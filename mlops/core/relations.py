@@ -15,6 +15,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mlops.core.entities import group
+from mlops.core.left_out import without_own_entity
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -57,22 +60,29 @@ class Relations:
         return _append(rows, self.kept, (rows.values - self.centre) @ self.weights)
 
 
-def relate(reference: Columns) -> tuple[Relations, Columns]:
+def relate(reference: Columns, key: NDArray[np.uint64] | None = None) -> tuple[Relations, Columns]:
     """Fit the relations of a reference; return them, and the reference with its residuals.
 
     The reference's own residuals are those of leaving each row out of the fit: a row that was
-    fitted on lies too near its prediction, and every window would seem to have drifted.
+    fitted on lies too near its prediction, and every window would seem to have drifted. Where
+    entities have several rows, an entity is left out with all of them.
 
     Source: leave-one-out residuals r / (1 - h) in Cook and Weisberg, Residuals and Influence in
     Regression, 1982; columns given all others by the inverse of their covariance.
+
+    Args:
+        reference: N rows.
+        key: uint64, (N,): equal for rows of one entity; None if each row is one of its own.
     """
     n, d = reference.values.shape
+    entities = None if key is None or not n else group(key)
+    units = n if entities is None else len(entities)
     centre = reference.values.mean(axis=0) if n else np.zeros(d)
     none = Relations(reference.names, (), centre, np.zeros((d, 0)))
     spread = reference.values.std(axis=0) if n else np.zeros(d)
     spread[list(reference.named_at)] = 0.0  # codes of names are no amounts, and have no line
     free = np.flatnonzero(spread > 0)
-    if len(free) < 2 or n < _ROWS_PER_COLUMN * len(free):
+    if len(free) < 2 or units < _ROWS_PER_COLUMN * len(free):
         return none, reference
     x = (reference.values[:, free] - centre[free]) / spread[free]
     inverse = np.linalg.inv(x.T @ x + _RIDGE * n * np.eye(len(free)))
@@ -81,9 +91,16 @@ def relate(reference: Columns) -> tuple[Relations, Columns]:
     keep = (unexplained >= _LEAST_UNEXPLAINED) & (unexplained <= _MOST_UNEXPLAINED)
     if not keep.any():
         return none, reference
-    projected = x @ inverse
-    leverage = (projected * x).sum(axis=1)[:, np.newaxis] - projected**2 / own + 1 / n
-    residuals = (projected / own / np.maximum(1 - leverage, 1 / n))[:, keep]
+    if entities is not None and units < n:
+        residuals = without_own_entity(x, inverse, entities)
+        keep &= residuals.var(axis=0) <= _MOST_UNEXPLAINED
+        if not keep.any():
+            return none, reference
+        residuals = residuals[:, keep]
+    else:
+        projected = x @ inverse
+        leverage = (projected * x).sum(axis=1)[:, np.newaxis] - projected**2 / own + 1 / n
+        residuals = (projected / own / np.maximum(1 - leverage, 1 / n))[:, keep]
     size = residuals.std(axis=0)
     weights = np.zeros((d, int(keep.sum())))
     weights[free] = (inverse / own / spread[free][:, np.newaxis])[:, keep] / size

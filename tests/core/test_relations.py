@@ -37,6 +37,31 @@ def test_residuals_are_those_of_leaving_each_row_out() -> None:
     assert reference.values[:, 5] == pytest.approx(expected, abs=1e-6)
 
 
+def test_where_entities_have_several_rows_whole_entities_are_left_out() -> None:
+    rng = np.random.default_rng(1)
+    key = rng.permutation(np.arange(90) // 2).astype(np.uint64)
+    key[key > 38] = 38  # one with more rows than there are columns
+    rows = draw(rng, 90)
+    _, reference = relate(rows, key)
+    x, left_out = rows.values, np.empty(90)
+    for one in set(key.tolist()):
+        rest = key != one
+        design = np.column_stack([np.ones(rest.sum()), x[rest][:, [0, 2]]])
+        fit, *_ = np.linalg.lstsq(design, x[rest, 1], rcond=None)
+        left_out[~rest] = x[~rest, 1] - fit[0] - x[~rest][:, [0, 2]] @ fit[1:]
+    assert reference.values[:, 5] == pytest.approx(left_out / left_out.std(), abs=1e-6)
+    alone, _ = relate(rows, np.arange(90, dtype=np.uint64))
+    assert np.array_equal(alone.weights, relate(rows)[0].weights)
+
+
+def test_copies_of_an_entity_explain_nothing() -> None:
+    rng = np.random.default_rng(4)
+    whose = np.repeat(np.arange(40), 10)
+    values = rng.normal(size=(40, 4))[whose] + 0.01 * rng.normal(size=(400, 4))
+    rows = Columns(tuple("abcd"), values, np.zeros(400, dtype=int), 2)
+    assert relate(rows, whose.astype(np.uint64))[0].kept == ()
+
+
 def test_windows_of_the_same_world_have_residuals_of_the_same_size() -> None:
     rng = np.random.default_rng(2)
     relations, _ = relate(draw(rng, 50))  # few rows: a fit would flatter its own residuals

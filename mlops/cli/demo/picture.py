@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -59,7 +60,7 @@ def draw(story: Story, path: Path) -> None:
     from mlops.adapters.canvas import CANDIDATE, GRID, MUTED, axes
 
     x = np.arange(len(story.with_loop))
-    with axes(path, 10.6, 5.0) as ax:
+    with axes(path, 10.6, 5.0, widest=math.inf) as ax:
         ax.plot(x, _running(story.without_loop), color=MUTED, lw=2.2, label="without the loop")
         ax.plot(x, _running(story.with_loop), color=CANDIDATE, lw=2.6, label="with the loop")
         _marks(ax, story)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 def draw(done: Outcome) -> Path:
     """Draw the picture, and return where it lies."""
     path = Path(done.picture)
-    with figure(path, 10.6, 6.2) as made:
+    with figure(path, 10.6, 6.2, widest=math.inf) as made:
         top, bottom = made.subplots(2, 1, sharex=True)
         _accuracy(top, done)
         _drift(bottom, done)
