@@ -12,7 +12,7 @@ b. The complete rule, 2 of 3 windows or evidence that adds up, with hysteresis, 
 c. On digits corrupted at three severities in 5 to 40 % of a window, at 5 % false alarms each, ours
    is within .05 of the best detector in three quarters of the cells that tell detectors apart.
 
-Hardware: 2 cores; about 30 minutes on quiet ones. Seeds are fixed: the same numbers each time.
+Hardware: 2 cores; about 50 minutes on quiet ones. Seeds are fixed: the same numbers each time.
 Writes benchmarks/drift.json, docs/drift.png and the tables of docs/drift.md; `--quick` takes
 seconds, simulates less and writes nothing; `--replicates N` takes fewer of part a. Exits 1 if a
 bound does not hold. `--speed` times a verdict beside Evidently's KS run instead.

@@ -201,7 +201,7 @@ def _power(axes: Axes, telling: list[Power]) -> None:
     axes.set(ylim=(0, 1), xlabel="cells, hardest first", ylabel="power at 5 % false alarms")
     axes.set_xticks([])
     axes.set_title("Corrupted digits: what is found")
-    axes.legend(fontsize=8, loc="upper left")
+    axes.legend(fontsize=8, loc="center right")
     axes.grid(color=GRID)
 
 
@@ -211,6 +211,6 @@ def _delay(axes: Axes, delay: dict[str, float]) -> None:
     axes.set_yticks(range(len(words)), words, fontsize=8)
     axes.invert_yaxis()
     axes.axvline(2, color=MUTED, linewidth=1.5)
-    axes.set(xlabel="windows until the incident (median; 2 is the rule's least)")
-    axes.set_title("How soon, at 1 per 1000 windows")
+    axes.set(xlabel="windows until the incident, median")
+    axes.set_title("How soon: 2 at the least")
     axes.grid(axis="x", color=GRID)

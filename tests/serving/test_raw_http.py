@@ -148,7 +148,7 @@ TABLES: dict[str, tuple[str, bytes, int]] = {
     "parquet in zstd": (PARQUET, _parquet(FRAME, compression="zstd"), 415),
     "parquet in gzip": (PARQUET, _parquet(FRAME, compression="gzip"), 415),
     "parquet of truth": (PARQUET, _parquet(FRAME.assign(age=True)), 400),
-    "parquet of times": (PARQUET, _parquet(FRAME.assign(age=pd.Timestamp(0))), 400),
+    "parquet of times": (PARQUET, _parquet(FRAME.assign(age=pd.Timestamp(0))), 422),
     "parquet of lists": (PARQUET, _parquet(pd.DataFrame([{**ROW, "age": [1, 2]}])), 422),
     "parquet infinite": (PARQUET, _parquet(FRAME.assign(age=np.inf)), 422),
     "parquet of a huge text": (PARQUET, _parquet(FRAME.assign(city="a" * (2 << 20))), 413),
