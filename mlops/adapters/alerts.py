@@ -131,7 +131,7 @@ def worded(incident: Incident, stage: Stage, after: Aftermath, *, at_s: float) -
 
 
 def _moved(incident: Incident, stage: Stage, after: Aftermath) -> str:
-    """Return the heading over the columns, which are those of the worst window in alarm."""
+    """Return the heading over the columns, which are those of the alarm."""
     columns = incident.body.columns
     quiet = incident.cause == ACCURACY and all(c.value < c.threshold for c in columns)
     if stage == "resolved" and after.closing is not None:

@@ -32,7 +32,7 @@ class Findings:
         since_seq: first prediction of its first window.
         opened_seq: last prediction of the window that opened it.
         resolved_seq: last prediction of the window that resolved it.
-        columns: the columns that moved most in the worst window, the strongest first.
+        columns: the columns in the window of the alarm, those that moved most first.
         breaks: failed quality checks of the newest window.
         severity: 1 to 5, the worst so far.
         labelled: labelled predictions that measure.

@@ -181,9 +181,13 @@ def _open(
 
 
 def _update(connection: sa.Connection, held: Incident, judged: Judged) -> None:
-    """Add an alarming window; a later version that still alarms takes the incident over."""
+    """Add an alarming window; a later version that still alarms takes the incident over.
+
+    The columns stay those of the alarm: mails, pages and `mlops why` tell them as what it was.
+    """
     window, body = judged.window, held.body
-    if window.cut.version != held.version and judged.counts and held.cause != ACCURACY:
+    taken = window.cut.version != held.version and judged.counts and held.cause != ACCURACY
+    if taken:
         body = replace(
             body,
             lossy=False,  # what the version before lost is not measured of this one
@@ -192,15 +196,15 @@ def _update(connection: sa.Connection, held: Incident, judged: Judged) -> None:
             reference_mix=judged.known.mix,
         ).told(judged.now_s, f"version {window.cut.version} took over and alarms too")
         held = replace(held, version=window.cut.version)
-    worse = window.verdict.severity >= body.severity
+    first = taken or not any(c.value >= c.threshold for c in body.columns)
     body = replace(
         body,
         windows=(*body.windows, window.id),
         severity=max(body.severity, window.verdict.severity),
-        columns=changes(window.verdict, judged.baseline, judged.rows) if worse else body.columns,
+        columns=changes(window.verdict, judged.baseline, judged.rows) if first else body.columns,
         breaks=window.verdict.breaks,
     )
-    if worse and body.severity > held.body.severity:
+    if body.severity > held.body.severity:
         body = body.told(judged.now_s, f"worse: severity {body.severity} in window {window.id}")
     incidents.save(connection, replace(held, body=body, updated_s=judged.now_s))
     windows.set_incident(connection, [window.id], held.id)

@@ -82,9 +82,12 @@ def labels_needed(
     margin it is d, the discordance, and n = (z(1-alpha) + z(power))² · d / effect². With one it
     is more: d in its place promised a power of 0.8 and had 0.72 at d = 0.05, margin = 0.03.
 
+    A true gain of `effect` needs as much discordance: less is what few rows happened to show.
+
     Source: the sample size of T. Tango (1998), Statistics in Medicine 17.
     """
-    lost = max(discordance - effect, 0.0) / 2.0
+    discordance = max(discordance, effect)
+    lost = (discordance - effect) / 2.0
     null = restricted_variance(discordance - lost, lost, 1.0, -margin)
     z_alpha, z_power = float(stats.norm.isf(alpha)), float(stats.norm.ppf(power))
     spread = z_alpha * math.sqrt(max(null, 0.0)) + z_power * math.sqrt(discordance)

@@ -131,7 +131,12 @@ def test_labels_needed_follows_the_formula_and_shrinks_with_the_effect() -> None
     held = {"alpha": 0.05, "power": 0.8, "margin": 0.0}
     assert labels_needed(0.2, effect=0.05, **held) == int(np.ceil(z**2 * 0.2 / 0.05**2))
     assert labels_needed(0.2, effect=0.1, **held) < labels_needed(0.2, effect=0.05, **held)
-    assert labels_needed(0.0, effect=0.1, **held) == 0
+    # A true gain differs on as many rows at least, however few differed yet.
+    rows = labels_needed(0.0, effect=0.1, **held)
+    assert rows == labels_needed(0.1, effect=0.1, **held)
+    gained = np.arange(rows + 1)
+    shown = np.array([mcnemar_p(int(g), 0) < held["alpha"] for g in gained])
+    assert stats.binom.pmf(gained[shown], rows, 0.1).sum() >= held["power"]
 
 
 def test_labels_needed_under_a_margin_give_the_power_that_was_asked_for() -> None:
