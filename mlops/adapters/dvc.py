@@ -26,10 +26,8 @@ def is_stale(root: Path, stage: str) -> bool:
         Busy: if another DVC command holds the repository.
         StepError: if DVC cannot read the repository.
     """
-    with _errors(stage), _repo(root) as repo:
-        [found] = repo.stage.collect(stage)
-        with repo.lock:
-            return bool(found.changed())
+    with _held(root, stage) as (_, found):
+        return bool(found.changed())
 
 
 def recall(root: Path, stage: str) -> bool:
@@ -46,15 +44,22 @@ def recall(root: Path, stage: str) -> bool:
     from dvc.exceptions import CheckoutError
     from dvc.stage.cache import RunCacheNotFoundError
 
+    with _held(root, stage) as (repo, found):
+        try:
+            repo.stage_cache.restore(found)
+        except (RunCacheNotFoundError, CheckoutError):
+            return False
+    commit(root, stage)
+    return True
+
+
+@contextmanager
+def _held(root: Path, stage: str) -> Iterator[tuple[Any, Any]]:
+    """Give DVC's repository and one of its stages, while no other DVC command may write."""
     with _errors(stage), _repo(root) as repo:
         [found] = repo.stage.collect(stage)
         with repo.lock:
-            try:
-                repo.stage_cache.restore(found)
-            except (RunCacheNotFoundError, CheckoutError):
-                return False
-    commit(root, stage)
-    return True
+            yield repo, found
 
 
 def commit(root: Path, stage: str) -> None:

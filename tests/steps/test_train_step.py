@@ -125,15 +125,7 @@ def test_train_writes_a_candidate_whose_files_agree(ready: Site) -> None:
 def test_what_onnx_cannot_hold_faithfully_torch_exports_and_evaluate_scores(ready: Site) -> None:
     """No ONNX file is within 1e-12 of the network; its `torch.export` archive is the network."""
     write_best(ready)
-    text = ready.layout.params.read_text()
-    for old, new in (
-        ("parity: 0.001", "parity: 1.0e-12"), ("explained: 4", "explained: 0"),
-        ("int8: null", "int8: 0.1"),
-        ("robustness_rows: 500", "robustness_rows: 0"), ("weak_depth: 3", "weak_depth: 0"),
-    ):  # fmt: skip
-        assert old in text
-        text = text.replace(old, new)
-    ready.layout.params.write_text(text)
+    change(ready, parity="1.0e-12", explained="0", int8="0.1", robustness_rows="0", weak_depth="0")
     report = train(load(ready.layout.params, TrainParams), ready)
     folder = ready.layout.candidate
     assert not (folder / "model.onnx").exists()
@@ -150,14 +142,7 @@ def test_what_onnx_cannot_hold_faithfully_torch_exports_and_evaluate_scores(read
 
 def test_a_model_rounded_to_eight_bits_is_the_one_that_is_evaluated(ready: Site) -> None:
     write_best(ready)
-    text = ready.layout.params.read_text()
-    for old, new in (
-        ("int8: null", "int8: 0.3"), ("robustness_rows: 500", "robustness_rows: 0"),
-        ("weak_depth: 3", "weak_depth: 0"),
-    ):  # fmt: skip
-        assert old in text
-        text = text.replace(old, new)
-    ready.layout.params.write_text(text)
+    change(ready, int8="0.3", robustness_rows="0", weak_depth="0")
     report = train(load(ready.layout.params, TrainParams), ready)
     folder = ready.layout.candidate
     rounded = json.loads((folder / "model.json").read_text())["int8"]
