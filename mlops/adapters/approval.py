@@ -11,6 +11,7 @@ import json
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
+from mlops.adapters.chain import since_renumbered
 from mlops.adapters.ledger import Entry, Ledger, Row
 from mlops.core.canonical import from_json, to_json
 from mlops.core.decision import Decision
@@ -106,7 +107,8 @@ def standing(entries: Sequence[Entry], decided: Entry) -> Decision:
 
 def newest(entries: Sequence[Entry], version: str) -> Decision | None:
     """Return the newest decision about a version, as it stands, if there is one."""
-    made = (standing(entries, e) for e in reversed(entries) if e.kind == "decided")
+    own = since_renumbered(entries)
+    made = (standing(entries, e) for e in reversed(own) if e.kind == "decided")
     return next((d for d in made if d.candidate.version == version), None)
 
 
@@ -205,7 +207,7 @@ def read_tag(value: str | None) -> tuple[bool | None, str]:
 
 
 def _newest(entries: Sequence[Entry]) -> Iterator[Asked]:
-    decided = [e for e in entries if e.kind == "decided"]
+    decided = [e for e in since_renumbered(entries) if e.kind == "decided"]
     if not any(_ASKED in e.body for e in decided):
         return  # nobody was ever asked: the bodies need not be read
     seen: set[str] = set()

@@ -10,7 +10,7 @@ from mlops.core.canonical import to_json
 from mlops.errors import LedgerError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
 Kind = Literal[
     "registered", "decided", "approved", "declined", "rollback", "applied", "withdrawn", "observed",
@@ -66,6 +66,21 @@ def chained(project: str, row: Row, before: Entry | None) -> Entry:
     own = {name: getattr(row, name) for name in Row.__dataclass_fields__}
     seal = _seal(project, row, number, prev_hash)
     return Entry(**own, project=project, number=number, prev_hash=prev_hash, hash=seal)
+
+
+def since_renumbered(entries: Sequence[Entry]) -> Sequence[Entry]:
+    """Return the rows since version numbers last began anew; all of them if they never did.
+
+    After a registered model was deleted MLflow counts from 1 again: what earlier rows say of a
+    number is said of another version.
+    """
+    start, known = 0, set[str | None]()
+    for place, entry in enumerate(entries):
+        if entry.kind == "registered":
+            if entry.to_version in known:
+                start, known = place, set()
+            known.add(entry.to_version)
+    return entries[start:]
 
 
 def verify(project: str, entries: Iterable[Entry]) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mlops.adapters import approval
+from mlops.adapters.chain import since_renumbered
 from mlops.adapters.moves import effective
 from mlops.core.exam import Look
 
@@ -40,6 +41,7 @@ def anchor_of(entries: Sequence[Entry], candidate: str) -> str | None:
         entries: the project's ledger.
         candidate: the version to be judged, which is no anchor of its own.
     """
+    entries = since_renumbered(entries)
     moves = effective(entries)
     left = _left(moves)
     proven = [

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING
 
+from mlops.adapters.chain import since_renumbered
 from mlops.adapters.ledger import Ledger, Row
 from mlops.adapters.moves import Note, apply, challenge, effective
 from mlops.adapters.reconcile import reconcile_held
@@ -75,7 +76,7 @@ def rollback(params: RollbackParams, site: Site) -> Report:
 
 def _previous(ledger: Ledger, champion: str | None) -> str:
     """Return the version that was in service before the champion, by the ledger."""
-    for entry in reversed(effective(ledger.entries())):
+    for entry in reversed(effective(since_renumbered(ledger.entries()))):
         before = entry.from_version
         if entry.kind != "withdrawn" and before is not None and before != champion:
             return before
@@ -85,7 +86,7 @@ def _previous(ledger: Ledger, champion: str | None) -> str:
 
 def _need_served(ledger: Ledger, version: str) -> None:
     """Refuse a version that never came into service: no verdict and no person put it there."""
-    served = {e.to_version for e in effective(ledger.entries())} - {None}
+    served = {e.to_version for e in effective(since_renumbered(ledger.entries()))} - {None}
     if version not in served:
         known = ", ".join(sorted(map(str, served), key=lambda v: (len(v), v))) or "none"
         msg = (

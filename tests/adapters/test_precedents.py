@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from mlops.adapters import approval
 from mlops.adapters.ledger import Ledger, Row
 from mlops.adapters.precedents import anchor_of, removed
 from mlops.adapters.sql.engine import database
@@ -79,3 +80,16 @@ def test_without_a_proven_version_the_first_that_served_is_the_anchor(site: Site
     move(site, "rollback", "3", "1")
     assert anchor_of(entries(site), "4") == "1"
     assert anchor_of(entries(site), "1") == "2"
+
+
+def test_numbers_that_began_anew_are_of_other_versions(site: Site) -> None:
+    """As they do in MLflow when somebody deletes the registered model."""
+    for version, before in (("1", None), ("2", "1")):
+        move(site, "registered", None, version)
+        better(site, version, before)
+    assert anchor_of(entries(site), "3") == "2"
+    move(site, "observed", "2", None)
+    move(site, "registered", None, "1", "other bytes")
+    assert approval.newest(entries(site), "1") is None
+    assert anchor_of(entries(site), "2") is None
+    assert removed(entries(site)) == "2"  # still: whoever judges it as a first model says so

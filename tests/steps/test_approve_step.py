@@ -6,6 +6,7 @@ import time
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 import sqlalchemy as sa
 import yaml
@@ -29,7 +30,7 @@ from mlops.adapters.mail.compose import compose
 from mlops.adapters.sql.engine import database
 from mlops.adapters.sql.tables import ledger as table
 from mlops.adapters.sql.tables import outbox
-from mlops.errors import LedgerError, RegistryError, UnverifiedModel, UsageError
+from mlops.errors import LedgerError, RegistryError, StepError, UnverifiedModel, UsageError
 from mlops.params.load import load
 from mlops.params.project import ProjectSection
 from mlops.steps.approve import ApproveParams, approve
@@ -37,7 +38,7 @@ from mlops.steps.promote import PromoteParams, promote
 from mlops.steps.register import RegisterParams, register
 from mlops.steps.reject import RejectParams, reject
 from mlops.steps.rollback import RollbackParams, rollback
-from tests import entrants
+from tests import entrants, judged
 from tests.entrants import with_options
 from tests.kept import copy_state
 from tests.promotions import PROJECT, add_version, decide, entries, kinds, stored
@@ -418,3 +419,23 @@ def test_ten_thousand_rows_leave_a_rollback_quick(mlflow_site: Site) -> None:
     rollback(RollbackParams(project=NAME), site)
     assert time.process_time() - begun < 2.0
     assert registry.champion(site, PROJECT) == "1"
+
+
+def test_a_number_given_twice_by_mlflow_inherits_no_verdict(mlflow_site: Site) -> None:
+    """Somebody deletes the registered model: the next version is 1 again, and is another."""
+    judged.begin(mlflow_site)
+    assert judged.enter(mlflow_site, entrants.block_weights()) == "1"
+    assert judged.judge(mlflow_site).facts["outcome"] == "promote"
+    mlflow.client(mlflow_site).delete_registered_model(PROJECT)
+    reconcile.reconcile(mlflow_site, PROJECT)
+    worthless = np.zeros_like(entrants.block_weights())
+    assert judged.enter(mlflow_site, worthless) == "1"
+    with pytest.raises(StepError, match="the alias champion was removed"):
+        judged.judge(mlflow_site)
+    assert judged.judge(mlflow_site, "first").facts["outcome"] != "promote"
+    with pytest.raises(UsageError, match="version 1 was never in service"):
+        rollback(
+            load(mlflow_site.layout.params, RollbackParams),
+            entrants.with_options(mlflow_site, "to=1"),
+        )
+    assert registry.champion(mlflow_site, PROJECT) is None
