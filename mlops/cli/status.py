@@ -26,11 +26,13 @@ class Server:
         url: where it was looked for.
         version: that it serves; empty if it serves none.
         why: why it serves none; empty if it does.
+        up: whether it answered.
     """
 
     url: str
     version: str = ""
     why: str = ""
+    up: bool = True
 
 
 def status(*, json: bool = False) -> int:
@@ -54,7 +56,7 @@ def status(*, json: bool = False) -> int:
     layout = Layout(find_root())
     params = load(layout.params, Params)
     seen = look(layout, load_settings(layout), params.project.name, params.monitoring)
-    server = ask()
+    server = ours(ask(), seen)
     if json:
         content = {**_content(seen), "server": asdict(server), "wrong": wrong(seen, server)}
         print(json_lib.dumps(content, indent=2))
@@ -77,10 +79,18 @@ def ask() -> Server:
         try:
             health = client.health()
         except NoAnswer:
-            return Server(client.url, why=f"no server answers at {client.url}")
+            return Server(client.url, why=f"no server answers at {client.url}", up=False)
         except CallFailed as error:
             return Server(client.url, why=str(error))
         return Server(client.url, health.model_version, health.why)
+
+
+def ours(server: Server, seen: Situation) -> Server:
+    """Take no other project's server for this one's: it serves what nothing here knows of."""
+    if not server.version or seen.champion or seen.service.version or seen.foreign:
+        return server
+    why = f"the server at {server.url} is another project's: it serves version {server.version}"
+    return Server(server.url, why=why)
 
 
 def wrong(seen: Situation, server: Server) -> list[str]:
@@ -96,6 +106,8 @@ def wrong(seen: Situation, server: Server) -> list[str]:
         )
     if not (seen.champion or seen.service.version or server.version):
         found.append("no model is in service; train one: dvc repro, mlops register, mlops promote")
+    elif not server.version and server.up:
+        found.append(f"the server at {server.url} has taken up no version yet: {server.why}")
     elif not server.version:
         found.append(f"{server.why}; start one: mlops up, or mlops serve")
     if seen.waiting:

@@ -71,7 +71,7 @@ class Batcher:
         if self.model is None:
             raise Refused(
                 503, "no_model", "no model is in service yet", retry_s=2,
-                remedy="train and promote one: mlops train",
+                remedy="a champion loads in seconds; train and promote one: mlops train",
             )  # fmt: skip
         return self.model
 

@@ -110,7 +110,9 @@ def test_only_what_a_server_answers_with_is_in_service(
     assert "start one" not in text
     with scripted(Say(headers={"x-model-version": "9"})) as server:
         monkeypatch.setenv("MLOPS_SERVE_URL", server.url)
-        assert _json(capsys)["server"] == {"url": server.url, "version": "9", "why": ""}
+        assert _json(capsys)["server"] == {
+            "url": server.url, "version": "9", "why": "", "up": True
+        }  # fmt: skip
         assert status() == 0
     text = capsys.readouterr().out
     assert f"digits version 9 in service at {server.url}\n" in text
@@ -118,7 +120,21 @@ def test_only_what_a_server_answers_with_is_in_service(
     with scripted(Say(404, "<html>")) as server:
         monkeypatch.setenv("MLOPS_SERVE_URL", server.url)
         assert status() == 0
-    assert "answers HTTP 404, not as mlops serve does" in capsys.readouterr().out
+    text = capsys.readouterr().out
+    assert "answers HTTP 404, not as mlops serve does" in text
+    assert f"  - the server at {server.url} has taken up no version yet: " in text
+    assert "start one" not in text
+
+
+def test_the_server_of_another_project_is_not_taken_for_this_ones(
+    site: Site, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with scripted(Say(headers={"x-model-version": "1"})) as server:
+        monkeypatch.setenv("MLOPS_SERVE_URL", server.url)
+        assert status() == 0
+    text = capsys.readouterr().out
+    assert "digits: nothing in service\n" in text
+    assert "train one: dvc repro" in text
 
 
 def test_incidents_retrains_and_mails(
