@@ -23,7 +23,6 @@ from flows.monitor import monitor
 from flows.project import open_project
 from flows.score import score
 from flows.train import SCHEDULED, train
-from mlops.errors import ParamsError
 from mlops.log import quieten
 
 if TYPE_CHECKING:
@@ -65,17 +64,9 @@ def plan_of(trigger: TriggerSection) -> tuple[Planned, ...]:
     """Return the deployments of a project; `train` follows the schedule of its trigger.
 
     Without one, `train` has a weekly schedule that is paused until a person starts it.
-
-    Raises:
-        ParamsError: if the schedule is no cron expression.
     """
-    weekly, mine = CronSchedule(cron="0 3 * * 1"), trigger.schedule
-    try:
-        cron = CronSchedule(cron=mine) if mine else weekly
-    except ValueError as error:
-        why = str(error).splitlines()[-1].strip()
-        msg = f'params.yaml: trigger.schedule = "{mine}" is no cron expression ({why})'
-        raise ParamsError(f'{msg}; write one, as in "0 3 * * 1"') from None
+    mine = trigger.schedule
+    cron = CronSchedule(cron=mine or "0 3 * * 1")
     slug = "by-trigger" if mine else "weekly"
     return (
         Planned(train, "flows.train.train", slug, cron, active=mine is not None,

@@ -18,11 +18,24 @@ if TYPE_CHECKING:
     from mlops.layout import Layout
     from mlops.params.data import DataSection
     from mlops.params.everything import Everything
+    from mlops.params.model import ModelSection
 
 _THIRDS = ("low", "middle", "high")
 
 
 _TABLES = ("table", "text")
+
+
+def check_network(section: ModelSection) -> None:
+    """Import the network that `model.network` names, if it is one of the user's own.
+
+    Raises:
+        ParamsError: if it cannot be imported or is none.
+    """
+    if section.network != "auto":
+        from mlops.core.networks import network_class
+
+        network_class(section.network)
 
 
 def check_source(layout: Layout, section: DataSection) -> None:

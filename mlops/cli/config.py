@@ -21,12 +21,12 @@ app = cyclopts.App(
 
 @app.command
 def check(*, json: bool = False) -> int:
-    """Read params.yaml, what it names of the data, every setting; say what is wrong or unwise.
+    """Read params.yaml, what it names (data, network), every setting; say what is wrong or unwise.
 
     Args:
         json: Print the advice as JSON.
     """
-    from mlops.adapters.declared import check_names, check_source
+    from mlops.adapters.declared import check_names, check_network, check_source
     from mlops.layout import Layout, find_root
     from mlops.params.everything import Everything, advice
     from mlops.params.load import load
@@ -36,6 +36,7 @@ def check(*, json: bool = False) -> int:
     layout = Layout(find_root())
     params, settings = load(layout.params, Everything), load_settings(layout)
     check_source(layout, params.data)
+    check_network(params.model)
     serving_config(layout, settings, host=settings.host, workers=settings.serve_workers)
     named = (*check_names(layout, params), *advice(params))
     told = [*_unknown(layout), *(f"params.yaml: {line}" for line in named)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from mlops.params.base import Section
 
@@ -41,3 +41,19 @@ class TriggerSection(Section):
     min_gain: float = Field(default=0.01, ge=0.0, lt=1.0)
     """Least gain that is worth a retrain: in accuracy (0.01: a percentage point), of a regression
     as a share of the mean absolute error."""
+
+    @field_validator("schedule")
+    @classmethod
+    def _is_a_cron_expression(cls, text: str | None) -> str | None:
+        if text is None:
+            return None
+        from datetime import UTC, datetime
+
+        from cronsim import CronSim, CronSimError
+
+        try:
+            CronSim(text, datetime.now(UTC))
+        except CronSimError as error:
+            why = f"trigger.schedule = {text!r} is no cron expression ({error})"
+            raise ValueError(f"{why}; write one, as in '0 3 * * 1'") from None
+        return text

@@ -195,6 +195,19 @@ def test_config_check_refuses_what_a_step_or_the_server_would(
     assert refused.value.exit_code == 2
 
 
+def test_config_check_imports_the_network_that_is_named(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLOPS_ROOT", str(root))
+    path, own = root / "params.yaml", "mlops.core.networks.SmallCNN"
+    whole = path.read_text()
+    path.write_text(whole.replace("network: auto", f"network: {own}", 1))
+    assert config.check() == 0
+    path.write_text(whole.replace("network: auto", "network: foo.Bar", 1))
+    with pytest.raises(MlopsError, match=r'model.network = "foo.Bar" cannot be imported'):
+        config.check()
+
+
 def test_config_check_names_variables_that_do_nothing(
     root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -152,7 +152,7 @@ def test_a_schedule_of_the_trigger_is_active_and_asks_it_first(
     assert schedule.schedule.cron == "30 4 1 * *"
     assert schedule.parameters == {"reason": "by schedule"}
     params.write_text(before.replace("  schedule: null ", '  schedule: "61 4 1 * *" '))
-    with pytest.raises(ParamsError, match=r'trigger.schedule = "61 4 1 \* \*" is no cron expr'):
+    with pytest.raises(ParamsError, match=r"trigger.schedule = '61 4 1 \* \*' is no cron expr"):
         _deploy()
     params.write_text(before)
     _deploy()

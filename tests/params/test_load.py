@@ -166,6 +166,11 @@ def test_a_view_needs_no_section_but_its_own(tmp_path: Path) -> None:
         ("  reserve", "  resrve", "data.resrve is not a known key (did you mean reserve?)"),
         ("  test: 0.25\n", "", "split.test is missing; add it"),
         ("raise_k: 2", "raise_k: 5", "monitoring.raise_k = 5 exceeds raise_n = 3; lower"),
+        (
+            "schedule: null",
+            'schedule: "99 * * * *"',
+            "is no cron expression (Bad minute); write one",
+        ),
     ],
 )
 def test_a_mistake_in_a_section_that_the_view_does_not_see_is_refused_too(
