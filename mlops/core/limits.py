@@ -9,7 +9,7 @@ import numpy as np
 
 from mlops.core import metrics, regression
 from mlops.core.amounts import number
-from mlops.core.bounds import design_effect
+from mlops.core.bounds import cautious_effect
 from mlops.core.decision import Check, Metric
 from mlops.core.fairness import Counted, gap_bounds
 from mlops.core.harm import Slice, thirds
@@ -178,7 +178,7 @@ def _gap(
         second = sorted(int(g.mask.sum()) for g in groups)[-2:-1]
         labels = larger(len(rows.label), second[0], least) if second and levels.again else None
         return told(Check(name, None, None, limit, words), labels, levels)
-    counted = [_counted(g, hits_N, rows) for g in large]
+    counted = [count_group(g, hits_N, rows) for g in large]
     found = gap_bounds(counted, levels.alpha)
     low, high = min(counted, key=lambda g: g.share), max(counted, key=lambda g: g.share)
     words = (
@@ -192,10 +192,14 @@ def _gap(
     return told(Check(name, passed, found.high, limit, words), labels, levels)
 
 
-def _counted(group: Slice, hits_N: NDArray[np.float64], rows: Paired) -> Counted:
-    """Count a group's rows for what they are worth: dependent ones by their design effect."""
+def count_group(group: Slice, hits_N: NDArray[np.float64], rows: Paired) -> Counted:
+    """Count a group's rows for what they are worth: dependent ones by their design effect.
+
+    Cautiously: with four keys of 25 rows, alike in 90 %, the plain one let a gap at the ceiling
+    pass in 10 % of 3000 simulations, at a level of 2.5 %.
+    """
     value_N = hits_N[group.mask]
-    worth = len(value_N) / design_effect(value_N, rows.key[group.mask])
+    worth = len(value_N) / cautious_effect(value_N, rows.key[group.mask])
     return Counted(group.name, float(value_N.mean()) * worth, worth)
 
 

@@ -176,7 +176,10 @@ def _bounds(
         return found, (float(lost.mean()), float(before.mean()))
     if named.per_row is not None:
         ours, theirs = (named.per_row(rows.label, p) for p in (candidate, champion))
-        found = mean_bounds(ours - theirs, rows.key, **more)
+        if named.unit == "pp":  # right or wrong, as accuracy is: few rows may show no difference
+            found = accuracy_bounds((ours - theirs).astype(np.int64), rows.key, **more)
+        else:
+            found = mean_bounds(ours - theirs, rows.key, **more)
         return found, (float(ours.mean()), float(theirs.mean()))
     if named.whole is not None:
         whole, label = named.whole, rows.label

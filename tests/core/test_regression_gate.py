@@ -9,7 +9,9 @@ import pytest
 
 from mlops.core.exam import Anchor, Cohort, Exam, Memory, Paired, Trial
 from mlops.core.gate import judge
+from mlops.core.noninferiority import non_inferior
 from mlops.core.rules import Rules
+from mlops.core.wanted import Levels
 
 RULES = Rules(
     margin=0.0, alpha=0.05, power=0.8, effect=0.03, min_rows=60, min_coverage=0.9,
@@ -20,6 +22,7 @@ RULES = Rules(
     gap_s=1.0, block_s=0.0,
 )  # fmt: skip
 NOW_S = 5000.0
+LEVELS = Levels(alpha=0.025, again=0.0083, power=0.8)
 MEMORY = Memory(np.arange(10, dtype=np.uint64), 1000.0)
 TRIAL = Trial(latency_ms=1.0, memory_mb=80.0, size_mb=2.0, worst_difference=1e-7)
 
@@ -124,3 +127,22 @@ def test_a_part_that_gets_worse_blocks() -> None:
     verdict = judge(harmed, replace(RULES, slices=("shop",)))
     assert verdict.outcome == "reject"
     assert any("worse on shop north" in reason for reason in verdict.reasons)
+
+
+def test_coverage_that_no_row_shows_to_differ_still_has_an_interval() -> None:
+    """A bootstrap of rows that never differ has no width, and would pass whatever is true."""
+    rng, rows, margin = np.random.default_rng(0), 60, 0.02
+    label, key = np.zeros(rows), np.arange(rows, dtype=np.uint64)
+    inside, outside = [-1.0, 0.0, 1.0], [1.0, 2.0, 3.0]
+    champion = np.tile(inside, (rows, 1)).astype(np.float32)
+    passed = 0
+    for _ in range(60):
+        lost = rng.random((rows, 1)) < margin
+        candidate = np.where(lost, outside, inside).astype(np.float32)
+        scored = Paired(label, candidate, champion, key, np.full(rows, NOW_S))
+        check, [metric] = non_inferior("coverage", margin, scored, RULES, LEVELS)
+        assert metric.lower is not None
+        assert metric.upper is not None
+        assert metric.upper - metric.lower > 1 / rows
+        passed += check.passed is True
+    assert passed <= 4  # 2.5 % of 60 are 1.5; a bootstrap alone passes 17
