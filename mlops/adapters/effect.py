@@ -23,15 +23,19 @@ def fell_from_to(held: Incident) -> str:
     """Say what the labels showed, in the past tense; empty where they showed nothing."""
     body = held.body
     if body.lost:
-        return f"{capital(measure(held))} fell from {body.lost[0]:.1%} to {body.lost[1]:.1%}"
+        return _fell(held, body.lost[0], body.lost[1])
     if body.triage not in ("costly", "harmless") or body.accuracy is None:
         return ""
     if body.reference_accuracy is None:
         return f"{capital(measure(held))} was {body.accuracy:.1%}"
-    then, now = f"{body.reference_accuracy:.1%}", f"{body.accuracy:.1%}"
     if body.triage == "harmless":
+        then, now = f"{body.reference_accuracy:.1%}", f"{body.accuracy:.1%}"
         return f"It cost nothing that counts: {measure(held)} {now} after {then}"
-    return f"{capital(measure(held))} fell from {then} to {now}"
+    return _fell(held, body.reference_accuracy, body.accuracy)
+
+
+def _fell(held: Incident, then: float, now: float) -> str:
+    return f"{capital(measure(held))} fell from {then:.1%} on the reference to {now:.1%}"
 
 
 def guessed(held: Incident) -> str:

@@ -116,7 +116,8 @@ def open_run(site: Site, project: str, lineage: Lineage) -> tuple[str, bool]:
         }  # fmt: skip
         if lineage.commit:
             tags["mlflow.source.git.commit"] = lineage.commit
-        name = f"{lineage.reason[:40] or 'candidate'} {lineage.candidate[:8]}"
+        why = lineage.reason.partition(";")[0][:40]  # without what a probe said
+        name = f"{why or 'candidate'} {lineage.candidate[:8]}"
         return str(api.create_run(experiment, tags=tags, run_name=name).info.run_id), False
 
 

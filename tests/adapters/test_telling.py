@@ -46,7 +46,7 @@ def test_a_resolved_incident_is_told_in_the_past_with_what_ended_it() -> None:
     assert words(incident(COSTLY, over=True), "resolved", after) == (
         "It was real: 2 windows alarmed. It lasted 41 minutes.",
         (
-            "Accuracy fell from 97.0% to 71.2%; it is 95.3% now. "
+            "Accuracy fell from 97.0% on the reference to 71.2%; it is 95.3% now. "
             "Measured on 120 labels chosen at random."
         ),
         "Version 2, retrained, is in service since 11:54 UTC. Its windows are quiet.",
@@ -77,7 +77,7 @@ def test_a_loss_that_labels_showed_is_told_by_what_was_measured() -> None:
             "Yes: labels show it in 2 windows. Accuracy 71.2% (62.5% to 78.6%) on 120 labels of "
             "digits-1-4."
         ),
-        "Accuracy fell from 97.0% to 71.2%. Accuracy 71.2%: a loss.",
+        "Accuracy fell from 97.0% on the reference to 71.2%. Accuracy 71.2%: a loss.",
     )
     promoted = words(held, "promoted", Aftermath("2"))
     assert promoted[2].endswith("The incident closes once labels show it within the margin.")
@@ -87,7 +87,7 @@ def test_a_loss_that_labels_showed_is_told_by_what_was_measured() -> None:
     )
     inputs = replace(incident(replace(loss, lost=(0.97, 0.712)), over=True), version="2")
     assert words(inputs, "resolved", Aftermath("2"))[1] == (
-        "Accuracy fell from 97.0% to 71.2%. "
+        "Accuracy fell from 97.0% on the reference to 71.2%. "
         "Accuracy 71.2% (62.5% to 78.6%) on 120 labels of digits-1-4."
     )
     made = worded(done, "resolved", Aftermath("1"), at_s=AT_S)

@@ -366,7 +366,7 @@ def test_a_promoted_version_resolves_its_predecessors_incident(world: World) -> 
     assert (held.state, held.version) == ("resolved", "1")
     assert world.mails() == ["detected", "resolved"]
     told = world.mail()
-    assert "Effect  Accuracy fell from 100.0% to 50.0%." in told
+    assert "Effect  Accuracy fell from 100.0% on the reference to 50.0%." in told
     assert "Ended   Version 2 is in service." in told
     assert "with version 2       unknown  labels not here yet" in told
     assert re.search(r"brightness +[\d.]+ of [\d.]+ -> 0[\d.]* of [\d.]+ +at the alarm: ", told)
@@ -612,7 +612,7 @@ def test_a_measured_loss_without_drift_is_one_incident_one_mail_and_one_retrain(
     assert held.body.shifts[0].startswith("concept shift: labels contradict answers to inputs")
     told = world.mail()
     assert "Yes: labels show it in 2 windows." in told
-    assert "Accuracy fell from 100.0% to 25.0%." in told
+    assert "Accuracy fell from 100.0% on the reference to 25.0%." in told
     assert "before it             100.0%  98.5% to 100.0%, 250 labels" in told
     assert "during it              25.0%  17.5% to 34.3%, 100 labels" in told
     assert "The inputs, which look as before" in told
