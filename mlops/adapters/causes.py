@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
 from mlops.adapters import approval, incidents, retrains
+from mlops.adapters.cohort import SHARD_TIME
 from mlops.adapters.history import Moment, moment
 from mlops.adapters.ledger import Entry, Ledger
 from mlops.adapters.mail import outbox
@@ -48,7 +50,7 @@ class Chain:
         version: its number.
         registration: why it was trained, from which commit, data and run.
         registered_s: when, seconds since 1970.
-        arrived: predictions that got a label between the version before and this one.
+        arrived: labelled predictions collected since the version before, which it may learn from.
         incident: the incident behind it, if it is known.
         mails: what its thread was told.
         retrain: the retrain that it came from, if one was asked for.
@@ -120,10 +122,17 @@ def _before(entries: tuple[Entry, ...], row: Entry) -> float:
 
 
 def _arrived(connection: sa.Connection, project: str, after_s: float, until_s: float) -> int:
+    """Count what shards of a time hold: a label that came after the last of them is not in it."""
+    first, last = (_shard_time(at_s) for at_s in (after_s, until_s))
     query = sa.select(sa.func.count(sa.distinct(labels.c.prediction_id))).where(
-        labels.c.project == project, labels.c.at_s > after_s, labels.c.at_s <= until_s
+        labels.c.project == project, labels.c.collected_in > first, labels.c.collected_in <= last
     )
     return int(connection.scalar(query) or 0)
+
+
+def _shard_time(at_s: float) -> str:
+    """Return what sorts after the name of every shard that was collected until then."""
+    return datetime.fromtimestamp(at_s, UTC).strftime(SHARD_TIME) + "~"
 
 
 def _periods(entries: tuple[Entry, ...], version: str) -> tuple[Period, ...]:

@@ -64,7 +64,8 @@ class Situation:
 
     `champion` is the ledger's; `waiting` the version that waits for a person, `shadowed` the one
     that the alias `shadow` names; `foreign` the model from elsewhere that the settings have served
-    in the champion's place; empty for none.
+    in the champion's place; `digest` the manifest's that the ledger has of the version that was
+    asked about; each is empty for none.
     """
 
     project: str
@@ -82,10 +83,15 @@ class Situation:
     canary: beside.CanarySeen | None
     shadow: beside.ShadowSeen | None
     foreign: str
+    digest: str
 
 
 def look(
-    layout: Layout, settings: Settings, project: str, monitoring: MonitoringSection
+    layout: Layout,
+    settings: Settings,
+    project: str,
+    monitoring: MonitoringSection,
+    served: str = "",
 ) -> Situation:
     """Look at everything; imports neither MLflow nor Prefect, so that it takes no second.
 
@@ -94,6 +100,7 @@ def look(
         settings: the environment.
         project: registered-model name.
         monitoring: its budget of false alarms.
+        served: the version that a server says it serves; empty for none.
 
     Raises:
         Unavailable: if the database does not answer.
@@ -120,9 +127,21 @@ def look(
                 canary=beside.canary(layout.serving / project),
                 shadow=beside.shadow(connection, layout.serving / project, project),
                 foreign=settings.serve_model,
+                digest=_digest(book, served),
             )
     finally:
         engine.dispose()
+
+
+def _digest(book: Ledger, version: str) -> str:
+    """Return the digest that the ledger has of a version's manifest; empty if it has none."""
+    row = book.registered(version) if version else None
+    if row is None:
+        return ""
+    from mlops.adapters.registry import Registration
+    from mlops.core.canonical import from_json
+
+    return from_json(Registration, row.body).digest
 
 
 def _service(connection: sa.Connection, layout: Layout, project: str) -> Service:

@@ -25,12 +25,14 @@ class Server:
     Attributes:
         url: where it was looked for.
         version: that it serves; empty if it serves none.
+        digest: of that version's manifest; empty where it does not tell.
         why: why it serves none; empty if it does.
-        up: whether it answered.
+        up: whether it answered, and is this project's.
     """
 
     url: str
     version: str = ""
+    digest: str = ""
     why: str = ""
     up: bool = True
 
@@ -55,8 +57,11 @@ def status(*, json: bool = False) -> int:
 
     layout = Layout(find_root())
     params = load(layout.params, Params)
-    seen = look(layout, load_settings(layout), params.project.name, params.monitoring)
-    server = ours(ask(), seen)
+    server = ask()
+    seen = look(
+        layout, load_settings(layout), params.project.name, params.monitoring, server.version
+    )
+    server = ours(server, seen)
     if json:
         content = {**_content(seen), "server": asdict(server), "wrong": wrong(seen, server)}
         print(json_lib.dumps(content, indent=2))
@@ -82,15 +87,17 @@ def ask() -> Server:
             return Server(client.url, why=f"no server answers at {client.url}", up=False)
         except CallFailed as error:
             return Server(client.url, why=str(error))
-        return Server(client.url, health.model_version, health.why)
+        return Server(client.url, health.model_version, health.model_digest, health.why)
 
 
 def ours(server: Server, seen: Situation) -> Server:
-    """Take no other project's server for this one's: it serves what nothing here knows of."""
-    if not server.version or seen.champion or seen.service.version or seen.foreign:
+    """Take no other project's server for this one's: what it serves, this ledger has not."""
+    if not server.version or seen.foreign or server.digest == seen.digest != "":
         return server
+    if not server.digest and (seen.champion or seen.service.version):
+        return server  # of a release that tells no digest
     why = f"the server at {server.url} is another project's: it serves version {server.version}"
-    return Server(server.url, why=why)
+    return Server(server.url, why=why, up=False)
 
 
 def wrong(seen: Situation, server: Server) -> list[str]:

@@ -47,7 +47,7 @@ def lines(chain: Chain) -> Iterator[tuple[str, str]]:
         f"{chain.project} {chain.version}, {wording.trained(known.reason)}",
     )
     yield from _incident(chain)
-    yield "arrived", f"{chain.arrived} labelled predictions since the version before"
+    yield "arrived", f"{chain.arrived} labelled predictions collected since the version before"
     made = chain.retrain
     if made is not None:
         ended = f", ended {time(made.ended_s)}: {made.outcome}" if made.ended_s else ", not ended"

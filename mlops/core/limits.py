@@ -122,7 +122,10 @@ def ceilings(exam: Exam, base: Paired, rules: Rules) -> tuple[Check, ...]:
             continue
         elif name == "ece":
             value = debiased_ece(base.label, _candidate(base), _ECE_BINS)
-            words = f"calibration error on base test rows {value:.3f}; at most {limit:.3f} allowed"
+            words = (
+                f"debiased calibration error on base test rows {value:.3f}; "
+                f"at most {limit:.3f} allowed"
+            )
             checks.append(Check("calibration", value <= limit, value, limit, words))
         elif name != "group_gap":
             known = ", ".join([*_TRIED, "ece", "group_gap"])

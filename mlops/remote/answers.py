@@ -101,11 +101,13 @@ class Health:
     Attributes:
         ready: whether a model is in service and the server is not about to stop.
         model_version: that is in service; empty if none is.
+        model_digest: of its manifest; empty where the server does not tell.
         why: the server's words where it is not ready; empty where it is.
     """
 
     ready: bool
     model_version: str = ""
+    model_digest: str = ""
     why: str = ""
 
 

@@ -71,7 +71,9 @@ def health(reply: Reply, url: str) -> Health:
         CallFailed: if it is neither yes nor a 503.
     """
     if reply.status == 200:
-        return Health(ready=True, model_version=reply.headers.get("x-model-version", ""))
+        version = reply.headers.get("x-model-version", "")
+        digest = reply.headers.get("x-model-digest", "")
+        return Health(ready=True, model_version=version, model_digest=digest)
     why = failure(url, reply.status, reply.headers, reply.body)
     if reply.status != 503:
         raise why

@@ -48,6 +48,7 @@ class Model:
 
     Attributes:
         version: the registry's.
+        digest: of its manifest, as the ledger has it; empty before it is verified.
         schema: of the examples.
         output: `probabilities`, or `quantiles` of a regression.
         platform: what the Open Inference protocol calls the runtime.
@@ -55,7 +56,7 @@ class Model:
     """
 
     def __init__(self, folder: Path, version: str, provider: Provider = "cpu") -> None:
-        self.version = version
+        self.version, self.digest = version, ""
         self.schema = _read_schema(folder / "model.json")
         self.row_s = 0.0  # of late, per row; kept by whoever runs it
         try:
@@ -120,6 +121,7 @@ def load(pointer: Pointer, provider: Provider = "cpu") -> Model:
     folder = Path(pointer.folder)
     seal.verify(folder, pointer.digest)
     model = Model(folder, pointer.version, provider)
+    model.digest = pointer.digest
     model.replay(folder)
     model.warm()
     return model

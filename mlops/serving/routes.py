@@ -69,8 +69,10 @@ class Route:
 async def _health(app: App, _scope: Scope, _receive: Receive) -> Reply:
     """Say 200 when a model is in service and no end is near; MLflow's body is one newline."""
     app.refuse_draining()
-    version = app.batcher.current().version.encode()
-    return Reply(200, b"\n", ((b"x-model-version", version),), TEXT)
+    model = app.batcher.current()
+    version, digest = model.version.encode(), model.digest.encode()
+    headers = ((b"x-model-version", version), (b"x-model-digest", digest))
+    return Reply(200, b"\n", headers, TEXT)
 
 
 async def version(_app: App, _scope: Scope, _receive: Receive) -> Reply:

@@ -11,6 +11,7 @@ import pytest
 
 from mlops.adapters import incidents, predictions, retrains
 from mlops.adapters.causes import why
+from mlops.adapters.cohort import SHARD_TIME
 from mlops.adapters.mail import outbox
 from mlops.adapters.sql.engine import database
 from mlops.cli.why import lines
@@ -59,11 +60,18 @@ def drift(site: Site) -> None:
         NAME, PROJECT, "drift", "contrast", "1", "open", now_s - 3000, now_s, None, body
     )
     scores = np.array([0.1, 0.2, 0.7], dtype="<f4").tobytes()
-    rows = [Prediction(f"p{n}", now_s - 900, "1", "e", None, None, scores, 0.0) for n in range(5)]
-    times = [-9000.0, -600.0, -500.0, -400.0, 500.0]  # one is before version 1, one after 2
-    given = [Label(f"p{n}", 1, "random", now_s + t) for n, t in enumerate(times)]
+    rows = [Prediction(f"p{n}", now_s - 900, "1", "e", None, b"x", scores, 0.0) for n in range(5)]
+    # Collected before version 1, three since then, and one that no shard holds.
+    given = [Label(f"p{n}", 1, "random", now_s - 800) for n in range(5)]
+    shards = {-9000: "p0", -60: "p1 p2 p3"}
     with database(site) as engine:
         predictions.insert_batch(engine, PROJECT, rows, given)
+        seqs = {row.logged.prediction.id: row.label_seqs
+                for row in predictions.uncollected(engine, PROJECT)}  # fmt: skip
+        for since_s, names in shards.items():
+            at = (site.now + timedelta(seconds=since_s)).strftime(SHARD_TIME)
+            chosen = [seq for name in names.split() for seq in seqs[name]]
+            predictions.claim(engine, PROJECT, chosen, f"{at}-abc.parquet")
         with engine.begin() as connection:
             incidents.open_once(connection, opened)
             for key in (f"{NAME}:detected", f"{NAME}:promoted", "drift-digits-1-70:detected"):
@@ -93,7 +101,8 @@ def test_the_chain_of_a_version_in_ten_lines(
         "digits 2, trained for drift: contrast",
         "drift: contrast: 40 % lower than the reference; accuracy 71 % on 400 rows",
         f"{NAME}, opened 2026-01-05 13:10:00 UTC, still open",
-        "detected 2026-01-05", "digits-retrain-1, asked for", ": promote", "3 labelled predictions",
+        "detected 2026-01-05", "digits-retrain-1, asked for", ": promote",
+        "3 labelled predictions collected",
         "with version 1 on 150 recent and 150 base rows", "promote: accuracy on 150 recent rows",
         f"since 2026-01-05 14:00:00 UTC by decision {chain.decisions[0].id}, still",
     ):  # fmt: skip

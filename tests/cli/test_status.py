@@ -14,12 +14,15 @@ from typing import TYPE_CHECKING
 import pytest
 
 from mlops.adapters import files, incidents, retrains, windows
+from mlops.adapters.ledger import Ledger, Row
 from mlops.adapters.parts import PartState, write_parts
+from mlops.adapters.registry import Registration
 from mlops.adapters.sql import tables
 from mlops.adapters.sql.engine import database
 from mlops.adapters.windows import Cut
 from mlops.cli.status import status
 from mlops.core.alarm import Verdict
+from mlops.core.canonical import to_json
 from mlops.core.fixed import Fixed
 from tests.remote.scripted import Say, scripted
 
@@ -91,8 +94,6 @@ def test_an_empty_root(capsys: pytest.CaptureFixture[str]) -> None:
 def test_only_what_a_server_answers_with_is_in_service(
     site: Site, here: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from mlops.adapters.ledger import Ledger, Row
-
     with database(site) as engine:
         Ledger(engine, "digits").append(Row("rollback", "k1", 1.0, "ann", "3", "2", "{}"))
     _serve(site, "2")
@@ -111,7 +112,7 @@ def test_only_what_a_server_answers_with_is_in_service(
     with scripted(Say(headers={"x-model-version": "9"})) as server:
         monkeypatch.setenv("MLOPS_SERVE_URL", server.url)
         assert _json(capsys)["server"] == {
-            "url": server.url, "version": "9", "why": "", "up": True
+            "url": server.url, "version": "9", "digest": "", "why": "", "up": True
         }  # fmt: skip
         assert status() == 0
     text = capsys.readouterr().out
@@ -137,6 +138,34 @@ def test_the_server_of_another_project_is_not_taken_for_this_ones(
     assert "train one: dvc repro" in text
 
 
+def test_two_projects_with_a_version_1_each(
+    site: Site, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The digest of what is served tells whose server it is; one that tells none is believed."""
+    _serve(site, "1")
+    body = Registration("d1", "c", "run", "manual", "", "", "")
+    with database(site) as engine:
+        row = Row("registered", "k1", 1.0, "ann", None, "1", to_json(body))
+        Ledger(engine, "digits").append(row)
+
+    def asked(**headers: str) -> tuple[str, object]:
+        told = {name.replace("_", "-"): value for name, value in headers.items()}
+        with scripted(Say(headers={"x-model-version": "1", **told})) as server:
+            monkeypatch.setenv("MLOPS_SERVE_URL", server.url)
+            content = _json(capsys)
+        found = content["server"]
+        assert isinstance(found, dict)
+        return found["version"], "\n".join(map(str, content["wrong"]))  # type: ignore[call-overload]
+
+    for mine in ({"x_model_digest": "d1"}, {}):
+        version, wrong = asked(**mine)
+        assert version == "1"
+        assert "another project" not in str(wrong)
+    version, wrong = asked(x_model_digest="d2")
+    assert version == ""
+    assert "is another project's: it serves version 1; start one: mlops up" in str(wrong)
+
+
 def test_incidents_retrains_and_mails(
     site: Site, here: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -153,8 +182,6 @@ def test_incidents_retrains_and_mails(
 
 
 def test_the_ledger_says_why(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
-    from mlops.adapters.ledger import Ledger, Row
-
     _serve(site, "2")
     with database(site) as engine:
         Ledger(engine, "digits").append(Row("rollback", "k1", 1.0, "ann", "3", "2", "{}"))

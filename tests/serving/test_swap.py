@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from mlops.adapters.onnx_session import Session
+from mlops.serving.model import sealed
 from tests.serving.tiny import images, make_version, point
 
 if TYPE_CHECKING:
@@ -83,7 +84,9 @@ def test_a_version_that_the_worker_cannot_load_changes_nothing(
     (folder / "model.onnx").write_bytes(b"broken after it was verified")
     point(server.home, "2")
     time.sleep(0.4)
-    assert httpx.get(server.url + "/health").headers["x-model-version"] == "1"
+    told = httpx.get(server.url + "/health").headers
+    assert told["x-model-version"] == "1"
+    assert told["x-model-digest"] == sealed(server.home / "1")
 
 
 def test_a_model_of_another_shape_comes_into_service(serve: Callable[..., Running]) -> None:
