@@ -15,12 +15,14 @@ import sqlalchemy as sa
 from pydantic import SecretStr
 
 from mlops.adapters import incidents, registry, response, retrains, windows
+from mlops.adapters.closing import close
 from mlops.adapters.estimates import scored
 from mlops.adapters.files import write_json
 from mlops.adapters.incident_page import page_path
 from mlops.adapters.incident_story import tell
 from mlops.adapters.ledger import Ledger, Row
 from mlops.adapters.long_reference import find
+from mlops.adapters.mail.outbox import deliver
 from mlops.adapters.predictions import insert_batch
 from mlops.adapters.reports import make_named
 from mlops.adapters.sql.engine import open_database
@@ -30,7 +32,7 @@ from mlops.cli.incidents import lines
 from mlops.core.example import example_id
 from mlops.core.prediction import Label, Prediction
 from mlops.core.schema import ImageSchema, to_plain
-from mlops.errors import EXIT_DRIFT, MonitorError, RegistryError, Unavailable
+from mlops.errors import EXIT_DRIFT, MonitorError, RegistryError, Unavailable, UsageError
 from mlops.params.load import load
 from mlops.steps.monitor import MonitorParams, monitor
 
@@ -583,6 +585,14 @@ def _ended(world: World, retrain: str) -> None:
         retrains.end(connection, retrain, outcome="reject", now_s=world.clock_s)
 
 
+def mail_subject(world: World) -> str:
+    """Return the newest mail's subject."""
+    with world.engine.connect() as connection:
+        query = sa.select(outbox.c.message).order_by(outbox.c.seq.desc())
+        mail = message_from_bytes(connection.scalar(query.limit(1)) or b"", policy=SMTP)
+    return str(mail["Subject"])
+
+
 def losing(world: World) -> list[Prediction]:
     """Let labels show a loss while the inputs look as ever."""
     world.label(world.predict(4), accuracy=1.0)
@@ -681,7 +691,7 @@ def test_a_promoted_version_that_loses_too_takes_the_incident_on(world: World) -
     world.run(minutes=1.0)
     held = world.incident()
     assert (held.state, held.version, held.body.triage) == ("open", "2", "costly")
-    assert world.mails() == ["detected"]
+    assert world.mails() == ["detected", "measured"]  # of another version it is news again
 
 
 def test_a_loss_in_an_open_drift_incident_escalates_it(world: World) -> None:
@@ -705,6 +715,88 @@ def test_a_loss_in_an_open_drift_incident_escalates_it(world: World) -> None:
     assert not world.incident().body.lossy
     world.predict(2)
     assert [e.name for e in world.run(minutes=1.0).events] == ["drift.cleared"]
+
+
+def test_a_loss_that_joins_an_open_incident_is_one_mail_that_says_what_it_costs(
+    world: World,
+) -> None:
+    _monitoring(world, continuous=False, accuracy_margin=0.25)
+    _trigger(world, enabled=False)
+    rows = world.predict(8, bright=True)
+    world.label(rows, accuracy=1.0)
+    world.run(minutes=1.0)
+    assert (world.incident().body.triage, world.mails()) == ("harmless", ["detected"])
+    rows = world.predict(3, bright=True)
+    world.label(rows, accuracy=0.3)
+    world.run(minutes=1.0)
+    held = world.incident()
+    assert (held.body.triage, held.body.lossy) == ("costly", True)
+    assert held.body.since_seq > 400
+    told = world.mail()
+    assert (
+        mail_subject(world) == f"[DRIFT:{held.body.severity}] digits · {held.cause} · loss measured"
+    )
+    assert "Real    Yes: labels show what it costs." in told
+    assert "Effect  Accuracy fell from 100.0% on the reference to " in told
+    assert "Next    No retrain yet: params.yaml: trigger.enabled is false" in told
+    assert "You     No, unless it stays so." in told
+    for _ in range(3):
+        world.label(world.predict(1, bright=True), accuracy=0.3)
+        world.run(minutes=300.0)
+    assert world.mails() == ["detected", "measured"]
+    assert deliver(world.site, world.engine, world.clock_s) == 2
+    [first, second] = sorted(
+        (message_from_bytes(m.read_bytes()) for m in world.site.layout.mailbox.glob("*.eml")),
+        key=lambda mail: "In-Reply-To" in mail,
+    )
+    assert second["In-Reply-To"] == first["Message-ID"]
+
+
+def test_a_loss_that_is_measured_no_more_says_so_once_and_a_person_may_close_it(
+    world: World,
+) -> None:
+    _monitoring(world, accuracy_margin=0.1)
+    losing(world)
+    world.run(minutes=1.0)
+    since_s = world.clock_s - 62.0  # the newest label is of the last prediction but one's second
+    world.run(minutes=60 * 30)
+    assert world.incident().body.unmeasured_s == 0.0  # nothing was predicted: nothing is overdue
+    world.predict(2)
+    world.run(minutes=60 * 23)
+    assert world.incident().body.unmeasured_s == 0.0
+    for _ in range(2):
+        world.run(minutes=60)
+    held = world.incident()
+    assert held.state == "open"
+    assert held.body.unmeasured_s == pytest.approx(since_s, abs=2.0)
+    said = "ot measured since 2026-01-05 12:0"
+    wanted = held.body.unmeasured_labels
+    assert wanted >= 30
+    command = f": label {wanted} predictions (mlops label export --incident {held.id})"
+    told = "\n".join(lines(tell(world.engine, "digits", held.id)))
+    assert f"overdue   n{said}" in told
+    assert command in told
+    assert said in page_path(world.site, held.id).read_text()
+    assert world.mails() == ["detected", "overdue"]
+    assert f"Effect  N{said}" in world.mail()
+    assert "It stays open: unknown is not healthy." in world.mail()
+    assert f"Yes: label {wanted} predictions: mlops label" in world.mail()
+    world.label(world.predict(1), accuracy=0.5)
+    world.run(minutes=1.0)
+    assert world.incident().body.unmeasured_s == 0.0
+    world.predict(1)
+    world.run(minutes=60 * 25)
+    assert world.mails() == ["detected", "overdue", "overdue 2"]
+    with pytest.raises(UsageError, match="say why it is closed"):
+        close(world.engine, "digits", held.id, by="ann", why=" ", now_s=world.clock_s)
+    close(world.engine, "digits", held.id, by="ann", why="no labels in winter", now_s=world.clock_s)
+    assert world.run(minutes=1.0).events == ()  # the loss that was is not found again
+    assert world.incident().state == "resolved"
+    told = " ".join(world.mail().split())
+    assert "Ended A person closed it, ann: no labels in winter." in told
+    assert "Not measured since 2026-01-07" in told
+    with pytest.raises(UsageError, match="it is resolved already"):
+        close(world.engine, "digits", held.id, by="ann", why="again", now_s=world.clock_s)
 
 
 def test_a_kill_while_a_loss_opens_its_incident_loses_and_doubles_nothing(
