@@ -13,6 +13,7 @@ from mlops.adapters.sql.tables import SERVED, labels, predictions
 from mlops.core.example import sampled
 from mlops.core.quality import hits
 from mlops.core.triage import Accuracy
+from mlops.errors import DataError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -159,7 +160,16 @@ def _labelled(project: str, span: sa.ColumnElement[bool]) -> sa.Select[Any]:
 
 
 def _right(row: sa.Row[Any], *, regression: bool) -> bool:
+    """Say whether a labelled prediction was right.
+
+    Raises:
+        DataError: if it was logged without scores: unknown is neither right nor wrong.
+    """
     answers = np.frombuffer(row.probabilities, dtype="<f4")[np.newaxis]
+    if not answers.size:
+        name = row.prediction_id
+        msg = f"prediction {name}: its logged scores are empty, so its label measures nothing; "
+        raise DataError(msg + f"restore the row, or delete its labels: prediction_id = '{name}'")
     right = hits(np.array([row.label]), answers, regression=regression)
     return bool(np.isfinite(answers).all() and right[0])
 

@@ -32,7 +32,7 @@ from mlops.cli.incidents import lines
 from mlops.core.example import example_id
 from mlops.core.prediction import Label, Prediction
 from mlops.core.schema import ImageSchema, to_plain
-from mlops.errors import EXIT_DRIFT, MonitorError, RegistryError, Unavailable, UsageError
+from mlops.errors import EXIT_DRIFT, DataError, MonitorError, RegistryError, Unavailable, UsageError
 from mlops.params.load import load
 from mlops.steps.monitor import MonitorParams, monitor
 
@@ -450,6 +450,17 @@ def test_probabilities_that_are_no_numbers_are_broken_data(world: World) -> None
     report = world.run()
     assert [event.name for event in report.events] == ["quality.broken"]
     assert "50 of 50 rows are no distribution" in world.incident().cause
+
+
+def test_scores_that_are_empty_are_broken_data_and_a_label_of_one_is_named(world: World) -> None:
+    x = images(world.rng, WINDOW)
+    rows = world.log(x, np.zeros((WINDOW, 0), dtype=np.float32))
+    assert [event.name for event in world.run().events] == ["quality.broken"]
+    world.clock_s += 1.0
+    given = [Label(rows[3].id, 1, "random", world.clock_s)]
+    insert_batch(world.engine, "digits", (), given)
+    with pytest.raises(DataError, match=f"prediction {rows[3].id}: its logged scores are empty"):
+        world.run(minutes=1.0)
 
 
 def test_what_cannot_be_seen_is_an_error_not_health(world: World) -> None:
