@@ -341,6 +341,26 @@ def test_what_happened_while_servers_were_away_is_caught_up_once(
     assert world.mails() == ["detected"]
 
 
+def test_while_prefect_is_down_a_retrain_is_asked_for_again_and_then_starts_once(
+    world: World,
+) -> None:
+    """Events that nobody hears are lost; once somebody does, the late ones start nothing more."""
+    world.label(world.predict(4, bright=True), accuracy=0.5)
+    heard: list[str] = []
+    for _ in range(12):  # two hours
+        reports = world.run(minutes=10.5).events
+        heard += [str(e.payload["retrain"]) for e in reports if e.name == "retrain.requested"]
+    assert len(heard) == 12
+    assert set(heard) == {"digits-retrain-1"}
+    with world.engine.begin() as connection:
+        started = [retrains.start(connection, one, now_s=world.clock_s) for one in heard]
+    assert started == [True] + [False] * 11
+    assert world.run(minutes=10.5).events == ()
+    with world.engine.connect() as connection:
+        assert retrains.count_30_days(connection, "digits", now_s=world.clock_s) == 1
+    assert world.mails() == ["detected"]
+
+
 def test_harmless_drift_is_logged_and_retrains_nothing(world: World) -> None:
     world.label(world.predict(3, bright=True), accuracy=1.0)
     report = world.run()
