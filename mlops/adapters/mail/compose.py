@@ -207,7 +207,7 @@ def _sanitised(alert: Alert) -> Alert:
         links=links[:MAX_LINKS], silence=one_line(alert.silence, 200),
         why_you=one_line(alert.why_you, 200), state=one_line(alert.state, 60),
         also=tuple(one_line(line, 200) for line in alert.also[:MAX_ALSO]),
-        notes=tuple(one_line(line, 300) for line in alert.notes[:MAX_NOTES]),
+        notes=tuple(one_line(line, 400) for line in alert.notes[:MAX_NOTES]),
         figures=tuple(
             replace(f, when=one_line(f.when, 80), words=one_line(f.words, 200))
             for f in alert.figures[:MAX_FIGURES]
