@@ -83,6 +83,19 @@ class _Look:
         right, labels = total(_counts(found))
         return self.promise.accuracy, right / labels
 
+    def measured_from(self, held: Incident, found: Sequence[Counted]) -> int:
+        """Return the place from which an incident is measured that these windows' loss joins.
+
+        Its own, so that every label of it counts, unless what was right before the loss, or what
+        another version answered, would hide the loss.
+        """
+        first = found[0].window.cut.first_seq
+        own = [c for c in self.told if c.window.cut.first_seq >= held.body.since_seq]
+        if held.version != self.version or not own:
+            return first
+        then, now = self.lost_in(own)
+        return held.body.since_seq if then - now > self.promise.margin else first
+
     def severity(self, found: Sequence[Counted]) -> int:
         """Return 1 to 5, by how many margins were lost."""
         then, now = self.lost_in(found)
@@ -179,6 +192,8 @@ def _escalate(look: _Look, held: Incident) -> tuple[Event, ...]:
     words = look.loss_in(found)
     body = replace(
         held.body, loss=words, lost=look.lost_in(found), lossy=True, back="",
+        since_seq=look.measured_from(held, found),
+        told_loss="" if held.body.back else held.body.told_loss,
         severity=max(held.body.severity, look.severity(found)),
         windows=(*held.body.windows, *(
             c.window.id for c in found if c.window.id not in held.body.windows
@@ -186,8 +201,7 @@ def _escalate(look: _Look, held: Incident) -> tuple[Event, ...]:
     ).told(look.now_s, f"labels show a loss: {words}")  # fmt: skip
     if held.version != look.version:
         body = replace(
-            body, since_seq=found[0].window.cut.first_seq, reference_mix=look.mix,
-            reference_accuracy=look.promise.accuracy,
+            body, reference_mix=look.mix, reference_accuracy=look.promise.accuracy,
             opened_seq=found[-1].window.cut.last_seq,
         )  # fmt: skip
     incidents.save(
@@ -211,7 +225,10 @@ def _back(look: _Look, held: Incident, found: Sequence[Counted]) -> tuple[Event,
     words = f"{look.words(found)}: within the margin of {look.promise.margin:.1%}"
     if held.cause == ACCURACY and newest.verdict.drifted:
         return ()
-    body = replace(held.body, lossy=False, back=words, back_seq=newest.cut.last_seq)
+    body = replace(
+        held.body, lossy=False, back=words, back_seq=newest.cut.last_seq, unmeasured_s=0.0,
+        unmeasured_labels=0,
+    )  # fmt: skip
     if held.cause != ACCURACY:
         body = body.told(look.now_s, f"labels show it is back: {words}")
         incidents.save(look.connection, replace(held, body=body, updated_s=look.now_s))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from mlops.adapters import accuracy_loss, registry
+from mlops.adapters import accuracy_loss, registry, unmeasured
 from mlops.adapters.asking import Sections, ask_unprompted
 from mlops.adapters.probing import Prober
 from mlops.adapters.review import review
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import sqlalchemy as sa
 
     from mlops.adapters.asking import Asked
+    from mlops.params.mail import MailSection
     from mlops.params.project import ProjectSection
     from mlops.params.split import SplitSection
     from mlops.site import Event, Site
@@ -25,6 +26,10 @@ class Answering(Sections, Protocol):
     @property
     def project(self) -> ProjectSection:
         """Whose."""
+
+    @property
+    def mail(self) -> MailSection:
+        """How long who is waited for is given."""
 
     @property
     def split(self) -> SplitSection:
@@ -59,6 +64,8 @@ def answer(site: Site, engine: sa.Engine, params: Answering, serving: str) -> An
         prober = Prober(site, engine, name, serving, params.split)
     served = (serving, lambda: registry.fetch(site, name, serving))
     lost = accuracy_loss.respond(engine, name, params, served, now_s=now_s)
+    hours = params.mail.repeat_hours
+    unmeasured.note(engine, name, params, serving, repeat_hours=hours, now_s=now_s)
     seen = review(engine, name, params, serving=serving, now_s=now_s, prober=prober)
     said = ask_unprompted(engine, name, params.trigger, serving, now_s=now_s, prober=prober)
     return Answered((*lost, *seen, *(event for one in said for event in one.events)), said)

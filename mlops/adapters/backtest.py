@@ -10,6 +10,7 @@ import numpy as np
 import sqlalchemy as sa
 
 from mlops.adapters import past as history
+from mlops.adapters.advice import policy_of
 from mlops.adapters.judgement import Sections, rules_of
 from mlops.adapters.learners import UNTUNED, Project, quick
 from mlops.adapters.model_files import BEST, read_best, write_table
@@ -24,7 +25,6 @@ from mlops.core.past_gate import Judging
 from mlops.core.past_plan import Plan
 from mlops.core.past_service import Dealing
 from mlops.core.training_window import Window
-from mlops.core.trigger import Policy
 from mlops.errors import DataError, UsageError
 from mlops.params.backtest import BacktestSection
 from mlops.params.data import DataSection
@@ -147,8 +147,7 @@ def plan_of(params: BacktestParams, past: Past, from_s: float | None) -> Plan:
         windows=(*before, *(slice(w.start + begin, w.stop + begin) for w in after)),
         first=len(before), rules=replace(asked, window_rows=sized), margin=m.accuracy_margin,
         min_labels=m.min_labels, delay_s=60.0 * params.labels.delay_minutes,
-        policy=Policy(t.enabled, t.min_new_labels, t.cooldown_minutes, t.max_per_month,
-                      t.max_minutes_per_month),
+        policy=policy_of(t),
         judging=Judging(rules_of(params), params.gate.recent_days),
         dealing=Dealing(
             h.recent_share, h.gap_s, h.reference_rows,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -44,6 +45,16 @@ def guessed(held: Incident) -> str:
         return ""
     value, low, high = held.body.estimate
     return f"; estimated {measure(held)} {value:.0%} ({low:.0%} to {high:.0%})"
+
+
+def not_measured(held: Incident) -> str:
+    """Say since when nothing measures a loss, and what would; empty while labels come."""
+    body = held.body
+    if not body.unmeasured_s:
+        return ""
+    since = datetime.fromtimestamp(body.unmeasured_s, UTC).strftime("%Y-%m-%d %H:%M UTC")
+    how = f"mlops label export --incident {held.id}"
+    return f"not measured since {since}: label {body.unmeasured_labels} predictions ({how})"
 
 
 def capital(words: str) -> str:

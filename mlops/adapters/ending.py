@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from mlops.adapters.effect import capital, counted, fell_from_to, guessed, measure
+from mlops.adapters.effect import capital, counted, fell_from_to, guessed, measure, not_measured
 from mlops.adapters.incident import ACCURACY
 
 if TYPE_CHECKING:
@@ -48,6 +48,11 @@ def was_bad(held: Incident, after: Aftermath) -> str:
 def ended(held: Incident, after: Aftermath) -> str:
     """Say what ended it: the input went back, or another version came into service."""
     body = held.body
+    if body.closed:
+        since = (
+            f" {capital(not_measured(held).partition(': label')[0])}." if body.unmeasured_s else ""
+        )
+        return f"A person closed it, {body.closed}.{since}"
     if held.kind == "quality":
         return "The data is sound again: its last windows passed every check."
     quiet = "Its windows are quiet."

@@ -73,7 +73,7 @@ def hand_over(
     """
     params = load(site.layout.params, _MailView)
     desk = _Desk(site, engine, project, params.mail, params.monitoring, reference)
-    _remind(desk)
+    _make_due(desk)
     recent = _recent(desk)
     waiting = [i for i in reversed(recent) if i.body.to_notify()]
     follow = [i.id for i in waiting if i.body.threaded]
@@ -150,6 +150,8 @@ def _send(
         )  # fmt: skip
         new += notify_within(desk.site, connection, told)
         also = ()
+    if held.body.triage == "costly":  # each stage's mail says so
+        held = replace(held, body=replace(held.body, told_loss=held.version))
     _note(connection, held, mailed_s=held.body.mailed_s if muted else desk.now_s)
     return new
 
@@ -186,17 +188,30 @@ def _line(held: Incident) -> str:
     return f"{held.id}: {held.cause}; {held.state}, severity {held.body.severity}"
 
 
-def _remind(desk: _Desk) -> None:
-    """Make a reminder due for open incidents that have waited for a person for long."""
-    before_s = desk.now_s - 3600 * desk.mail.repeat_hours
+def _make_due(desk: _Desk) -> None:
+    """Make due what nobody noted: news of a loss, and reminders to who is waited for."""
     for found in _recent(desk):
-        body = found.body
-        waits = found.state == "open" and body.triage in ("quality", "unclear")
-        if not waits or not 0.0 < body.mailed_s <= before_s or body.to_notify():
+        if _unnoted(desk, found) is None:
             continue
         with desk.engine.begin() as connection:
             windows.serialise(connection)
             held = incidents.get(connection, desk.project, found.id)
-            if held.state == "open" and not held.body.to_notify():
-                again = replace(held.body, due=(*held.body.due, "needs you"))
-                incidents.save(connection, replace(held, body=again))
+            if (stage := _unnoted(desk, held)) is not None:
+                more = replace(held.body, due=(*held.body.due, stage))
+                incidents.save(connection, replace(held, body=more))
+
+
+def _unnoted(desk: _Desk, held: Incident) -> Stage | None:
+    """Return the mail that an open incident owes, though nothing was noted as due.
+
+    That it is costly is told once for each version, also where the digest alone knew of it. One
+    that waits for a person is told again.
+    """
+    body = held.body
+    if held.state != "open" or not body.notified or body.to_notify():
+        return None
+    if body.triage == "costly":
+        return "measured" if body.told_loss != held.version else None
+    waits = body.triage in ("quality", "unclear")
+    before_s = desk.now_s - 3600 * desk.mail.repeat_hours
+    return "needs you" if waits and 0.0 < body.mailed_s <= before_s else None

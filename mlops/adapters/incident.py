@@ -62,6 +62,11 @@ class Findings:
         lossy: whether it stands: then quiet windows of its version do not end the incident.
         back: what showed that it is over, in words.
         back_seq: last prediction of what showed it: a loss is looked for after it.
+        told_loss: version whose measured loss a mail of its own thread told; empty if none did.
+        unmeasured_s: since when nothing measures a loss that stands, though labels are overdue,
+            seconds since 1970; 0 while they come.
+        unmeasured_labels: labels that would measure it.
+        closed: who closed it without that, and why; empty where its windows or labels did.
     """
 
     windows: tuple[str, ...] = ()
@@ -98,6 +103,10 @@ class Findings:
     back: str = ""
     back_seq: int = 0
     worth: str = ""
+    told_loss: str = ""
+    unmeasured_s: float = 0.0
+    unmeasured_labels: int = 0
+    closed: str = ""
 
     def to_notify(self) -> tuple[Stage, ...]:
         """Return the mails that are due and not handed over yet."""

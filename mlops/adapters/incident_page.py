@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from mlops.adapters.effect import capital, not_measured
 from mlops.adapters.files import write_text
 from mlops.adapters.incident import ACCURACY
 from mlops.adapters.incident_story import tell
@@ -86,8 +87,10 @@ def render(story: Story) -> str:
     decisions = [(d, wording.questions(d)) for d in story.decisions]
     held = story.incident
     quiet = held.cause == ACCURACY and all(c.value < c.threshold for c in held.body.columns)
+    unmeasured = capital(not_measured(held))
     values = {"story": story, "held": held, "quiet": quiet, "decisions": decisions, "time": _time,
-              "pictures": _pictures(story), "width": WIDTH, "height": HEIGHT}  # fmt: skip
+              "pictures": _pictures(story),
+              "unmeasured": unmeasured, "width": WIDTH, "height": HEIGHT}  # fmt: skip
     return environment().get_template("incident.html").render(values)
 
 

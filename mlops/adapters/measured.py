@@ -13,6 +13,7 @@ from mlops.adapters.sql.tables import SERVED, labels, predictions
 from mlops.core.example import sampled
 from mlops.core.quality import hits
 from mlops.core.triage import Accuracy
+from mlops.errors import DataError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -150,6 +151,7 @@ def _labelled(project: str, span: sa.ColumnElement[bool]) -> sa.Select[Any]:
         sa.select(
             labels.c.prediction_id, labels.c.label, labels.c.label_source,
             predictions.c.example_id, predictions.c.probabilities, predictions.c.seq,
+            predictions.c.at_s,
         )
         .join(predictions, predictions.c.id == labels.c.prediction_id)
         .where(span & (labels.c.project == project))
@@ -158,9 +160,38 @@ def _labelled(project: str, span: sa.ColumnElement[bool]) -> sa.Select[Any]:
 
 
 def _right(row: sa.Row[Any], *, regression: bool) -> bool:
+    """Say whether a labelled prediction was right.
+
+    Raises:
+        DataError: if it was logged without scores: unknown is neither right nor wrong.
+    """
     answers = np.frombuffer(row.probabilities, dtype="<f4")[np.newaxis]
+    if not answers.size:
+        name = row.prediction_id
+        msg = f"prediction {name}: its logged scores are empty, so its label measures nothing; "
+        raise DataError(msg + f"restore the row, or delete its labels: prediction_id = '{name}'")
     right = hits(np.array([row.label]), answers, regression=regression)
     return bool(np.isfinite(answers).all() and right[0])
+
+
+def newest_s(
+    connection: sa.Connection, project: str, version: str, since_seq: int, expected: Expected
+) -> float:
+    """Return when a version's newest prediction was made that measures, from a seq on; 0: none."""
+    told, _ = _told(
+        connection, project, _span(project, version, (since_seq, 2**62), expected.until_s), expected
+    )
+    return max((float(row.at_s) for row in told), default=0.0)
+
+
+def first_after(
+    connection: sa.Connection, project: str, version: str, after_s: float
+) -> float | None:
+    """Return when a version predicted first after a time, seconds since 1970; None: not yet."""
+    mine = (predictions.c.project == project) & SERVED & (predictions.c.version == version)
+    query = sa.select(sa.func.min(predictions.c.at_s)).where(mine & (predictions.c.at_s > after_s))
+    found = connection.scalar(query)
+    return None if found is None else float(found)
 
 
 def new_labels(connection: sa.Connection, project: str, *, since_seq: int, since_s: float) -> int:

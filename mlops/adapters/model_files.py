@@ -73,6 +73,26 @@ def read_best(folder: Path) -> Hyperparameters:
         raise DataError(f"{path}: {error} is missing or no number; run: mlops tune") from None
 
 
+def read_history(folder: Path) -> list[dict[str, str]]:
+    """Read `history.csv`: an epoch a row.
+
+    Raises:
+        DataError: if it is missing, or a row lacks its epoch or a loss.
+    """
+    path = folder / HISTORY
+    rows = read_table(path)
+    if not rows:
+        raise DataError(f"{path}: holds no epoch; run: mlops train")
+    for line, row in enumerate(rows, 2):
+        for name in ("epoch", "train_loss", "validation_loss"):
+            try:
+                float(row[name])
+            except (KeyError, TypeError, ValueError):
+                msg = f"{path}:{line}: {name} = {row.get(name)!r} is no number; run: mlops train"
+                raise DataError(msg) from None
+    return rows
+
+
 def read_split(prepared: Path) -> tuple[Schema, dict[str, Any]]:
     """Return the schema, and the whole content, of `split.json`.
 

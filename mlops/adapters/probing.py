@@ -17,9 +17,7 @@ from mlops.adapters.embedding import read_layer
 from mlops.adapters.files import read_json, write_json
 from mlops.adapters.runtimes import open_model
 from mlops.adapters.snapshot import Rows, read_rows
-from mlops.core.bounds import Resampling
-from mlops.core.columns import columns
-from mlops.core.head import Sample, gain, most_rows
+from mlops.core.head import HOW, LEAST, ROWS, Sample, beside_answers, gain, most_rows
 from mlops.core.schema import parse_schema
 from mlops.core.worth import Worth
 from mlops.errors import DataError, MlopsError
@@ -40,14 +38,8 @@ if TYPE_CHECKING:
 
 SECONDS = 20.0
 """For seeing rows, at most; what was not seen by then is left out. The fits are bounded by rows."""
-ROWS = 2000
-"""New rows at most, the newest; as many base rows at most."""
-LEAST = 50
-"""New rows that measure, at least."""
 _MORE = 1.1  # times as many labels make a new probe: till then the last one stands
 _CHUNK = 256
-_LEAST_P = 1e-6
-_HOW = Resampling(alpha=0.025, resamples=500, seed=7)
 
 
 @dataclass(frozen=True)
@@ -117,7 +109,7 @@ class Prober:
         if told.get("split") != self.split.model_dump() or not same:
             return None
         rows = rows.take(~np.isin(rows.key, found.key))
-        some = np.random.default_rng(_HOW["seed"]).permutation(len(rows))[:ROWS]
+        some = np.random.default_rng(HOW["seed"]).permutation(len(rows))[:ROWS]
         return rows.take(some)
 
 
@@ -148,7 +140,7 @@ def _made(found: Found, base: Rows | None, folder: Path, schema: Schema) -> Wort
         return Worth(trouble=f"{words} in {SECONDS:g} s; {LEAST} are needed")
     older = _older(base, folder, see, (min(most, len(new)), end_s), new)
     with threadpool_limits(1):  # several wait for each other without end on a busy machine
-        bounds = gain(new, older, regression=regression, **_HOW)
+        bounds = gain(new, older, regression=regression, **HOW)
     if not np.isfinite([bounds.estimate, bounds.lower, bounds.upper]).all():
         return Worth(trouble="the gain on new rows is no finite number")
     return Worth(
@@ -164,10 +156,7 @@ def _sight(folder: Path, schema: Schema) -> tuple[str, See]:
         return "its last layer", lambda x, _: layer.probabilities(x).astype(np.float64)
 
     def watched(x: NDArray[Any], answers: NDArray[np.float32]) -> NDArray[np.float64]:
-        seen = columns(x, answers, schema)
-        numbers = [at for at in range(len(seen.names)) if at not in seen.named_at]
-        told = np.log(np.maximum(answers, _LEAST_P)) if schema.classes else answers
-        return np.column_stack([seen.values[:, numbers], told])
+        return beside_answers(x, answers, schema)
 
     return "a head on the watched columns (the model has no embedding)", watched
 

@@ -5,7 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mlops.adapters.effect import capital, counted, fell_from_to, guessed, measure
+from mlops.adapters.effect import (
+    capital,
+    counted,
+    fell_from_to,
+    guessed,
+    measure,
+    not_measured,
+)
 from mlops.adapters.ending import ended, was_bad, was_real
 from mlops.adapters.incident import ACCURACY
 from mlops.core import wording
@@ -44,7 +51,7 @@ def answers(held: Incident, stage: Stage, after: Aftermath) -> Answers:
     if stage == "resolved":
         return Answers(was_real(held), was_bad(held, after), ended(held, after), "No.")
     next_step, act = _next(held, stage, after)
-    return Answers(_real(held), _how_bad(held, stage, after), next_step, act)
+    return Answers(_real(held, stage), _how_bad(held, stage, after), next_step, act)
 
 
 def state(held: Incident, stage: Stage) -> str:
@@ -52,21 +59,24 @@ def state(held: Incident, stage: Stage) -> str:
     body = held.body
     if stage == "retrained":
         return "retraining started"
-    if stage != "detected":
+    if _overdue(held, stage):
+        return f"needs you, {body.unmeasured_labels} labels wanted"
+    if stage not in ("detected", "measured"):
         return ""
     if body.triage == "costly" and body.trigger in ("granted", "in flight"):
         return "retraining started"
-    if body.labels_wanted:
-        return f"detected, {body.labels_wanted} labels wanted"
-    return ""
+    word = "loss measured" if stage == "measured" else "detected"
+    return f"{word}, {body.labels_wanted} labels wanted" if body.labels_wanted else word
 
 
-def _real(held: Incident) -> str:
+def _real(held: Incident, stage: Stage) -> str:
     body, noun = held.body, counted(held)
     if body.breaks:
         return f"Yes: data checks failed in {noun}. {'; '.join(body.breaks)}."
     if held.cause == ACCURACY:
         return f"Yes: labels show it in {noun}. {capital(body.loss)}."
+    if stage == "measured":
+        return f"Yes: labels show what it costs.{f' {capital(body.loss)}.' if body.loss else ''}"
     if body.gradual:
         return f"Yes: {body.gradual}."
     over = [c for c in body.columns if c.value >= c.threshold]
@@ -79,6 +89,9 @@ def _how_bad(held: Incident, stage: Stage, after: Aftermath) -> str:
     body = held.body
     if stage in ("promoted", "refused") and after.decision is not None:
         return wording.effect(after.decision)
+    if _overdue(held, stage):
+        since = capital(not_measured(held).partition(": label")[0])
+        return f"{since}. {fell_from_to(held)} before that."
     if body.triage == "quality":
         return f"Accuracy is not known. Broken data measures nothing: {body.advice}."
     advice = body.advice or "not known yet: labels are not here"
@@ -95,8 +108,10 @@ def _next(held: Incident, stage: Stage, after: Aftermath) -> tuple[str, str]:
     body = held.body
     if stage == "retrained":
         return "A retrain was requested and starts now. Its decision comes in this thread.", "No."
+    if _overdue(held, stage):
+        return _unknown(held)
     asks = stage == "needs you" and body.triage == "unclear"
-    if stage == "detected" or body.triage == "quality" or asks:
+    if stage in ("detected", "measured", "overdue") or body.triage == "quality" or asks:
         return _first_steps(held)
     decided = body.answer or "A decision was taken."
     if after.decision is not None and stage in ("promoted", "refused"):
@@ -114,6 +129,20 @@ def _next(held: Incident, stage: Stage, after: Aftermath) -> tuple[str, str]:
     if stage == "refused":
         return decided, "No, unless it happens again."
     return decided, _todo(after)
+
+
+def _overdue(held: Incident, stage: Stage) -> bool:
+    """Say whether a mail asks for labels of a loss that nothing measures any more."""
+    return stage == "overdue" and bool(held.body.unmeasured_s)
+
+
+def _unknown(held: Incident) -> tuple[str, str]:
+    within = f"labels show {measure(held)} within the margin"
+    closes = f"mlops incident {held.id} --close WHY"
+    return (
+        f"It stays open: unknown is not healthy. Either {within}, or a person closes it: {closes}.",
+        _ask(held, held.body.unmeasured_labels),
+    )
 
 
 def _todo(after: Aftermath) -> str:
@@ -135,7 +164,8 @@ def _first_steps(held: Incident) -> tuple[str, str]:
     if body.triage == "harmless":
         return "Nothing: the shift costs no accuracy, so it is only logged.", "No."
     if body.triage == "unclear":
-        return f"A retrain starts once labels show a loss of accuracy. {_decides(held)}", _ask(held)
+        next_step = f"A retrain starts once labels show a loss of accuracy. {_decides(held)}"
+        return next_step, _ask(held, body.labels_wanted)
     return _costly(held)
 
 
@@ -147,7 +177,7 @@ def _costly(held: Incident) -> tuple[str, str]:
     if body.trigger == "in flight":
         return f"{capital(body.answer)}.", "No."
     if body.trigger == "labels":
-        return f"{wait} {_decides(held)}", _ask(held)
+        return f"{wait} {_decides(held)}", _ask(held, body.labels_wanted)
     return wait, "No, unless it stays so."
 
 
@@ -162,7 +192,6 @@ def _decides(held: Incident) -> str:
     return f"{body.labels_wanted} more labels decide, by {body.decides}.{both}"
 
 
-def _ask(held: Incident) -> str:
+def _ask(held: Incident, count: int) -> str:
     how = f"mlops label export --incident {held.id}. Or send labels to POST /feedback."
-    count = held.body.labels_wanted
     return f"Yes: label {count} predictions: {how}" if count else f"Yes: label predictions: {how}"

@@ -10,8 +10,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from mlops.adapters.incident import Findings
+    import sqlalchemy as sa
+
+    from mlops.adapters.incident import Incident
     from mlops.adapters.incident_story import Story
+    from mlops.site import Site
 
 
 def incidents(*, all: bool = False, limit: int = 20, json: bool = False) -> int:  # noqa: A002 - the flag's name
@@ -47,11 +50,12 @@ def incidents(*, all: bool = False, limit: int = 20, json: bool = False) -> int:
     return 0
 
 
-def incident(incident_id: str, *, json: bool = False) -> int:
+def incident(incident_id: str, *, close: str | None = None, json: bool = False) -> int:
     """Tell one incident: timeline, windows, labels, decision, mails; its page is written anew.
 
     Args:
         incident_id: Its id, as `mlops incidents` lists it.
+        close: Close it first, for this reason: where nothing will ever measure that it is over.
         json: Print everything as JSON.
     """
     from mlops.adapters.incident_page import write_page
@@ -63,6 +67,8 @@ def incident(incident_id: str, *, json: bool = False) -> int:
     site = open_site()
     project = project_name(site.layout.params)
     with database(site) as engine:
+        if close is not None:
+            _close(site, engine, project, incident_id, close)
         story = tell(engine, project, incident_id)
         page = write_page(site, engine, project, story.incident.id)
     if json:
@@ -74,6 +80,18 @@ def incident(incident_id: str, *, json: bool = False) -> int:
     return 0
 
 
+def _close(site: Site, engine: sa.Engine, project: str, incident_id: str, why: str) -> None:
+    """Close it on record, and put the mail that says so into the outbox."""
+    import getpass
+
+    from mlops.adapters.closing import close
+    from mlops.adapters.hand_over import hand_over
+
+    now_s = site.now.timestamp()
+    close(engine, project, incident_id, by=getpass.getuser(), why=why, now_s=now_s)
+    hand_over(site, engine, project)
+
+
 def lines(story: Story) -> Iterator[str]:
     """Yield an incident's story for a terminal."""
     held, body = story.incident, story.incident.body
@@ -83,7 +101,7 @@ def lines(story: Story) -> Iterator[str]:
     yield f"state     {held.state}, severity {body.severity} of 5, opened {opened}{closed}"
     yield f"triage    {body.triage}: {_line(body.advice or 'not looked at yet')}"
     yield from (f"shift     {_line(shift)}" for shift in body.shifts)
-    yield from _known(body)
+    yield from _known(held)
     for moment in body.timeline:
         yield f"  {_time(moment.at_s)}  {_line(moment.words)}"
     for window in story.windows:
@@ -105,14 +123,21 @@ def lines(story: Story) -> Iterator[str]:
     for mail in story.mails:
         sent = f"sent {_time(mail.sent_s)}" if mail.sent_s else "waits in the outbox"
         yield f"mail      {mail.stage}, {sent}"
+    if held.body.closed:
+        yield f"closed    by {_line(held.body.closed)}"
     if story.muted_until_s:
         yield f"silence   until {_time(story.muted_until_s)}"
 
 
-def _known(body: Findings) -> Iterator[str]:
+def _known(held: Incident) -> Iterator[str]:
     """Yield what was measured, what the trigger says, and what labels are wanted."""
-    told = (("measured", body.loss), ("since", body.back), ("why", body.gradual),
-            ("trigger", body.answer), ("worth", body.worth))  # fmt: skip
+    from mlops.adapters.effect import not_measured
+
+    body = held.body
+    told = (
+        ("measured", body.loss), ("overdue", not_measured(held)), ("since", body.back),
+        ("why", body.gradual), ("trigger", body.answer), ("worth", body.worth),
+    )  # fmt: skip
     yield from (f"{name:<9} {_line(words)}" for name, words in told if words)
     wanted = f"; {body.wanted} more settle it: mlops label export" if body.wanted else ""
     if body.labels_wanted:

@@ -117,6 +117,9 @@ def _wanted(
             held = incidents.get(connection, project, incident)
             version, since, most = held.version, held.body.since_seq, held.body.wanted
             training = held.body.labels_wanted
+            if held.body.unmeasured_labels:  # what came after the loss is what nobody measured
+                since, most = held.body.opened_seq + 1, held.body.unmeasured_labels
+                version = Ledger(engine, project).in_service() or version
         else:
             seen = windows.versions(connection, project)
             if not seen:

@@ -102,8 +102,11 @@ def ours(server: Server, seen: Situation) -> Server:
 
 def wrong(seen: Situation, server: Server) -> list[str]:
     """Return one line for everything that a person should look at; empty if all is well."""
+    from mlops.adapters.effect import not_measured
+
     found = [
-        f"{i.kind} incident {i.id}: {i.cause}; {i.body.triage}; see: mlops incident {i.id}"
+        f"{i.kind} incident {i.id}: {i.cause}; {not_measured(i) or i.body.triage}; "
+        f"see: mlops incident {i.id}"
         for i in seen.incidents
     ]
     if seen.foreign:

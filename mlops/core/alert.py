@@ -9,7 +9,12 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-Stage = Literal["detected", "retrained", "promoted", "refused", "needs you", "resolved", "digest"]
+Stage = Literal[
+    "detected", "measured", "retrained", "promoted", "refused", "needs you", "overdue", "resolved",
+    "digest",
+]  # fmt: skip
+PAGED = ("needs you", "overdue")
+"""Stages at which a person is waited for."""
 
 
 @dataclass(frozen=True)

@@ -21,11 +21,12 @@ from mlops.core.drift import statistics
 from mlops.core.past import mature
 from mlops.core.past_gate import Judging, compare, lenient
 from mlops.core.past_service import install
+from mlops.core.past_trigger import answer as trigger
+from mlops.core.past_trigger import loop_at
 from mlops.core.past_watch import Watch
 from mlops.core.power import labels_needed
 from mlops.core.quality import Arrivals, breaks
 from mlops.core.triage import Accuracy, triage
-from mlops.core.trigger import Loop, decide
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -35,8 +36,6 @@ if TYPE_CHECKING:
     from mlops.core.past_plan import Plan
     from mlops.core.past_service import Learner, Served
     from mlops.core.triage import Triage
-
-_MONTH_S = 30 * 86_400.0
 
 
 def backtest(past: Past, plan: Plan, learner: Learner) -> Backtest:
@@ -155,7 +154,13 @@ class _Walk:
 
     def _trigger(self, place: int, worth: Triage, now_s: float) -> list[str]:
         """Let the trigger answer; if it grants, retrain and judge."""
-        answer = decide(self.plan.policy, worth.kind, self._loop(now_s))
+        past, plan = self.past, self.plan
+        since = plan.windows[self.watch.held.since].start if self.watch.held else len(past)
+        loop = loop_at(past, self.retrains, since, now_s, plan.delay_s)
+        stop = int(np.searchsorted(past.observed_s, now_s - plan.delay_s, "right"))
+        start = max(since, plan.windows[min(self.served_from, place)].start)
+        rows = (past, slice(start, max(stop, start)))
+        answer = trigger(plan, worth.kind, loop, self.served, rows)
         told, self.refusal = self.refusal, "" if answer.requested else answer.why
         if not answer.requested:
             new = worth.kind == "costly" and answer.why != told
@@ -217,22 +222,6 @@ class _Walk:
             first -= 1
         rows = np.arange(plan.windows[first].start, stop)
         return rows[past.observed_s[rows] <= until_s]
-
-    def _loop(self, now_s: float) -> Loop:
-        last_s = self.retrains[-1].at_s if self.retrains else -math.inf
-        recent = [r for r in self.retrains if r.at_s > now_s - _MONTH_S]
-        held = self.watch.held
-        since = self.plan.windows[held.since].start if held else len(self.past)
-        came_s = self.past.observed_s[since:] + self.plan.delay_s
-        fresh = self.past.labelled[since:] & (came_s > last_s) & (came_s <= now_s)
-        return Loop(
-            new_labels=int(fresh.sum()),
-            in_flight=None,
-            minutes_since=(now_s - last_s) / 60,
-            in_30_days=len(recent),
-            minutes_30_days=sum(r.minutes for r in recent),
-            typical_minutes=self.retrains[-1].minutes if self.retrains else 0.0,
-        )
 
     def _told(self, place: int, served: Served, drifted: str, events: list[str]) -> Step:
         window, past = self.plan.windows[place], self.past

@@ -4,7 +4,9 @@ In the reference's own world every window is clean. Streams of windows are drawn
 where rows depend on each other (Künsch 1989), each stream with a fresh pseudo-reference of the
 true reference's size, which all its windows share as they do in service (so that a reference that
 fell out badly, and alarms again and again, is counted). Where entities have several rows each,
-whole entities make up a pseudo-reference: it tells of so many entities, not of so many rows.
+whole entities make up a pseudo-reference: it tells of so many entities, not of so many rows; where
+rows depend on their neighbours in time, too, one of blocks is smaller by as much (Cameron et al.
+2011).
 Statistics are scaled by √(nN / (n + N)), so that smaller windows may stand for large ones. Each
 pseudo-reference gives its own scale of each column, as the true one does: what a scale misses by
 is then part of what is simulated. Columns are standardised, the maximum over them taken (Westfall
@@ -91,7 +93,6 @@ def calibrate(
         in_order: whether the rows stand in the order of time, so that their dependence can be
             seen; else they are taken for independent.
         key: uint64, (N,): equal for rows of one entity; None if each row is one of its own.
-            Not looked at where rows depend on their neighbours in time.
 
     Raises:
         ValueError: if the reference has fewer than 2 rows.
@@ -102,7 +103,7 @@ def calibrate(
     found = dependence(reference.values) if in_order else INDEPENDENT
     block = found.block
     target = _SAFETY * rules.rate
-    together = alike(block, key)
+    together = alike(block, key, reference.values)
     wanted = min(rules.most_windows, math.ceil(_EVENTS / target))
     length = max(math.ceil(wanted / rules.replicates), 4 * rules.rule.raise_n)
     draws_STC, scale = draw_streams(

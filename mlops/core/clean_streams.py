@@ -10,7 +10,7 @@ import numpy as np
 
 from mlops.core.dependence import draw
 from mlops.core.drift import norms
-from mlops.core.entities import group
+from mlops.core.entities import beyond_blocks, group
 from mlops.core.grid import Grid
 from mlops.core.thresholds import spread
 
@@ -30,12 +30,15 @@ class Alike:
 
     Attributes:
         block: rows in a row that stay together; 1 if time tells nothing.
-        entities: whole ones make up a pseudo-reference; None if each row is one, or rows depend
-            on their neighbours in time.
+        entities: whole ones make up a pseudo-reference, where time tells nothing; None if each
+            row is one.
+        shrunk: where time tells, a pseudo-reference has so many times fewer rows: it errs as the
+            true one does, whose entities come back in many blocks. 1 without such.
     """
 
     block: int
     entities: Entities | None
+    shrunk: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -53,15 +56,18 @@ class Shape:
     window_rows: int
 
 
-def alike(block: int, key: NDArray[np.uint64] | None) -> Alike:
+def alike(block: int, key: NDArray[np.uint64] | None, values: NDArray[np.float64]) -> Alike:
     """Return which rows depend on each other.
 
     Args:
         block: rows that depend on their neighbours in time.
         key: uint64, (N,): equal for rows of one entity; None if each row is one of its own.
+        values: float64, (N, D), in the order of time if that tells anything.
     """
-    found = None if key is None or block > 1 else group(key)
-    return Alike(block, found if found is not None and found.sizes.max() > 1 else None)
+    found = None if key is None else group(key)
+    if key is None or found is None or found.sizes.max() == 1:
+        return Alike(block, None)
+    return Alike(block, found, beyond_blocks(values, key, block) if block > 1 else 1.0)
 
 
 def draw_streams(
@@ -70,7 +76,8 @@ def draw_streams(
     """Draw clean streams; return their scaled statistics, (S, T, columns), and the columns' scale.
 
     A statistic of a true window is its scaled statistic times the scale. Pseudo-references are
-    drawn by whole entities, windows by rows: those of an entity come far apart, or time tells.
+    drawn by whole entities, or in blocks where time tells, with fewer of them where entities come
+    back; windows by rows or blocks: rows of an entity come far apart.
     """
     world, entities = _world(reference, together)
     n, big = len(reference), shape.window_rows
@@ -86,7 +93,8 @@ def draw_streams(
         if entities:
             own_rows = entities.draw(rng, reference_n)[np.newaxis]
         else:
-            own_rows = draw(rng, len(world), (1, reference_n), together.block)
+            own_n = max(2, round(reference_n / together.shrunk))
+            own_rows = draw(rng, len(world), (1, own_n), together.block)
         base = grid.counts(own_rows)
         rows = draw(rng, len(world), (1, shape.length * window_n), together.block)
         rows = rows.reshape(shape.length, window_n)
@@ -102,10 +110,11 @@ def draw_streams(
 def _world(reference: Columns, together: Alike) -> tuple[Columns, Entities | None]:
     """Return at most so many rows of a reference, blocks and entities left whole."""
     n, block = len(reference), together.block
+    entities = together.entities if block == 1 else None
     if n <= _WORLD_ROWS:
-        return reference, together.entities
-    if together.entities:
-        chosen, kept = together.entities.some(_WORLD_ROWS)
+        return reference, entities
+    if entities:
+        chosen, kept = entities.some(_WORLD_ROWS)
         return reference.take(chosen), kept
     starts = np.linspace(0, n - block, max(_WORLD_ROWS // block, 1)).astype(np.int64)
     return reference.take((starts[:, np.newaxis] + np.arange(block)).ravel()), None

@@ -18,16 +18,23 @@ import numpy as np
 from scipy import optimize, special
 
 from mlops.core.bounds import Resampling, accuracy_bounds
+from mlops.core.columns import columns
 from mlops.core.noninferiority import relative_bounds
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from mlops.core.bounds import Bounds
+    from mlops.core.schema import Schema
 
 FOLDS = 5
 WORK = 10_000_000
 """Rows × width × answers of one pass over the rows, at most: five folds then take seconds."""
+ROWS = 2000
+"""New rows at most, the newest; as many base rows at most."""
+LEAST = 50
+"""New rows that measure, at least."""
+HOW = Resampling(alpha=0.025, resamples=500, seed=7)
 _PENALTY = 10.0
 """On the sum over rows, inputs standardised. Tried on digits, 60 and 400 new rows: 1 to 10 find a
 like gain in darkened and in relabelled ones, 100 four fifths of it; on unchanged ones 10 loses
@@ -67,6 +74,24 @@ class Sample:
 def most_rows(width: int, answers: int) -> int:
     """Return how many rows a probe may look at: what is wide is looked at with fewer."""
     return WORK // max((width + 1) * answers, 1)
+
+
+def beside_answers(
+    features: NDArray[Any], answers: NDArray[np.float32], schema: Schema
+) -> NDArray[np.float64]:
+    """Return what a head is fitted on where a model shows no layer: float64 (N, H).
+
+    The watched columns that are numbers, and the model's own answers.
+
+    Args:
+        features: (N, *shape) of the schema.
+        answers: (N, K): probabilities, or quantiles.
+        schema: of the rows.
+    """
+    seen = columns(features, answers, schema)
+    numbers = [at for at in range(len(seen.names)) if at not in seen.named_at]
+    told = _logits(answers) if schema.classes else answers
+    return np.column_stack([seen.values[:, numbers], told])
 
 
 def gain(new: Sample, base: Sample, *, regression: bool, **how: Unpack[Resampling]) -> Bounds:

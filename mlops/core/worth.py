@@ -51,7 +51,7 @@ class Worth:
         """Return gain and cost in a clause, as a retrain's reason records them."""
         if self.trouble:
             return f"no probe: {self.trouble}"
-        return f"probe {self._gain()}, {_minutes(loop)}"
+        return f"probe {self._gain()} by its head alone, {_minutes(loop)}"
 
     def words(self, policy: Policy, loop: Loop, least: float) -> str:
         """Return the advice in a sentence: gain with its interval, and cost.
@@ -69,8 +69,8 @@ class Worth:
         asked = percent(least) if self.regression else points(least)
         return (
             f"{self.says(least)}: {self.on} refitted on new rows{older} gives {what} "
-            f"{self._gain()} at 95 % on {self.rows} new rows; trigger.min_gain asks for {asked}; "
-            f"{cost}"
+            f"{self._gain()} at 95 % on {self.rows} new rows, all layers maybe more; "
+            f"trigger.min_gain asks for {asked}; {cost}"
         )
 
     def _gain(self) -> str:

@@ -64,9 +64,7 @@ def evaluate(params: EvaluateParams, site: Site) -> Report:
     evaluation.write_intervals(folder, rules.confidence, [*found, *more])
     _write_slices(section, test, rules, folder, schema)
     explaining.write(folder, site.layout.candidate, session, test, schema, section)
-    plots.training(
-        folder / "training.png", model_files.read_table(site.layout.candidate / model_files.HISTORY)
-    )
+    plots.training(folder / "training.png", model_files.read_history(site.layout.candidate))
     evaluation.write_predictions(folder, test.rows, test.scored.probabilities)
     evaluation.write_blanks(folder)
     reference = read_rows(prepared / "reference.npz")

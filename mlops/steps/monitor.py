@@ -35,6 +35,7 @@ from mlops.core.alarm import Verdict
 from mlops.errors import EXIT_DRIFT, RegistryError
 from mlops.params.base import View
 from mlops.params.labels import LabelsSection
+from mlops.params.mail import MailSection
 from mlops.params.monitoring import MonitoringSection
 from mlops.params.project import ProjectSection
 from mlops.params.split import SplitSection
@@ -62,6 +63,7 @@ class MonitorParams(View):
     monitoring: MonitoringSection
     trigger: TriggerSection
     labels: LabelsSection
+    mail: MailSection
     split: SplitSection
 
 

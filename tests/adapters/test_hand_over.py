@@ -13,6 +13,7 @@ from mlops.adapters.hand_over import hand_over
 from mlops.adapters.incidents import Findings, Incident
 from mlops.adapters.mail.outbox import deliver
 from mlops.adapters.sql.engine import open_database
+from mlops.adapters.sql.tables import incidents as table
 from mlops.adapters.sql.tables import outbox
 
 if TYPE_CHECKING:
@@ -110,3 +111,29 @@ def test_harmless_shifts_wait_for_the_digest(site: Site, engine: sa.Engine) -> N
     assert "drift-digits-1-1" in text(engine, "digest-2026-01-05:digest")
     hand_over(later(site, 25 * 60), engine, "digits")
     assert keys(engine)[1:] == ["digest-2026-01-06:digest"]
+
+
+def test_a_loss_of_an_incident_that_stood_in_the_digest_only_opens_one_thread_in_its_turn(
+    site: Site, engine: sa.Engine
+) -> None:
+    params = site.layout.params.read_text().replace("digest_hour: null", "digest_hour: 23")
+    write_text(site.layout.params, params)
+    at_s = site.now.timestamp()
+    held = Incident(
+        "drift-digits-1-4", "digits", "drift", "x", "1", "open", at_s, at_s, None,
+        Findings(due=("detected",), triage="harmless"),
+    )  # fmt: skip
+    with engine.begin() as connection:
+        incidents.open_once(connection, held)
+    assert hand_over(site, engine, "digits") == 0
+    with engine.begin() as connection:
+        told = Findings(due=("detected",), notified=("detected",), triage="harmless", mailed_s=at_s)
+        other = replace(held, id="drift-digits-1-1", state="resolved", resolved_s=at_s, body=told)
+        connection.execute(table.insert().values(incidents._values(other)))
+        now = incidents.get(connection, "digits", held.id)
+        costly = replace(now.body, triage="costly", trigger="cooldown", answer="9 minutes left")
+        incidents.save(connection, replace(now, body=costly))
+    assert hand_over(later(site, 5), engine, "digits") == 0  # another thread was opened just now
+    assert [hand_over(later(site, m), engine, "digits") for m in (11, 12, 90, 600)] == [1, 0, 0, 0]
+    assert keys(engine) == ["drift-digits-1-4:measured"]
+    assert "loss measured" in text(engine, "drift-digits-1-4:measured")

@@ -147,7 +147,7 @@ def test_without_a_network_the_download_says_what_to_do(
     monkeypatch.delenv("no_proxy", raising=False)
     # urllib keeps the opener it builds, proxy and all: later tests must not inherit it.
     monkeypatch.setattr(urllib.request, "_opener", None)
-    with pytest.raises(DataError, match=r"download into .* failed .* params.yaml: data.path"):
+    with pytest.raises(DataError, match=r"failed \(.*[^: ]\); get .*: data.path"):
         base.load(DataSection(source="fashion_mnist"), tmp_path)
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,7 +16,7 @@ from mlops.cli.incidents import incident, incidents
 from mlops.core.alarm import ColumnVerdict, Verdict
 from mlops.core.alert import ColumnChange
 from mlops.core.estimate import Estimate
-from mlops.errors import Unknown
+from mlops.errors import Unknown, UsageError
 
 if TYPE_CHECKING:
     from mlops.site import Site
@@ -93,3 +94,19 @@ def test_a_timeline_is_bounded_and_keeps_its_first_line() -> None:
         body = body.told(float(n), f"line {n}")
     assert len(body.timeline) == 60
     assert (body.timeline[0].words, body.timeline[-1].words) == ("line 0", "line 199")
+
+
+def test_a_person_closes_it_on_record(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+    assert incident(IDENTITY, close="labels\nwill not come") == 0
+    text = capsys.readouterr().out
+    assert "state     resolved" in text
+    assert re.search(r"closed    by \S+: labels will not come\n", text)
+    with database(site) as engine:
+        assert ": labels will not come.</p>" in page_path(site, IDENTITY).read_text()
+        with engine.begin() as connection:
+            assert store.drift_ended(connection, "digits") == 49
+            store.open_once(connection, Incident(
+                "serving-1", "digits", "serving", "x", "1", "open", 0.0, 0.0, None, Findings(),
+            ))  # fmt: skip
+    with pytest.raises(UsageError, match="the server closes it"):
+        incident("serving-1", close="enough")

@@ -116,6 +116,18 @@ def test_an_incident_is_given_what_decides_when_its_retrain_starts(
     assert (facts["random"], facts["hard"]) == (20, hard)
 
 
+def test_an_incident_that_is_measured_no_more_is_given_what_came_after_its_loss(
+    site: Site, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    body = Findings(triage="costly", unmeasured_s=1.0, unmeasured_labels=30, opened_seq=100)
+    with database(site) as engine, engine.begin() as connection:
+        incidents.open_once(connection, Incident(
+            "accuracy-digits-1-1", "digits", "drift", "accuracy", "1", "open", 0.0, 0.0, None, body,
+        ))  # fmt: skip
+    facts = give_out(tmp_path / "a", capsys, incident="accuracy-digits-1-1", hard=0)
+    assert facts["random"] == 20  # of 120 predictions
+
+
 def test_the_random_part_is_the_gates_sample(
     tmp_path: Path, site: Site, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -67,7 +67,7 @@ def _incident(site: Site) -> None:
     with database(site) as engine, engine.begin() as connection:
         incidents.open_once(connection, incidents.Incident(
             "digits-1", "digits", "drift", "image_mean", "1", "open", 1.0, 1.0, None,
-            incidents.Findings(triage="harmless"),
+            incidents.Findings(triage="harmless", unmeasured_s=60.0, unmeasured_labels=9),
         ))  # fmt: skip
         retrains.request(
             connection, "digits", reason="drift: image_mean", incident="digits-1", now_s=2.0
@@ -174,7 +174,8 @@ def test_incidents_retrains_and_mails(
     assert status() == 0
     text = capsys.readouterr().out
     assert f"version 3 was served last, and is not now: no server answers at {here}" in text
-    assert "drift incident digits-1: image_mean" in text
+    assert "drift incident digits-1: image_mean; not measured since 1970-01-01 00:01 UTC: " in text
+    assert "label 9 predictions (mlops label export --incident digits-1); see: mlops inc" in text
     assert "requested: drift: image_mean" in text
     assert "1 mails wait" in text
     assert "Against the fixed reference, version 1's: none of 6 input columns" in text

@@ -6,13 +6,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
+from mlops.adapters.learners import quick
 from mlops.core.alarm import Rule
 from mlops.core.backtest import backtest
 from mlops.core.calibration import Rules as Calibration
 from mlops.core.past import Cutting, Past, cut
 from mlops.core.past_gate import Judging
 from mlops.core.past_plan import Plan
-from mlops.core.past_service import Dealing, Learnt
+from mlops.core.past_service import Dealing, Learnt, install
+from mlops.core.past_trigger import probe
 from mlops.core.rules import Rules
 from mlops.core.training_window import Window
 from mlops.core.trigger import Policy
@@ -28,12 +30,14 @@ GATE = Rules(
     min_slice_rows=1000, resamples=500, seed=7, gap_s=0.0, block_s=0.0,
 )  # fmt: skip
 
+RULES = Calibration(100, 1.0, 1000, 0.1, 200, 7, Rule(2, 3, 2), 4000)
+
 
 def plan(past: Past, **changes: Any) -> Plan:
     windows = cut(past.observed_s, Cutting("rows", 100, 1e9, 80))
     made = Plan(
         windows=windows, first=10,
-        rules=Calibration(100, 1.0, 1000, 0.1, 200, 7, Rule(2, 3, 2), 4000), margin=0.05,
+        rules=RULES, margin=0.05,
         min_labels=50, delay_s=60.0,
         policy=Policy(enabled=True, min_new_labels=400, cooldown_minutes=10.0, max_per_month=20),
         judging=Judging(GATE, 30.0), dealing=Dealing(0.3, 0.0, 500, Window()), since_loss=True,
@@ -180,3 +184,35 @@ def test_a_reference_without_labels_measures_nothing() -> None:
     found = backtest(bare, plan(bare, first=10), logistic)
     assert found.reference is None or found.reference > 0.5
     assert found.steps[-1].accuracy is None
+
+
+@pytest.mark.parametrize("numbers", [False, True])
+def test_a_probe_that_decides_refuses_what_gains_too_little_and_nothing_else(
+    numbers: bool,  # noqa: FBT001 - a column of the table
+) -> None:
+    past = stream(4000, changed_at=2000, numbers=numbers)
+    first = install(past, np.arange(1000), quick(past.schema), (plan(past).dealing, RULES), 1)
+    told = probe(first, past, slice(2000, 2600), older=False)
+    assert (told.trouble, told.older) == ("", 0)
+    assert told.rows == (past.side[2000:2600] != "test").sum()
+    assert told.gain > (0.4 if numbers else 0.6)
+    both = probe(first, past, slice(2000, 2600), older=True)
+    assert 0 < both.older <= both.rows  # of those that it was fitted on
+    assert both.gain < told.gain  # they contradict the new ones
+    quiet = probe(first, past, slice(1200, 1800), older=True)
+    assert quiet.says(0.1) == "not worth it"
+    few = probe(first, past, slice(2000, 2050), older=True)
+    assert "labelled rows may train and measure, 50 are needed" in few.trouble
+
+
+def test_a_walk_is_refused_by_its_probe_and_a_probe_that_cannot_be_made_refuses_nothing() -> None:
+    past = stream(4000, changed_at=2000)
+    asked = plan(past).policy
+    found = backtest(past, plan(past, policy=replace(asked, min_gain=0.99)), logistic)
+    events = [event for step in found.steps for event in step.events]
+    assert sum(e.startswith("no retrain: not worth it: a head on the watched") for e in events) == 1
+    assert found.summary().retrains == 0
+    worth = backtest(past, plan(past, policy=replace(asked, min_gain=0.01)), logistic)
+    assert [r.outcome for r in worth.retrains][-1] == "promote"
+    hard = replace(past, active=np.arange(4000) >= 2000)
+    assert backtest(hard, plan(hard, policy=replace(asked, min_gain=0.99)), logistic).retrains

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from scipy.stats import poisson
+from scipy import signal
+from scipy.stats import beta, poisson
 
 from mlops.core.alarm import Rule, incidents, judge
 from mlops.core.calibration import Rules, calibrate
@@ -16,6 +17,8 @@ from mlops.core.continuous import incidents as complete
 from mlops.core.drift import presort, statistics
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from mlops.core.alarm import Verdict
     from mlops.core.drift import Reference
     from mlops.core.thresholds import Thresholds
@@ -199,3 +202,39 @@ def test_entities_are_said_and_twenty_are_needed() -> None:
     )
     large, key = of_entities(rng, 900, 5)  # beyond what is resampled
     assert calibrate(large, replace(RULES, replicates=20), key=key).calibrated
+
+
+def returning(rng: np.random.Generator, rows: int, key: NDArray[np.uint64]) -> Columns:
+    """Draw rows that share .7 with those of their key, and .3 of which is a slow series."""
+    z = rng.standard_normal((rows, 4))
+    slow = signal.lfilter([np.sqrt(1 - 0.7**2)], [1, -0.7], z, axis=0, zi=z[:1] * 0.7)[0]
+    whose = rng.standard_normal((int(key.max()) + 1, 4))[key]
+    values = np.sqrt(0.7) * whose + np.sqrt(0.3) * slow
+    return Columns(tuple("abcd"), values, (values[:, 0] > 0).astype(np.int64), 2)
+
+
+def false_alarms(trials: int) -> int:
+    """Count clean windows in alarm, each of new entities against a reference where each has 20."""
+    found, rows = 0, 500
+    for replicate in range(trials):
+        rng = np.random.default_rng([5, replicate])
+        key = rng.permutation(np.arange(2 * rows, dtype=np.uint64) // np.uint64(20))
+        reference = returning(rng, 2 * rows, key)
+        window = returning(rng, rows, np.arange(rows, dtype=np.uint64))
+        rules = Rules(rows, 0.05, 1, 0.0, 100, replicate, Rule(1, 1, 1), 400)
+        made = calibrate(reference, rules, in_order=True, key=key)
+        assert made.block > 1
+        assert "of 50 entities" in made.reason
+        found += bool((statistics(presort(reference), window) >= made.at(rows)).any())
+    return found
+
+
+def test_entities_that_come_back_in_a_slow_stream_keep_to_the_budget() -> None:
+    """A sample: with blocks alone 57 of 200 such windows alarm, 9 of these 25."""
+    assert false_alarms(25) <= 4
+
+
+@pytest.mark.bench
+def test_entities_that_come_back_in_a_slow_stream_keep_to_the_budget_in_full() -> None:
+    found = false_alarms(400)
+    assert beta.ppf(0.05, found, 401 - found) <= 0.05

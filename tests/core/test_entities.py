@@ -1,10 +1,11 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mlops.core.entities import group
+from mlops.core.entities import beyond_blocks, group
 
 
 @settings(max_examples=80, deadline=None)
@@ -35,3 +36,18 @@ def test_every_row_is_drawn_equally_often() -> None:
     made, rng = group(keys), np.random.default_rng(0)
     counts = np.bincount(np.concatenate([made.draw(rng, 2100) for _ in range(300)]), minlength=210)
     assert np.abs(counts / counts.mean() - 1).max() < 0.12
+
+
+def test_entities_that_come_back_widen_a_mean_beyond_what_blocks_show() -> None:
+    rng, rows, each, block = np.random.default_rng(3), 4000, 20, 8
+    scattered = rng.permutation(np.arange(rows, dtype=np.uint64) // np.uint64(each))
+    of_entity = rng.standard_normal((rows // each, 2))
+    values = np.sqrt(0.7) * of_entity[scattered] + np.sqrt(0.3) * rng.standard_normal((rows, 2))
+    # Of independent rows blocks show 1; rows of an entity share .7, so that 20 are worth 1.4.
+    assert beyond_blocks(values, scattered, block) == pytest.approx(1 + 19 * 0.7, rel=0.25)
+    together = np.sort(scattered)  # an entity's rows follow each other: blocks hold most of it
+    beside = of_entity[together] + 0.1 * rng.standard_normal((rows, 2))
+    assert beyond_blocks(beside, together, 5 * each) == pytest.approx(1.0, abs=0.2)
+    alone = np.arange(rows, dtype=np.uint64)
+    assert beyond_blocks(values, alone, block) == 1.0
+    assert beyond_blocks(np.zeros((10, 1)), np.zeros(10, np.uint64), 2) == 1.0

@@ -26,10 +26,12 @@ def test_gain_and_cost_are_one_sentence() -> None:
     loop = replace(LOOP, typical_minutes=2.5, minutes_30_days=12.0)
     assert WORTH.words(policy, loop, 0.01) == (
         "worth it: its last layer refitted on new rows and 200 older ones gives accuracy +6.0 pp "
-        "(+3.0 pp to +9.0 pp) at 95 % on 240 new rows; trigger.min_gain asks for +1.0 pp; "
+        "(+3.0 pp to +9.0 pp) at 95 % on 240 new rows, all layers maybe more; "
+        "trigger.min_gain asks for +1.0 pp; "
         "cost about 2.5 minutes, 17 of 20 retrains left in 30 days, 48 of 60 minutes"
     )
-    assert WORTH.brief(loop) == "probe +6.0 pp (+3.0 pp to +9.0 pp), cost about 2.5 minutes"
+    brief = "probe +6.0 pp (+3.0 pp to +9.0 pp) by its head alone, cost about 2.5 minutes"
+    assert WORTH.brief(loop) == brief
 
 
 def test_a_regressions_gain_is_a_share_of_its_error() -> None:

@@ -15,12 +15,14 @@ import sqlalchemy as sa
 from pydantic import SecretStr
 
 from mlops.adapters import incidents, registry, response, retrains, windows
+from mlops.adapters.closing import close
 from mlops.adapters.estimates import scored
 from mlops.adapters.files import write_json
 from mlops.adapters.incident_page import page_path
 from mlops.adapters.incident_story import tell
 from mlops.adapters.ledger import Ledger, Row
 from mlops.adapters.long_reference import find
+from mlops.adapters.mail.outbox import deliver
 from mlops.adapters.predictions import insert_batch
 from mlops.adapters.reports import make_named
 from mlops.adapters.sql.engine import open_database
@@ -30,7 +32,7 @@ from mlops.cli.incidents import lines
 from mlops.core.example import example_id
 from mlops.core.prediction import Label, Prediction
 from mlops.core.schema import ImageSchema, to_plain
-from mlops.errors import EXIT_DRIFT, MonitorError, RegistryError, Unavailable
+from mlops.errors import EXIT_DRIFT, DataError, MonitorError, RegistryError, Unavailable, UsageError
 from mlops.params.load import load
 from mlops.steps.monitor import MonitorParams, monitor
 
@@ -339,6 +341,26 @@ def test_what_happened_while_servers_were_away_is_caught_up_once(
     assert world.mails() == ["detected"]
 
 
+def test_while_prefect_is_down_a_retrain_is_asked_for_again_and_then_starts_once(
+    world: World,
+) -> None:
+    """Events that nobody hears are lost; once somebody does, the late ones start nothing more."""
+    world.label(world.predict(4, bright=True), accuracy=0.5)
+    heard: list[str] = []
+    for _ in range(12):  # two hours
+        reports = world.run(minutes=10.5).events
+        heard += [str(e.payload["retrain"]) for e in reports if e.name == "retrain.requested"]
+    assert len(heard) == 12
+    assert set(heard) == {"digits-retrain-1"}
+    with world.engine.begin() as connection:
+        started = [retrains.start(connection, one, now_s=world.clock_s) for one in heard]
+    assert started == [True] + [False] * 11
+    assert world.run(minutes=10.5).events == ()
+    with world.engine.connect() as connection:
+        assert retrains.count_30_days(connection, "digits", now_s=world.clock_s) == 1
+    assert world.mails() == ["detected"]
+
+
 def test_harmless_drift_is_logged_and_retrains_nothing(world: World) -> None:
     world.label(world.predict(3, bright=True), accuracy=1.0)
     report = world.run()
@@ -448,6 +470,17 @@ def test_probabilities_that_are_no_numbers_are_broken_data(world: World) -> None
     report = world.run()
     assert [event.name for event in report.events] == ["quality.broken"]
     assert "50 of 50 rows are no distribution" in world.incident().cause
+
+
+def test_scores_that_are_empty_are_broken_data_and_a_label_of_one_is_named(world: World) -> None:
+    x = images(world.rng, WINDOW)
+    rows = world.log(x, np.zeros((WINDOW, 0), dtype=np.float32))
+    assert [event.name for event in world.run().events] == ["quality.broken"]
+    world.clock_s += 1.0
+    given = [Label(rows[3].id, 1, "random", world.clock_s)]
+    insert_batch(world.engine, "digits", (), given)
+    with pytest.raises(DataError, match=f"prediction {rows[3].id}: its logged scores are empty"):
+        world.run(minutes=1.0)
 
 
 def test_what_cannot_be_seen_is_an_error_not_health(world: World) -> None:
@@ -583,6 +616,14 @@ def _ended(world: World, retrain: str) -> None:
         retrains.end(connection, retrain, outcome="reject", now_s=world.clock_s)
 
 
+def mail_subject(world: World) -> str:
+    """Return the newest mail's subject."""
+    with world.engine.connect() as connection:
+        query = sa.select(outbox.c.message).order_by(outbox.c.seq.desc())
+        mail = message_from_bytes(connection.scalar(query.limit(1)) or b"", policy=SMTP)
+    return str(mail["Subject"])
+
+
 def losing(world: World) -> list[Prediction]:
     """Let labels show a loss while the inputs look as ever."""
     world.label(world.predict(4), accuracy=1.0)
@@ -681,7 +722,7 @@ def test_a_promoted_version_that_loses_too_takes_the_incident_on(world: World) -
     world.run(minutes=1.0)
     held = world.incident()
     assert (held.state, held.version, held.body.triage) == ("open", "2", "costly")
-    assert world.mails() == ["detected"]
+    assert world.mails() == ["detected", "measured"]  # of another version it is news again
 
 
 def test_a_loss_in_an_open_drift_incident_escalates_it(world: World) -> None:
@@ -705,6 +746,88 @@ def test_a_loss_in_an_open_drift_incident_escalates_it(world: World) -> None:
     assert not world.incident().body.lossy
     world.predict(2)
     assert [e.name for e in world.run(minutes=1.0).events] == ["drift.cleared"]
+
+
+def test_a_loss_that_joins_an_open_incident_is_one_mail_that_says_what_it_costs(
+    world: World,
+) -> None:
+    _monitoring(world, continuous=False, accuracy_margin=0.25)
+    _trigger(world, enabled=False)
+    rows = world.predict(8, bright=True)
+    world.label(rows, accuracy=1.0)
+    world.run(minutes=1.0)
+    assert (world.incident().body.triage, world.mails()) == ("harmless", ["detected"])
+    rows = world.predict(3, bright=True)
+    world.label(rows, accuracy=0.3)
+    world.run(minutes=1.0)
+    held = world.incident()
+    assert (held.body.triage, held.body.lossy) == ("costly", True)
+    assert held.body.since_seq > 400
+    told = world.mail()
+    assert (
+        mail_subject(world) == f"[DRIFT:{held.body.severity}] digits · {held.cause} · loss measured"
+    )
+    assert "Real    Yes: labels show what it costs." in told
+    assert "Effect  Accuracy fell from 100.0% on the reference to " in told
+    assert "Next    No retrain yet: params.yaml: trigger.enabled is false" in told
+    assert "You     No, unless it stays so." in told
+    for _ in range(3):
+        world.label(world.predict(1, bright=True), accuracy=0.3)
+        world.run(minutes=300.0)
+    assert world.mails() == ["detected", "measured"]
+    assert deliver(world.site, world.engine, world.clock_s) == 2
+    [first, second] = sorted(
+        (message_from_bytes(m.read_bytes()) for m in world.site.layout.mailbox.glob("*.eml")),
+        key=lambda mail: "In-Reply-To" in mail,
+    )
+    assert second["In-Reply-To"] == first["Message-ID"]
+
+
+def test_a_loss_that_is_measured_no_more_says_so_once_and_a_person_may_close_it(
+    world: World,
+) -> None:
+    _monitoring(world, accuracy_margin=0.1)
+    losing(world)
+    world.run(minutes=1.0)
+    since_s = world.clock_s - 62.0  # the newest label is of the last prediction but one's second
+    world.run(minutes=60 * 30)
+    assert world.incident().body.unmeasured_s == 0.0  # nothing was predicted: nothing is overdue
+    world.predict(2)
+    world.run(minutes=60 * 23)
+    assert world.incident().body.unmeasured_s == 0.0
+    for _ in range(2):
+        world.run(minutes=60)
+    held = world.incident()
+    assert held.state == "open"
+    assert held.body.unmeasured_s == pytest.approx(since_s, abs=2.0)
+    said = "ot measured since 2026-01-05 12:0"
+    wanted = held.body.unmeasured_labels
+    assert wanted >= 30
+    command = f": label {wanted} predictions (mlops label export --incident {held.id})"
+    told = "\n".join(lines(tell(world.engine, "digits", held.id)))
+    assert f"overdue   n{said}" in told
+    assert command in told
+    assert said in page_path(world.site, held.id).read_text()
+    assert world.mails() == ["detected", "overdue"]
+    assert f"Effect  N{said}" in world.mail()
+    assert "It stays open: unknown is not healthy." in world.mail()
+    assert f"Yes: label {wanted} predictions: mlops label" in world.mail()
+    world.label(world.predict(1), accuracy=0.5)
+    world.run(minutes=1.0)
+    assert world.incident().body.unmeasured_s == 0.0
+    world.predict(1)
+    world.run(minutes=60 * 25)
+    assert world.mails() == ["detected", "overdue", "overdue 2"]
+    with pytest.raises(UsageError, match="say why it is closed"):
+        close(world.engine, "digits", held.id, by="ann", why=" ", now_s=world.clock_s)
+    close(world.engine, "digits", held.id, by="ann", why="no labels in winter", now_s=world.clock_s)
+    assert world.run(minutes=1.0).events == ()  # the loss that was is not found again
+    assert world.incident().state == "resolved"
+    told = " ".join(world.mail().split())
+    assert "Ended A person closed it, ann: no labels in winter." in told
+    assert "Not measured since 2026-01-07" in told
+    with pytest.raises(UsageError, match="it is resolved already"):
+        close(world.engine, "digits", held.id, by="ann", why="again", now_s=world.clock_s)
 
 
 def test_a_kill_while_a_loss_opens_its_incident_loses_and_doubles_nothing(

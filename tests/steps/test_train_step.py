@@ -342,6 +342,20 @@ def test_a_protected_column_that_there_is_none_of_is_named(site: Site, candidate
         evaluate(load(site.layout.params, EvaluateParams), site)
 
 
+@pytest.mark.parametrize(
+    ("history", "said"),
+    [
+        ("epoch,validation_loss\n1,2.0\n", "history.csv:2: train_loss = None is no number"),
+        ("epoch,train_loss,validation_loss\n1,2.0,\n", "2: validation_loss = '' is no number"),
+        ("epoch,train_loss,validation_loss\n", "history.csv: holds no epoch"),
+    ],
+)
+def test_a_history_that_lacks_a_loss_is_named(tmp_path: Path, history: str, said: str) -> None:
+    (tmp_path / "history.csv").write_text(history)
+    with pytest.raises(DataError, match=f"{re.escape(said)}.*; run: mlops train"):
+        model_files.read_history(tmp_path)
+
+
 def test_evaluate_refuses_an_empty_test_side(site: Site, candidate: Path) -> None:
     digits.write_prepared(site.layout.prepared)
     shutil.copytree(candidate, site.layout.candidate)

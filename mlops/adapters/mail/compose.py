@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 from mlops.adapters.mail.sparkline import sparkline
 from mlops.adapters.mail.text import first_sentence, one_line
 from mlops.adapters.mail.thumbnails import sheet
+from mlops.core.alert import PAGED
 from mlops.errors import UsageError
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ def compose(alert: Alert, sender: str, receivers: Sequence[str]) -> EmailMessage
         message["References"] = root
     message["Auto-Submitted"] = "auto-generated"  # RFC 3834: no out-of-office answers, please
     message["List-Id"] = f"<alerts.{alert.project}.mlops>"
-    if alert.stage == "needs you":
+    if alert.stage in PAGED:
         message["Importance"] = "high"
     text, html = _render(alert, pictures=picture is not None)
     message.set_content(text, cte="quoted-printable")
@@ -154,9 +155,11 @@ def _title(alert: Alert) -> str:
     lost = (alert.kind, alert.cause) == ("drift", "accuracy")
     return {
         "detected": "Labels show a loss of accuracy" if lost else f"{kind} detected: {alert.cause}",
+        "measured": "Labels show a loss of accuracy",
         "promoted": "A new version is in service",
         "refused": "The new version was refused",
         "needs you": f"{kind} needs you: {alert.cause}",
+        "overdue": "A loss is not measured any more",
         "retrained": "A retrain starts",
         "resolved": "Accuracy is back" if lost else f"{kind} resolved: {alert.cause}",
         "digest": "What needed no mail of its own",
@@ -204,7 +207,7 @@ def _sanitised(alert: Alert) -> Alert:
         links=links[:MAX_LINKS], silence=one_line(alert.silence, 200),
         why_you=one_line(alert.why_you, 200), state=one_line(alert.state, 60),
         also=tuple(one_line(line, 200) for line in alert.also[:MAX_ALSO]),
-        notes=tuple(one_line(line, 300) for line in alert.notes[:MAX_NOTES]),
+        notes=tuple(one_line(line, 400) for line in alert.notes[:MAX_NOTES]),
         figures=tuple(
             replace(f, when=one_line(f.when, 80), words=one_line(f.words, 200))
             for f in alert.figures[:MAX_FIGURES]

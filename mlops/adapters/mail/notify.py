@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from mlops.adapters.mail import chat
 from mlops.adapters.mail.compose import compose
 from mlops.adapters.mail.outbox import enqueue
+from mlops.core.alert import PAGED
 
 if TYPE_CHECKING:
     from email.message import EmailMessage
@@ -45,7 +46,7 @@ def notify_within(site: Site, connection: sa.Connection, alert: Alert) -> bool:
 def _channels(site: Site, alert: Alert) -> list[str]:
     settings = site.settings
     found = ["chat"] if settings.chat_urls.get_secret_value() else []
-    paged = alert.stage == "needs you" and settings.pager_urls.get_secret_value()
+    paged = alert.stage in PAGED and settings.pager_urls.get_secret_value()
     return [*found, "pager"] if paged else found
 
 

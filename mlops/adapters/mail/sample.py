@@ -60,6 +60,9 @@ def sample(stage: Stage, at_s: float, *, loss: bool = False) -> Alert:
     later = _SINCE if stage == "resolved" else ()
     if loss and held.kind == "drift":
         held = _lost(held)
+    if stage == "overdue":
+        body = replace(held.body, unmeasured_s=at_s - 2e5, unmeasured_labels=321)
+        held = replace(held, body=body)
     made = worded(held, stage, _aftermath(stage, at_s), at_s=at_s)
     reference = _strokes(np.random.default_rng(7))[: 6 if stage in PICTURED else 0]
     return replace(
@@ -120,7 +123,7 @@ def _lost(held: Incident) -> Incident:
 
 def _aftermath(stage: Stage, at_s: float) -> Aftermath:
     during = figure("during it", [_RIGHT["during"]])
-    if stage in ("detected", "retrained", "needs you"):
+    if stage in ("detected", "measured", "retrained", "needs you", "overdue"):
         before = Figure("before it", 0.97, words="on the reference")
         return Aftermath("1", "retrained", at_s - 9e6, figures=(before, during))
     columns = tuple(

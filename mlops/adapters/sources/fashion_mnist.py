@@ -124,7 +124,7 @@ def _download(root: Path) -> Path:
             for train in (True, False):
                 FashionMNIST(str(raw), train=train, download=True)
     except (OSError, RuntimeError) as error:  # urllib's and torchvision's own
-        what = str(error).splitlines()[0][:200]
+        what = str(error).splitlines()[0][:200].rstrip(": ")  # torchvision's names come after it
         msg = (
             f"source fashion_mnist: the download into {raw} failed ({what}); get the four .gz "
             "files on another machine and name their folder in params.yaml: data.path"
