@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING, Any
 REPOSITORY = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(REPOSITORY))
 
-from benchmarks.backtest_streams import ELEC2, TAXI, elec2, made_up, taxi  # noqa: E402
+from benchmarks.backtest_streams import ELEC2, TAXI, elec2, made_up, taxi
 
 if TYPE_CHECKING:
     import pandas as pd

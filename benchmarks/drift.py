@@ -35,17 +35,17 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # the processes share the cores already
 
-import numpy as np  # noqa: E402 - found by the path above
+import numpy as np
 
-from benchmarks import (  # noqa: E402
+from benchmarks import (
     drift_levels,
     drift_peers,
     drift_power,
     drift_report,
     drift_speed,
 )
-from benchmarks.drift_worlds import DEPENDENCES, Shift  # noqa: E402
-from benchmarks.gate_cells import line  # noqa: E402
+from benchmarks.drift_worlds import DEPENDENCES, Shift
+from benchmarks.gate_cells import line
 
 PROCESSES = 2
 

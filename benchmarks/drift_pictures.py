@@ -27,17 +27,17 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-import numpy as np  # noqa: E402 - found by the path above
+import numpy as np
 
-from benchmarks.drift_picture_worlds import World, cifar, fashion, make  # noqa: E402
-from mlops.core.alarm import Rule  # noqa: E402
-from mlops.core.calibration import Rules, calibrate  # noqa: E402
-from mlops.core.columns import Columns  # noqa: E402
-from mlops.core.corruption import NAMES, SEVERITIES, corrupt  # noqa: E402
-from mlops.core.drift import presort, statistics  # noqa: E402
-from mlops.core.embedding import is_embedding  # noqa: E402
-from mlops.core.likeness import learn_library  # noqa: E402
-from mlops.core.relations import relate  # noqa: E402
+from benchmarks.drift_picture_worlds import World, cifar, fashion, make
+from mlops.core.alarm import Rule
+from mlops.core.calibration import Rules, calibrate
+from mlops.core.columns import Columns
+from mlops.core.corruption import NAMES, SEVERITIES, corrupt
+from mlops.core.drift import presort, statistics
+from mlops.core.embedding import is_embedding
+from mlops.core.likeness import learn_library
+from mlops.core.relations import relate
 
 if TYPE_CHECKING:
     from mlops.core.likeness import Library

@@ -89,7 +89,7 @@ def _evidently(old: Columns, new: Columns) -> Callable[[], None]:
     definition = DataDefinition(numerical_columns=names)
     frames = [
         Dataset.from_pandas(
-            pd.DataFrame(np.column_stack([c.values, c.predicted]), columns=names),  # noqa: PD011
+            pd.DataFrame(np.column_stack([c.values, c.predicted]), columns=names),  # noqa: PD011 - Columns has values of its own
             definition,
         )
         for c in (old, new)

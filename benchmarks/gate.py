@@ -36,7 +36,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # the processes share the cores already
 
-from benchmarks import (  # noqa: E402 - found by the path above
+from benchmarks import (
     gate_coverage,
     gate_errors,
     gate_levels,
@@ -46,7 +46,7 @@ from benchmarks import (  # noqa: E402 - found by the path above
     gate_report,
     gate_verdict,
 )
-from benchmarks.gate_cells import Cell, broken, line, worst  # noqa: E402
+from benchmarks.gate_cells import Cell, broken, line, worst
 
 PROCESSES = 2
 _CHUNKS = 2  # of each number of rows whose coverage is counted

@@ -65,7 +65,10 @@ def publish_links(project: Project, facts: dict[str, str | int | float | bool | 
         f"- Decisions: `{layout.decisions}`",
         f"- Mailbox: `{layout.mailbox}`",
     ]
-    create_markdown_artifact(key=_key(project, LINKS), markdown="\n".join(lines) + "\n")
+    create_markdown_artifact(
+        key=_key(project, LINKS), markdown="\n".join(lines) + "\n",
+        description=f"Where to look: MLflow, the scoring server, reports of {project.name}",
+    )  # fmt: skip
 
 
 def _mlflow_url(project: Project) -> str:

@@ -38,7 +38,8 @@ def _named() -> str:
     """Name a run by what it is for: Prefect's lists show nothing else of it."""
     given = runtime.flow_run.parameters
     incident = given.get("incident")
-    return f"train: {given.get('reason')}" + (f", for {incident}" if incident else "")
+    reason = str(given.get("reason")).partition(";")[0]  # without what a probe said
+    return f"train: {reason}" + (f", for {incident}" if incident else "")
 
 
 @flow(

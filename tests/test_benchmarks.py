@@ -51,7 +51,7 @@ def test_a_promotion_that_is_killed_leaves_nothing_astray() -> None:
         (Cell("b", "not claimed", 890, 1000, 0.93, at_least=True, claimed=False), False),
     ],
 )
-def test_a_rate_beyond_its_limit_is_seen(cell: Cell, seen: bool) -> None:  # noqa: FBT001
+def test_a_rate_beyond_its_limit_is_seen(cell: Cell, seen: bool) -> None:
     others = [Cell("a", "fine", 10, 10_000, 0.025)] * 20
     assert broken([*others, cell]) == ([cell] if seen else [])
     assert (cell.bound > cell.rate) != cell.at_least

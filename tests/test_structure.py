@@ -44,6 +44,17 @@ def test_functions_are_short() -> None:
     assert long == []
 
 
+def test_every_exception_from_a_rule_has_its_reason() -> None:
+    bare = [
+        f"{path.relative_to(REPOSITORY)}:{number}"
+        for folder in ("mlops", "flows", "tests", "benchmarks")
+        for path in sorted((REPOSITORY / folder).rglob("*.py"))
+        for number, line in enumerate(path.read_text().splitlines(), 1)
+        if re.search(r"[#] (noqa(?!: [A-Z0-9, ]+ - )|type: ignore(?!\[))", line)
+    ]
+    assert bare == []
+
+
 def _body_line(node: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
     """Count from the first statement after the docstring: words cost nothing."""
     first = node.body[0]

@@ -158,6 +158,7 @@ def _open(look: _Look, project: str) -> tuple[Event, ...]:
     body = Findings(
         windows=tuple(c.window.id for c in found), since_seq=first.cut.first_seq,
         opened_seq=last.cut.last_seq, columns=changes(last.verdict, look.baseline),
+        shown=last.id,
         severity=look.severity(found), reference_accuracy=look.promise.accuracy,
         reference_mix=look.mix, regression=last.regression, loss=words,
         lost=look.lost_in(found), lossy=True,

@@ -137,9 +137,10 @@ def _moved(incident: Incident, stage: Stage, after: Aftermath) -> str:
     if stage == "resolved" and after.closing is not None:
         what = "The inputs at the alarm, and" if quiet else "What had moved, and"
         return f"{what} how far from version {after.version}'s reference they are now"
+    where = f" in window {incident.body.shown}" if incident.body.shown else ""
     if quiet:
-        return "The inputs, which look as before"
-    return "What moved" if stage in PICTURED else "What had moved at the alarm"
+        return f"The inputs{where}, which look as before"
+    return f"What moved{where}" if stage in PICTURED else f"What had moved at the alarm{where}"
 
 
 def _pictured(incident: Incident, window: str = "") -> str:
@@ -155,9 +156,11 @@ def _command(incident: Incident, *, over: bool) -> str:
 def _links(site: Site, incident: Incident, after: Aftermath) -> tuple[tuple[str, str], ...]:
     story = page_path(site, incident.id).absolute().as_uri()
     found = [("The incident: timeline, curves, decision", story)]
-    if incident.body.windows:
-        page = site.layout.windows / incident.body.windows[-1] / "report.html"
-        found.append(("Evidently report of its newest window", page.absolute().as_uri()))
+    newest = incident.body.windows[-1:]
+    for window in dict.fromkeys((incident.body.shown or "".join(newest), *newest)):
+        page = site.layout.windows / window / "report.html"
+        what = "with these distances" if window == incident.body.shown else "the newest"
+        found.append((f"Evidently report of window {window}, {what}", page.absolute().as_uri()))
     port = read_ports(site.layout, site.settings).mlflow
     ui = site.settings.mlflow_ui_url.rstrip("/") or f"http://{LOOPBACK}:{port}"
     decided = after.decision.candidate.version if after.decision else ""

@@ -33,6 +33,7 @@ class Findings:
         opened_seq: last prediction of the window that opened it.
         resolved_seq: last prediction of the window that resolved it.
         columns: the columns in the window of the alarm, those that moved most first.
+        shown: the window that these columns are of; empty in incidents of before it was kept.
         breaks: failed quality checks of the newest window.
         severity: 1 to 5, the worst so far.
         labelled: labelled predictions that measure.
@@ -74,6 +75,7 @@ class Findings:
     opened_seq: int = 0
     resolved_seq: int = 0
     columns: tuple[ColumnChange, ...] = ()
+    shown: str = ""
     breaks: tuple[str, ...] = ()
     severity: int = 1
     labelled: int = 0

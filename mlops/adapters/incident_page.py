@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 WIDTH, HEIGHT = 640.0, 150.0
 _TOP_CURVES = 3
-_HIGHEST = 8.0  # thresholds; what lies above is drawn at the edge
+_LEAST = 0.1  # thresholds; what lies below is drawn at the edge
 
 
 @dataclass(frozen=True)
@@ -108,11 +109,14 @@ def _pictures(story: Story) -> tuple[Picture, ...]:
 def _drift(story: Story) -> Picture:
     names = [change.column for change in story.incident.body.columns[:_TOP_CURVES]]
     ratios = {name: [_ratio(window, name) for window in story.windows] for name in names}
-    top = max([1.5, *(v for line in ratios.values() for v in line if v is not None)])
-    curves = tuple(_curve(name, line, 0.0, top) for name, line in ratios.items())
-    level = (_y(1.0, 0.0, top), "alarm")
-    title = "Distance from the reference, in thresholds"
-    return Picture(title, curves, level, ("0", f"{top:.1f}"), _shaded(story.windows))
+    most = max([2.0, *(v for line in ratios.values() for v in line if v is not None)])
+    low, top = math.log10(_LEAST), math.log10(most)
+    curves = tuple(
+        _curve(name, [v and math.log10(v) for v in line], low, top) for name, line in ratios.items()
+    )
+    level = (_y(0.0, low, top), "alarm")
+    title = "Distance from the reference, in thresholds, on a logarithmic scale"
+    return Picture(title, curves, level, (f"{_LEAST:g}", f"{most:.2g}"), _shaded(story.windows))
 
 
 def _accuracy(story: Story) -> Picture | None:
@@ -138,7 +142,7 @@ def _accuracy(story: Story) -> Picture | None:
 def _ratio(window: Window, name: str) -> float | None:
     for column in window.verdict.columns:
         if column.column == name:
-            return min(column.value / max(column.threshold, 1e-9), _HIGHEST)
+            return max(column.value / max(column.threshold, 1e-9), _LEAST)
     return None
 
 

@@ -45,9 +45,10 @@ def listens_on(name: str, settings: Settings) -> str:
 
 
 def choose_ports(layout: Layout, settings: Settings) -> tuple[Ports, tuple[str, ...]]:
-    """Keep the ports of last time where they are free, else take the next free ones; write them.
+    """Keep the ports of last time where they are free, else take the next free ones.
 
     Call it while none of this root's own servers runs: a port in use is then somebody else's.
+    Nothing is written: see `keep_ports`.
 
     Returns:
         The ports, and one line for each that had to move.
@@ -64,8 +65,12 @@ def choose_ports(layout: Layout, settings: Settings) -> tuple[Ports, tuple[str, 
         if port != wished and wished:
             moved.append(f"port {wished} ({name}) is taken by another program; using {port}")
         chosen[name] = port
-    files.write_json(layout.ports, chosen)
     return Ports(**chosen), tuple(moved)
+
+
+def keep_ports(layout: Layout, ports: Ports) -> None:
+    """Write down which ports were chosen, for clients, links in mails, and the next time."""
+    files.write_json(layout.ports, asdict(ports))
 
 
 def is_free(port: int, host: str = LOOPBACK) -> bool:

@@ -162,6 +162,7 @@ def _open(
         since_seq=alarming[0].cut.first_seq,
         opened_seq=cut.last_seq,
         columns=changes(alarming[-1].verdict, judged.baseline, judged.rows),
+        shown=alarming[-1].id,
         breaks=judged.window.verdict.breaks,
         severity=max(w.verdict.severity for w in alarming),
         reference_accuracy=judged.baseline.accuracy,
@@ -202,6 +203,7 @@ def _update(connection: sa.Connection, held: Incident, judged: Judged) -> None:
         windows=(*body.windows, window.id),
         severity=max(body.severity, window.verdict.severity),
         columns=changes(window.verdict, judged.baseline, judged.rows) if first else body.columns,
+        shown=window.id if first else body.shown,
         breaks=window.verdict.breaks,
     )
     if body.severity > held.body.severity:

@@ -61,7 +61,7 @@ def export(
     if json:
         print(json_lib.dumps(facts))
     else:
-        print(f"label: {count} at random and {len(tasks) - count} hard ones → {path}")
+        print(f"label: {count} at random and {len(tasks) - count} for being hard → {path}")
         names = f"one of {', '.join(schema.classes[:20])}" if schema.classes else "the number"
         print(f"  write {names} into the column label, then:")
         print(f"  mlops label import {path}")

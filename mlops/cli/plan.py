@@ -108,7 +108,7 @@ def _mlflow(layout: Layout, settings: Settings, ports: Ports, shared: dict[str, 
         "MLFLOW_SERVER_ALLOWED_HOSTS": ",".join(o.removeprefix("http://") for o in origins),
         "MLFLOW_SERVER_CORS_ALLOWED_ORIGINS": ",".join(origins),
     }
-    return Part("mlflow", command, shared | extra, f"{address}/health", address)
+    return Part("mlflow", command, shared | extra, f"{address}/health", f"{address}/#/models")
 
 
 def _serve(

@@ -27,8 +27,10 @@ def serve(
     layout = Layout(find_root())
     settings = load_settings(layout)
     # Where `mlops up` served last, and where clients look, unless the environment names another.
-    named = "serve_port" in settings.model_fields_set
-    kept = settings.serve_port if named else read_ports(layout, settings).serve
+    ports, named = read_ports(layout, settings), settings.model_fields_set
+    kept = settings.serve_port if "serve_port" in named else ports.serve
+    if "metrics_port" not in named:
+        settings = settings.model_copy(update={"metrics_port": ports.metrics})
     supervisor = Supervisor(
         layout,
         settings,

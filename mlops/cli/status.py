@@ -144,7 +144,7 @@ def lines(seen: Situation, server: Server) -> Iterator[str]:
     yield from _beside(seen)
     for part in seen.parts:
         state = part.state if part.up or part.state not in ("up", "done") else "no answer"
-        restarts = f", {part.restarts} restarts" if part.restarts else ""
+        restarts = f", started again {part.restarts} ×" if part.restarts else ""
         yield f"  {part.name:<10} {state}{restarts}  {part.url}".rstrip()
     for window in seen.windows:
         accuracy = f"{window.correct / window.labelled:.1%}" if window.labelled else "unknown"

@@ -33,7 +33,7 @@ def up(*, timeout: float = 300.0) -> int:
 
 async def _run(layout: Layout, settings: Settings, timeout_s: float) -> None:
     from mlops.adapters.orphans import claim
-    from mlops.adapters.ports import choose_ports
+    from mlops.adapters.ports import choose_ports, keep_ports
     from mlops.adapters.processes import Group
     from mlops.cli.plan import plan
 
@@ -43,9 +43,11 @@ async def _run(layout: Layout, settings: Settings, timeout_s: float) -> None:
         loop.add_signal_handler(number, stop.set)
     with claim(layout, _say) as name:
         ports, moved = choose_ports(layout, settings)
+        parts = plan(layout, settings, ports)  # reads params.yaml: a mistake there leaves no trace
+        keep_ports(layout, ports)
         for line in moved:
             _say(line)
-        group = Group(name, plan(layout, settings, ports), layout, _say)
+        group = Group(name, parts, layout, _say)
         late = asyncio.create_task(_wait(group, stop, timeout_s))
         await group.run(stop)
         late.cancel()

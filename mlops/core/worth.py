@@ -81,7 +81,7 @@ class Worth:
 def _minutes(loop: Loop) -> str:
     if not loop.typical_minutes:
         return "cost not known yet"
-    return f"cost about {loop.typical_minutes:.3g} minutes"
+    return f"cost about {loop.typical_minutes:.2g} min"
 
 
 def _left(policy: Policy, loop: Loop) -> str:

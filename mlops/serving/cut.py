@@ -59,7 +59,7 @@ class Cutter:
         sample: share of the predictions that are kept, drawn by id.
     """
 
-    def __init__(self, keep: bool, redaction: Redaction | None, sample: float) -> None:  # noqa: FBT001
+    def __init__(self, keep: bool, redaction: Redaction | None, sample: float) -> None:  # noqa: FBT001 - the log passes them by place
         self._keep = keep and not (redaction and redaction.features)
         self._redaction, self._sample = redaction, sample
 

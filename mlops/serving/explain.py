@@ -69,7 +69,7 @@ async def explain(scored: Scored, rows: Rows, *, png: bool) -> dict[str, Any]:
         _TURN.release()
 
 
-def _explain(scored: Scored, rows: Rows, png: bool) -> dict[str, Any]:  # noqa: FBT001
+def _explain(scored: Scored, rows: Rows, png: bool) -> dict[str, Any]:  # noqa: FBT001 - run in a thread, by place
     schema = scored.model.schema
     base = scored.probabilities[0]
     target = int(base.argmax()) if schema.classes else len(QUANTILES) // 2

@@ -214,7 +214,8 @@ def _index(label: Any, classes: Sequence[str]) -> int:
 
 
 def _unknown() -> Refused:
-    return Refused(404, "unknown_prediction", "no prediction has this id", field="prediction_id")
+    return Refused(404, "unknown_prediction", "no prediction has this id", field="prediction_id",
+                   remedy="send an id that an answer named; old ones are pruned")  # fmt: skip
 
 
 def _full() -> Refused:

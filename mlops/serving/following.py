@@ -129,7 +129,7 @@ def _give_up(follower: Follower, cached: bool) -> None:  # noqa: FBT001 - called
 
 
 def _last_word(why: str) -> None:
-    print(f"error: {why}; no cached version to serve", file=sys.stderr, flush=True)  # noqa: T201
+    print(f"error: {why}; no cached version to serve", file=sys.stderr, flush=True)  # noqa: T201 - the terminal of `mlops serve`
 
 
 def duties(site: Site, project: str, registry: Registry, wishes: Wishes) -> tuple[Duty, ...]:

@@ -92,11 +92,11 @@ class Supervisor:
         for child in self._workers:
             pid = child.process.pid if child.process else 0
             if child.silent_s(now_s) > HUNG_S:
-                print(f"worker {pid} hangs; it is ended", file=sys.stderr, flush=True)  # noqa: T201
+                print(f"worker {pid} hangs; it is ended", file=sys.stderr, flush=True)  # noqa: T201 - the terminal of `mlops serve`
                 child.tell(signal.SIGKILL)
             if child.tend(now_s) is not None:
                 self._forget_metrics(pid)
-                print(f"worker {pid} died; starting another", file=sys.stderr, flush=True)  # noqa: T201
+                print(f"worker {pid} died; starting another", file=sys.stderr, flush=True)  # noqa: T201 - the terminal of `mlops serve`
         if self._follower and self._follower.tend(now_s) == EXIT_NO_MODEL:
             return EXIT_ERROR
         return 0
@@ -113,7 +113,7 @@ class Supervisor:
             )  # fmt: skip
             return "ready"
         if waiting and not said and not (self._home / "current.json").exists():
-            print(f"{self._url} waits for a champion of {self._project}", flush=True)  # noqa: T201
+            print(f"{self._url} waits for a champion of {self._project}", flush=True)  # noqa: T201 - the terminal of `mlops serve`
             return "waiting"
         return said
 

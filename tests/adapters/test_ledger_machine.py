@@ -97,7 +97,7 @@ class Machine(RuleBasedStateMachine):
         return version
 
     @rule(version=versions, heals=st.booleans())
-    def rot(self, version: str, heals: bool) -> None:  # noqa: FBT001 - drawn
+    def rot(self, version: str, heals: bool) -> None:
         """Bytes change in the store of what was sound, at any time; somebody may restore them."""
         if registry.source_of(self.home, self.project, version) is None:
             return
@@ -110,7 +110,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(target=hands, version=versions, outcome=_outcomes, asked=st.booleans())
     def judge(
-        self, version: str, outcome: Outcome, asked: bool  # noqa: FBT001 - drawn
+        self, version: str, outcome: Outcome, asked: bool
     ) -> Hand:  # fmt: skip
         self.turn += 1
         if not self._sound(version):
@@ -122,14 +122,14 @@ class Machine(RuleBasedStateMachine):
         return made, key, asked
 
     @rule(hand=consumes(hands), kill=_kills, twice=st.booleans())
-    def record(self, hand: Hand, kill: Any, twice: bool) -> None:  # noqa: FBT001 - drawn
+    def record(self, hand: Hand, kill: Any, twice: bool) -> None:
         self._record(hand, kill)
         if twice:
             self._record(hand, None)
 
     @rule(first=versions, second=versions, asked=st.booleans(), kill=_kills)
     def race(
-        self, first: str, second: str, asked: bool, kill: Any  # noqa: FBT001 - drawn
+        self, first: str, second: str, asked: bool, kill: Any
     ) -> None:  # fmt: skip
         """Both have judged against the same champion before either records."""
         hands: list[Any] = [self.judge(version, "promote", asked) for version in (first, second)]
@@ -161,7 +161,7 @@ class Machine(RuleBasedStateMachine):
         alias=st.sampled_from(["champion", "champion", "challenger", "shadow"]),
         start=st.booleans(),
     )
-    def move_by_hand(self, version: str | None, alias: str, start: bool) -> None:  # noqa: FBT001 - drawn
+    def move_by_hand(self, version: str | None, alias: str, start: bool) -> None:
         if version is None:
             mlflow.client(self.site).delete_registered_model_alias(self.project, alias)
         else:
@@ -174,14 +174,14 @@ class Machine(RuleBasedStateMachine):
         value=st.sampled_from(["yes", "no", "yes Ada", "perhaps"]),
         start=st.booleans(),
     )
-    def tag_by_hand(self, version: str, value: str, start: bool) -> None:  # noqa: FBT001 - drawn
+    def tag_by_hand(self, version: str, value: str, start: bool) -> None:
         api = mlflow.client(self.site)
         with suppress(RegistryError), mlflow.errors():
             api.set_model_version_tag(self.project, version, approval.TAG, value)
         self._start(start)
 
     @rule(version=versions, start=st.booleans())
-    def delete_by_hand(self, version: str, start: bool) -> None:  # noqa: FBT001 - drawn
+    def delete_by_hand(self, version: str, start: bool) -> None:
         api = mlflow.client(self.site)
         with suppress(RegistryError), mlflow.errors():
             api.delete_model_version(self.project, version)
@@ -252,7 +252,7 @@ class Machine(RuleBasedStateMachine):
 
         self._do(act, kill)
 
-    def _start(self, start: bool) -> None:  # noqa: FBT001 - drawn
+    def _start(self, start: bool) -> None:
         if start:
             self.agree()
 

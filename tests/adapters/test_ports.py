@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from mlops.adapters.ports import choose_ports, is_free, read_ports
+from mlops.adapters.ports import choose_ports, is_free, keep_ports, read_ports
 from mlops.settings import Settings
 
 if TYPE_CHECKING:
@@ -36,6 +36,8 @@ def test_kept_from_one_start_to_the_next(site: Site) -> None:
     first, moved = choose_ports(site.layout, wild)
     assert not moved
     assert len({first.serve, first.metrics, first.mlflow, first.prefect}) == 4
+    assert not site.layout.ports.exists()
+    keep_ports(site.layout, first)
     again, moved = choose_ports(site.layout, Settings())
     assert (again, moved) == (first, ())
     assert read_ports(site.layout, Settings()) == first
@@ -52,7 +54,8 @@ def test_taken_by_somebody_else_moves_and_says_so(site: Site, taken: int) -> Non
 
 
 def test_an_explicit_port_beats_the_kept_one(site: Site) -> None:
-    choose_ports(site.layout, Settings(serve_port=_spare()))
+    kept, _ = choose_ports(site.layout, Settings(serve_port=_spare()))
+    keep_ports(site.layout, kept)
     wished = _spare()
     ports, _ = choose_ports(site.layout, Settings(serve_port=wished))
     assert ports.serve == wished
@@ -63,6 +66,7 @@ def test_a_damaged_file_is_rewritten(site: Site, content: str) -> None:
     site.layout.state.mkdir(exist_ok=True)
     site.layout.ports.write_text(content)
     ports, _ = choose_ports(site.layout, Settings())
+    keep_ports(site.layout, ports)
     assert json.loads(site.layout.ports.read_text()) == {
         "prefect": ports.prefect,
         "mlflow": ports.mlflow,
@@ -73,7 +77,7 @@ def test_a_damaged_file_is_rewritten(site: Site, content: str) -> None:
 
 def test_free_or_not(taken: int) -> None:
     assert not is_free(taken)
-    assert not is_free(taken, "0.0.0.0")  # noqa: S104 - the case under test
+    assert not is_free(taken, "0.0.0.0")
     assert is_free(_spare())
 
 

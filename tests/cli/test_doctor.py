@@ -60,8 +60,8 @@ def test_a_sound_machine(site: Site, name: str) -> None:
     ("name", "settings", "state", "remedy"),
     [
         ("payloads", {"payloads": "hash"}, "warn", "MLOPS_PAYLOADS=keep"),
-        ("exposure", {"host": "0.0.0.0"}, "fail", "MLOPS_TOKEN"),  # noqa: S104 - the case
-        ("exposure", {"host": "0.0.0.0", "token": SecretStr("t")}, "warn", "proxy"),  # noqa: S104
+        ("exposure", {"host": "0.0.0.0"}, "fail", "MLOPS_TOKEN"),
+        ("exposure", {"host": "0.0.0.0", "token": SecretStr("t")}, "warn", "proxy"),
         ("mail", {}, "warn", "MLOPS_MAIL_URL"),
         ("mail", {"mail_url": SecretStr("smtp://127.0.0.1:1")}, "fail", "MLOPS_MAIL_URL"),
         ("mail", {"mail_url": SecretStr("http://x")}, "fail", "MLOPS_MAIL_URL"),
@@ -123,6 +123,6 @@ def test_exit_code_and_json(
     assert doctor(json=True) == 0
     found = json.loads(capsys.readouterr().out)
     assert {f["name"] for f in found} >= {"python", "disk", "mail", "gpu"}
-    monkeypatch.setenv("MLOPS_HOST", "0.0.0.0")  # noqa: S104 - the case
+    monkeypatch.setenv("MLOPS_HOST", "0.0.0.0")
     assert doctor() == 1
     assert "→ set MLOPS_TOKEN" in capsys.readouterr().out

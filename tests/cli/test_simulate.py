@@ -312,7 +312,7 @@ def test_the_summary_says_what_was_not_seen_and_what_waits(now: datetime) -> Non
 
 
 def test_the_picture_marks_swaps_and_broken_data(tmp_path: Path, now: datetime) -> None:
-    quiet = Seen(1, False, now, "1", 0.9, 0.6, "x")  # noqa: FBT003 - as it stands in the class
+    quiet = Seen(1, False, now, "1", 0.9, 0.6, "x")
     seen = (quiet, replace(quiet, number=2, shifted=True, breaks=("size: 3 rows",), ratio=None),
             replace(quiet, number=3, shifted=True, version="2", alarm=True))  # fmt: skip
     done = Outcome(

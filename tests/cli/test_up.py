@@ -13,12 +13,17 @@ import pytest
 from pydantic import SecretStr
 
 from mlops.adapters import orphans
-from mlops.adapters.ports import Ports
+from mlops.adapters.ports import Ports, keep_ports
 from mlops.cli.plan import plan
+from mlops.cli.serve import serve
+from mlops.cli.up import up
+from mlops.errors import ParamsError
+from mlops.serving import supervisor
 from mlops.settings import Settings
 
 if TYPE_CHECKING:
     from mlops.adapters.parts import Part
+    from mlops.layout import Layout
     from mlops.site import Site
 
 PORTS = Ports(prefect=4001, mlflow=4002, serve=4003, metrics=4004)
@@ -74,19 +79,54 @@ def test_only_this_machines_pages_may_talk_to_the_servers(site: Site) -> None:
     assert hosts == "127.0.0.1:4002,localhost:4002"
 
 
-@pytest.mark.parametrize("host", ["0.0.0.0", "10.1.2.3"])  # noqa: S104 - the case
+@pytest.mark.parametrize("host", ["0.0.0.0", "10.1.2.3"])
 def test_what_asks_for_no_password_stays_on_loopback(site: Site, host: str) -> None:
     parts = _plan(site, host=host, token=SecretStr("t"))
     assert parts["prefect"].environment["PREFECT_SERVER_API_HOST"] == "127.0.0.1"
     assert parts["mlflow"].environment["MLFLOW_HOST"] == "127.0.0.1"
     assert parts["prefect"].url == "http://127.0.0.1:4001"
-    assert parts["mlflow"].url == "http://127.0.0.1:4002"
+    assert parts["mlflow"].url == "http://127.0.0.1:4002/#/models"
     assert parts["worker"].environment["PREFECT_API_URL"] == "http://127.0.0.1:4001/api"
     assert parts["worker"].environment["MLOPS_MLFLOW_UI_URL"] == "http://127.0.0.1:4002"
-    reached = "127.0.0.1" if host == "0.0.0.0" else host  # noqa: S104 - compared, not bound
+    reached = "127.0.0.1" if host == "0.0.0.0" else host
     assert parts["serve"].url == f"http://{reached}:4003"
     secure = _plan(site, host=host, tls_cert="cert.pem")["serve"]
     assert (secure.url, secure.probe) == (f"https://{reached}:4003", f"https://{reached}:4003/ping")
+
+
+def test_a_mistake_in_params_leaves_no_trace(
+    site: Site, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MLOPS_ROOT", str(site.layout.root))
+    with site.layout.params.open("a") as file:
+        file.write("tune: {trials: 3}\n")
+    with pytest.raises(ParamsError, match="stands twice"):
+        up()
+    assert not site.layout.ports.exists()
+    assert capsys.readouterr().out == ""
+
+
+def test_serve_alone_takes_both_of_the_ports_that_up_chose(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLOPS_ROOT", str(site.layout.root))
+    keep_ports(site.layout, Ports(prefect=4001, mlflow=4002, serve=8001, metrics=8002))
+    asked: list[tuple[int, int]] = []
+
+    class Seen:
+        def __init__(self, _layout: Layout, settings: Settings, **more: int) -> None:
+            asked.append((more["port"], settings.metrics_port))
+
+        def run(self) -> int:
+            return 0
+
+    monkeypatch.setattr(supervisor, "Supervisor", Seen)
+    for name in ("MLOPS_SERVE_PORT", "MLOPS_METRICS_PORT"):
+        monkeypatch.delenv(name, raising=False)
+    assert serve() == 0
+    monkeypatch.setenv("MLOPS_METRICS_PORT", "9")
+    assert serve() == 0
+    assert asked == [(8001, 8002), (8001, 9)]
 
 
 def test_heartbeat_is_what_the_automation_counts_on(site: Site) -> None:

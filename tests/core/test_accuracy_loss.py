@@ -28,7 +28,7 @@ def test_what_is_lost_beyond_the_margin_shows_and_nothing_else(
     accuracy: float,
     windows: int,
     labels: int,
-    expected: bool,  # noqa: FBT001 - a column of the table
+    expected: bool,
 ) -> None:
     found = shown(_told(accuracy, windows, labels), PROMISE, RATE)
     assert (found is not None) is expected

@@ -17,14 +17,14 @@ def stream(text: str) -> list[bool]:
     ("windows", "raises"),
     [("", False), ("x", False), ("xx", True), ("x.x", True), ("x..x", False), ("..xx.", True)],
 )
-def test_an_incident_opens_by_k_of_n(windows: str, raises: bool) -> None:  # noqa: FBT001 - a table
+def test_an_incident_opens_by_k_of_n(windows: str, raises: bool) -> None:
     assert RULE.raises(stream(windows)) is raises
 
 
 @pytest.mark.parametrize(
     ("windows", "clears"), [("", False), (".", False), ("..", True), ("x..", True), (".x.", False)]
 )
-def test_an_incident_closes_after_quiet_windows(windows: str, clears: bool) -> None:  # noqa: FBT001 - a table
+def test_an_incident_closes_after_quiet_windows(windows: str, clears: bool) -> None:
     assert RULE.clears(stream(windows)) is clears
 
 
@@ -69,7 +69,7 @@ def _thresholds() -> Thresholds:
 )
 def test_a_value_at_its_threshold_is_drift_as_in_evidently(
     value: float,
-    alarm: bool,  # noqa: FBT001 - a table
+    alarm: bool,
     severity: int,
 ) -> None:
     verdict = judge(_thresholds(), np.array([value, 0.0]), np.array([-0.1, 0.0]), 100)

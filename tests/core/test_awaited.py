@@ -23,7 +23,7 @@ def test_the_larger_need_decides_and_its_setting_is_named(
     measuring: int,
     measured: int,
     new: int,
-    enabled: bool,  # noqa: FBT001 - a column of the table
+    enabled: bool,
     expected: Wanted,
 ) -> None:
     policy = Policy(enabled, 800, 10.0, 20)

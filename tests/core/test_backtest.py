@@ -90,9 +90,9 @@ def test_a_change_that_no_input_shows_is_found_answered_and_over() -> None:
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"policy": Policy(False, 400, 10.0, 20)}, "trigger.enabled is false"),  # noqa: FBT003
+        ({"policy": Policy(False, 400, 10.0, 20)}, "trigger.enabled is false"),
         ({"delay_s": 1e9}, ""),
-        ({"since_loss": False, "policy": Policy(True, 100, 1e9, 20)}, "cooldown"),  # noqa: FBT003
+        ({"since_loss": False, "policy": Policy(True, 100, 1e9, 20)}, "cooldown"),
     ],
 )
 def test_the_trigger_holds_it_back(changes: dict[str, Any], said: str) -> None:
@@ -188,7 +188,7 @@ def test_a_reference_without_labels_measures_nothing() -> None:
 
 @pytest.mark.parametrize("numbers", [False, True])
 def test_a_probe_that_decides_refuses_what_gains_too_little_and_nothing_else(
-    numbers: bool,  # noqa: FBT001 - a column of the table
+    numbers: bool,
 ) -> None:
     past = stream(4000, changed_at=2000, numbers=numbers)
     first = install(past, np.arange(1000), quick(past.schema), (plan(past).dealing, RULES), 1)

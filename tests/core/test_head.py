@@ -82,7 +82,7 @@ def test_rows_that_do_not_measure_are_only_fitted_on() -> None:
 
 
 @pytest.mark.parametrize(("missed", "found"), [(0.0, False), (1.0, True)])
-def test_a_regressions_gain_is_a_share_of_the_champions_error(missed: float, found: bool) -> None:  # noqa: FBT001 - a table of cases
+def test_a_regressions_gain_is_a_share_of_the_champions_error(missed: float, found: bool) -> None:
     new = numbers(4, 200, missed)
     bounds = gain(new, numbers(5, 50, missed), regression=True, **HOW)
     assert (bounds.lower > 0.2) == found

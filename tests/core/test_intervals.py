@@ -31,7 +31,7 @@ def test_wilson_refuses_what_is_no_proportion(k: int, n: int) -> None:
 
 
 @pytest.mark.parametrize("bca", [True, False])
-def test_bootstrap_agrees_with_scipy(bca: bool) -> None:  # noqa: FBT001
+def test_bootstrap_agrees_with_scipy(bca: bool) -> None:
     x = np.random.default_rng(3).exponential(size=120)
     found = bootstrap(
         lambda rows: float(x[rows].mean()), 120, confidence=0.9, resamples=4000, seed=1, bca=bca
@@ -111,7 +111,7 @@ def test_a_constant_statistic_has_no_width() -> None:
 
 
 @pytest.mark.parametrize("grouped", [False, True])
-def test_many_statistics_at_once_have_the_intervals_of_each_alone(grouped: bool) -> None:  # noqa: FBT001
+def test_many_statistics_at_once_have_the_intervals_of_each_alone(grouped: bool) -> None:
     x = np.random.default_rng(5).exponential(size=90)
     groups = np.repeat(np.arange(30, dtype=np.uint64), 3) if grouped else None
     both = bootstrap_all(

@@ -26,7 +26,7 @@ def sample(
 @pytest.mark.parametrize("digits", [1, 2, 15])
 @pytest.mark.parametrize("classes", [2, 5])
 @pytest.mark.parametrize("resampled", [False, True])
-def test_areas_agree_with_scikit_learn(digits: int, classes: int, resampled: bool) -> None:  # noqa: FBT001
+def test_areas_agree_with_scikit_learn(digits: int, classes: int, resampled: bool) -> None:
     labels, p = sample(4, 200, classes, digits)
     rows = np.arange(200)
     if resampled:

@@ -13,7 +13,7 @@ from mlops.core.realised import Realised, keeps_budget
 def test_more_false_incidents_than_chance_explains_are_seen(
     false: int,
     windows: int,
-    keeps: bool,  # noqa: FBT001 - a table
+    keeps: bool,
 ) -> None:
     assert keeps_budget(false, windows, 0.001) is keeps
     chance = stats.poisson.sf(false - 1, windows * 0.001)

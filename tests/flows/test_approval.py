@@ -68,7 +68,7 @@ def work(run: UUID) -> FlowRun:
 def test_a_paused_run_takes_the_answer_and_repeats_nothing(
     cheap: Path,
     prefect_api: str,
-    yes: bool,  # noqa: FBT001 - a table
+    yes: bool,
     step: str,
 ) -> None:
     from prefect.flow_runs import resume_flow_run

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from packaging.markers import Marker, default_environment
 from prometheus_client import Counter, Gauge, Histogram
 from pydantic import SecretStr
 
@@ -33,6 +34,25 @@ def test_what_is_copied_exists_and_reaches_the_build() -> None:
     for name in copied:
         assert (REPOSITORY / name).exists(), name
     assert not any(fnmatch.fnmatch(".env", name) for name in let_in)
+
+
+@pytest.mark.parametrize(
+    "lock", sorted(REPOSITORY.glob("requirements*.lock")), ids=lambda p: p.name
+)
+def test_a_lock_pins_by_hash_for_every_python_and_names_no_registry(lock: Path) -> None:
+    text = lock.read_text()
+    assert "://" not in text
+    assert "--index" not in text
+    pins = re.findall(r"^([\w.-]+)==\S+(?: ; (.+?))? \\$", text, re.MULTILINE)
+    assert len(pins) == len(re.findall(r"^\S", text, re.MULTILINE))
+    assert text.count("--hash=sha256:") >= len(pins)
+    every = {name for name, _ in pins}
+    for version in ("3.11", "3.12", "3.13"):
+        given = {**default_environment(), "python_version": version,
+                 "python_full_version": f"{version}.0"}  # fmt: skip
+        here = [name for name, when in pins if not when or Marker(when).evaluate(given)]
+        assert len(here) == len(set(here)), version
+        assert {"mlflow", "torch", "prefect"} & every <= set(here)
 
 
 def test_the_targets_that_compose_builds_run_without_rights() -> None:
@@ -94,7 +114,7 @@ def test_prometheus_asks_services_at_ports_where_they_listen() -> None:
     jobs = yaml.safe_load((INFRA / "prometheus.yml").read_text())["scrape_configs"]
     targets = {t for job in jobs for c in job["static_configs"] for t in c["targets"]}
     environment = SERVICES["server"]["environment"]
-    assert environment["MLOPS_METRICS_HOST"] == "0.0.0.0"  # noqa: S104 - the container's own
+    assert environment["MLOPS_METRICS_HOST"] == "0.0.0.0"
     assert targets == {f"server:{environment['MLOPS_METRICS_PORT']}", "localhost:9090"}
 
 

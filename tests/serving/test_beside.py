@@ -336,7 +336,7 @@ def test_a_worse_challenger_is_rolled_back_while_the_registry_is_down(
 def test_level_and_margins_are_settings(
     bench: Bench,
     changes: dict[str, float],
-    ended: bool,  # noqa: FBT001
+    ended: bool,
 ) -> None:
     """15 % of the requests fail and 15 % are slow: worse than the champion, but by how much?"""
     canary = bench.again(**changes)

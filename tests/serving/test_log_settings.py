@@ -221,7 +221,7 @@ def test_retention_is_off_unless_asked_for(site: Site) -> None:
 
 @pytest.mark.parametrize("shadows", [True, False])
 @pytest.mark.parametrize("features", [b"0123456789abcdef", None])
-def test_segments_of_the_release_before_can_be_read(features: bytes | None, shadows: bool) -> None:  # noqa: FBT001
+def test_segments_of_the_release_before_can_be_read(features: bytes | None, shadows: bool) -> None:
     """They held each prediction alone; those of the release before it, not whom it shadows."""
     row = _prediction(1, features=features, shadow_of="id0000" if shadows else None)
     head = [

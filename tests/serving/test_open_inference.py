@@ -113,7 +113,7 @@ def _expected(server: Running) -> NDArray[np.float32]:
 
 @pytest.mark.parametrize("binary", [False, True])
 def test_images_go_in_and_probabilities_come_out(
-    binary: bool,  # noqa: FBT001
+    binary: bool,
     speaking: Client,
     shared: Running,
 ) -> None:
@@ -198,7 +198,7 @@ FORMS: dict[str, tuple[bool, dict[str, tuple[str, Any]]]] = {
 
 @pytest.mark.parametrize(("binary", "inputs"), FORMS.values(), ids=FORMS)
 def test_tables_come_as_columns_or_as_one_tensor(
-    binary: bool,  # noqa: FBT001
+    binary: bool,
     inputs: dict[str, tuple[str, Any]],
     tables: Client,
 ) -> None:

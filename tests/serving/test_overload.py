@@ -157,7 +157,7 @@ def test_the_gate_lets_in_by_turns() -> None:
         ({"type": "http.disconnect"}, False),
     ],
 )
-def test_only_a_whole_body_takes_a_place(message: dict[str, Any], taken: bool) -> None:  # noqa: FBT001
+def test_only_a_whole_body_takes_a_place(message: dict[str, Any], taken: bool) -> None:
     async def receive() -> dict[str, Any]:
         return message
 

@@ -165,10 +165,10 @@ def test_the_verbs_keep_hashes_only(
 def test_beyond_this_machine_a_token_is_needed(root: Path) -> None:
     layout = Layout(root)
     with pytest.raises(UsageError, match="mlops token add"):
-        serving_config(layout, Settings(), host="0.0.0.0", workers=1)  # noqa: S104
+        serving_config(layout, Settings(), host="0.0.0.0", workers=1)
     layout.state.mkdir()
     layout.tokens.write_text(f"alice {digest('a')}\n")
-    told = serving_config(layout, Settings(rate_limit=8), host="0.0.0.0", workers=4)  # noqa: S104
+    told = serving_config(layout, Settings(rate_limit=8), host="0.0.0.0", workers=4)
     assert told.closed
     assert (told.rate, told.share) == (2.0, 0.25)
 

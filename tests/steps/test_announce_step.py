@@ -114,7 +114,7 @@ def test_a_decision_that_never_reached_the_ledger_is_none(site: Site, engine: sa
 def test_a_failed_retrain_asks_for_a_person_once(
     site: Site,
     engine: sa.Engine,
-    earlier: bool,  # noqa: FBT001 - a table
+    earlier: bool,
 ) -> None:
     if earlier:
         decide(site, "promote", at_s=50.0, incident="")
@@ -148,7 +148,7 @@ def test_a_failure_of_a_retrain_that_nobody_asked_for_tells_nobody(
 def test_an_older_decision_is_not_the_retrains(
     site: Site,
     engine: sa.Engine,
-    start: bool,  # noqa: FBT001 - a table
+    start: bool,
     expected: str | None,
 ) -> None:
     request(engine, start=start)

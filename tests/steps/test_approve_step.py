@@ -351,7 +351,7 @@ def test_a_no_that_nobody_heard_of_is_told_by_the_next_start_and_blocks_none(
 )  # fmt: skip
 def test_what_a_person_may_write_into_the_tag(
     value: str | None,
-    said: bool | None,  # noqa: FBT001 - a table
+    said: bool | None,
     who: str,
 ) -> None:
     assert approval.read_tag(value) == (said, who)

@@ -100,8 +100,13 @@ def load(section: DataSection, root: Path) -> Examples:
     if not hasattr(module, "load"):
         msg = f"mlops/adapters/sources/{name}.py: has no function load(section, root); add it"
         raise ParamsError(msg)
-    examples: Examples = module.load(section, root)
-    _check(name, examples)
+    try:
+        examples: Examples = module.load(section, root)
+        _check(name, examples)
+    except (DataError, CheckFailed) as error:
+        if section.path is None or str(section.path) in str(error):
+            raise
+        raise type(error)(f"{section.path}: {error}") from None
     return _limit(examples, section.limit)
 
 

@@ -48,9 +48,10 @@ def load(section: DataSection, root: Path) -> Examples:
     folder = root / section.path if section.path is not None else _download(root)
     images, labels, entities = [], [], []
     for word, part in PARTS.items():
-        pixels = _read_idx(folder / f"{word}-images-idx3-ubyte.gz", sides=2)
-        classes = _read_idx(folder / f"{word}-labels-idx1-ubyte.gz", sides=0)
-        _check_labels(folder / f"{word}-labels-idx1-ubyte.gz", classes, len(pixels))
+        named = _found(folder / f"{word}-labels-idx1-ubyte.gz")
+        pixels = _read_idx(_found(folder / f"{word}-images-idx3-ubyte.gz"), sides=2)
+        classes = _read_idx(named, sides=0)
+        _check_labels(named, classes, len(pixels))
         images.append(pixels)
         labels.append(classes.astype(np.int64))
         entities += [f"fashion-{part}-{row:05d}" for row in range(len(pixels))]
@@ -63,11 +64,17 @@ def load(section: DataSection, root: Path) -> Examples:
     )
 
 
+def _found(packed: Path) -> Path:
+    """Return a file as it was published, or unpacked beside where it should be."""
+    plain = packed.with_suffix("")
+    return plain if plain.is_file() and not packed.is_file() else packed
+
+
 def _read_idx(path: Path, *, sides: int) -> NDArray[np.uint8]:
-    """Read one gzipped IDX file of uint8; `sides` is 2 for images, 0 for labels."""
+    """Read one IDX file of uint8, gzipped or not; `sides` is 2 for images, 0 for labels."""
     header_bytes = 4 * (2 + sides)
     try:
-        with gzip.open(path, "rb") as stream:
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as stream:
             header = stream.read(header_bytes)
             shape = _shape(path, header, sides)
             size = int(np.prod(shape))

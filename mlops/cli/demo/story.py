@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from typing import TYPE_CHECKING
 
 from mlops.cli.demo import workspace
@@ -202,10 +203,9 @@ class Story:
         before = self._facts.serving()
         self._follow(self._orchestrator.start("train", reason="a worse candidate"))
         self._decision()
-        after = self._facts.serving()
-        if after != before or self._facts.promoted():
+        if self._facts.serving() != before or self._facts.promoted():
             raise StepError(f"the worse candidate replaced version {before}; see above")
-        self._tell.say(f"version {after} stays in service (it was {before})")
+        self._tell.say(f"version {before} stays in service")
 
     def _end(self) -> None:
         self._draw()
@@ -214,11 +214,11 @@ class Story:
         self._tell.say(f"{len(record.right) + record.failed} requests, failed: {record.failed}")
         self._tell.say(f"picture    {self._home.root / 'reports' / 'recovery.png'}")
         self._tell.say(f"mails      {self._layout.mailbox}")
-        self._tell.say(f"look again cd {self._layout.root} && mlops up")
+        here = f". {sys.prefix}/bin/activate && " if sys.prefix != sys.base_prefix else ""
+        self._tell.say(f"look again {here}cd {self._layout.root} && mlops up")
         self._tell.say("clean up   make clean")
         self._tell.say("your data  mlops init NAME --source SOURCE  (README: bring your own)")
 
-    # -- how it is told ---------------------------------------------------------------------
     def _follow(self, run: Run) -> None:
         self._orchestrator.follow(run, self._tell.task, _FLOW_S)
 

@@ -71,7 +71,7 @@ def test_all_mails_of_an_incident_are_one_thread_and_other_incidents_are_not() -
 def test_the_first_forty_words_say_real_bad_next_and_act(
     stage: Stage,
     kind: str,
-    loss: bool,  # noqa: FBT001 - a column of the table
+    loss: bool,
 ) -> None:
     alert = sample(stage, AT_S, loss=loss)
     body = _body(compose(alert, SENDER, TEAM), kind)
