@@ -137,7 +137,7 @@ def test_too_few_recent_rows_are_said_not_replaced_by_base_rows() -> None:
 
 def test_a_margin_promotes_an_equal_candidate_and_not_a_worse_one() -> None:
     rules = replace(RULES, margin=0.1)
-    equal = exam(candidate=0.9, champion=0.9, n=400)
+    equal = exam(candidate=0.9, champion=0.9, n=1500)
     assert judge(equal, rules).outcome == "promote"
     assert judge(exam(candidate=0.7, champion=0.9, n=400), rules).outcome == "reject"
 
