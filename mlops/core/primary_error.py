@@ -48,7 +48,8 @@ def error(recent: Paired, evidence: Evidence, rules: Rules) -> tuple[Check, Metr
         f"{percent(bounds.lower)} to {percent(bounds.upper)} at {100 * evidence.level:.3g} % each "
         f"side{look}; {rule}"
     )
-    labels = _missing(ours_N, theirs_N, evidence, rules) if passed is None else 0
+    worst = len(ours_N) * (bounds.parts[1] if bounds.parts else WORST)
+    labels = _missing((ours_N, theirs_N), worst, evidence, rules) if passed is None else 0
     check = Check(f"recent {MAE}", passed, bounds.lower, -rules.margin, words, labels)
     return check, metric, evidence
 
@@ -76,20 +77,29 @@ def error_from_anchor(
 
 
 def _missing(
-    ours_N: NDArray[np.float64], theirs_N: NDArray[np.float64], evidence: Evidence, rules: Rules
-) -> int:
+    errors: tuple[NDArray[np.float64], NDArray[np.float64]], worst: float, evidence: Evidence,
+    rules: Rules,
+) -> int:  # fmt: skip
     """Return how many more labels would settle it, at the level that the next look has."""
     needed = errors_needed(
-        ours_N, theirs_N, alpha=level(rules.alpha, evidence.look + 1), power=rules.power,
+        *errors, alpha=level(rules.alpha, evidence.look + 1), power=rules.power,
         effect=rules.effect, margin=rules.margin, design_effect=evidence.design_effect or 1.0,
+        worst=worst,
     )  # fmt: skip
     return max(needed - evidence.recent_rows, 0)
 
 
 def errors_needed(
-    ours_N: NDArray[np.float64], theirs_N: NDArray[np.float64], *, alpha: float, power: float,
-    effect: float, margin: float, design_effect: float = 1.0,
-) -> int:  # fmt: skip
+    ours_N: NDArray[np.float64],
+    theirs_N: NDArray[np.float64],
+    *,
+    alpha: float,
+    power: float,
+    effect: float,
+    margin: float,
+    design_effect: float = 1.0,
+    worst: float = WORST,
+) -> int:
     """Return the rows that show a true gain of `effect` with the stated power.
 
     Their number is `mlops.core.wanted.rows_needed`, the variance that of the tested value with
@@ -104,8 +114,9 @@ def errors_needed(
         effect: the gain, as a share of the champion's error.
         margin: share that may be lost.
         design_effect: of dependent rows.
+        worst: what a key can bring at worst, which the bound holds in reserve.
     """
     scale = float(theirs_N.mean()) or 1.0
     ours_N = ours_N * ((1.0 - effect) * scale / (float(ours_N.mean()) or 1.0))
     variance = float((((1.0 + margin) * theirs_N - ours_N) / scale).var())
-    return rows_needed(variance * design_effect, WORST, effect + margin, (alpha, power))
+    return rows_needed(variance * design_effect, worst, effect + margin, (alpha, power))
