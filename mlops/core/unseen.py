@@ -22,7 +22,7 @@ import math
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy import optimize, stats
+from scipy import optimize, special
 
 from mlops.core.bounds import Bounds, clusters, design_effect
 
@@ -55,7 +55,7 @@ def cautious_bounds(
         return Bounds(estimate, -math.inf, math.inf, effect, "so few rows bound nothing")
     spread = ((total_G - estimate * size_G) ** 2).sum() * groups / (groups - 1)
     error = math.sqrt(spread) / len(value_N)
-    reach = float(stats.t.isf(alpha, groups - 1)) * error
+    reach = -float(special.stdtrit(groups - 1, alpha)) * error
     least, most = span
     lower = min(_lower(total_G, size_G, least, alpha), estimate - reach)
     upper = max(-_lower(-total_G, size_G, -most, alpha), estimate + reach)
@@ -76,7 +76,7 @@ def _lower(
     more = _one_more(size_G)
     size, total = np.append(size_G, more), np.append(total_G, more * least)
     ratio = total / size
-    low, high, z = min(least, float(ratio.min())), float(ratio.max()), float(stats.norm.ppf(alpha))
+    low, high, z = min(least, float(ratio.min())), float(ratio.max()), float(special.ndtri(alpha))
     edge = _EDGE * (high - low)
     if edge == 0.0:
         return low

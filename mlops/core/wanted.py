@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from scipy import optimize, special, stats
+from scipy import optimize, special
 
 if TYPE_CHECKING:
     from mlops.core.decision import Check
@@ -52,7 +52,7 @@ def wanted(
     reach, room = gain - lower, abs(gain + margin)
     if levels.again is None or not math.isfinite(reach) or room <= _ROUNDING * reach:
         return None
-    error, unseen = parts or (reach / float(stats.norm.isf(levels.alpha)), 0.0)
+    error, unseen = parts or (reach / -float(special.ndtri(levels.alpha)), 0.0)
     needed = rows_needed(rows * error**2, rows * unseen, room, (levels.again, levels.power))
     return max(needed - rows, 0)
 
@@ -71,7 +71,7 @@ def rows_needed(
         probabilities: level of the bound, and power.
     """
     alpha, power = probabilities
-    z = float(stats.norm.ppf(power))
+    z = float(special.ndtri(power))
 
     def beyond(step: float) -> float:
         """Return by how much 1 / step² rows reach too far."""
@@ -95,7 +95,7 @@ def reached(error: float, unseen: float, alpha: float) -> float:
         unseen: mean of the second.
         alpha: the probability.
     """
-    z = float(stats.norm.isf(alpha))
+    z = -float(special.ndtri(alpha))
     if unseen <= _FAINT * error or error <= _FAINT * unseen:
         return z * error - unseen * math.log(alpha)
 
@@ -104,7 +104,7 @@ def reached(error: float, unseen: float, alpha: float) -> float:
         tail = ratio**2 / 2.0 - value / unseen + float(special.log_ndtr(place - ratio))
         return float(special.ndtr(-place)) + math.exp(tail) - alpha
 
-    furthest = float(stats.norm.isf(alpha / 2.0)) * error - unseen * math.log(alpha / 2.0)
+    furthest = -float(special.ndtri(alpha / 2.0)) * error - unseen * math.log(alpha / 2.0)
     return float(optimize.brentq(excess, 0.0, furthest))
 
 
