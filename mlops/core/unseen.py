@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     Span = tuple[float, float]
 
+_ROUNDING = 1e-12  # of the interval in which a root is looked for
 _EDGE = 1e-9  # of the span, which a bound is kept away from while it is looked for
 
 
@@ -104,7 +105,8 @@ def below(gap_G: NDArray[np.float64]) -> float:
     def slope(s: float) -> float:
         return float((gap_G / (1.0 - s * gap_G)).sum())
 
-    s = float(optimize.brentq(slope, inside / gap_G.min(), inside / gap_G.max(), xtol=1e-300))
+    low, high = inside / float(gap_G.min()), inside / float(gap_G.max())
+    s = float(optimize.brentq(slope, low, high, xtol=_ROUNDING * min(-low, high)))
     kept_G = 1.0 - s * gap_G
     root = math.copysign(math.sqrt(max(2.0 * float(np.log(kept_G).sum()), 0.0)), s)
     if abs(root) < 1e-3:
