@@ -100,7 +100,11 @@ def passes(setting: Setting, rows: Paired, *, screen: bool = True) -> bool:
 
 
 def power_kept(metric: str, margin: float, trials: int) -> Cell:
-    """Simulate equal models at the rows that `rows_needed` asks for."""
+    """Simulate equal models at the rows that `rows_needed` asks for.
+
+    Nothing is claimed for ROC-AUC: what the rarer class' rows add is skewed, and so few of them
+    reach further than a normal error and one row at the worst.
+    """
     setting = Setting(metric, margin, _MANY, 1, "")
     value_N, (least, most) = gain(setting, equal(np.random.default_rng(10), _MANY))
     wanted = _LEVELS.alpha, _LEVELS.power
@@ -109,9 +113,9 @@ def power_kept(metric: str, margin: float, trials: int) -> Cell:
     for _ in range(trials):
         hits += passes(setting, equal(rng, rows))
     name = f"equal in {NAMED[metric].words}, margin {margin:g}: {rows} rows"
-    return Cell(
-        gate_power.PART, name, hits, trials, _LEVELS.power - gate_power.TOLERANCE, at_least=True
-    )
+    limit = _LEVELS.power - gate_power.TOLERANCE
+    claimed = metric != "roc_auc"
+    return Cell(gate_power.PART, name, hits, trials, limit, at_least=True, claimed=claimed)
 
 
 def gain(setting: Setting, rows: Paired) -> tuple[Floats, tuple[float, float]]:
