@@ -6,7 +6,8 @@ a. At the margin's boundary a look promotes no more often than its level: alpha 
    the i-th, so that a series adds up to alpha = 0.05. Independent rows, n = 1,000,000 pairs of
    models a cell, and by enumeration; rows that are alike in keys or stretches of time, n = 20,000;
    errors of numbers, normal, heavy-tailed and skewed, n = 20,000; the whole gate, n = 10,000.
-   The primary test is the gate's own, 2000 bootstrap resamples.
+   The primary test is the gate's own, 2000 bootstrap resamples. A loss of just its margin passes a
+   guardrail no more often than its level, n = 10,000.
 b. With the labels that are asked for, a true gain is shown with power 0.8, less 1.5 points at most.
 c. The 95 % intervals of evaluation, 1000 resamples, hold the truth in 93 of 100 cases where 25
    mistakes or more are expected; where fewer are it is reported, not claimed, and nothing is
@@ -39,6 +40,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # the processes share the cores a
 from benchmarks import (
     gate_coverage,
     gate_errors,
+    gate_guardrails,
     gate_levels,
     gate_looks,
     gate_peers,
@@ -73,6 +75,9 @@ class Plan:
     error_rows: tuple[int, ...]
     error_power: int
     error_coverage: tuple[tuple[str, int, int], ...]
+    guardrails: int
+    guardrail_rows: tuple[int, ...]
+    guardrail_power: int
 
 
 _WEAK, _STRONG = gate_coverage.MODELS
@@ -88,12 +93,13 @@ FULL = Plan(
     cases=len(gate_power.CASES), number_of_looks=gate_looks.LOOKS,
     errors=20_000, error_rows=gate_errors.ROWS, error_power=4000,
     error_coverage=tuple((shape, n, 1200) for shape in gate_errors.SHAPES for n in (200, 1000)),
+    guardrails=10_000, guardrail_rows=gate_guardrails.ROWS, guardrail_power=2000,
 )  # fmt: skip
 QUICK = Plan(
     independent=20_000, dependent=150, judged=60, power=4000, coverage=((_WEAK, 200, 4),),
     looks=400, ledger=1, histories=10, rows=(60,), dependent_rows=(300,), at_looks=(1,), cases=1,
     number_of_looks=3, errors=60, error_rows=(60,), error_power=20,
-    error_coverage=(("normal", 200, 4),),
+    error_coverage=(("normal", 200, 4),), guardrails=40, guardrail_rows=(60,), guardrail_power=20,
 )  # fmt: skip
 
 
@@ -124,6 +130,13 @@ def levels(pool: ProcessPoolExecutor, plan: Plan) -> list[Cell]:
     return [*cells, both]
 
 
+def guardrails(pool: ProcessPoolExecutor, plan: Plan) -> list[Cell]:
+    """Part a of what may only turn a promotion down."""
+    every = gate_guardrails.settings(plan.guardrail_rows)
+    waiting = [pool.submit(gate_guardrails.level_kept, one, plan.guardrails) for one in every]
+    return [future.result() for future in waiting]
+
+
 def power(pool: ProcessPoolExecutor, plan: Plan, found: gate_report.Findings) -> list[Cell]:
     """Part b."""
     cases = gate_power.CASES[-plan.cases :]
@@ -133,6 +146,10 @@ def power(pool: ProcessPoolExecutor, plan: Plan, found: gate_report.Findings) ->
         for shape in gate_errors.SHAPES if plan is FULL or shape == "normal"
         for margin, gain in ((0.0, 0.05), (gate_verdict.MARGIN, 0.03))
     ]  # fmt: skip
+    waiting += [
+        pool.submit(gate_guardrails.power_kept, *one, plan.guardrail_power)
+        for one in (gate_guardrails.POWER if plan is FULL else gate_guardrails.POWER[:1])
+    ]
     if plan is FULL:
         found.curve = pool.submit(gate_power.curve, plan.power).result()
     return [future.result() for future in waiting]
@@ -195,6 +212,7 @@ def main(arguments: list[str]) -> int:
     with ProcessPoolExecutor(PROCESSES) as pool:
         for name, part in (
             (gate_levels.PART, lambda: levels(pool, plan)),
+            (gate_guardrails.PART, lambda: guardrails(pool, plan)),
             (gate_power.PART, lambda: power(pool, plan, found)),
             (gate_coverage.PART, lambda: coverage(pool, plan)),
             (gate_looks.PART, lambda: looks(pool, plan, found)),

@@ -22,6 +22,7 @@ from mlops.core import assessment, regression_scores
 from mlops.core.decision import Evidence
 from mlops.core.exam import Paired
 from mlops.core.primary import primary
+from mlops.core.primary_error import errors_needed
 from mlops.core.rules import level
 
 Floats = NDArray[np.float64]
@@ -71,7 +72,7 @@ def promotes(
     """Ask the gate's primary test, at the level of a first look, about residuals.
 
     Its bound is no narrower than Student's t over keys: where that one, which is cheap, does not
-    pass, the bootstrap need not be drawn. `screen=False` draws it all the same.
+    pass, the other need not be found. `screen=False` finds it all the same.
     """
     alpha = level(gate.ALPHA, 1)
     if screen:
@@ -119,12 +120,13 @@ def level_kept(shape: str, tie: float, rows: int, each: int, trials: int) -> Cel
 
 
 def power_kept(shape: str, tie: float, margin: float, gain: float, trials: int) -> Cell:
-    """Simulate a known gain at the rows that are asked for, from the true variance."""
+    """Simulate a known gain at the rows that are asked for where the variance is known."""
     rng, kept = np.random.default_rng([7, round(100 * tie), len(shape)]), 1.0 - gain
-    ours_N, theirs_N = losses(rng, shape, tie, _MANY)
-    variance = float(((np.abs(theirs_N) - kept * np.abs(ours_N)) / np.abs(theirs_N).mean()).var())
-    z = float(stats.norm.isf(level(gate.ALPHA, 1))) + float(stats.norm.ppf(gate.RULES.power))
-    rows = math.ceil((z / (gain + margin)) ** 2 * variance)
+    ours_N, theirs_N = (np.abs(r) for r in losses(rng, shape, tie, _MANY))
+    rows = errors_needed(
+        ours_N, theirs_N, alpha=level(gate.ALPHA, 1), power=gate.RULES.power, effect=gain,
+        margin=margin,
+    )  # fmt: skip
     key_N, hits = np.arange(rows, dtype=np.uint64), 0
     for _ in range(trials):
         ours_N, theirs_N = losses(rng, shape, tie, rows)

@@ -109,7 +109,7 @@ def table(found: Findings) -> str:
 
 
 def _kind(cell: Cell) -> str:
-    return cell.name.split(":")[0] if cell.part == "false promotions" else ""
+    return cell.name.split(":")[0] if cell.part.startswith("false ") else ""
 
 
 def draw(path: Path, found: Findings) -> None:

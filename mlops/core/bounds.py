@@ -26,8 +26,6 @@ from mlops.core.tango import cautious_tango
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from mlops.core.intervals import Statistic
-
 
 @dataclass(frozen=True)
 class Bounds:
@@ -39,6 +37,8 @@ class Bounds:
         upper: with probability 1 - alpha the truth is below.
         design_effect: how many dependent rows are worth one independent one; 1 where none repeat.
         method: how they were made, in words.
+        parts: what their reach is made of, if not of the first alone: standard error of the
+            estimate, and what one row more at the worst would move it by.
     """
 
     estimate: float
@@ -46,6 +46,7 @@ class Bounds:
     upper: float
     design_effect: float
     method: str
+    parts: tuple[float, float] | None = None
 
 
 class Resampling(TypedDict):
@@ -126,7 +127,7 @@ def cautious_effect(value_N: NDArray[np.float64], key_N: NDArray[np.uint64]) -> 
         key_N: uint64 (N,): rows of one key may depend on each other.
     """
     clustered, independent = _squares(value_N, key_N)
-    _, size_G = _clusters(value_N, key_N)
+    _, size_G = clusters(value_N, key_N)
     whole = float((size_G**2).sum()) / len(value_N)  # Kish: the effect if rows of a key are copies
     cautious = (clustered + whole**2 / 2.0) / (independent + whole / 2.0)
     return max(design_effect(value_N, key_N), cautious)
@@ -155,7 +156,7 @@ def mean_bounds(
         key_N: uint64 (N,): rows of one key are drawn together.
         how: level, resamples and seed.
     """
-    estimate, (total_G, size_G) = float(value_N.mean()), _clusters(value_N, key_N)
+    estimate, (total_G, size_G) = float(value_N.mean()), clusters(value_N, key_N)
     groups, effect = len(size_G), design_effect(value_N, key_N)
     if groups < 2:
         return Bounds(estimate, -math.inf, math.inf, effect, "one key bounds nothing")
@@ -172,25 +173,6 @@ def mean_bounds(
     reach = float(stats.t.isf(how["alpha"], groups - 1)) * math.sqrt(spread) / len(value_N)
     lower, upper = min(drawn.low, estimate - reach), max(drawn.high, estimate + reach)
     return Bounds(estimate, lower, upper, effect, "bootstrap over keys (BCa)")
-
-
-def statistic_bounds(
-    difference: Statistic,
-    key_N: NDArray[np.uint64],
-    **how: Unpack[Resampling],
-) -> Bounds:
-    """Bound a difference that is no mean, such as of balanced accuracies, by BCa over keys.
-
-    Args:
-        difference: from row numbers, int64 (M,) with repetitions, to the difference.
-        key_N: uint64 (N,): rows of one key are drawn together.
-        how: level, resamples and seed.
-    """
-    drawn = bootstrap(
-        difference, len(key_N), confidence=1.0 - 2.0 * how["alpha"], resamples=how["resamples"],
-        seed=how["seed"], groups=key_N,
-    )  # fmt: skip
-    return Bounds(drawn.value, drawn.low, drawn.high, 1.0, "bootstrap over keys (BCa)")
 
 
 def dependent(
@@ -234,16 +216,16 @@ def _stretches(observed_s: NDArray[np.float64], block_s: float) -> NDArray[np.in
 
 def _squares(value_N: NDArray[np.float64], key_N: NDArray[np.uint64]) -> tuple[float, float]:
     """Return the squares about the mean, summed over keys and over rows as if independent."""
-    (total_G, size_G), mean = _clusters(value_N, key_N), float(value_N.mean())
+    (total_G, size_G), mean = clusters(value_N, key_N), float(value_N.mean())
     groups = len(size_G)
     clustered = float(((total_G - mean * size_G) ** 2).sum()) * groups / max(groups - 1, 1)
     return clustered, float(((value_N - mean) ** 2).sum())
 
 
-def _clusters(
+def clusters(
     value_N: NDArray[np.float64], key_N: NDArray[np.uint64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the sum and the number of rows of each key."""
+    """Return the sum and the number of rows of each key, float64 (G,) each."""
     _, place = np.unique(key_N, return_inverse=True)
     total_G = np.bincount(place, weights=value_N).astype(np.float64)
     return total_G, np.bincount(place).astype(np.float64)

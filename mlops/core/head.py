@@ -118,7 +118,7 @@ def gain(new: Sample, base: Sample, *, regression: bool, **how: Unpack[Resamplin
     if regression:
         middle = ours.shape[1] // 2
         mine, theirs = (np.abs(rows.label - a[:, middle]) for a in (ours, rows.answers))
-        return relative_bounds(mine, theirs.astype(np.float64), rows.key, 0.0, how)
+        return relative_bounds(mine, theirs.astype(np.float64), rows.key, 0.0, how["alpha"])
     right = [(a.argmax(axis=1) == rows.label).astype(np.int64) for a in (ours, rows.answers)]
     return accuracy_bounds(right[0] - right[1], rows.key, **how)
 

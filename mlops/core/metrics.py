@@ -6,6 +6,7 @@ row summing to 1; N ≥ 1. A metric that the rows cannot answer is NaN, never a 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,12 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64] | NDArray[np.float32]
     Labels = NDArray[np.int64]
+
+_LEAST_P = 1e-7  # about float32's resolution at 1: a smaller probability says nothing more
+MOST_LOG_LOSS = -math.log(_LEAST_P)
+"""The greatest log loss that a row can have, in nats."""
+MOST_BRIER = 2.0
+"""The greatest squared error that a row can have, summed over classes."""
 
 
 def predicted(probabilities: Floats) -> NDArray[np.int64]:
@@ -106,12 +113,9 @@ def place(labels: Labels, probabilities: Floats) -> NDArray[np.int64]:
 
 
 def row_log_loss(labels: Labels, probabilities: Floats) -> NDArray[np.float64]:
-    """Return −ln p(label) of each row in nats, float64 (N,), finite: p is clipped at 1e-7.
-
-    1e-7 is about float32's resolution at 1: a smaller probability says nothing more.
-    """
+    """Return −ln p(label) of each row in nats, float64 (N,), finite: p is clipped at 1e-7."""
     chosen = np.take_along_axis(probabilities, labels[:, None], axis=1)[:, 0]
-    return -np.log(np.clip(chosen.astype(np.float64), 1e-7, 1.0))
+    return -np.log(np.clip(chosen.astype(np.float64), _LEAST_P, 1.0))
 
 
 def log_loss(labels: Labels, probabilities: Floats) -> float:

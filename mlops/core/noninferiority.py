@@ -6,22 +6,17 @@ many (intersection-union: R. L. Berger, J. C. Hsu 1996, Statistical Science 11).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from mlops.core import metrics
+from mlops.core import influence, metrics
 from mlops.core.amounts import figure
-from mlops.core.bounds import (
-    Bounds,
-    Resampling,
-    accuracy_bounds,
-    mean_bounds,
-    statistic_bounds,
-)
+from mlops.core.bounds import Bounds, accuracy_bounds
 from mlops.core.decision import Check, Metric
 from mlops.core.schema import QUANTILES
+from mlops.core.unseen import cautious_bounds
 from mlops.core.wanted import told, wanted
 
 if TYPE_CHECKING:
@@ -30,15 +25,22 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from mlops.core.exam import Paired
+    from mlops.core.influence import Influence
     from mlops.core.rules import Rules
     from mlops.core.schema import Task
     from mlops.core.wanted import Levels
 
     PerRow = Callable[[NDArray[Any], NDArray[np.float32]], NDArray[np.float64]]
     Whole = Callable[[NDArray[np.int64], NDArray[np.float32]], float]
+    Parts = Callable[[NDArray[np.int64], NDArray[np.float32], NDArray[np.float32]], Influence]
 
 Part = Literal["recent", "base", "corrupted"]
 Finding = tuple[Check, tuple[Metric, ...]]
+
+
+WORST = 5.0
+"""What one row can lose at worst of a loss that has no end, in the champion's mean losses: at a
+margin of 5 % it is a loss that lies on 1 % of the rows. A rarer and greater one can go unseen."""
 
 
 def right(label_N: NDArray[np.int64], probability_NK: NDArray[np.float32]) -> NDArray[np.int64]:
@@ -70,7 +72,7 @@ def relative_bounds(
     theirs_N: NDArray[np.float64],
     key_N: NDArray[np.uint64],
     margin: float,
-    more: Resampling,
+    alpha: float,
 ) -> Bounds:
     """Bound by which share of the champion's mean loss the candidate's is lower.
 
@@ -78,19 +80,21 @@ def relative_bounds(
     above 0, and so is tested as a mean of rows. Bounds of that mean are given in shares of the
     champion's loss, less the margin: they exceed −margin exactly if the mean is above 0.
 
+    What a row can lose at worst is not known of a loss without end: it is taken to be `WORST`.
+
     Args:
         ours_N: the candidate's loss of each row.
         theirs_N: the champion's.
         key_N: dependent rows have one key.
         margin: share that may be lost.
-        more: level and resampling.
+        alpha: level of each bound.
     """
     scale = float(theirs_N.mean()) or 1.0  # a champion without error: any loss is infinitely more
     value_N = ((1.0 + margin) * theirs_N - ours_N) / scale
-    found = mean_bounds(value_N, key_N, **more)
-    return Bounds(
-        found.estimate - margin, found.lower - margin, found.upper - margin,
-        found.design_effect, found.method,
+    found = cautious_bounds(value_N, key_N, (-WORST, WORST), alpha)
+    return replace(
+        found, estimate=found.estimate - margin, lower=found.lower - margin,
+        upper=found.upper - margin,
     )  # fmt: skip
 
 
@@ -104,7 +108,9 @@ class Named:
         unit: `pp` for shares, `nats`, `%` of the champion's loss, or nothing.
         sign: 1 if more is better, -1 if less is.
         per_row: value of each row, for metrics that are means; else nothing.
+        most: how much of it one row can lose or gain, for those of them that are not shares.
         whole: value of all rows together, for the others.
+        parts: what each row adds to the difference of two models in it.
         task: what models must do for it to exist; other tasks pass over it.
     """
 
@@ -113,20 +119,38 @@ class Named:
     unit: str
     sign: int
     per_row: PerRow | None = None
+    most: float = 1.0
     whole: Whole | None = None
+    parts: Parts | None = None
     task: Task = "classification"
 
 
 NAMED = {
     "base_accuracy": Named("base", "accuracy", "pp", 1),
     "robustness": Named("corrupted", "accuracy", "pp", 1),
-    "log_loss": Named("recent", "log loss", "nats", -1, per_row=metrics.row_log_loss),
-    "brier": Named("recent", "Brier score", "", -1, per_row=metrics.row_brier),
-    "balanced_accuracy": Named(
-        "recent", "balanced accuracy", "pp", 1, whole=metrics.balanced_accuracy
+    "log_loss": Named(
+        "recent",
+        "log loss",
+        "nats",
+        -1,
+        per_row=metrics.row_log_loss,
+        most=metrics.MOST_LOG_LOSS,
     ),
-    "f1_macro": Named("recent", "macro F1", "pp", 1, whole=metrics.f1_macro),
-    "roc_auc": Named("recent", "ROC-AUC", "pp", 1, whole=metrics.roc_auc),
+    "brier": Named(
+        "recent", "Brier score", "", -1, per_row=metrics.row_brier, most=metrics.MOST_BRIER
+    ),
+    "balanced_accuracy": Named(
+        "recent",
+        "balanced accuracy",
+        "pp",
+        1,
+        whole=metrics.balanced_accuracy,
+        parts=influence.balanced_accuracy,
+    ),
+    "f1_macro": Named(
+        "recent", "macro F1", "pp", 1, whole=metrics.f1_macro, parts=influence.f1_macro
+    ),
+    "roc_auc": Named("recent", "ROC-AUC", "pp", 1, whole=metrics.roc_auc, parts=influence.roc_auc),
     "base_mae": Named("base", "absolute error", "%", 1, task="regression"),
     "robustness_mae": Named("corrupted", "absolute error", "%", 1, task="regression"),
     "coverage": Named("recent", "coverage", "pp", 1, per_row=covered, task="regression"),
@@ -160,39 +184,35 @@ def non_inferior(name: str, margin: float, rows: Paired, rules: Rules, levels: L
     )
     label = f"{named.part} {named.words.lower()}"
     metric = Metric(label, *figures, bounds.lower, bounds.upper)
-    labels = wanted(len(rows.label), (gain.estimate, gain.lower), margin, levels)
+    seen = (gain.estimate, gain.lower)
+    labels = wanted(len(rows.label), seen, margin, levels, bounds.parts)
     return told(Check(label, passed, worst, limit, words), labels, levels), (metric,)
 
 
 def _bounds(
     named: Named, rows: Paired, rules: Rules, alpha: float, margin: float
 ) -> tuple[Bounds, tuple[float, float]]:
-    candidate, champion = scores(rows)
-    more = Resampling(alpha=alpha, resamples=rules.resamples, seed=rules.seed)
+    label, (candidate, champion) = rows.label, scores(rows)
     if named.unit == "%":
         loss = pinball if named.words.startswith("pinball") else absolute
-        lost, before = (loss(rows.label, q) for q in (candidate, champion))
-        found = relative_bounds(lost, before, rows.key, margin, more)
+        lost, before = loss(label, candidate), loss(label, champion)
+        found = relative_bounds(lost, before, rows.key, margin, alpha)
         return found, (float(lost.mean()), float(before.mean()))
-    if named.per_row is not None:
-        ours, theirs = (named.per_row(rows.label, p) for p in (candidate, champion))
-        if named.unit == "pp":  # right or wrong, as accuracy is: few rows may show no difference
-            found = accuracy_bounds((ours - theirs).astype(np.int64), rows.key, **more)
-        else:
-            found = mean_bounds(ours - theirs, rows.key, **more)
-        return found, (float(ours.mean()), float(theirs.mean()))
-    if named.whole is not None:
-        whole, label = named.whole, rows.label
-
-        def difference(index: NDArray[np.int64]) -> float:
-            chosen = label[index]
-            return whole(chosen, candidate[index]) - whole(chosen, champion[index])
-
-        found = statistic_bounds(difference, rows.key, **more)
-        return found, (whole(label, candidate), whole(label, champion))
-    hits, other = right(rows.label, candidate), right(rows.label, champion)
-    found = accuracy_bounds(hits - other, rows.key, **more)
-    return found, (float(hits.mean()), float(other.mean()))
+    if named.parts is not None and named.whole is not None:
+        parts = named.parts(label, candidate, champion)
+        found = cautious_bounds(parts.value, rows.key, parts.span, alpha)
+        return found, (named.whole(label, candidate), named.whole(label, champion))
+    per_row = named.per_row or right
+    ours, theirs = (per_row(label, p).astype(np.float64) for p in (candidate, champion))
+    figures = float(ours.mean()), float(theirs.mean())
+    if named.unit != "pp":
+        span = (-named.most, named.most)
+        return cautious_bounds(ours - theirs, rows.key, span, alpha), figures
+    found = accuracy_bounds(
+        (ours - theirs).astype(np.int64), rows.key, alpha=alpha, resamples=rules.resamples,
+        seed=rules.seed,
+    )  # fmt: skip
+    return found, figures
 
 
 def scores(rows: Paired) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -212,6 +232,4 @@ def settle(good: bool, bad: bool) -> bool | None:  # noqa: FBT001 - two answers 
 
 
 def _negated(bounds: Bounds) -> Bounds:
-    return Bounds(
-        -bounds.estimate, -bounds.upper, -bounds.lower, bounds.design_effect, bounds.method
-    )
+    return replace(bounds, estimate=-bounds.estimate, lower=-bounds.upper, upper=-bounds.lower)

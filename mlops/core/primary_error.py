@@ -6,18 +6,14 @@ target has.
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from scipy import stats
-
 from mlops.core.amounts import percent
-from mlops.core.bounds import Bounds, Resampling
 from mlops.core.decision import MAE, Check, Evidence, Metric
-from mlops.core.noninferiority import absolute, relative_bounds, scores, settle
+from mlops.core.noninferiority import WORST, absolute, relative_bounds, scores, settle
 from mlops.core.rules import level
-from mlops.core.wanted import told, wanted
+from mlops.core.wanted import rows_needed, told, wanted
 
 if TYPE_CHECKING:
     import numpy as np
@@ -32,7 +28,7 @@ def error(recent: Paired, evidence: Evidence, rules: Rules) -> tuple[Check, Metr
     """Judge the absolute error on recent rows, as `mlops.core.primary` judges accuracy."""
     candidate, champion = scores(recent)
     ours_N, theirs_N = absolute(recent.label, candidate), absolute(recent.label, champion)
-    bounds = _bounds(ours_N, theirs_N, recent, rules.margin, rules, evidence.level)
+    bounds = relative_bounds(ours_N, theirs_N, recent.key, rules.margin, evidence.level)
     passed = settle(bounds.lower > -rules.margin, bounds.upper <= -rules.margin)
     evidence = replace(
         evidence, difference=bounds.estimate, lower=bounds.lower, upper=bounds.upper,
@@ -52,8 +48,8 @@ def error(recent: Paired, evidence: Evidence, rules: Rules) -> tuple[Check, Metr
         f"{percent(bounds.lower)} to {percent(bounds.upper)} at {100 * evidence.level:.3g} % each "
         f"side{look}; {rule}"
     )
-    spread = float(((theirs_N - ours_N) / (scale or 1.0)).var())
-    labels = _missing(spread, evidence, rules) if passed is None else 0
+    worst = len(ours_N) * (bounds.parts[1] if bounds.parts else WORST)
+    labels = _missing((ours_N, theirs_N), worst, evidence, rules) if passed is None else 0
     check = Check(f"recent {MAE}", passed, bounds.lower, -rules.margin, words, labels)
     return check, metric, evidence
 
@@ -66,7 +62,7 @@ def error_from_anchor(
         return (), ()
     candidate, _ = scores(recent)
     ours_N, theirs_N = absolute(recent.label, candidate), absolute(recent.label, recent.anchor)
-    bounds = _bounds(ours_N, theirs_N, recent, rules.anchor_margin, rules, levels.alpha)
+    bounds = relative_bounds(ours_N, theirs_N, recent.key, rules.anchor_margin, levels.alpha)
     limit = -rules.anchor_margin
     words = (
         f"{MAE} against version {exam.anchor.version}, the anchor: smaller by "
@@ -76,28 +72,51 @@ def error_from_anchor(
     passed = settle(bounds.lower > limit, bounds.upper <= limit)
     metric = Metric(f"recent {MAE} (anchor)", float(ours_N.mean()), float(theirs_N.mean()))
     seen = (bounds.estimate, bounds.lower)
-    labels = wanted(len(recent.label), seen, rules.anchor_margin, levels)
+    labels = wanted(len(recent.label), seen, rules.anchor_margin, levels, bounds.parts)
     return (told(Check("anchor", passed, bounds.lower, limit, words), labels),), (metric,)
 
 
-def _bounds(  # noqa: PLR0917 - what a bound is made of
+def _missing(
+    errors: tuple[NDArray[np.float64], NDArray[np.float64]], worst: float, evidence: Evidence,
+    rules: Rules,
+) -> int:  # fmt: skip
+    """Return how many more labels would settle it, at the level that the next look has."""
+    needed = errors_needed(
+        *errors, alpha=level(rules.alpha, evidence.look + 1), power=rules.power,
+        effect=rules.effect, margin=rules.margin, design_effect=evidence.design_effect or 1.0,
+        worst=worst,
+    )  # fmt: skip
+    return max(needed - evidence.recent_rows, 0)
+
+
+def errors_needed(
     ours_N: NDArray[np.float64],
     theirs_N: NDArray[np.float64],
-    recent: Paired,
-    margin: float,
-    rules: Rules,
+    *,
     alpha: float,
-) -> Bounds:
-    more = Resampling(alpha=alpha, resamples=rules.resamples, seed=rules.seed)
-    return relative_bounds(ours_N, theirs_N, recent.key, margin, more)
+    power: float,
+    effect: float,
+    margin: float,
+    design_effect: float = 1.0,
+    worst: float = WORST,
+) -> int:
+    """Return the rows that show a true gain of `effect` with the stated power.
 
+    Their number is `mlops.core.wanted.rows_needed`, the variance that of the tested value with
+    the candidate's errors scaled so that the gain is `effect`: as they are, a candidate that
+    hardly differs from the champion shows too little of it, and was promised to need no label.
 
-def _missing(variance: float, evidence: Evidence, rules: Rules) -> int:
-    """Return how many more labels would settle it, at the level that the next look has.
-
-    n = (z(1-α) + z(power))² · variance / (Δ₁ + δ)², times the design effect: of a paired mean.
+    Args:
+        ours_N: the candidate's errors, float64 (N,).
+        theirs_N: the champion's.
+        alpha: level of the bound.
+        power: with which it is to show the gain.
+        effect: the gain, as a share of the champion's error.
+        margin: share that may be lost.
+        design_effect: of dependent rows.
+        worst: what a key can bring at worst, which the bound holds in reserve.
     """
-    alpha = level(rules.alpha, evidence.look + 1)
-    z = float(stats.norm.isf(alpha)) + float(stats.norm.ppf(rules.power))
-    needed = (z / (rules.effect + rules.margin)) ** 2 * variance
-    return max(math.ceil(needed * (evidence.design_effect or 1.0)) - evidence.recent_rows, 0)
+    scale = float(theirs_N.mean()) or 1.0
+    ours_N = ours_N * ((1.0 - effect) * scale / (float(ours_N.mean()) or 1.0))
+    variance = float((((1.0 + margin) * theirs_N - ours_N) / scale).var())
+    return rows_needed(variance * design_effect, worst, effect + margin, (alpha, power))

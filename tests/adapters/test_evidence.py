@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 RULES = Rules(
     margin=0.0, alpha=0.05, power=0.8, effect=0.03, min_rows=60, min_coverage=0.9,
-    anchor_margin=0.05, non_inferiority=(("base_accuracy", 0.05), ("log_loss", 0.1)),
+    anchor_margin=0.05, non_inferiority=(("base_accuracy", 0.05), ("log_loss", 0.3)),
     floors=(("accuracy", 0.5), ("roc_auc", 0.5)), ceilings=(("latency_ms", 50.0),), slices=(),
     protected=(), required_slices=(), min_slice_rows=20, resamples=500, seed=7, gap_s=0.0,
     block_s=0.0,

@@ -4,13 +4,11 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from mlops.core import metrics
 from mlops.core.bounds import (
     accuracy_bounds,
     dependent,
     design_effect,
     mean_bounds,
-    statistic_bounds,
     tango_over_keys,
 )
 from mlops.core.paired import Counts, count, one_per_key
@@ -77,28 +75,6 @@ def test_rows_of_one_key_or_one_stretch_of_time_hang_together() -> None:
     assert len(set(unit[:4].tolist())) == 1
     assert unit[4] != unit[0]
     assert dependent(key[:0], at_s[:0], 60.0).shape == (0,)
-
-
-def test_bounds_of_a_statistic_that_is_no_mean_cover_the_truth() -> None:
-    inside, trials = 0, 40
-    for seed in range(trials):
-        rng = np.random.default_rng(seed)
-        label = rng.integers(0, 2, 150)
-        right = rng.random((2, 150)) < np.array([[0.9], [0.8]])
-        first, second = (np.eye(2)[np.where(hit, label, 1 - label)] for hit in right)
-
-        def gain(
-            index: np.ndarray, label: np.ndarray = label, a: np.ndarray = first,
-            b: np.ndarray = second,
-        ) -> float:  # fmt: skip
-            one = metrics.balanced_accuracy(label[index], a[index])
-            return one - metrics.balanced_accuracy(label[index], b[index])
-
-        bounds = statistic_bounds(
-            gain, np.arange(150, dtype=np.uint64), alpha=0.1, resamples=300, seed=seed
-        )
-        inside += bounds.lower < 0.1 < bounds.upper
-    assert inside >= stats.binom.ppf(0.001, trials, 0.8)
 
 
 def _promoted(

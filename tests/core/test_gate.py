@@ -13,6 +13,7 @@ from mlops.core.canonical import from_json, to_json
 from mlops.core.decision import Check, Verdict
 from mlops.core.exam import Anchor, Cohort, Exam, Look, Memory, Paired, Trial
 from mlops.core.gate import judge
+from mlops.core.noninferiority import NAMED
 from mlops.core.rules import Limits, Rules, level
 
 if TYPE_CHECKING:
@@ -137,7 +138,7 @@ def test_too_few_recent_rows_are_said_not_replaced_by_base_rows() -> None:
 
 def test_a_margin_promotes_an_equal_candidate_and_not_a_worse_one() -> None:
     rules = replace(RULES, margin=0.1)
-    equal = exam(candidate=0.9, champion=0.9, n=400)
+    equal = exam(candidate=0.9, champion=0.9, n=1500)
     assert judge(equal, rules).outcome == "promote"
     assert judge(exam(candidate=0.7, champion=0.9, n=400), rules).outcome == "reject"
 
@@ -351,6 +352,27 @@ def test_a_guardrail_on_each_named_metric_holds_and_says_its_worst() -> None:
     assert tight.outcome in ("promote", "inconclusive")
     worse = replace(given_exam, corrupted=paired(300, 0.4, 0.9, 5, 200_000))
     assert judge(worse, _only(*names)).outcome == "reject"
+
+
+@pytest.mark.parametrize("name", ["balanced_accuracy", "f1_macro", "roc_auc", "log_loss"])
+def test_models_that_never_differ_on_few_rows_do_not_pass_a_tight_guardrail(name: str) -> None:
+    """Nothing was seen to be lost; that is no proof that nothing is."""
+    for rows, passed in ((60, None), (3000, True)):
+        recent = paired(rows, 0.9, 0.9, 4, 1000)
+        alike = replace(exam(), recent=replace(recent, candidate=recent.champion))
+        [check] = [
+            c for c in judge(alike, replace(_only((name, 0.05)), margin=0.1)).checks
+            if c.name == f"recent {NAMED[name].words.lower()}"
+        ]  # fmt: skip
+        assert check.passed is passed, check.words
+        assert passed or (check.labels or 0) > 0
+
+
+def test_a_class_without_rows_leaves_its_guardrail_open() -> None:
+    given = _recent(exam(), lambda r: r.take(r.label != 2))
+    verdict = judge(given, replace(_only(("balanced_accuracy", 0.2)), floors=()))
+    assert verdict.outcome == "inconclusive"
+    assert "at worst unbounded" in verdict.reasons[0]
 
 
 def test_rows_that_a_guardrail_needs_and_lacks_and_unknown_metrics_refuse() -> None:

@@ -6,10 +6,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from mlops.core.exam import Anchor, Cohort, Exam, Memory, Paired, Trial
 from mlops.core.gate import judge
-from mlops.core.noninferiority import non_inferior
+from mlops.core.noninferiority import non_inferior, relative_bounds
+from mlops.core.primary_error import errors_needed
 from mlops.core.rules import Rules
 from mlops.core.wanted import Levels
 
@@ -146,3 +148,43 @@ def test_coverage_that_no_row_shows_to_differ_still_has_an_interval() -> None:
         assert metric.upper - metric.lower > 1 / rows
         passed += check.passed is True
     assert passed <= 4  # 2.5 % of 60 are 1.5; a bootstrap alone passes 17
+
+
+def test_the_labels_asked_for_show_the_gain_they_reckon_with() -> None:
+    """Half the candidates hardly differ from the champion yet, and promise no variance."""
+    rng, found, trials = np.random.default_rng(1), 0, 60
+    for trial in range(trials):
+        tie = (0.9, 1.0)[trial % 2]
+
+        def errors(rows: int, tie: float = tie) -> tuple[np.ndarray, np.ndarray]:
+            theirs, own = rng.standard_normal((2, rows))
+            return np.abs(tie * theirs + np.sqrt(1.0 - tie**2) * own), np.abs(theirs)
+
+        rows = errors_needed(*errors(100), alpha=0.025, power=0.8, effect=0.1, margin=0.0)
+        ours_N, theirs_N = errors(rows)
+        key_N = np.arange(rows, dtype=np.uint64)
+        found += relative_bounds(0.9 * ours_N, theirs_N, key_N, 0.0, 0.025).lower > 0.0
+    assert found >= stats.binom.ppf(0.001, trials, 0.8)
+
+
+def test_an_error_that_is_lost_on_few_rows_does_not_pass_because_none_was_seen() -> None:
+    rng, rows, passed = np.random.default_rng(2), 60, 0
+    key, times = np.arange(rows, dtype=np.uint64), np.full(rows, NOW_S)
+    for _ in range(60):
+        residual = rng.standard_normal(rows)
+        worse = residual + np.sign(residual) * np.where(rng.random(rows) < 0.02, 2.0, 0.0)
+        ours, theirs = (np.repeat(r[:, None], 3, axis=1) for r in (worse, residual))
+        scored = Paired(
+            np.zeros(rows), ours.astype(np.float32), theirs.astype(np.float32), key, times
+        )
+        passed += non_inferior("base_mae", 0.05, scored, RULES, LEVELS)[0].passed is True
+    assert passed <= 5
+
+
+def test_labels_of_dependent_rows_are_asked_for_by_what_they_are_worth() -> None:
+    alone = exam(2.0, 2.0)
+    order = np.repeat(np.arange(400), 5)
+    copied = replace(alone, recent=alone.recent.take(order))
+    first, second = (judge(e, RULES) for e in (alone, copied))
+    rows = [v.missing_labels + v.evidence.recent_rows for v in (first, second)]
+    assert rows[1] == pytest.approx(5 * rows[0], rel=0.02)
