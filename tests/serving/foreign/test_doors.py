@@ -16,6 +16,7 @@ from mlops.serving import columnar, metrics
 from mlops.serving.foreign.runner import Runner
 from mlops.serving.foreign.worker import routes
 from tests.foreign import ANSWERS, ROWS, save_code, save_onnx, save_sklearn
+from tests.serving.corpus import CORPUS, send
 from tests.serving.foreign.conftest import asking
 from tests.serving.tiny import images
 
@@ -209,6 +210,14 @@ def test_bodies_are_as_strict_as_elsewhere(
         reply = ours.post(door, content=body, headers={"content-type": kind})
         assert reply.status_code in (status, 422), reply.text
         assert reply.status_code == status or b"inputs" in body
+
+
+@pytest.mark.parametrize("door", ["/invocations", "/predict", "/v2/models/theirs/infer"])
+@pytest.mark.parametrize("name", CORPUS)
+def test_every_door_refuses_the_corpus_as_elsewhere(
+    ours: httpx.Client, door: str, name: str
+) -> None:
+    send(ours, door, name)
 
 
 def _tensors(**changes: Any) -> dict[str, Any]:
