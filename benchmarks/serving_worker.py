@@ -76,6 +76,10 @@ class Worker:
     def __exit__(self, *_: object) -> None:
         self._child.terminate()
         self._child.wait(40)
+        self.close()
+
+    def close(self) -> None:
+        """Take nobody's connection any more: it is this process that holds the socket."""
         self._listener.close()
 
     def _answers(self) -> bool:
