@@ -7,6 +7,7 @@ MLflow's peak is the best rate of its own scoring server in this run, on the sam
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -47,6 +48,12 @@ def errors(answers: list[Answer]) -> int:
     return sum(a.status != 200 for a in answers)
 
 
+def _named(answers: list[Answer]) -> str:
+    """Return which statuses the errors had; 0 is no answer."""
+    found = Counter(a.status for a in answers if a.status != 200)
+    return f" ({', '.join(f'{n} × {status}' for status, n in found.items())})" if found else ""
+
+
 def offered(answers: list[Answer]) -> float:
     """Return the share of the requests that were sent within 50 ms of when they were due.
 
@@ -69,8 +76,8 @@ def steady(scratch: Path, seconds: float) -> dict[str, bool]:
         for name, ask, times in (("JSON", JSON, JSON_TIMES), ("raw", RAW, RAW_TIMES)):
             answers = asyncio.run(open_loop(worker.port, ask, times * peak, seconds))
             wrong, tail, sent = errors(answers), p99_ms(answers), offered(answers)
-            print(f"steady: {name} at {times:g}x for {seconds:g} s: {wrong} errors of "
-                  f"{len(answers)} (bar 0), p99 {tail:.1f} ms (bar {P99_MS:g}), "
+            print(f"steady: {name} at {times:g}x for {seconds:g} s: {wrong} errors"
+                  f"{_named(answers)} of {len(answers)} (bar 0), p99 {tail:.1f} ms (bar {P99_MS:g}), "
                   f"{sent:.1%} sent in time (bar {ON_TIME:.0%})")  # fmt: skip
             limits |= {
                 f"no errors in {name}": not wrong, f"p99 of {name}": tail <= P99_MS,
