@@ -77,8 +77,8 @@ def steady(scratch: Path, seconds: float) -> dict[str, bool]:
             answers = asyncio.run(open_loop(worker.port, ask, times * peak, seconds))
             wrong, tail, sent = errors(answers), p99_ms(answers), offered(answers)
             print(f"steady: {name} at {times:g}x for {seconds:g} s: {wrong} errors"
-                  f"{_named(answers)} of {len(answers)} (bar 0), p99 {tail:.1f} ms (bar {P99_MS:g}), "
-                  f"{sent:.1%} sent in time (bar {ON_TIME:.0%})")  # fmt: skip
+                  f"{_named(answers)} of {len(answers)} (bar 0), p99 {tail:.1f} ms "
+                  f"(bar {P99_MS:g}), {sent:.1%} sent in time (bar {ON_TIME:.0%})")  # fmt: skip
             limits |= {
                 f"no errors in {name}": not wrong, f"p99 of {name}": tail <= P99_MS,
                 f"the load of {name} was offered": sent >= ON_TIME,

@@ -144,12 +144,21 @@ def _sticky_over_both_workers(stage: Stage, version: str) -> None:
     assert set(one.values()) == {"1", version}
 
 
-def _shadow_has_seen_everything(stage: Stage) -> None:
-    def seen() -> bool:
-        rows = stage.group.metric("mlops_shadow_rows_total")
-        return rows >= len(stage.said.version_of)
+def _shadow_is_there(stage: Stage) -> None:
+    """Wait until both workers show the shadow what they answer."""
+    for line in stage.group.lines(stage.said):
+        before = stage.group.metric("mlops_shadow_rows_total")
 
-    until(seen)
+        def shown(line: Line = line, before: float = before) -> bool:
+            line.ask("anybody", GOOD)
+            return stage.group.metric("mlops_shadow_rows_total") > before
+
+        until(shown, every_s=0.2)
+
+
+def _shadow_has_seen(stage: Stage, rows: float) -> None:
+    """Wait until the shadow has been shown so many rows, none of them in vain."""
+    until(lambda: stage.group.metric("mlops_shadow_rows_total") >= rows)
     assert stage.group.metric("mlops_shadow_rows_total", outcome="skipped") == 0
     assert stage.group.metric("mlops_shadow_rows_total", outcome="failed") == 0
 
@@ -206,9 +215,12 @@ def _a_deleted_challenger_leaves_quietly(stage: Stage, version: str) -> None:
 @pytest.mark.parametrize("full", [False, pytest.param(True, marks=pytest.mark.bench)])
 def test_two_workers_follow_what_is_done_in_mlflow(stage: Stage, full: bool) -> None:  # noqa: FBT001
     stage.canary("2", f"{SHARE:.0%}")
+    _shadow_is_there(stage)
+    unseen = len(stage.said.version_of) - stage.group.metric("mlops_shadow_rows_total")
+    early = set(stage.said.version_of)
     _sticky_over_both_workers(stage, "2")
-    _shadow_has_seen_everything(stage)
-    heard = set(stage.said.version_of)
+    _shadow_has_seen(stage, len(stage.said.version_of) - unseen)
+    heard = stage.said.version_of.keys() - early
     _one_worker_is_killed(stage, "2")
     _a_failing_challenger_is_rolled_back(stage, "2", "fails")
     rolled_back = 1
