@@ -18,10 +18,9 @@ Run: python benchmarks/serving.py [SECONDS] [--alone]
 from __future__ import annotations
 
 import statistics
-import subprocess
 import sys
 import tempfile
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,13 +32,11 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from benchmarks import serving_peers, serving_report
 from benchmarks.serving_client import Ask, load
 from benchmarks.serving_report import Findings, Measured
-from benchmarks.serving_worker import SHAPE, Worker, cnn_version
+from benchmarks.serving_worker import SHAPE, Worker, cnn_version, running, writing
 from mlops.serving.supervisor import bind
 from tests.serving.tiny import images, point
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from numpy.typing import NDArray
 
 ROUNDS = 3
@@ -59,24 +56,6 @@ config = uvicorn.Config(app, http="httptools", loop="uvloop", lifespan="off", ac
 config.log_level = "warning"
 uvicorn.Server(config).run(sockets=[socket.socket(fileno=int(sys.argv[1]))])
 """
-_WRITER = """
-import sys, time
-from pathlib import Path
-from mlops.serving.writer import Writer
-Writer(Path(sys.argv[1]), "bench", sys.argv[2]).start()
-while True: time.sleep(60)
-"""
-
-
-@contextmanager
-def _running(*words: str, listening: int | None = None) -> Iterator[None]:
-    descriptors = () if listening is None else (listening,)
-    process = subprocess.Popen([sys.executable, *words], pass_fds=descriptors)
-    try:
-        yield
-    finally:
-        process.terminate()
-        process.wait()
 
 
 def measure(seconds: float, *, peers: bool) -> Findings:
@@ -89,9 +68,9 @@ def measure(seconds: float, *, peers: bool) -> Findings:
         version = cnn_version(home, "1")
         point(home, "1")
         worker = stack.enter_context(Worker(home, url=url))
-        stack.enter_context(_running("-c", _WRITER, str(worker.spool), url))
+        stack.enter_context(writing(worker.spool, url))
         noop = bind("127.0.0.1", 0)
-        stack.enter_context(_running("-c", _NOOP, str(noop.fileno()), listening=noop.fileno()))
+        stack.enter_context(running("-c", _NOOP, str(noop.fileno()), listening=noop.fileno()))
         (scratch / "peers").mkdir()
         others, failed = (
             serving_peers.begin(version / "model.onnx", one, scratch / "peers")

@@ -22,6 +22,8 @@ from typing import TYPE_CHECKING, Any
 from benchmarks.serving_client import Ask
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
 HOME = Path(".mlops/bench")
@@ -121,13 +123,16 @@ class Peer:
         self.process.wait()
 
 
-def begin(model: Path, example: NDArray[Any], scratch: Path) -> tuple[list[Peer], dict[str, str]]:
+def begin(
+    model: Path, example: NDArray[Any], scratch: Path, names: Sequence[str] = ()
+) -> tuple[list[Peer], dict[str, str]]:
     """Start every peer that can be started.
 
     Args:
         model: the ONNX file, input `image`.
         example: one question's images, which each peer must answer.
         scratch: a folder to be thrown away.
+        names: of the peers; none for all of them.
 
     Returns:
         The running peers, and why the others do not run.
@@ -135,6 +140,8 @@ def begin(model: Path, example: NDArray[Any], scratch: Path) -> tuple[list[Peer]
     running: list[Peer] = []
     failed: dict[str, str] = {}
     for name, start in _STARTS.items():
+        if names and name not in names:
+            continue
         folder = scratch / name
         folder.mkdir()
         try:

@@ -7,9 +7,10 @@ import os
 import subprocess
 import sys
 import time
+from contextlib import AbstractContextManager, contextmanager
 from http.client import HTTPConnection
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 import onnx
@@ -22,8 +23,18 @@ from mlops.serving.config import Limits, ServingConfig
 from mlops.serving.supervisor import bind
 from tests.serving.tiny import CLASSES, images, make_version
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 SHAPE = (28, 28, 1)
 _READY_S = 30.0
+_WRITER = """
+import sys, time
+from pathlib import Path
+from mlops.serving.writer import Writer
+Writer(Path(sys.argv[1]), "bench", sys.argv[2]).start()
+while True: time.sleep(60)
+"""
 _LAYERS = 36  # through the same matrix, so that a row costs time and the file little
 
 
@@ -65,6 +76,10 @@ class Worker:
     def __exit__(self, *_: object) -> None:
         self._child.terminate()
         self._child.wait(40)
+        self.close()
+
+    def close(self) -> None:
+        """Take nobody's connection any more: it is this process that holds the socket."""
         self._listener.close()
 
     def _answers(self) -> bool:
@@ -74,6 +89,23 @@ class Worker:
             return connection.getresponse().status == 200
         finally:
             connection.close()
+
+
+@contextmanager
+def running(*words: str, listening: int | None = None) -> Iterator[None]:
+    """Run Python beside, with a socket if it needs one, until the block ends."""
+    descriptors = () if listening is None else (listening,)
+    process = subprocess.Popen([sys.executable, *words], pass_fds=descriptors)
+    try:
+        yield
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def writing(spool: Path, url: str) -> AbstractContextManager[None]:
+    """Move a worker's rows into the database meanwhile, in a process of its own."""
+    return running("-c", _WRITER, str(spool), url)
 
 
 def cnn_version(home: Path, version: str) -> Path:

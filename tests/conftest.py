@@ -36,6 +36,7 @@ _LONGEST = (
     "test_loop.py", "flows", "test_register_promote.py", "test_rebuild.py", "test_train_step.py",
     "test_great_expectations.py", "test_poisoned_candidates.py", "test_review_page.py",
     "test_benchmarks.py", "test_approve_step.py", "test_replay.py", "test_mlflow_serving.py",
+    "test_live_registry.py",
 )  # fmt: skip
 """Pieces of work of 15 s and more, longest first."""
 

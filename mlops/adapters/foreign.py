@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
+    import pyarrow as pa
+
     from mlops.adapters.foreign_tensors import Given, Wire
 
 _SWITCH = "MLFLOW_ALLOW_PICKLE_DESERIALIZATION"
@@ -96,6 +98,10 @@ class ForeignModel:
 
         return self._parsed(lambda: parse_csv_input(io.StringIO(text), self._inputs))
 
+    def read_batches(self, batches: Sequence[pa.RecordBatch]) -> Any:
+        """Return record batches as `pandas.read_parquet` does, as `read_json`."""
+        return self._parsed(lambda: _frame(batches))
+
     def read_tensors(self, given: Sequence[Given]) -> Any:
         """Return the rows of named tensors, as `read_json`."""
         return self._parsed(lambda: from_tensors(given, self._inputs))
@@ -155,6 +161,16 @@ class ForeignModel:
         more = f" and {len(self.takes) - _SHOWN} more" if len(self.takes) > _SHOWN else ""
         told = ", ".join(self.takes[:_SHOWN]) + more
         return Unfit(f"does not fit the model's signature; it takes {told}")
+
+
+def _frame(batches: Sequence[pa.RecordBatch]) -> Any:
+    """Return one pandas frame; its texts are texts, whatever kept them small on their way."""
+    import pandas as pd
+    import pyarrow as pa
+
+    frame = pa.Table.from_batches(batches).unify_dictionaries().to_pandas()
+    kept = [name for name in frame if isinstance(frame[name].dtype, pd.CategoricalDtype)]
+    return frame.astype(dict.fromkeys(kept, object))
 
 
 @contextmanager

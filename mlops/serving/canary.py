@@ -112,12 +112,17 @@ class Canary:
 
         Raises:
             Unavailable: if the registry does not answer; what runs goes on, and is watched.
+            RegistryError: if it does not let a rollback be told; none is started meanwhile.
         """
         state = self._state
         if state and state.state == "running" and read_pointer(self._home, "challenger"):
             self._judge(state, now_s)
-        self._tell()
+        untold = self._tell()
         asked = self._wishes.wish(self._site, self._project)
+        if untold is not None and self._state is not None:
+            if asked is not None and asked.version == self._state.version:
+                raise untold  # its tag still asks for what was rolled back
+            self._save(replace(self._state, told=True))  # it was deleted: nobody is to be told
         champion = read_pointer(self._home)
         share = asked.share if asked and champion and champion.version != asked.version else 0.0
         if asked is not None and share > 0.0:
@@ -188,12 +193,18 @@ class Canary:
         self._notices.open(f"canary of version {state.version}", state.version, reason, _ALARM)
         self._tell()
 
-    def _tell(self) -> None:
+    def _tell(self) -> RegistryError | None:
+        """Tell the registry of a rollback that it does not know of; return why it was refused."""
         state = self._state
-        if state is not None and not state.told:
-            text = f"rolled back: {state.reason}"
+        if state is None or state.told:
+            return None
+        text = f"rolled back: {state.reason}"
+        try:
             self._wishes.answer(self._site, self._project, state.version, text)
-            self._save(replace(state, told=True))
+        except RegistryError as error:
+            return error
+        self._save(replace(state, told=True))
+        return None
 
     def _save(self, state: State) -> None:
         self._state = state

@@ -1,4 +1,4 @@
-"""Parquet and Arrow → named columns, without trusting what a file says of its own size.
+"""Parquet and Arrow → record batches and named columns; no file is trusted about its own size.
 
 Only what cannot unpack far beyond the body is read: flat Parquet columns, uncompressed or in Snappy
 (at most some twenty times), Arrow uncompressed. Repeated texts stay dictionaries until they are
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import struct
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from mlops.core.schema import ImageSchema
@@ -17,7 +18,7 @@ from mlops.serving.reply import Refused, invalid, malformed
 from mlops.serving.rows import Rows, rows
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     import pyarrow as pa
 
@@ -34,37 +35,50 @@ _RECORD_BATCH, _DICTIONARY_BATCH = 3, 2
 _HEADER_TYPE, _HEADER, _COMPRESSION, _DATA = 1, 2, 3, 1  # slots in Arrow's Message.fbs
 
 
-def parquet(body: bytes, schema: Schema, max_rows: int) -> Rows:
-    """Read one Parquet file.
+def read(body: bytes, kind: str, schema: Schema, max_rows: int) -> Rows:
+    """Read a body of one of `KINDS` for a model of this project.
 
     Raises:
-        Refused: 400 for damage, 413 for too much, 415 for a codec, 422 for the content.
+        Refused: 422 for the content, else as `record_batches`.
     """
-    return _read(_parquet, body, schema, max_rows)
-
-
-def arrow(body: bytes, schema: Schema, max_rows: int) -> Rows:
-    """Read one Arrow IPC stream or file.
-
-    Raises:
-        Refused: as `parquet`.
-    """
-    return _read(_arrow, body, schema, max_rows)
-
-
-def _read(reader: Any, body: bytes, schema: Schema, max_rows: int) -> Rows:
-    import pyarrow as pa
-
-    try:
-        frame = _frame(list(reader(body, max_rows)), max_rows)
-    except (pa.ArrowException, *_DAMAGE):
-        what = "numbers, times and texts"
-        raise malformed("damaged, or of a type that is not read", remedy=f"send {what}, as "
-                        "pandas.DataFrame.to_parquet writes them") from None  # fmt: skip
+    with _damage():
+        frame = _frame(record_batches(body, kind, max_rows))
     plain = isinstance(schema, ImageSchema) and all(
         not isinstance(value, str) for row in frame.rows for value in row
     )
     return rows(values(frame, schema, max_rows, plain=plain, field="columns"), schema)
+
+
+def record_batches(body: bytes, kind: str, max_rows: int) -> list[pa.RecordBatch]:
+    """Return what a body of one of `KINDS` holds: at least one row, within all bounds.
+
+    Raises:
+        Refused: 400 for damage, 413 for too much, 415 for a codec, 422 for no rows or columns of
+            one name.
+    """
+    with _damage():
+        batches = list(KINDS[kind](body, max_rows))
+        count = sum(batch.num_rows for batch in batches)
+        too_many(count, max_rows)
+        if not count:
+            raise invalid("holds no row", field="columns")
+        if len(set(batches[0].schema.names)) != len(batches[0].schema.names):
+            raise invalid("columns must be distinct names", field="columns")
+        for column in (column for batch in batches for column in batch.columns):
+            _check_size(column)
+    return batches
+
+
+@contextmanager
+def _damage() -> Iterator[None]:
+    import pyarrow as pa
+
+    try:
+        yield
+    except (pa.ArrowException, *_DAMAGE):
+        what = "numbers, times and texts"
+        raise malformed("damaged, or of a type that is not read", remedy=f"send {what}, as "
+                        "pandas.DataFrame.to_parquet writes them") from None  # fmt: skip
 
 
 def _parquet(body: bytes, max_rows: int) -> Iterator[pa.RecordBatch]:
@@ -113,19 +127,42 @@ def _arrow(body: bytes, max_rows: int) -> Iterator[pa.RecordBatch]:
         yield batch.select([n for n in schema.names if not n.startswith("__index_level_")])
 
 
+KINDS: Mapping[str, Callable[[bytes, int], Iterator[pa.RecordBatch]]] = {
+    "application/vnd.apache.parquet": _parquet,
+    "application/vnd.apache.arrow.stream": _arrow,
+    "application/vnd.apache.arrow.file": _arrow,
+}
+"""Media types, and what reads their batches."""
+
+
 def _check_columns(count: int) -> None:
     if count > _MAX_COLUMNS:
         raise Refused(413, "too_many_columns", f"{count} columns, at most {_MAX_COLUMNS}")
 
 
-def _frame(batches: list[pa.RecordBatch], max_rows: int) -> Frame:
-    count = sum(batch.num_rows for batch in batches)
-    too_many(count, max_rows)
-    if not count:
-        raise invalid("holds no row", field="columns")
+def _check_size(array: pa.Array) -> None:
+    """Refuse what few bytes could stand for too much of, and types that nobody here looks into."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    kind = array.type
+    if pa.types.is_dictionary(kind):
+        _check_size(array.dictionary)
+    elif pa.types.is_list(kind) or pa.types.is_fixed_size_list(kind):
+        flat = array.flatten()
+        if len(flat) > _TABLE_BYTES:
+            raise Refused(413, "too_large", "unpacks to too much")
+        _check_size(flat)
+    elif pa.types.is_string(kind) or pa.types.is_large_string(kind):
+        if (pc.max(pc.binary_length(array)).as_py() or 0) > _TEXT_BYTES:
+            raise Refused(413, "too_large", f"a text exceeds {_TEXT_BYTES} bytes")
+    elif not pa.types.is_primitive(kind) and not pa.types.is_null(kind):
+        msg = f"columns of {kind}"
+        raise TypeError(msg)
+
+
+def _frame(batches: list[pa.RecordBatch]) -> Frame:
     names = batches[0].schema.names
-    if len(set(names)) != len(names):
-        raise invalid("columns must be distinct names", field="columns")
     columns = [
         [value for batch in batches for value in _plain(batch.column(n))] for n in range(len(names))
     ]
@@ -138,29 +175,20 @@ def _plain(array: pa.Array) -> list[Any]:
     Times become texts in ISO 8601, UTC, so that only a column of times takes them.
     """
     import pyarrow as pa
-    import pyarrow.compute as pc
 
     kind = array.type
     if pa.types.is_dictionary(kind):
         known = _plain(array.dictionary)
         return [None if at is None else known[at] for at in array.indices.to_pylist()]
-    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
-        if (pc.max(pc.binary_length(array)).as_py() or 0) > _TEXT_BYTES:
-            raise Refused(413, "too_large", f"a text exceeds {_TEXT_BYTES} bytes")
-        return list(array.to_pylist())
     if pa.types.is_floating(kind):
         return [None if v is None or math.isnan(v) else v for v in array.to_pylist()]
     if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
         micros = array.cast(pa.timestamp("us"), safe=False).to_pylist()
         return [None if at is None else at.isoformat() for at in micros]
-    if pa.types.is_integer(kind) or pa.types.is_null(kind):
-        return list(array.to_pylist())
-    if pa.types.is_list(kind) or pa.types.is_fixed_size_list(kind):
-        if len(array.flatten()) > _TABLE_BYTES:
-            raise Refused(413, "too_large", "unpacks to too much")
-        return list(array.to_pylist())
-    msg = f"columns of {kind}"
-    raise TypeError(msg)
+    if pa.types.is_primitive(kind) and not pa.types.is_integer(kind):
+        msg = f"columns of {kind}"
+        raise TypeError(msg)
+    return list(array.to_pylist())
 
 
 def _is_compressed(message: bytes) -> bool:

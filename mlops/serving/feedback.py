@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -90,7 +89,7 @@ async def feedback(app: App, scope: Scope, receive: Receive) -> Reply:
     model = app.batcher.current()
     body = await read_body(scope, receive, app.config.limits, app.patience)
     items = parse.objects(body, app.config.limits.rows)
-    at_s = time.time()
+    at_s = app.minter.now_s()
     given = [one for item in items for one in _given(item, model.schema.classes, at_s)]
     for identity in {one.prediction_id for one in given}:
         if not app.minter.genuine(identity) and await app.lookup.find(identity) is None:

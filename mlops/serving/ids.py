@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _SHAPE = re.compile(r"[0-9a-f]{38}\Z")
 _KEY_BYTES = 32
+_TICK_NS = 1000  # what a float of seconds since 1970 still tells apart
 
 
 def load_key(home: Path) -> bytes:
@@ -53,6 +54,14 @@ class Minter:
         first = max(time.time_ns(), self._last_ns + 1)
         self._last_ns = first + count - 1
         return [self._sign(f"{first + n:016x}{self._worker}") for n in range(count)]
+
+    def now_s(self) -> float:
+        """Return seconds since 1970, later than any time or id that this process gave before.
+
+        What is newest must not depend on a clock that was set back meanwhile.
+        """
+        self._last_ns = max(time.time_ns(), self._last_ns + _TICK_NS)
+        return self._last_ns / 1e9
 
     def numbered(self, job: str, first: int, count: int) -> list[str]:
         """Return the ids of rows of a bulk job: the same rows of a job always have the same ids.

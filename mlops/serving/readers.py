@@ -46,12 +46,8 @@ def _csv(body: bytes, schema: Schema, limits: Limits) -> Rows:
     return separated.read(body, schema, limits.rows)
 
 
-def _parquet(body: bytes, schema: Schema, limits: Limits) -> Rows:
-    return columnar.parquet(body, schema, limits.rows)
-
-
-def _arrow(body: bytes, schema: Schema, limits: Limits) -> Rows:
-    return columnar.arrow(body, schema, limits.rows)
+def _columnar(kind: str) -> Reader:
+    return lambda body, schema, limits: columnar.read(body, kind, schema, limits.rows)
 
 
 def _raw(body: bytes, schema: Schema, limits: Limits) -> Rows:
@@ -82,15 +78,13 @@ def _image(body: bytes, schema: Schema, limits: Limits) -> Rows:
 
 _FRAMES: Mapping[str, Reader] = {
     "text/csv": _csv,
-    "application/vnd.apache.parquet": _parquet,
-    "application/vnd.apache.arrow.stream": _arrow,
-    "application/vnd.apache.arrow.file": _arrow,
+    **{kind: _columnar(kind) for kind in columnar.KINDS},
 }
-_IMAGES = ("image/png", "image/jpeg", "image/webp")
+IMAGES = ("image/png", "image/jpeg", "image/webp")
 INVOCATIONS: Mapping[str, Reader] = {"application/json": _scoring, **_FRAMES}
 PREDICT: Mapping[str, Reader] = {
     "application/json": _predicting,
-    **dict.fromkeys(_IMAGES, _image),
+    **dict.fromkeys(IMAGES, _image),
     "application/octet-stream": _raw,
     "application/x-npy": _npy,
     "text/plain": _text,

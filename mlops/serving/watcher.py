@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from mlops.serving.shadow import Mirror
 
 _RETRY_S = 5.0
+_ROLES: tuple[Role, ...] = ("current", "challenger", "shadow")
 _RUNTIMES = (
     "ONNX Runtime, CPU", "ONNX Runtime, CUDA", "ONNX Runtime, CPU, int8",
     "ONNX Runtime, CUDA, int8", "torch.export, CPU",
@@ -37,19 +38,23 @@ class Watcher:
         self._retry_at_s: dict[Role, float] = {}
 
     def first(self) -> None:
-        """Load what the pointer names before the first request, if it names anything."""
-        try:
-            changed, pointer = self._changed("current")
-            if changed and pointer is not None:
-                self._put("current", pointer, load(pointer, self._config.provider))
-        except (MlopsError, OSError) as error:
-            self._failed("current", error)
+        """Load what the pointers name before the first request, if they name anything.
+
+        A worker that is started in the middle of a canary must not answer the challenger's keys
+        with the champion until it has looked twice.
+        """
+        for role in _ROLES:
+            try:
+                changed, pointer = self._changed(role)
+                if changed and pointer is not None:
+                    self._put(role, pointer, load(pointer, self._config.provider))
+            except (MlopsError, OSError) as error:
+                self._failed(role, error)
 
     async def step(self) -> None:
         """Look once; on failure what ran keeps running and the next try waits a little."""
         loop = asyncio.get_running_loop()
-        roles: tuple[Role, ...] = ("current", "challenger", "shadow")
-        for role in roles:
+        for role in _ROLES:
             if loop.time() < self._retry_at_s.get(role, 0.0):
                 continue
             try:

@@ -22,9 +22,10 @@ from mlops.adapters.sql.tables import incidents
 from mlops.adapters.sql.tables import predictions as table
 from mlops.core.sequential import Tally
 from mlops.core.share import read_share, write_share
-from mlops.errors import Unavailable, UnverifiedModel
+from mlops.errors import RegistryError, Unavailable, UnverifiedModel
 from mlops.serving import metrics
 from mlops.serving.canary import Canary, read_state
+from mlops.serving.config import ServingConfig
 from mlops.serving.follow_shadow import FollowShadow
 from mlops.serving.model import load
 from mlops.serving.notices import Notices
@@ -32,6 +33,7 @@ from mlops.serving.pointer import Pointer, drop_pointer, read_pointer, write_poi
 from mlops.serving.run import run
 from mlops.serving.split import Split
 from mlops.serving.tallies import Side, Sides, read_sides
+from mlops.serving.worker import build
 from mlops.settings import Settings
 from tests.serving.conftest import PROJECT
 from tests.serving.test_follower import Shelf
@@ -168,6 +170,19 @@ def test_a_canary_answers_its_share_stickily(serve: Callable[..., Running]) -> N
     _until(lambda: server.app.batcher._challenger is None)
 
 
+def test_a_worker_begins_with_the_canary_that_runs(tmp_path: Path) -> None:
+    """One that takes a dead one's place must not send its keys to the champion meanwhile."""
+    make_version(tmp_path, "1")
+    point(tmp_path, "1")
+    _beside(tmp_path, "2", role="challenger", weight=0.5)
+    _beside(tmp_path, "3")
+    app, _ = build(ServingConfig("tiny", str(tmp_path), str(tmp_path / "spool"), ""))
+    app.log.close()
+    assert app.batcher.versions() == ["1", "2"]
+    assert app.mirror._model is not None
+    app.mirror.close()
+
+
 def test_what_a_challenger_fails_the_champion_answers(tmp_path: Path) -> None:
     make_version(tmp_path, "1")
     make_version(tmp_path, "2", seed=2)
@@ -196,6 +211,7 @@ class Asking:
 
     asked: Wish | None = None
     down: bool = False
+    deaf: bool = False
     answers: list[tuple[str, str]] = field(default_factory=list)
 
     def wish(self, _site: Site, _project: str, /) -> Wish | None:
@@ -206,6 +222,8 @@ class Asking:
     def answer(self, _site: Site, _project: str, version: str, text: str, /) -> None:
         if self.down:
             raise Unavailable("the registry does not answer")
+        if self.deaf:
+            raise RegistryError("no such version, or no right to change it")
         self.answers.append((version, text))
         self.asked = Wish(version, 0.0, text)
 
@@ -323,6 +341,30 @@ def test_a_worse_challenger_is_rolled_back_while_the_registry_is_down(
     seen = beside.canary(bench.home)
     assert seen is not None
     assert (seen.state, seen.requests) == ("running", (0, 0))
+
+
+@pytest.mark.parametrize("deleted", [True, False])
+def test_a_rollback_that_cannot_be_told_is_not_undone(bench: Bench, deleted: bool) -> None:  # noqa: FBT001
+    """A deleted version is nobody's any more; one whose tag may not change still asks."""
+    bench.asking.asked = Wish("2", 0.5, "50%")
+    bench.canary.keep(1.0)
+    bench.count("champion", 400)
+    bench.count("challenger", 400, failed=200)
+    bench.asking.deaf = True
+    bench.asking.asked = None if deleted else bench.asking.asked
+    for now_s in (2.0, 3.0):
+        if deleted:
+            bench.canary.keep(now_s)
+        else:
+            with pytest.raises(RegistryError):
+                bench.canary.keep(now_s)
+        state = read_state(bench.home)
+        assert state is not None
+        assert (state.state, state.told, bench.pointed()) == ("rolled back", deleted, None)
+    make_version(bench.home, "4", seed=4)
+    bench.asking.asked = Wish("4", 0.1, "10%")
+    bench.canary.keep(4.0)
+    assert bench.pointed() == ("4", 0.1)
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,11 @@ would take its rows for the champion's. Every answer says so.
 
 from __future__ import annotations
 
+import asyncio
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from mlops.serving import columnar
 from mlops.serving.foreign.read import body_kind, invoking, predicting
 from mlops.serving.open_inference import (
     asked_outputs,
@@ -48,7 +51,7 @@ class Doors:
         self.runner.served()
         kind = body_kind(scope)
         body = await read_body(scope, receive, app.config.limits, app.patience)
-        sent = invoking(body, kind, app.config.limits.rows)
+        sent = await self._read(partial(invoking, body, kind, app.config.limits.rows), kind)
         answer = await self._answer(sent)
         content = {"predictions": answer, "model_version": self.runner.version}
         return as_json(content, self._headers())
@@ -63,7 +66,9 @@ class Doors:
         kind = body_kind(scope)
         query(scope, ())
         body = await read_body(scope, receive, app.config.limits, app.patience)
-        sent = predicting(body, kind, model.names, app.config.limits.rows)
+        sent = await self._read(
+            partial(predicting, body, kind, model.names, app.config.limits.rows), kind
+        )
         answer = await self._answer(sent)
         content: dict[str, Any] = {"model_version": self.runner.version, "gated": False}
         content |= {"prediction": _first(answer)} if sent.single else {"predictions": answer}
@@ -140,6 +145,10 @@ class Doors:
         """
         raise Refused(404, "not_logged", "predictions of a model that no gate has judged are not "
                       "logged", remedy="train and promote a model of this project")  # fmt: skip
+
+    @staticmethod
+    async def _read(reader: Callable[[], Sent], kind: str) -> Sent:
+        return await asyncio.to_thread(reader) if kind in columnar.KINDS else reader()
 
     async def _answer(self, sent: Sent) -> Any:
         model = self.runner.served()

@@ -1,4 +1,4 @@
-"""Bodies for a model from elsewhere: strict JSON or CSV → what MLflow makes of it.
+"""Bodies for a model from elsewhere: strict JSON, CSV, Parquet, Arrow → what MLflow makes of it.
 
 Nothing but sizes is checked here: the model's signature checks the rest, in MLflow's own code.
 """
@@ -8,17 +8,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from mlops.serving import parse
+from mlops.serving import columnar, parse
 from mlops.serving.frame import too_many
 from mlops.serving.payload import FORMATS
+from mlops.serving.readers import FORM, IMAGES
 from mlops.serving.reply import Refused, invalid, malformed
 from mlops.serving.request import media_type
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from mlops.adapters.foreign import ForeignModel
     from mlops.serving.request import Scope
 
-KINDS = ("application/json", "text/csv")
+KINDS = ("application/json", "text/csv", *columnar.KINDS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,19 +29,23 @@ class Sent:
     """What one request holds.
 
     Attributes:
-        content: one of MLflow's formats; None for a CSV.
+        content: one of MLflow's formats; None for anything but JSON.
         csv: the text of a CSV.
+        batches: of Parquet or Arrow.
         params: of the call, as MLflow has them.
         single: whether one row was sent as such, not as a list of one.
     """
 
     content: dict[str, Any] | None = None
     csv: str = ""
+    batches: list[pa.RecordBatch] | None = None
     params: dict[str, Any] | None = None
     single: bool = False
 
     def data(self, model: ForeignModel) -> Any:
         """Return what the model takes; slow, for MLflow parses it."""
+        if self.batches is not None:
+            return model.read_batches(self.batches)
         return model.read_csv(self.csv) if self.content is None else model.read_json(self.content)
 
 
@@ -49,6 +56,13 @@ def body_kind(scope: Scope) -> str:
         Refused: 415 for one that is not read.
     """
     kind = media_type(scope)
+    if kind in IMAGES or kind == FORM:
+        raise Refused(
+            415, "unsupported_type", "pictures are not decoded for a model from elsewhere: its "
+            "signature does not say how they become its numbers",
+            remedy='decode it yourself, and send its numbers as a tensor (/v2/models/NAME/infer) '
+            'or as {"inputs": [image, …]}',
+        )  # fmt: skip
     if kind not in KINDS:
         raise Refused(415, "unsupported_type", "this Content-Type is not read",
                       remedy=f"send {' or '.join(KINDS)}")  # fmt: skip
@@ -61,8 +75,8 @@ def invoking(body: bytes, kind: str, max_rows: int) -> Sent:
     Raises:
         Refused: 400 unless exactly one format key stands there, 413 or 422 for its size.
     """
-    if kind == "text/csv":
-        return _csv(body, max_rows)
+    if kind != "application/json":
+        return _frame(body, kind, max_rows)
     content = parse.parse(body).content
     params = content.pop("params", None)
     if len(content) != 1 or next(iter(content)) not in FORMATS:
@@ -88,8 +102,8 @@ def predicting(body: bytes, kind: str, names: list[str], max_rows: int) -> Sent:
     Raises:
         Refused: 413, or 422 for anything else.
     """
-    if kind == "text/csv":
-        return _csv(body, max_rows)
+    if kind != "application/json":
+        return _frame(body, kind, max_rows)
     content = parse.parse(body).content
     single = set(content) == {"row"}
     if not single and set(content) != {"rows"}:
@@ -106,7 +120,10 @@ def predicting(body: bytes, kind: str, names: list[str], max_rows: int) -> Sent:
     return Sent({"dataframe_split": {"columns": names, "data": rows}}, single=single)
 
 
-def _csv(body: bytes, max_rows: int) -> Sent:
+def _frame(body: bytes, kind: str, max_rows: int) -> Sent:
+    """Read rows under named columns; both doors take them."""
+    if kind in columnar.KINDS:
+        return Sent(batches=columnar.record_batches(body, kind, max_rows))
     try:
         text = body.decode("utf-8-sig")
     except UnicodeDecodeError:

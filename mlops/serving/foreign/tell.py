@@ -5,7 +5,7 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from mlops.serving import openapi
+from mlops.serving import columnar, openapi
 from mlops.serving.foreign.read import KINDS
 from mlops.serving.foreign.runner import RUNS_ON
 from mlops.serving.page import document, live, moment
@@ -83,7 +83,9 @@ _CODES = (*openapi.GUARDED, *openapi.BODY)
 
 
 def _scoring() -> dict[str, Any]:
-    body = openapi.taking({**{kind: {"type": "string"} for kind in KINDS}, **_ANYTHING})
+    binary = {"type": "string", "format": "binary"}
+    kinds = {kind: binary if kind in columnar.KINDS else {"type": "string"} for kind in KINDS}
+    body = openapi.taking({**kinds, **_ANYTHING})
     return {
         path: {"post": openapi.operation(name, words, _ANYTHING, _CODES, **body)}
         for path, name, words in (

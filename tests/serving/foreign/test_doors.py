@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import io
 import json
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import orjson
+import pandas as pd
+import pyarrow as pa
 import pytest
 
-from mlops.serving import metrics
+from mlops.serving import columnar, metrics
 from mlops.serving.foreign.runner import Runner
 from mlops.serving.foreign.worker import routes
 from tests.foreign import ANSWERS, ROWS, save_code, save_onnx, save_sklearn
+from tests.serving.corpus import CORPUS, send
 from tests.serving.foreign.conftest import asking
 from tests.serving.tiny import images
 
@@ -24,6 +28,7 @@ if TYPE_CHECKING:
     from fastapi.testclient import TestClient
 
 CSV = {"content-type": "text/csv"}
+PARQUET, STREAM, FILE = columnar.KINDS
 SPLIT = json.loads(ROWS.to_json(orient="split"))
 RECORDS = json.loads(ROWS.to_json(orient="records"))
 
@@ -79,6 +84,80 @@ def test_csv_gets_mlflows_answer_and_both_doors_take_it(
         assert ours.post(door, content=body, headers=CSV).json()["predictions"] == other
 
 
+def _parquet(frame: pd.DataFrame, **options: Any) -> bytes:
+    out = io.BytesIO()
+    frame.to_parquet(out, **options)
+    return out.getvalue()
+
+
+def _arrow(frame: pd.DataFrame, *, file: bool = False) -> bytes:
+    table, out = pa.Table.from_pandas(frame), io.BytesIO()
+    with (pa.ipc.new_file if file else pa.ipc.new_stream)(out, table.schema) as writer:
+        for part in table.to_batches(max_chunksize=2):
+            writer.write_batch(part)
+    return out.getvalue()
+
+
+FRAMES = {
+    "as it is": ROWS, "columns in another order": ROWS[ROWS.columns[::-1]],
+    "a column of no use": ROWS.assign(more="x"), "with an index": ROWS.set_index(ROWS["city"]),
+    "small numbers": ROWS.astype({"visits": "i4"}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("frame", FRAMES.values(), ids=FRAMES)
+def test_parquet_gets_mlflows_answer_and_arrow_the_same(
+    ours: httpx.Client, theirs: TestClient, frame: pd.DataFrame
+) -> None:
+    parquet = _parquet(frame)
+    other = theirs.post("/invocations", content=parquet, headers={"content-type": PARQUET})
+    assert other.status_code == 200, other.text
+    for kind, body in (
+        (PARQUET, parquet), (PARQUET, _parquet(frame, row_group_size=3)), (STREAM, _arrow(frame)),
+        (FILE, _arrow(frame, file=True)),
+    ):  # fmt: skip
+        for door in ("/invocations", "/predict"):
+            mine = ours.post(door, content=body, headers={"content-type": kind})
+            assert mine.status_code == 200, mine.text
+            assert mine.json()["predictions"] == other.json()["predictions"]
+
+
+def test_a_column_of_categories_is_one_of_texts(ours: httpx.Client) -> None:
+    """MLflow's server refuses one; ours cannot tell, for it reads texts as such to bound them."""
+    frame = ROWS.astype({"city": "category"})
+    for kind, body in ((PARQUET, _parquet(frame)), (STREAM, _arrow(frame))):
+        reply = ours.post("/invocations", content=body, headers={"content-type": kind})
+        assert reply.json()["predictions"] == list(ANSWERS), reply.text
+
+
+@pytest.mark.parametrize(("kind", "body", "status"), [
+    (PARQUET, _parquet(ROWS.drop(columns="age")), 422),
+    (PARQUET, _parquet(ROWS.assign(age="many")), 422),
+    (PARQUET, _parquet(ROWS[:0]), 422),
+    (PARQUET, _parquet(pd.concat([ROWS] * 26)), 413),
+    (PARQUET, _parquet(ROWS, compression="zstd"), 415),
+    (PARQUET, _parquet(ROWS)[:-9], 400),
+    (STREAM, _arrow(ROWS.assign(age=pd.Series([{"a": 1}] * 4))), 400),
+    (STREAM, _arrow(ROWS.assign(city="a" * (2 << 20))), 413),
+    (STREAM, b"nothing", 400),
+])  # fmt: skip
+def test_frames_are_bounded_as_those_of_our_own_models(
+    ours: httpx.Client, kind: str, body: bytes, status: int
+) -> None:
+    reply = ours.post("/invocations", content=body, headers={"content-type": kind})
+    assert reply.status_code == status, reply.text
+    assert set(reply.json()["error"]) == {"code", "message", "field", "remedy"}
+
+
+@pytest.mark.parametrize("kind", ["image/png", "image/jpeg", "multipart/form-data; boundary=b"])
+def test_pictures_are_refused_with_what_to_send_instead(ours: httpx.Client, kind: str) -> None:
+    reply = ours.post("/predict", content=b"a picture", headers={"content-type": kind})
+    error = reply.json()["error"]
+    assert (reply.status_code, error["code"]) == (415, "unsupported_type")
+    assert "pictures are not decoded" in error["message"]
+    assert "send its numbers as a tensor (/v2/models/NAME/infer)" in error["remedy"]
+
+
 def test_predict_takes_one_row_or_many(ours: httpx.Client) -> None:
     one = ours.post("/predict", json={"row": RECORDS[1]})
     assert one.json() == {"model_version": "3", "gated": False, "prediction": "yes"}
@@ -131,6 +210,14 @@ def test_bodies_are_as_strict_as_elsewhere(
         reply = ours.post(door, content=body, headers={"content-type": kind})
         assert reply.status_code in (status, 422), reply.text
         assert reply.status_code == status or b"inputs" in body
+
+
+@pytest.mark.parametrize("door", ["/invocations", "/predict", "/v2/models/theirs/infer"])
+@pytest.mark.parametrize("name", CORPUS)
+def test_every_door_refuses_the_corpus_as_elsewhere(
+    ours: httpx.Client, door: str, name: str
+) -> None:
+    send(ours, door, name)
 
 
 def _tensors(**changes: Any) -> dict[str, Any]:
@@ -198,6 +285,13 @@ def test_tensors_and_arrays_by_name(tmp_path: Path) -> None:
     with asking(folder, tmp_path / "home") as (client, _):
         given = client.post("/invocations", json={"inputs": rows.tolist()}).json()["predictions"]
         one = client.post("/predict", json={"row": rows[0].tolist()}).json()["prediction"]
+        kind = {"content-type": STREAM}
+        flat = pd.DataFrame(rows.reshape(3, -1)).rename(columns=str)
+        framed = client.post("/invocations", content=_arrow(flat), headers=kind)
+        assert (framed.status_code, "uint8, -1 × 4 × 4 × 1" in framed.text) == (422, True)
+        lists = pd.DataFrame({"image": list(rows.reshape(3, -1))})
+        framed = client.post("/invocations", content=_arrow(lists), headers=kind)
+        assert framed.json()["predictions"] == given, framed.text
         head = {"inputs": [{"name": "image", "datatype": "UINT8", "shape": list(rows.shape),
                             "parameters": {"binary_data_size": rows.size}}],
                 "parameters": {"binary_data_output": True}}  # fmt: skip

@@ -1,0 +1,84 @@
+"""Bodies that nobody means well with, and what every door that reads JSON has to say to them."""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import httpx
+
+SECRET = "Rumpelstiltskin"
+"""What must not come back."""
+JSON = {"content-type": "application/json"}
+_WORD = SECRET.encode()
+_BLANK = b" " * (9 << 20)
+
+
+def _chunks() -> Iterator[bytes]:
+    for _ in range(9):
+        yield b" " * (1 << 20)
+
+
+CORPUS: dict[str, tuple[Any, dict[str, str], int, str]] = {
+    "nothing": (b"", {}, 400, "malformed"),
+    "no JSON": (_WORD, {}, 400, "malformed"),
+    "cut": (b'{"' + _WORD + b'": [1', {}, 400, "malformed"),
+    "a comma too many": (b'{"inputs": [1,]}', {}, 400, "malformed"),
+    "two documents": (b"{} {}", {}, 400, "malformed"),
+    "a comment": (b'{"inputs": [1] /* ' + _WORD + b" */}", {}, 400, "malformed"),
+    "a mark of byte order": (b"\xef\xbb\xbf{}", {}, 400, "malformed"),
+    "no UTF-8": (b'{"inputs": "' + _WORD + b'\xff"}', {}, 400, "malformed"),
+    "half a surrogate": (b'{"inputs": "\\ud800"}', {}, 400, "malformed"),
+    "a text at the root": (b'"' + _WORD + b'"', {}, 400, "malformed"),
+    "NaN": (b'{"inputs": [NaN]}', {}, 400, "malformed"),
+    "Infinity": (b'{"inputs": [Infinity]}', {}, 400, "malformed"),
+    "-Infinity": (b'{"inputs": [-Infinity]}', {}, 400, "malformed"),
+    "1e400": (b'{"inputs": [1e400]}', {}, 400, "malformed"),
+    "5,000 digits": (b'{"inputs": [' + b"9" * 5000 + b"]}", {}, 400, "malformed"),
+    "5,000 digits below 0": (b'{"inputs": [-' + b"9" * 5000 + b"]}", {}, 400, "malformed"),
+    "a key twice": (b'{"inputs": [1], "inputs": [2]}', {}, 400, "malformed"),
+    "a key twice, once escaped": (b'{"inputs": [1], "input\\u0073": [2]}', {}, 400, "malformed"),
+    "a key twice, further in": (b'{"inputs": [{"a": 1, "a": 2}]}', {}, 400, "malformed"),
+    "deep lists": (b'{"inputs": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", {}, 400, "malformed"),
+    "deep objects": (b'{"a":' * 100_000 + b"1" + b"}" * 100_000, {}, 400, "malformed"),
+    "deep and cut": (b"[" * 1_000_000, {}, 400, "malformed"),
+    "a gzip bomb": (gzip.compress(_BLANK), {"content-encoding": "gzip"}, 415, "compressed"),
+    "a deflate bomb": (zlib.compress(_BLANK), {"content-encoding": "deflate"}, 415, "compressed"),
+    "brotli": (_WORD, {"content-encoding": "br"}, 415, "compressed"),
+    "two compressions": (_WORD, {"content-encoding": "gzip, gzip"}, 415, "compressed"),
+    "too large": (_BLANK, {}, 413, "too_large"),
+    "too large, in chunks": (_chunks, {}, 413, "too_large"),
+    "another type": (b"<x/>", {"content-type": "text/xml"}, 415, "unsupported_type"),
+    "another character set": (
+        b"{}", {"content-type": "application/json; charset=utf-16"}, 415, "charset"),
+}  # fmt: skip
+"""Body, headers beside JSON's, status, code."""
+
+
+def refused(reply: httpx.Response, status: int, code: str) -> None:
+    """Check a refusal: its status, the one shape, and that nothing of the request is in it."""
+    assert reply.status_code == status, reply.text
+    content = reply.json()
+    # Open Inference's clients print `error`, which is text there.
+    error = content["detail"] if isinstance(content["error"], str) else content["error"]
+    assert set(error) == {"code", "message", "field", "remedy"}
+    assert error["code"] == content["error_code"] == code
+    assert error["message"] == content["message"]
+    assert error["message"]
+    assert isinstance(error["remedy"], str)
+    assert reply.headers["content-type"] == "application/json"
+    assert len(reply.text) < 900
+    assert SECRET not in reply.text + str(reply.headers)
+    assert "Traceback" not in reply.text
+
+
+def send(client: httpx.Client, path: str, name: str) -> None:
+    """Send one of the corpus to a door and check what comes back."""
+    body, more, status, code = CORPUS[name]
+    content = body() if callable(body) else body
+    refused(client.post(path, content=content, headers={**JSON, **more}), status, code)
+    assert client.get("/health").status_code == 200
