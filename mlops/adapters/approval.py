@@ -7,18 +7,18 @@ decision is answered once. A yes counts only while the champion that was compare
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from mlops.adapters.chain import since_renumbered
 from mlops.adapters.ledger import Entry, Ledger, Row
-from mlops.core.canonical import from_json, to_json
-from mlops.core.decision import Decision
+from mlops.adapters.verdicts import newest_decided, read
+from mlops.core.canonical import to_json
 from mlops.errors import LedgerError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+
+    from mlops.core.decision import Decision
 
 TAG = "mlops.approve"
 """Of a model version: `waiting`; a person sets `yes` or `no`, with a name after it if they like."""
@@ -90,26 +90,6 @@ class Asked:
     def compared(self) -> str | None:
         """The champion that it was compared with."""
         return self.decision.champion.version if self.decision.champion else None
-
-
-def standing(entries: Sequence[Entry], decided: Entry) -> Decision:
-    """Return a decision as it stands now: answered since by a person, or withdrawn."""
-    decision = from_json(Decision, decided.body)
-    of = {(e.kind, e.key): e for e in entries if e.kind in ("approved", "declined", "withdrawn")}
-    yes = of.get(("approved", decided.hash))
-    if ("withdrawn", (yes or decided).hash) in of:
-        return replace(decision, approval="withdrawn")
-    if yes is not None:
-        return replace(decision, approval="approved")
-    no = of.get(("declined", decided.hash))
-    return decision if no is None else replace(decision, approval="declined")
-
-
-def newest(entries: Sequence[Entry], version: str) -> Decision | None:
-    """Return the newest decision about a version, as it stands, if there is one."""
-    own = since_renumbered(entries)
-    made = (standing(entries, e) for e in reversed(own) if e.kind == "decided")
-    return next((d for d in made if d.candidate.version == version), None)
 
 
 def asked(entries: Sequence[Entry]) -> tuple[Asked, ...]:
@@ -207,15 +187,11 @@ def read_tag(value: str | None) -> tuple[bool | None, str]:
 
 
 def _newest(entries: Sequence[Entry]) -> Iterator[Asked]:
-    decided = [e for e in since_renumbered(entries) if e.kind == "decided"]
-    if not any(_ASKED in e.body for e in decided):
+    if not any(e.kind == "decided" and _ASKED in e.body for e in entries):
         return  # nobody was ever asked: the bodies need not be read
-    seen: set[str] = set()
-    for entry in reversed(decided):
-        version = str(json.loads(entry.body)["candidate"]["version"])
-        if version not in seen and _ASKED in entry.body:
-            yield Asked(entry, from_json(Decision, entry.body))
-        seen.add(version)
+    for entry in reversed(newest_decided(entries).values()):
+        if _ASKED in entry.body:
+            yield Asked(entry, read(entry.body))
 
 
 def _row(kind: Literal["approved", "declined"], held: Asked, said: Said) -> Row:

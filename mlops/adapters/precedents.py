@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mlops.adapters import approval
 from mlops.adapters.chain import since_renumbered
 from mlops.adapters.moves import effective
+from mlops.adapters.verdicts import standings
 from mlops.core.exam import Look
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def _undoes(move: Entry, before: Entry) -> bool:
 
 
 def _decisions(entries: Sequence[Entry]) -> list[Decision]:
-    return [approval.standing(entries, e) for e in entries if e.kind == "decided"]
+    return [decision for _, decision in standings(entries)]
 
 
 def _took_effect(decision: Decision) -> bool:

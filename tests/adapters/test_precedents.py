@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from mlops.adapters import approval
 from mlops.adapters.ledger import Ledger, Row
 from mlops.adapters.precedents import anchor_of, removed
 from mlops.adapters.sql.engine import database
+from mlops.adapters.verdicts import newest
 from mlops.core.canonical import to_json
 from tests.promotions import PROJECT, decision, entries
 
@@ -90,6 +90,6 @@ def test_numbers_that_began_anew_are_of_other_versions(site: Site) -> None:
     assert anchor_of(entries(site), "3") == "2"
     move(site, "observed", "2", None)
     move(site, "registered", None, "1", "other bytes")
-    assert approval.newest(entries(site), "1") is None
+    assert newest(entries(site), "1") is None
     assert anchor_of(entries(site), "2") is None
     assert removed(entries(site)) == "2"  # still: whoever judges it as a first model says so

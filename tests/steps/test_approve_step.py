@@ -155,7 +155,7 @@ def test_every_way_leads_to_the_same_row(
     assert aliases(site) == {
         "champion": "2", "previous": "1", "challenger": None, "shadow": None,
     }  # fmt: skip
-    assert mails(site) == [f"approval-{made.id}:promoted"]
+    assert mails(site) == [f"approval-{made.id}:needs you", f"approval-{made.id}:promoted"]
     seen = pages.look(site, PROJECT, "2")
     assert seen is not None
     assert seen.tags[approval.TAG].lower().startswith("yes")
@@ -188,7 +188,7 @@ def test_a_no_moves_nothing_and_ends_the_wait(asked: tuple[Site, Decision], way:
     assert aliases(site)["champion"] == "1"
     assert aliases(site)["challenger"] is None
     assert kinds(site)[-1] == "declined"
-    assert mails(site) == [f"approval-{made.id}:refused"]
+    assert mails(site) == [f"approval-{made.id}:needs you", f"approval-{made.id}:refused"]
     with pytest.raises(LedgerError, match="promote --again"):
         say_yes(site, "version=2")
     # Judged anew it asks anew, and the old answer does not count.
@@ -272,11 +272,12 @@ def test_the_incident_hears_the_answer_not_the_question(mlflow_site: Site) -> No
     from mlops.steps.announce import AnnounceParams, announce
 
     assert "nobody new to tell" in announce(AnnounceParams(project=NAME), site).summary
-    assert mails(site) == []
+    asked = f"approval-{made.id}:needs you"
+    assert mails(site) == [asked]
     say_yes(site, "actor=Ada")
-    assert mails(site) == [f"approval-{made.id}:promoted", f"{held.id}:promoted"]
+    assert mails(site) == [asked, f"approval-{made.id}:promoted", f"{held.id}:promoted"]
     announce(AnnounceParams(project=NAME), site)
-    assert len(mails(site)) == 2
+    assert len(mails(site)) == 3
 
 
 class Killed(BaseException):
@@ -316,13 +317,13 @@ def test_a_kill_while_approving_loses_and_doubles_nothing(
             say_yes(site, "actor=Ada")
     reconcile.reconcile(site, PROJECT)
     if "approved" in kinds(site):  # the next start tells of it, whatever verb that is
-        assert mails(site) == [f"approval-{made.id}:promoted"]
+        assert mails(site) == [f"approval-{made.id}:needs you", f"approval-{made.id}:promoted"]
         assert pages.look(site, PROJECT, "2").tags[approval.TAG] == "yes Ada"  # type: ignore[union-attr]
     say_yes(site, "version=2", "actor=Bea")
     assert aliases(site)["champion"] == "2"
     assert aliases(site)["challenger"] is None
     assert kinds(site)[-2:] == ["approved", "applied"]
-    assert mails(site) == [f"approval-{made.id}:promoted"]
+    assert mails(site) == [f"approval-{made.id}:needs you", f"approval-{made.id}:promoted"]
 
 
 def test_a_no_that_nobody_heard_of_is_told_by_the_next_start_and_blocks_none(
@@ -334,10 +335,10 @@ def test_a_no_that_nobody_heard_of_is_told_by_the_next_start_and_blocks_none(
         say_no(site, "actor=Ada")
     odd = replace(site, settings=site.settings.model_copy(update={"mail_to": "nobody"}))
     assert "agree" in reconcile.reconcile(odd, PROJECT)
-    assert mails(site) == []
+    assert mails(site) == [f"approval-{made.id}:needs you"]
     for _ in range(2):
         assert "agree" in reconcile.reconcile(site, PROJECT)
-        assert mails(site) == [f"approval-{made.id}:refused"]
+        assert mails(site) == [f"approval-{made.id}:needs you", f"approval-{made.id}:refused"]
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from mlops.adapters import contest, files, history, mlflow, moves, reconcile, registry, seal
+from mlops.adapters import (
+    contest,
+    files,
+    history,
+    mlflow,
+    moves,
+    reconcile,
+    registry,
+    run_files,
+    seal,
+)
 from mlops.adapters.embedding import write_embedding
 from mlops.adapters.ledger import Ledger, Row
 from mlops.adapters.onnx_session import Session
@@ -483,6 +493,28 @@ def die_promoting(entered: Site, monkeypatch: pytest.MonkeyPatch, point: Point) 
     files.remove(entered.layout.decisions)
     for moment in history.history(entered, PROJECT):
         assert not moment.decision or replay(entered, PROJECT, moment.decision).identical
+
+
+def test_a_decision_cut_off_by_a_kill_has_its_evidence_and_figures_after_a_newer_candidate(
+    entered: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        kill_at(patch, entered, ("append", 1, "after"))
+        with pytest.raises(Killed):
+            judge(entered)
+    made = history.last_decision(entered, PROJECT)
+    assert made is not None
+    retrain(entered, entrants.corner_weights() * np.float32(0.5))
+    assert enter(entered).facts["version"] == "3"
+    reconcile.reconcile(entered, PROJECT)
+    run, place = made.candidate.run_id, f"decision/{made.id}"
+    named = ("scores.npz", "lock.json", "decision.json", "recent.csv")
+    assert run_files.find(entered, run, place).keys() == {f"{place}/{name}" for name in named}
+    assert "plots/recent.png" in run_files.find(entered, run, "plots")
+    page = mlflow.client(entered).get_model_version(PROJECT, "2")
+    assert page.description.splitlines()[0].endswith("PASS")
+    assert "plots/recent.png" in page.description
+    assert page.tags["mlops.decision"] == made.id
 
 
 _PROMOTER = """
