@@ -84,6 +84,7 @@ def record(site: Site, ledger: Ledger, judged: Judged) -> tuple[Decision, bool]:
             wrong = unsound(site, decision.project, str(entry.to_version))
             if wrong:
                 withdraw(site, decision.project, ledger, entry, wrong)
+                answered.tell_withdrawn(site, ledger, standing(ledger.entries(), entry))
                 raise UnverifiedModel(wrong)
             apply(site, decision.project, ledger, entry)
         challenge(site, decision.project, ledger)

@@ -16,9 +16,10 @@ from mlops.adapters.reconcile import reconcile
 from mlops.adapters.sql.engine import database
 from mlops.adapters.sql.tables import outbox
 from mlops.core.canonical import to_json
+from mlops.errors import UnverifiedModel
 from mlops.params.project import ProjectSection
 from mlops.steps.announce import AnnounceParams, announce
-from tests.promotions import PROJECT, add_version, decide, decision, entries
+from tests.promotions import PROJECT, add_version, decide, decision, entries, kinds, stored
 
 if TYPE_CHECKING:
     from mlops.core.decision import Approval, Outcome
@@ -139,3 +140,15 @@ def test_a_version_withdrawn_by_a_process_that_died_says_so(three: Site) -> None
             ledger.append(Row(kind, key, 2.0, "test", before, after, words))  # type: ignore[arg-type]
     assert "agree" in reconcile(three, PROJECT)
     assert page(three, "2")[0].endswith("UNSOUND")
+
+
+def test_a_version_that_rotted_while_it_was_judged_says_so_in_its_first_line(three: Site) -> None:
+    (stored(three, "2") / "model.onnx").write_bytes(b"rot")
+    with pytest.raises(UnverifiedModel, match=r"model\.onnx: does not match"):
+        decide(three, "2", "1", approval="auto")
+    assert kinds(three)[-3:] == ["decided", "withdrawn", "applied"]
+    headline, tags = page(three, "2")
+    assert headline.endswith("UNSOUND")
+    assert tags["mlops.decision"]
+    text = mlflow.client(three).get_model_version(PROJECT, "2").description
+    assert "its stored files are not what the ledger vouches for" in text
