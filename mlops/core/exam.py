@@ -26,7 +26,8 @@ class Paired:
         key: uint64 (N,): hash of the split key.
         observed_s: float64 (N,): seconds since 1970; NaN where unknown.
         anchor: float32 (N, K); nothing if there is none beside the champion.
-        columns: float64 (N, C): properties of the rows, in the order of `Exam.columns`.
+        columns: float64 (N, C): properties of the rows, in the order of `Exam.columns`; NaN where
+            a number is missing.
     """
 
     label: NDArray[Any]
