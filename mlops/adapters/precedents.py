@@ -19,10 +19,11 @@ if TYPE_CHECKING:
 def looks_of(entries: Sequence[Entry]) -> tuple[Look, ...]:
     """Return the times of the recent rows that earlier verdicts looked at.
 
-    Those of a promotion that took effect are spent. What a person declined, or has yet to
-    approve, has paid for its look and spends nothing.
+    Those of a promotion that took effect are spent. What a person declined, has yet to approve, or
+    overtook before the alias had followed, has paid for its look and spends nothing.
     """
-    seen = [(d.verdict.evidence, _took_effect(d)) for d in _decisions(entries)]
+    effect = _promoted(entries)
+    seen = [(d.verdict.evidence, e.number in effect) for e, d in standings(entries)]
     return tuple(
         Look(e.recent_since_s, e.recent_until_s, promoted)
         for e, promoted in seen
@@ -46,8 +47,8 @@ def anchor_of(entries: Sequence[Entry], candidate: str) -> str | None:
     left = _left(moves)
     proven = [
         d.candidate.version
-        for d in _decisions(entries)
-        if _took_effect(d) and (d.champion is None or (d.verdict.evidence.lower or 0.0) > 0.0)
+        for d in _promoted(entries).values()
+        if d.champion is None or (d.verdict.evidence.lower or 0.0) > 0.0
     ]
     found = next((v for v in reversed(proven) if v not in left and v != candidate), None)
     if found is not None:
@@ -88,10 +89,16 @@ def _undoes(move: Entry, before: Entry) -> bool:
     return both and (move.from_version, move.to_version) == back
 
 
-def _decisions(entries: Sequence[Entry]) -> list[Decision]:
-    return [decision for _, decision in standings(entries)]
+def _promoted(entries: Sequence[Entry]) -> dict[int, Decision]:
+    """Return number of row → decision of the promotions that took effect: the alias followed.
 
-
-def _took_effect(decision: Decision) -> bool:
-    promoted = decision.verdict.outcome == "promote"
-    return promoted and decision.approval in ("auto", "approved")
+    One that was killed before that, and overtaken by a person's move in MLflow, never did.
+    """
+    followed = {e.key for e in entries if e.kind == "applied"}
+    yes = {e.key: e.hash for e in entries if e.kind == "approved"}
+    return {
+        e.number: d
+        for e, d in standings(entries)
+        if d.verdict.outcome == "promote" and d.approval in ("auto", "approved")
+        and yes.get(e.hash, e.hash) in followed
+    }  # fmt: skip
