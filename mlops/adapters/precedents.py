@@ -10,7 +10,7 @@ from mlops.adapters.verdicts import standings
 from mlops.core.exam import Look
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from mlops.adapters.ledger import Entry
     from mlops.core.decision import Decision
@@ -54,6 +54,27 @@ def anchor_of(entries: Sequence[Entry], candidate: str) -> str | None:
     if found is not None:
         return found
     return next((e.to_version for e in moves if e.to_version not in (None, candidate)), None)
+
+
+def heir_of(
+    entries: Sequence[Entry], anchor: str, candidate: str, there: Callable[[str], bool]
+) -> str | None:
+    """Return the oldest version still there that a verdict put in service after an anchor.
+
+    Where the anchor was deleted it takes its place: it was within the margin of it, or near. With
+    none left but the one in service, nothing is returned: losses are counted from that one anew.
+
+    Args:
+        entries: the project's ledger.
+        anchor: the version that was deleted.
+        candidate: the version to be judged.
+        there: whether a version can be compared with: it is vouched for and in the registry.
+    """
+    entries = since_renumbered(entries)
+    moves = effective(entries)
+    since, left = next((e.number for e in moves if e.to_version == anchor), 0), _left(moves)
+    later = (d.candidate.version for n, d in _promoted(entries).items() if n > since)
+    return next((v for v in later if v not in left and v != candidate and there(v)), None)
 
 
 def removed(entries: Sequence[Entry]) -> str | None:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mlops.adapters.ledger import Ledger, Row
-from mlops.adapters.precedents import anchor_of, looks_of, removed
+from mlops.adapters.precedents import anchor_of, heir_of, looks_of, removed
 from mlops.adapters.reconcile import reconcile
 from mlops.adapters.registry import set_alias
 from mlops.adapters.sql.engine import database
@@ -128,3 +128,17 @@ def test_a_promotion_that_was_killed_and_repaired_took_effect(mlflow_site: Site)
     assert anchor_of(entries(site), "4") == "1"
     reconcile(site, PROJECT)
     assert anchor_of(entries(site), "4") == "2"
+
+
+def test_the_heir_of_an_anchor_is_the_oldest_promoted_after_it_that_is_there(site: Site) -> None:
+    better(site, "1", None)
+    for version, before in (("2", "1"), ("3", "2"), ("4", "3"), ("5", "4")):
+        better(site, version, before, lower=-0.01)
+    move(site, "rollback", "5", "4")
+    move(site, "observed", "4", "6")  # a person's own, which no verdict let in
+    known = entries(site)
+    assert anchor_of(known, "7") == "1"
+    assert heir_of(known, "1", "7", lambda _: True) == "2"
+    assert heir_of(known, "1", "7", lambda v: v != "2") == "3"
+    assert heir_of(known, "1", "3", lambda v: v != "2") == "4"  # no anchor of its own
+    assert heir_of(known, "1", "7", lambda v: v in "56") is None
