@@ -10,10 +10,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from mlops.adapters.condition import condition
 from mlops.adapters.ledger import Entry, Ledger, Row
 from mlops.adapters.verdicts import newest_decided, read
 from mlops.core.canonical import to_json
-from mlops.errors import LedgerError, UsageError
+from mlops.errors import LedgerError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -113,7 +114,7 @@ def find(ledger: Ledger, version: str) -> Asked:
     """Return the decision that an answer means: of that version, else the newest that waits.
 
     Raises:
-        UsageError: if there is none.
+        LedgerError: if there is none; says how the version stands, and what to do.
     """
     entries = ledger.entries()
     # Without a version, what was answered last comes after all that waits: asked twice, the same.
@@ -121,9 +122,13 @@ def find(ledger: Ledger, version: str) -> Asked:
     first = None if version else waiting(ledger)
     held = first or next((a for a in found if version in ("", a.version)), None)
     if held is None:
-        what = f"version {version} asked for no" if version else "no version waits for"
-        msg = f"{what} approval; look with: mlops history"
-        raise UsageError(msg)
+        msg = "no version waits for approval; look with: mlops history"
+        if version:
+            stands = condition(entries, version)
+            serves = "it is in service" if version == ledger.in_service() else ""
+            what = serves or f"{stands.words}; {stands.remedy}"
+            msg = f"version {version[:40]} asked for no approval: {what}"
+        raise LedgerError(msg)
     return held
 
 

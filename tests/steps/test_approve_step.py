@@ -30,7 +30,14 @@ from mlops.adapters.mail.compose import compose
 from mlops.adapters.sql.engine import database
 from mlops.adapters.sql.tables import ledger as table
 from mlops.adapters.sql.tables import outbox
-from mlops.errors import LedgerError, RegistryError, StepError, UnverifiedModel, UsageError
+from mlops.errors import (
+    EXIT_ERROR,
+    LedgerError,
+    RegistryError,
+    StepError,
+    UnverifiedModel,
+    UsageError,
+)
 from mlops.params.load import load
 from mlops.params.project import ProjectSection
 from mlops.steps.approve import ApproveParams, approve
@@ -218,8 +225,13 @@ def test_a_yes_counts_only_while_the_champion_compared_serves(
 
 def test_what_cannot_be_approved_is_said(asked: tuple[Site, Decision]) -> None:
     site, _ = asked
-    with pytest.raises(UsageError, match="version 3 asked for no approval"):
-        say_yes(site, "version=3")
+    for version, words in (
+        ("1", "it is in service"), ("3", "has not judged it yet; have it judged: mlops promote"),
+        ("9", "it is not in the ledger; look with: mlops history"),
+    ):  # fmt: skip
+        for answer in (say_yes, say_no):
+            with pytest.raises(LedgerError, match=f"version {version} asked for no.*: .*{words}"):
+                answer(site, f"version={version}")
     entry = stored(site, "2") / "model.onnx"
     entry.write_bytes(b"other")
     with pytest.raises(UnverifiedModel):
@@ -241,8 +253,21 @@ def test_nothing_waits_where_nobody_was_asked(mlflow_site: Site) -> None:
     add_version(mlflow_site)
     decide(mlflow_site, "1", None, approval="auto")
     for answer in (say_yes, say_no):
-        with pytest.raises(UsageError, match="no version waits for approval"):
+        with pytest.raises(LedgerError, match="no version waits for approval") as told:
             answer(mlflow_site)
+        assert told.value.exit_code == EXIT_ERROR  # the command line was right
+    for outcome, words in (
+        ("reject", r"rejected it \(accuracy on .*judged anew: mlops promote --again"),
+        ("inconclusive", "is inconclusive; once more labels came: mlops promote"),
+    ):  # fmt: skip
+        version = add_version(mlflow_site)
+        decide(mlflow_site, version, "1", approval="required", outcome=outcome)
+        with pytest.raises(LedgerError, match=f"version {version} asked for no approval.*{words}"):
+            say_yes(mlflow_site, f"version={version}")
+    version = add_version(mlflow_site)
+    decide(mlflow_site, version, "1", approval="auto")
+    with pytest.raises(LedgerError, match=r"it passed the gate; .* rollback --to 1"):
+        say_yes(mlflow_site, "version=1")
 
 
 def test_aliases_of_a_persons_own_are_left_alone(asked: tuple[Site, Decision]) -> None:
