@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 _KINDS: tuple[Kind, ...] = ("decided", "approved", "declined", "withdrawn")
 _LOOKED = 200
-"""Newest rows that a host without a mark looks at: whoever decides tells of older ones first."""
+"""Newest rows that are looked at, at most: whoever decides tells of older ones first."""
 
 
 def retell(site: Site, project: str, ledger: Ledger) -> None:
@@ -41,7 +41,7 @@ def retell(site: Site, project: str, ledger: Ledger) -> None:
     """
     entries = ledger.entries()
     path = site.layout.agreed / "told" / f"{project}.json"
-    known = _mark(path, entries)
+    known = max(_mark(path, entries), len(entries) - _LOOKED)
     if known == len(entries):
         return
     whole = True
@@ -93,7 +93,7 @@ def _mark(path: Path, entries: Sequence[Entry]) -> int:
             return number
     except (DataError, KeyError, ValueError):
         pass  # none yet, or damaged
-    return max(0, len(entries) - _LOOKED)
+    return 0
 
 
 def _about(entries: Sequence[Entry], fresh: Iterable[Entry]) -> list[Entry]:
