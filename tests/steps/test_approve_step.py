@@ -53,7 +53,7 @@ from tests.promotions import PROJECT, add_version, decide, entries, kinds, store
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from mlops.core.decision import Decision
+    from mlops.core.decision import Decision, Outcome
     from mlops.site import Report, Site
 
 NAME = ProjectSection(name=PROJECT)
@@ -256,10 +256,11 @@ def test_nothing_waits_where_nobody_was_asked(mlflow_site: Site) -> None:
         with pytest.raises(LedgerError, match="no version waits for approval") as told:
             answer(mlflow_site)
         assert told.value.exit_code == EXIT_ERROR  # the command line was right
-    for outcome, words in (
+    asks: tuple[tuple[Outcome, str], ...] = (
         ("reject", r"rejected it \(accuracy on .*judged anew: mlops promote --again"),
         ("inconclusive", "is inconclusive; once more labels came: mlops promote"),
-    ):  # fmt: skip
+    )  # fmt: skip
+    for outcome, words in asks:
         version = add_version(mlflow_site)
         decide(mlflow_site, version, "1", approval="required", outcome=outcome)
         with pytest.raises(LedgerError, match=f"version {version} asked for no approval.*{words}"):
