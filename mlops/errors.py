@@ -12,7 +12,8 @@
     │   └── Busy                    exit 1   somebody else holds the lock; says who
     ├── RegistryError               exit 1   the registry answered, but not with what is needed
     │   └── UnverifiedModel         exit 1   its bytes do not match its manifest or the ledger
-    ├── LedgerError                 exit 1   the decision record is broken or was raced
+    ├── LedgerError                 exit 1   the decision record is broken, was raced, or says that
+    │                                        what is asked for cannot be
     ├── MonitorError                exit 1   a monitor could not compute: unknown is not healthy
     ├── CallFailed                  exit 1   a scoring server said no, or nothing; its own words
     │   ├── Rejected                exit 1   4xx: what was asked is wrong; asking again is no help
@@ -86,7 +87,7 @@ class UnverifiedModel(RegistryError):
 
 
 class LedgerError(MlopsError):
-    """The decision record is broken, or somebody else decided first."""
+    """The decision record is broken, somebody else decided first, or it forbids what is asked."""
 
 
 class MonitorError(MlopsError):

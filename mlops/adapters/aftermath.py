@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from mlops.adapters import windows
-from mlops.adapters.approval import standing
 from mlops.adapters.moves import effective
+from mlops.adapters.verdicts import standing
 from mlops.core.alert import Figure
 from mlops.core.intervals import wilson
 

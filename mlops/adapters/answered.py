@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mlops.adapters import versions
-from mlops.adapters.approval import TAG, standing
+from mlops.adapters.approval import TAG
+from mlops.adapters.verdicts import standing
 from mlops.core import wording
+from mlops.errors import RegistryError
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
     from mlops.site import Site
 
 
+DECISION_TAG = "mlops.decision"
+"""Of a model version: the decision that its page shows; set last, so that the rest stands."""
 _ANSWERED: dict[str, Stage] = {"approved": "promoted", "declined": "refused"}
 """Stage of the mail about a person's answer."""
 
@@ -32,6 +36,40 @@ def show(site: Site, decision: Decision) -> str:
     from mlops.adapters import version_page
 
     return version_page.show(site, decision)
+
+
+def publish(site: Site, ledger: Ledger, decision: Decision) -> None:
+    """Put a decision where people look: evidence and figures, the page, the mail that asks.
+
+    The page comes after what it shows; each part may be told any number of times.
+
+    Raises:
+        Unavailable: if MLflow does not answer.
+        RegistryError: if the version was deleted.
+        UsageError: if MLOPS_MAIL_FROM or MLOPS_MAIL_TO holds no address.
+    """
+    share(site, decision)
+    show(site, decision)
+    if decision.approval == "pending":
+        ask(site, ledger.engine, decision)
+
+
+def share(site: Site, decision: Decision) -> None:
+    """Put evidence and figures into the run, from the host that decided; others have neither.
+
+    Raises:
+        Unavailable: if MLflow does not answer.
+    """
+    from mlops.adapters import decisions, recent_figures, run_files
+
+    if not (site.layout.decisions / decision.id).is_dir():
+        return
+    try:
+        decisions.share(site, decision)
+        recent_figures.show(site, decision)
+    except RegistryError as error:
+        if not run_files.is_gone(error):
+            raise
 
 
 def ask(site: Site, engine: sa.Engine, decision: Decision) -> bool:
@@ -73,7 +111,6 @@ def tell(site: Site, ledger: Ledger, held: Asked, answer: Entry) -> None:
         UsageError: if MLOPS_MAIL_FROM or MLOPS_MAIL_TO holds no address.
     """
     from mlops.adapters import alerts, windows
-    from mlops.adapters.hand_over import hand_over
     from mlops.adapters.mail.notify import notify_within
 
     decision = standing(ledger.entries(), held.entry)
@@ -87,7 +124,7 @@ def tell(site: Site, ledger: Ledger, held: Asked, answer: Entry) -> None:
         notify_within(site, connection, letter(site, decision, answer.actor))
         news = alerts.news_of(decision, decision.incident)
         alerts.note(connection, decision.project, news, site.now.timestamp())
-    hand_over(site, ledger.engine, decision.project)
+    _hand_over(site, ledger, decision)
 
 
 def is_told(ledger: Ledger, held: Asked) -> bool:
@@ -111,15 +148,36 @@ def tell_withdrawn(site: Site, ledger: Ledger, decision: Decision) -> None:
     Raises:
         Unavailable: if MLflow does not answer.
     """
-    from mlops.adapters import alerts, windows
-    from mlops.adapters.hand_over import hand_over
-
     if versions.look(site, decision.project, decision.candidate.version) is not None:
+        share(site, decision)
         show(site, decision)
+    _note(site, ledger, decision)
+    _hand_over(site, ledger, decision)
+
+
+def inform(site: Site, ledger: Ledger, decision: Decision) -> None:
+    """Tell the decision's incident, if it has not heard.
+
+    Raises:
+        UsageError: if MLOPS_MAIL_FROM or MLOPS_MAIL_TO holds no address.
+    """
+    if _note(site, ledger, decision):
+        _hand_over(site, ledger, decision)
+
+
+def _note(site: Site, ledger: Ledger, decision: Decision) -> bool:
+    """Note what the decision's incident is to hear; say whether it was new."""
+    from mlops.adapters import alerts, windows
+
     with ledger.engine.begin() as connection:
         windows.serialise(connection)
         news = alerts.news_of(decision, decision.incident)
-        alerts.note(connection, decision.project, news, site.now.timestamp())
+        return alerts.note(connection, decision.project, news, site.now.timestamp())
+
+
+def _hand_over(site: Site, ledger: Ledger, decision: Decision) -> None:
+    from mlops.adapters.hand_over import hand_over
+
     hand_over(site, ledger.engine, decision.project)
 
 

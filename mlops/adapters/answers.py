@@ -43,9 +43,8 @@ def answer(site: Site, project: str, *, yes: bool) -> Given:
         yes: whether the version is to come into service.
 
     Raises:
-        UsageError: if nothing waits.
-        LedgerError: if it was answered otherwise or withdrawn, or the champion compared is no
-            longer in service.
+        LedgerError: if nothing waits, it was answered otherwise or withdrawn, or the champion
+            compared is no longer in service.
         UnverifiedModel: if a version to be approved is not what the ledger vouches for.
         RegistryError: if it was deleted.
         Unavailable: if MLflow or the database does not answer.

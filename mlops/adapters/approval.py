@@ -7,18 +7,19 @@ decision is answered once. A yes counts only while the champion that was compare
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from mlops.adapters.chain import since_renumbered
+from mlops.adapters.condition import condition
 from mlops.adapters.ledger import Entry, Ledger, Row
-from mlops.core.canonical import from_json, to_json
-from mlops.core.decision import Decision
-from mlops.errors import LedgerError, UsageError
+from mlops.adapters.verdicts import newest_decided, read
+from mlops.core.canonical import to_json
+from mlops.errors import LedgerError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+
+    from mlops.core.decision import Decision
 
 TAG = "mlops.approve"
 """Of a model version: `waiting`; a person sets `yes` or `no`, with a name after it if they like."""
@@ -92,26 +93,6 @@ class Asked:
         return self.decision.champion.version if self.decision.champion else None
 
 
-def standing(entries: Sequence[Entry], decided: Entry) -> Decision:
-    """Return a decision as it stands now: answered since by a person, or withdrawn."""
-    decision = from_json(Decision, decided.body)
-    of = {(e.kind, e.key): e for e in entries if e.kind in ("approved", "declined", "withdrawn")}
-    yes = of.get(("approved", decided.hash))
-    if ("withdrawn", (yes or decided).hash) in of:
-        return replace(decision, approval="withdrawn")
-    if yes is not None:
-        return replace(decision, approval="approved")
-    no = of.get(("declined", decided.hash))
-    return decision if no is None else replace(decision, approval="declined")
-
-
-def newest(entries: Sequence[Entry], version: str) -> Decision | None:
-    """Return the newest decision about a version, as it stands, if there is one."""
-    own = since_renumbered(entries)
-    made = (standing(entries, e) for e in reversed(own) if e.kind == "decided")
-    return next((d for d in made if d.candidate.version == version), None)
-
-
 def asked(entries: Sequence[Entry]) -> tuple[Asked, ...]:
     """Return the newest decision of each version, where it asked; the newest first."""
     return tuple(_newest(entries))
@@ -133,7 +114,7 @@ def find(ledger: Ledger, version: str) -> Asked:
     """Return the decision that an answer means: of that version, else the newest that waits.
 
     Raises:
-        UsageError: if there is none.
+        LedgerError: if there is none; says how the version stands, and what to do.
     """
     entries = ledger.entries()
     # Without a version, what was answered last comes after all that waits: asked twice, the same.
@@ -141,9 +122,13 @@ def find(ledger: Ledger, version: str) -> Asked:
     first = None if version else waiting(ledger)
     held = first or next((a for a in found if version in ("", a.version)), None)
     if held is None:
-        what = f"version {version} asked for no" if version else "no version waits for"
-        msg = f"{what} approval; look with: mlops history"
-        raise UsageError(msg)
+        msg = "no version waits for approval; look with: mlops history"
+        if version:
+            stands = condition(entries, version)
+            serves = "it is in service" if version == ledger.in_service() else ""
+            what = serves or f"{stands.words}; {stands.remedy}"
+            msg = f"version {version[:40]} asked for no approval: {what}"
+        raise LedgerError(msg)
     return held
 
 
@@ -207,15 +192,11 @@ def read_tag(value: str | None) -> tuple[bool | None, str]:
 
 
 def _newest(entries: Sequence[Entry]) -> Iterator[Asked]:
-    decided = [e for e in since_renumbered(entries) if e.kind == "decided"]
-    if not any(_ASKED in e.body for e in decided):
+    if not any(e.kind == "decided" and _ASKED in e.body for e in entries):
         return  # nobody was ever asked: the bodies need not be read
-    seen: set[str] = set()
-    for entry in reversed(decided):
-        version = str(json.loads(entry.body)["candidate"]["version"])
-        if version not in seen and _ASKED in entry.body:
-            yield Asked(entry, from_json(Decision, entry.body))
-        seen.add(version)
+    for entry in reversed(newest_decided(entries).values()):
+        if _ASKED in entry.body:
+            yield Asked(entry, read(entry.body))
 
 
 def _row(kind: Literal["approved", "declined"], held: Asked, said: Said) -> Row:

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mlops.adapters import approval, registry, versions
+from mlops.adapters.condition import condition
 from mlops.adapters.ledger import Ledger
 from mlops.adapters.sql.engine import database
 from mlops.core.share import read_share, write_share
-from mlops.errors import UsageError
+from mlops.errors import LedgerError, UsageError
 
 if TYPE_CHECKING:
     from mlops.site import Site
@@ -91,6 +92,7 @@ def ask(site: Site, project: str, share: float, version: str | None = None) -> s
     Raises:
         UsageError: if there is no challenger, the version is in service already, or another one
             waits for approval.
+        LedgerError: if the gate rejected the version or has not judged it, or it was withdrawn.
         UnverifiedModel: if what the store holds of it is not what the ledger vouches for.
         RegistryError: if it was deleted.
         Busy: if somebody else moves aliases for too long.
@@ -115,7 +117,10 @@ def ask(site: Site, project: str, share: float, version: str | None = None) -> s
 
 
 def _refuse(site: Site, project: str, ledger: Ledger, chosen: str) -> None:
-    """Refuse to try the champion itself, or to take the alias from what waits for a person."""
+    """Refuse to try the champion itself, or to take the alias from what waits for a person.
+
+    Nor does anybody get answers of a version that the gate did not let near the traffic.
+    """
     if chosen == registry.champion(site, project):
         msg = f"version {chosen} is the champion of {project}; a canary tries another version"
         raise UsageError(msg)
@@ -126,6 +131,13 @@ def _refuse(site: Site, project: str, ledger: Ledger, chosen: str) -> None:
             f"first: mlops approve {held.version}, or: mlops reject {held.version}"
         )
         raise UsageError(msg)
+    stands = condition(ledger.entries(), chosen)
+    if stands.refused:
+        msg = (
+            f"version {chosen} of {project} gets no traffic: {stands.words}; {stands.remedy}; or "
+            "point the alias shadow at it in MLflow, whose answers nobody gets"
+        )
+        raise LedgerError(msg)
 
 
 def _wish_of(site: Site, project: str, version: str) -> Wish:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
-from mlops.adapters import approval, incidents, retrains
+from mlops.adapters import incidents, retrains
 from mlops.adapters.cohort import SHARD_TIME
 from mlops.adapters.history import Moment, moment
 from mlops.adapters.ledger import Entry, Ledger
@@ -17,6 +17,7 @@ from mlops.adapters.moves import effective
 from mlops.adapters.registry import Registration
 from mlops.adapters.sql.engine import database
 from mlops.adapters.sql.tables import labels
+from mlops.adapters.verdicts import standings
 from mlops.core.canonical import from_json
 from mlops.errors import RegistryError, Unknown
 
@@ -89,7 +90,7 @@ def why(site: Site, project: str, version: str) -> Chain:
             msg = f"{project}: version {version[:40]!r} was never registered; see: mlops history"
             raise RegistryError(msg)
         known = from_json(Registration, row.body)
-        made = (approval.standing(entries, e) for e in entries if e.kind == "decided")
+        made = (d for _, d in standings(entries))
         decisions = tuple(d for d in made if d.candidate.version == version)
         at_s = decisions[0].at_s if decisions else row.at_s
         with engine.connect() as connection:

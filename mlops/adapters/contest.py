@@ -12,11 +12,11 @@ from mlops.adapters import files
 from mlops.adapters.runtimes import open_model
 from mlops.adapters.snapshot import Rows, read_rows
 from mlops.adapters.trial import try_in_server
-from mlops.core.columns import looks
 from mlops.core.disturbance import disturb_mix
 from mlops.core.exam import Anchor, Exam, Memory, Paired, Trial
 from mlops.core.example import sampled
 from mlops.core.schema import categories, compatible, parse_schema
+from mlops.core.slices import properties
 from mlops.errors import DataError
 
 if TYPE_CHECKING:
@@ -173,7 +173,7 @@ def _pair(
     names: tuple[str, ...] = ()
     pairs = []
     for place, rows in enumerate(parts):
-        names, values = looks(rows.features, schema)
+        names, values = properties(rows.features, schema)
         pairs.append(
             Paired(
                 rows.label,

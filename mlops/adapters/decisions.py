@@ -12,6 +12,7 @@ from mlops.adapters import files, run_files
 from mlops.adapters.evidence import DECISION, LOCK, SCORES
 from mlops.adapters.ledger import Ledger
 from mlops.adapters.sql.engine import database
+from mlops.adapters.verdicts import read
 from mlops.core.canonical import from_json
 from mlops.core.decision import Decision
 from mlops.errors import DataError, LedgerError
@@ -33,7 +34,7 @@ def find(site: Site, project: str, decision_id: str) -> Decision:
     with database(site) as engine:
         ledger = Ledger(engine, project)
         ledger.verify_chain()
-        made = [from_json(Decision, e.body) for e in ledger.entries() if e.kind == "decided"]
+        made = [read(e.body) for e in ledger.entries() if e.kind == "decided"]
     found = [d for d in made if decision_id and d.id.startswith(decision_id)]
     if len(found) == 1:
         return found[0]

@@ -2,7 +2,8 @@
 
 Whatever fields such a class has or will have: arrays go into one dictionary under their dotted
 path, everything else into JSON that names its classes. Reading builds nothing but dataclasses of
-`mlops.core`, and only with exactly the fields that they have today.
+`mlops.core`, and only with the fields that they have today; one that was added since
+(`mlops.core.canonical.ADDED`) may be missing.
 """
 
 from __future__ import annotations
@@ -82,9 +83,11 @@ def unpack(plain: Any, arrays: Arrays) -> Any:
 def _build(name: object, content: object, arrays: Arrays) -> Any:
     kind = _find(str(name))
     names = {f.name for f in fields(kind)}
+    needed = {f.name for f in fields(kind) if not f.metadata.get("added")}
     given = set(content) if isinstance(content, dict) else set()
-    if not isinstance(content, dict) or given != names:
-        msg = f"{name} has other fields now: {', '.join(sorted(map(str, given ^ names)))}"
+    if not isinstance(content, dict) or not needed <= given <= names:
+        wrong = (needed - given) | (given - names)
+        msg = f"{name} has other fields now: {', '.join(sorted(map(str, wrong)))}"
         raise DataError(msg)
     return kind(**{name: unpack(value, arrays) for name, value in content.items()})
 

@@ -10,6 +10,7 @@ from mlops.adapters.ledger import MOVES, Entry, Ledger
 from mlops.adapters.moves import Note
 from mlops.adapters.registry import Registration
 from mlops.adapters.sql.engine import database
+from mlops.adapters.verdicts import standing, standings
 from mlops.core import wording
 from mlops.core.canonical import from_json
 
@@ -77,8 +78,7 @@ def find_decision(site: Site, project: str, decision_id: str) -> Decision | None
     """Return a decision by its id, from the ledger, as it stands now."""
     with database(site) as engine:
         entries = Ledger(engine, project).entries()
-    made = (approval.standing(entries, e) for e in entries if e.kind == "decided")
-    return next((d for d in made if d.id == decision_id), None)
+    return next((d for _, d in standings(entries) if d.id == decision_id), None)
 
 
 def last_decision(site: Site, project: str) -> Decision | None:
@@ -86,7 +86,7 @@ def last_decision(site: Site, project: str) -> Decision | None:
     with database(site) as engine:
         entries = Ledger(engine, project).entries()
     decided = [e for e in entries if e.kind == "decided"]
-    return approval.standing(entries, decided[-1]) if decided else None
+    return standing(entries, decided[-1]) if decided else None
 
 
 def moment(entries: tuple[Entry, ...], entry: Entry) -> Moment:
@@ -99,7 +99,7 @@ def moment(entries: tuple[Entry, ...], entry: Entry) -> Moment:
     outcome, decision_id, version = "", "", entry.to_version
     before, after = entry.from_version, entry.to_version
     if entry.kind == "decided":
-        decision = approval.standing(entries, entry)
+        decision = standing(entries, entry)
         outcome, decision_id = decision.verdict.outcome, decision.id
         version, why = decision.candidate.version, wording.summary(decision)
     elif entry.kind == "registered":

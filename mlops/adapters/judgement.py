@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from mlops.adapters.chain import since_renumbered
 from mlops.adapters.cohort import count_cohort, matured_until_s
 from mlops.adapters.contest import Contest, Entered, Entrant, hold, rows_of
 from mlops.adapters.ledger import Ledger
-from mlops.adapters.precedents import anchor_of, looks_of
-from mlops.adapters.registry import fetch, registration
+from mlops.adapters.precedents import anchor_of, heir_of, looks_of
+from mlops.adapters.registry import fetch, registration, source_of
 from mlops.core.decision import Version
 from mlops.core.exam import since_s
 from mlops.core.rules import Rules
@@ -21,8 +22,11 @@ from mlops.params.labels import LabelsSection
 from mlops.params.project import ProjectSection
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import sqlalchemy as sa
 
+    from mlops.adapters.ledger import Entry
     from mlops.site import Site
 
 _DAY_S = 86_400.0
@@ -81,10 +85,11 @@ def assemble(
     second, rival = (None, None) if champion is None else _entrant(
         site, project, "champion", champion
     )  # fmt: skip
-    anchor = anchor_of(entries, candidate) if rules.margin > 0.0 and champion is not None else None
-    third = None
-    if anchor not in (None, champion):
-        third, _ = _entrant(site, project, "anchor", str(anchor))
+    third, lost = None, ""
+    if rules.margin > 0.0 and champion is not None:
+        anchor, lost = _anchor(site, project, entries, candidate)
+        if anchor not in (None, champion):
+            third, _ = _entrant(site, project, "anchor", str(anchor))
     until_s = matured_until_s(engine, project, params.labels, now_s=now_s)
     days = params.gate.recent_days
     rows = rows_of(site, days, sample=params.labels.sample, until_s=until_s)
@@ -94,9 +99,27 @@ def assemble(
         engine, project, params.labels,
         since_s=max(after_s, now_s - days * _DAY_S), until_s=until_s,
     )  # fmt: skip
-    contest = replace(contest, exam=replace(contest.exam, cohort=cohort))
+    contest = replace(contest, exam=replace(contest.exam, cohort=cohort, lost=lost))
     covered = cohort.labelled >= rules.min_coverage * cohort.predictions > 0
     return Case(contest, rules, rival, covered)
+
+
+def _anchor(
+    site: Site, project: str, entries: Sequence[Entry], candidate: str
+) -> tuple[str | None, str]:
+    """Return the anchor, and the one in whose place it stands if that one was deleted.
+
+    Without this, no candidate could ever pass again: evidence would be missing for good.
+    """
+    vouched = {e.to_version for e in since_renumbered(entries) if e.kind == "registered"}
+
+    def there(version: str) -> bool:
+        return version in vouched and source_of(site, project, version) is not None
+
+    anchor = anchor_of(entries, candidate)
+    if anchor is None or there(anchor):
+        return anchor, ""
+    return heir_of(entries, anchor, candidate, there), anchor
 
 
 def rules_of(params: Sections) -> Rules:
@@ -121,6 +144,11 @@ def _entrant(site: Site, project: str, who: str, version: str) -> tuple[Entrant,
         folder = fetch(site, project, version, fresh=True)
     except RegistryError as error:
         fault = f"the {who}'s files: {error}"
+        if who == "anchor":
+            fault += (
+                "; restore them, or delete that version in MLflow: the oldest one promoted after "
+                "it takes its place"
+            )
         return Entrant(who, version, "", None, fault), Version(version, "", "")
     return Entrant(who, version, known.digest, folder), Version(
         version, known.digest, known.run_id

@@ -28,6 +28,7 @@ import sqlalchemy as sa
 from mlops.adapters.chain import Entry, Kind, Row, chained, verify
 from mlops.adapters.sql import lock
 from mlops.adapters.sql.tables import ledger
+from mlops.adapters.store import BOUND_S
 from mlops.errors import LedgerError
 
 if TYPE_CHECKING:
@@ -39,7 +40,13 @@ MOVES: tuple[Kind, ...] = ("decided", "approved", "rollback", "withdrawn", "obse
 """Kinds that say which version is in service."""
 
 _COLUMNS = tuple(ledger.c[field.name] for field in fields(Entry))
-WAIT_S = 120  # how long whoever moves an alias waits for another, seconds
+PROOFS = 8
+"""Most versions whose bytes one holder of the right hashes in the store, one after another: what a
+kill left undone and what then stays or returns, what it came to move and what that replaces, what
+waits for a person, and the cards of the pages."""
+WAIT_S = PROOFS * int(BOUND_S)
+"""How long whoever moves an alias waits for another, seconds: what that one may rightly take.
+On a disk a proof takes a moment; only a slow store makes anybody wait for minutes."""
 
 
 class Ledger:

@@ -15,6 +15,7 @@ from mlops.adapters.approval import named
 from mlops.adapters.ledger import Entry, Ledger, Row
 from mlops.adapters.moves import Note, apply, finish, is_sound, remember
 from mlops.adapters.registry import alias, fetch
+from mlops.adapters.verdicts import newest
 from mlops.adapters.versions import look
 from mlops.core.canonical import to_json
 from mlops.errors import DataError, LedgerError, RegistryError
@@ -72,7 +73,7 @@ def shadow(site: Site, project: str, ledger: Ledger) -> None:
     ledger.append(_row(site, "shadowed", last, (before, actual), words))
     entries = ledger.entries()
     for version in filter(None, (before, actual)):
-        decision = approval.newest(entries, version)
+        decision = newest(entries, version)
         if decision is not None and look(site, project, version) is not None:
             answered.show(site, decision)
 

@@ -77,8 +77,13 @@ class Rebuilt:
 
     @property
     def within(self) -> bool:
-        """Whether every figure is within the tolerance."""
-        return all(figure.within for figure in self.figures)
+        """Whether every figure is within the tolerance; where none could be judged, it is not."""
+        return bool(self.judged) and all(figure.within for figure in self.judged)
+
+    @property
+    def judged(self) -> tuple[Figure, ...]:
+        """The figures of the model, not of the machine."""
+        return tuple(figure for figure in self.figures if figure.allowed is not None)
 
 
 def rebuild(site: Site, decision: Decision, tolerance: float) -> Rebuilt:

@@ -14,22 +14,20 @@ from is in service, an incident is opened |
 
 `previous` is the version that was in service before; `challenger` the one that waits for a
 person, if there is one. `shadow` is nobody's but a person's: nothing here moves it, and a row
-`shadowed` says where it points.
+`shadowed` says where it points. What a kill kept from the pages and mails is told again.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import structlog
-
-from mlops.adapters import answered, approval, observed
+from mlops.adapters import observed
 from mlops.adapters.approval import named
 from mlops.adapters.ledger import WAIT_S, Entry, Ledger
 from mlops.adapters.moves import apply, challenge, finish, is_pending, unsound, withdraw
 from mlops.adapters.registry import champion
+from mlops.adapters.retelling import retell
 from mlops.adapters.sql.engine import database
-from mlops.errors import RegistryError, UsageError
 
 if TYPE_CHECKING:
     from mlops.site import Site
@@ -60,7 +58,7 @@ def reconcile_held(site: Site, project: str, ledger: Ledger) -> str:
         Unavailable: if MLflow or the database does not answer.
     """
     settled = _settle(site, project, ledger)
-    _tell_again(site, ledger)
+    retell(site, project, ledger)
     challenge(site, project, ledger)
     observed.shadow(site, project, ledger)
     observed.agreed(site, project, ledger.last_move())
@@ -85,7 +83,6 @@ def _repair(site: Site, project: str, ledger: Ledger, move: Entry) -> str:
     wrong = "" if expected is None else unsound(site, project, expected)
     if wrong:
         withdrawn = withdraw(site, project, ledger, move, wrong)
-        _tell_withdrawn(site, ledger, move)
         return f"withdrew what could not be verified: {named(withdrawn.to_version)} is the champion"
     if champion(site, project) == expected:
         finish(site, project, ledger, move)
@@ -94,27 +91,3 @@ def _repair(site: Site, project: str, ledger: Ledger, move: Entry) -> str:
         apply(site, project, ledger, move)
         said = f"moved the alias to {named(expected)}, as decided before a crash"
     return said
-
-
-def _tell_withdrawn(site: Site, ledger: Ledger, move: Entry) -> None:
-    entries = ledger.entries()
-    meant = (move.hash, move.key)
-    decided = next((e for e in entries if e.kind == "decided" and e.hash in meant), None)
-    if decided is not None:
-        answered.tell_withdrawn(site, ledger, approval.standing(entries, decided))
-
-
-def _tell_again(site: Site, ledger: Ledger) -> None:
-    """Tell of a person's newest answer, if a kill came before everybody was told.
-
-    Whoever answers reconciles first, so that no older answer can be untold.
-    """
-    said = ledger.last("approved", "declined")
-    asked = approval.asked(ledger.entries()) if said else ()
-    held = next((a for a in asked if said and a.entry.hash == said.key), None)
-    if said is None or held is None or answered.is_told(ledger, held):
-        return
-    try:
-        answered.tell(site, ledger, held, said)
-    except (UsageError, RegistryError) as error:  # of the mails' addresses; of a deleted version
-        structlog.get_logger().warning("an answer cannot be told", why=str(error))

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
-from mlops.adapters import approval
+from mlops.adapters import answered, approval
 from mlops.adapters.ledger import Ledger, Row
 from mlops.adapters.moves import apply, challenge, is_pending, unsound, withdraw
 from mlops.adapters.precedents import looks_of
 from mlops.adapters.reconcile import reconcile_held
+from mlops.adapters.verdicts import standing
 from mlops.adapters.versions import set_tag
 from mlops.core.canonical import to_json
 from mlops.errors import LedgerError, UnverifiedModel
@@ -45,7 +46,8 @@ class Judged:
 def record(site: Site, ledger: Ledger, judged: Judged) -> tuple[Decision, bool]:
     """Append the decision if the champion compared is still in service, and move the alias.
 
-    What waits for a person moves nothing: it becomes `challenger`.
+    What waits for a person moves nothing: it becomes `challenger`. People are told before the
+    lock is let go, so that whoever decides next finds at most what a kill cut off.
 
     Returns:
         The decision on record, and whether it is this one: somebody may have recorded another
@@ -82,10 +84,14 @@ def record(site: Site, ledger: Ledger, judged: Judged) -> tuple[Decision, bool]:
             wrong = unsound(site, decision.project, str(entry.to_version))
             if wrong:
                 withdraw(site, decision.project, ledger, entry, wrong)
+                answered.tell_withdrawn(site, ledger, standing(ledger.entries(), entry))
                 raise UnverifiedModel(wrong)
             apply(site, decision.project, ledger, entry)
         challenge(site, decision.project, ledger)
-    return approval.standing(ledger.entries(), entry), entry.body == row.body
+        made = standing(ledger.entries(), entry)
+        if new:
+            answered.publish(site, ledger, made)
+    return made, entry.body == row.body
 
 
 def _row(decision: Decision, key: str) -> Row:
@@ -103,9 +109,4 @@ def _row(decision: Decision, key: str) -> Row:
 def recorded(ledger: Ledger, key: str) -> Decision | None:
     """Return the decision on record under a key, as it stands, if there is one."""
     entry = ledger.find("decided", key)
-    return None if entry is None else approval.standing(ledger.entries(), entry)
-
-
-def standing(ledger: Ledger, version: str) -> Decision | None:
-    """Return the newest decision about a version, as it stands, if there is one."""
-    return approval.newest(ledger.entries(), version)
+    return None if entry is None else standing(ledger.entries(), entry)

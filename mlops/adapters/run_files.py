@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from mlops.adapters import files, mlflow
 
 if TYPE_CHECKING:
+    from mlops.errors import RegistryError
     from mlops.site import Site
 
 
@@ -84,3 +85,8 @@ def get(site: Site, run_id: str, path: str, target: Path) -> Path | None:
         copied = Path(api.download_artifacts(run_id, path, str(target)))
     # Some stores keep the run's folders, some do not.
     return copied.replace(target / copied.name)
+
+
+def is_gone(error: RegistryError) -> bool:
+    """Say whether MLflow refused because it has no such run: a person has deleted it."""
+    return "not found" in str(error)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
-from mlops.adapters import mlflow, model_card, versions
+from mlops.adapters import mlflow, model_card, run_files, versions
+from mlops.adapters.answered import DECISION_TAG
 from mlops.adapters.registry import alias, fetch
 from mlops.core.page import Link, Surroundings, page
 from mlops.errors import DataError, RegistryError
@@ -37,6 +38,20 @@ _TITLES = {
 def show(site: Site, decision: Decision) -> str:
     """Put a decision on its version's page in MLflow, as often as it changes; return the page.
 
+    Raises:
+        Unavailable: if MLflow does not answer.
+        RegistryError: if the version was deleted.
+    """
+    text = draw(site, decision)
+    # The decision's tag last: where it stands, the page does.
+    tags = (("mlops.verdict", decision.verdict.outcome), (DECISION_TAG, decision.id))
+    versions.describe(site, decision.project, decision.candidate.version, text, tags)
+    return text
+
+
+def draw(site: Site, decision: Decision) -> str:
+    """Return the page of a decision; nothing is written.
+
     Everything comes from the registry, so that any version can be shown again at any time, and
     the card from files that the manifest vouches for.
 
@@ -46,10 +61,7 @@ def show(site: Site, decision: Decision) -> str:
     run_id = decision.candidate.run_id
     shadow = alias(site, decision.project, "shadow") == decision.candidate.version
     around = Surroundings(_card(site, decision), *_of_run(site, run_id), shadow=shadow)
-    text = page(decision, around)
-    tags = (("mlops.decision", decision.id), ("mlops.verdict", decision.verdict.outcome))
-    versions.describe(site, decision.project, decision.candidate.version, text, tags)
-    return text
+    return page(decision, around)
 
 
 def _card(site: Site, decision: Decision) -> Card | None:
@@ -65,7 +77,7 @@ def _of_run(site: Site, run_id: str) -> tuple[tuple[Link, ...], tuple[Link, ...]
     try:
         return _plots(site, run_id), _links(site, run_id)
     except RegistryError as error:
-        if "not found" not in str(error):
+        if not run_files.is_gone(error):
             raise
         return (), ()
 

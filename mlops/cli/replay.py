@@ -83,9 +83,8 @@ def lines(done: Replay) -> Iterator[str]:
 
 def rebuilt_lines(rebuilt: Rebuilt) -> Iterator[str]:
     """Yield what training again came to: every figure that moved."""
-    judged = [f for f in rebuilt.figures if f.allowed is not None]
-    wrong = [f for f in judged if not f.within]
-    word = "reproduced" if not wrong else "not reproduced"
+    judged, wrong = rebuilt.judged, [f for f in rebuilt.judged if not f.within]
+    word = "reproduced" if rebuilt.within else "not reproduced"
     yield (
         f"{word}: version {rebuilt.version} at commit {rebuilt.commit[:12]}; "
         f"{len(judged) - len(wrong)} of {len(judged)} metrics within {rebuilt.tolerance:g}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import types
 from dataclasses import asdict, fields, is_dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from mlops.errors import DataError
@@ -99,6 +100,12 @@ def _scalar(kind: Any, value: Any, where: str) -> Any:
     return value
 
 
+@lru_cache(maxsize=256)
+def _hints(kind: Any) -> dict[str, Any]:
+    """Return the types of a class's fields: resolving their names costs more than all the rest."""
+    return get_type_hints(kind)
+
+
 def _object(kind: Any, value: Any, where: str) -> Any:
     names = {f.name for f in fields(kind)}
     needed = {f.name for f in fields(kind) if not f.metadata.get("added")}
@@ -107,5 +114,5 @@ def _object(kind: Any, value: Any, where: str) -> Any:
         wrong = ", ".join(sorted((needed - given) | (given - names)))
         msg = f"{where}: keys missing or unknown: {wrong}"
         raise DataError(msg)
-    hints = get_type_hints(kind)
+    hints = _hints(kind)
     return kind(**{n: _build(hints[n], value[n], f"{where}.{n}") for n in sorted(given)})

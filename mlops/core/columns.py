@@ -135,7 +135,9 @@ def look_names(schema: Schema | None) -> tuple[str, ...]:
     return (*_IMAGE, *_COLOUR) if channels == len("RGB") else _IMAGE
 
 
-def looks(features: NDArray[Any], schema: Schema) -> tuple[tuple[str, ...], NDArray[np.float64]]:
+def looks(
+    features: NDArray[Any], schema: Schema, *, blank_as: float = 0.0
+) -> tuple[tuple[str, ...], NDArray[np.float64]]:
     """Return what examples look like, whatever a model says: the first of `columns`, and names.
 
     - Images, in units of full scale [0, 1] on their grey version: `brightness` (mean),
@@ -143,9 +145,9 @@ def looks(features: NDArray[Any], schema: Schema) -> tuple[tuple[str, ...], NDAr
       `noise` (standard deviation of the noise: Immerkær, Fast noise variance estimation, 1996),
       `coverage` (share of pixels above half), `slant` (the diagonal part of the structure tensor,
       in [-1, 1]: it moves when images are rotated), and with three channels `saturation`.
-    - Tables: every column, a missing number as 0, and `missing`, the share of the row's values
-      that are. Of a category it is the code, -1 for an unknown one, -2 for none. A column of
-      times is three of codes: its `hour`, `weekday` and `month`.
+    - Tables: every column, a missing number as `blank_as`, and `missing`, the share of the row's
+      values that are. Of a category it is the code, -1 for an unknown one, -2 for none. A column
+      of times is three of codes: its `hour`, `weekday` and `month`.
     - Texts: `length` (bytes), `words`, `word_length`, and of the bytes the shares of `digits`,
       `capitals` (of letters), `marks` (punctuation) and `foreign` (beyond ASCII), and
       `distinct_words`, the share of the words that are different ones.
@@ -153,15 +155,16 @@ def looks(features: NDArray[Any], schema: Schema) -> tuple[tuple[str, ...], NDAr
     Args:
         features: (N, *shape) of the schema.
         schema: of the examples.
+        blank_as: stands for a missing number.
 
     Returns:
-        The names of D columns, and float64 (N, D), finite.
+        The names of D columns, and float64 (N, D), finite if `blank_as` is.
     """
     measure: Callable[[NDArray[Any]], NDArray[np.float64]] = _text_columns
     if isinstance(schema, ImageSchema):
         measure = _image_columns
     elif isinstance(schema, TableSchema):
-        measure = partial(_table_columns, schema=schema)
+        measure = partial(_table_columns, schema=schema, blank_as=blank_as)
     starts = range(0, max(len(features), 1), _CHUNK_ROWS)
     parts = [measure(features[start : start + _CHUNK_ROWS]) for start in starts]
     return look_names(schema), np.concatenate(parts)
@@ -181,12 +184,14 @@ def _table_names(column: Column) -> tuple[str, ...]:
     return tuple(f"{column.name} {part}" for part in TIME_PARTS) if column.time else (column.name,)
 
 
-def _table_columns(row_ND: NDArray[np.float64], schema: TableSchema) -> NDArray[np.float64]:
+def _table_columns(
+    row_ND: NDArray[np.float64], schema: TableSchema, blank_as: float
+) -> NDArray[np.float64]:
     found: list[NDArray[np.float64]] = []
     for value_N, column in zip(row_ND.T, schema.columns, strict=True):
         gone = np.isnan(value_N)
         parts = time_parts(np.where(gone, 0.0, value_N)) if column.time else (value_N,)
-        instead = MISSING_CATEGORY if column.time or column.kind == "category" else 0.0
+        instead = MISSING_CATEGORY if column.time or column.kind == "category" else blank_as
         found += [np.where(gone, instead, part) for part in parts]
     return np.column_stack([*found, np.isnan(row_ND).mean(axis=1)])
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from mlops.core.canonical import ADDED
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -26,7 +28,8 @@ class Paired:
         key: uint64 (N,): hash of the split key.
         observed_s: float64 (N,): seconds since 1970; NaN where unknown.
         anchor: float32 (N, K); nothing if there is none beside the champion.
-        columns: float64 (N, C): properties of the rows, in the order of `Exam.columns`.
+        columns: float64 (N, C): properties of the rows, in the order of `Exam.columns`; NaN where
+            a number is missing.
     """
 
     label: NDArray[Any]
@@ -136,6 +139,8 @@ class Exam:
         columns: names of the rows' columns.
         categories: for each of them the names behind its codes; none of a column of numbers.
         faults: evidence that could not be had, each in a sentence that names the remedy.
+        lost: the anchor that was deleted from the registry, in whose place `anchor`, or where that
+            is nothing the champion, stands; empty for none.
     """
 
     classes: tuple[str, ...]
@@ -151,6 +156,7 @@ class Exam:
     columns: tuple[str, ...] = ()
     categories: tuple[tuple[str, ...], ...] = ()
     faults: tuple[str, ...] = ()
+    lost: str = field(default="", metadata=ADDED)
 
     @property
     def task(self) -> Task:
@@ -167,6 +173,13 @@ class Exam:
         """The columns of names, with the names behind their codes."""
         pairs = zip(self.columns, self.categories, strict=False)
         return {column: names for column, names in pairs if names}
+
+    @property
+    def anchored(self) -> str:
+        """The anchor in words, and what it stands for if that was deleted."""
+        version = f"version {self.anchor.version}" if self.anchor else "the champion"
+        lost = f" in place of version {self.lost}, which was deleted" if self.lost else ""
+        return f"{version}, the anchor{lost}"
 
     @property
     def memories(self) -> tuple[Memory, ...]:

@@ -16,7 +16,7 @@ from mlops.core.columns import elsewhere
 from mlops.core.decision import Check
 from mlops.core.noninferiority import absolute, right, scores
 from mlops.core.paired import count, holm, mcnemar_p, one_per_key
-from mlops.core.slices import named, terciles
+from mlops.core.slices import absent, named, terciles
 from mlops.core.wanted import larger, told
 from mlops.core.weakness import Condition, FoundSlice, find_slices, finding_half
 from mlops.core.weakness import Rules as Search
@@ -104,7 +104,7 @@ def declared(exam: Exam, rows: Paired, rules: Rules) -> list[Slice]:
 
 
 def thirds(exam: Exam, rows: Paired, name: str) -> list[Slice]:
-    """Return the low, middle and high rows of a column; nothing if there is no such column.
+    """Return the low, middle, high and missing rows of a column; nothing if there is none.
 
     Of a column of names the rows of each name.
     """
@@ -117,23 +117,26 @@ def thirds(exam: Exam, rows: Paired, name: str) -> list[Slice]:
     [cuts] = terciles(exam.base.columns[:, [c]])
     limits = (-np.inf, *cuts, np.inf)
     words = ("low", "middle", "high") if len(cuts) == 2 else ("low", "high")
-    return [
+    cut = [
         Slice(f"{name} {word}", FoundSlice((Condition(c, name, low, high),)).mask(rows.columns))
         for word, low, high in zip(words, limits, limits[1:], strict=False)
     ]
+    gone = absent(name, rows.columns[:, c])
+    return [*cut, *(Slice(f"{name} {part.value}", part.mask) for part in gone)]
 
 
 def _found(exam: Exam, recent: Paired, rules: Rules) -> list[Slice]:
     """Search where the candidate loses on one half of the keys; return it on the other half."""
     if recent.columns is None or recent.columns.size == 0:
         return []
+    column_NC = np.nan_to_num(recent.columns)
     found = find_slices(
-        recent.columns, exam.columns, gains(recent), recent.key,
+        column_NC, exam.columns, gains(recent), recent.key,
         Search(_DEPTH, rules.min_slice_rows, _MOST_FOUND),
         categories=exam.named,
     )  # fmt: skip
     testing_N = ~finding_half(recent.key)
-    return [Slice(f.name, f.mask(recent.columns) & testing_N, found=True) for f in found]
+    return [Slice(f.name, f.mask(column_NC) & testing_N, found=True) for f in found]
 
 
 def gains(rows: Paired) -> NDArray[np.float64]:

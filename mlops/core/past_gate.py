@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mlops.core import limits
-from mlops.core.columns import looks
 from mlops.core.disturbance import disturb_mix
 from mlops.core.exam import Anchor, Cohort, Exam, Look, Paired, Trial, counting, since_s
 from mlops.core.gate import judge
 from mlops.core.reliability import debiased_ece
 from mlops.core.schema import categories, task
+from mlops.core.slices import properties
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -141,7 +141,7 @@ def compare(
 
 def looks_of(past: Past, index: NDArray[np.int64]) -> tuple[tuple[str, ...], NDArray[np.float64]]:
     """Return what rows look like: names, and float64 (N, C)."""
-    return looks(past.features[index], past.schema)
+    return properties(past.features[index], past.schema)
 
 
 def _paired(

@@ -98,10 +98,13 @@ def drift_from_anchor(
 
     A margin allows a small loss each time; without this, many promotions in a row would add up.
     The anchor is the last version that was shown to be better than the one before it. Where it
-    is the champion itself the primary test is the tighter one, and nothing is asked here.
+    is the champion itself the primary test is the tighter one, and nothing is asked here, but it
+    is said if the champion is the anchor only because that was deleted.
     """
     if exam.anchor is None or recent.anchor is None:
-        return (), ()
+        words = f"{exam.anchored}: what was lost since that one is counted no more"
+        said = (Check("anchor", passed=True, value=None, limit=None, words=words),)
+        return said if exam.lost else (), ()
     candidate, _ = scores(recent)
     if exam.regression:
         return error_from_anchor(exam, recent, rules, levels)
@@ -109,7 +112,7 @@ def drift_from_anchor(
     bounds = _bounds(ours - theirs, recent, rules, levels.alpha)
     limit = -rules.anchor_margin
     words = (
-        f"accuracy against version {exam.anchor.version}, the anchor: {points(bounds.estimate)}, "
+        f"accuracy against {exam.anchored}: {points(bounds.estimate)}, "
         f"at worst {points(bounds.lower)}; {points(limit)} allowed over all promotions since"
     )
     passed = settle(bounds.lower > limit, bounds.upper <= limit)

@@ -65,8 +65,8 @@ def error_from_anchor(
     bounds = relative_bounds(ours_N, theirs_N, recent.key, rules.anchor_margin, levels.alpha)
     limit = -rules.anchor_margin
     words = (
-        f"{MAE} against version {exam.anchor.version}, the anchor: smaller by "
-        f"{percent(bounds.estimate)}, at worst {percent(bounds.lower)}; {percent(limit)} allowed "
+        f"{MAE} against {exam.anchored}: smaller by {percent(bounds.estimate)}, at worst "
+        f"{percent(bounds.lower)}; {percent(limit)} allowed "
         "over all promotions since"
     )
     passed = settle(bounds.lower > limit, bounds.upper <= limit)

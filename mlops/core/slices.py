@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mlops.core import metrics
 from mlops.core.clustered import share
+from mlops.core.columns import looks
 from mlops.core.intervals import Interval, bootstrap_all
-from mlops.core.schema import categories, category_name
+from mlops.core.schema import MISSING_CATEGORY, categories, category_name
 from mlops.core.weakness import Rules as SearchRules
 from mlops.core.weakness import compare, find_slices, finding_half
 
@@ -22,8 +23,8 @@ if TYPE_CHECKING:
     from mlops.core.assessment import Rules, Scored
     from mlops.core.schema import Schema
 
-EVERYTHING, FOUND = "all", "found"
-_MOST_CATEGORIES = 12  # of a column; what is left out is rare
+EVERYTHING, FOUND, ABSENT = "all", "found", "missing"
+_MOST_CATEGORIES = 12  # of a column, beside those that are rarer, which count as one
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class Part:
 
     Attributes:
         name: the property: `all`, `class`, `origin`, or a column of the examples.
-        value: its value; of a column `low`, `middle` or `high`.
+        value: its value; of a column `low`, `middle`, `high`, or `missing`.
         limits: what that means for a column, such as `≤ 0.21`; empty for others.
         mask: bool (N,).
     """
@@ -73,14 +74,28 @@ class Slice:
         return "not assessable" if self.score is None else "assessed"
 
 
+def properties(
+    features: NDArray[Any], schema: Schema
+) -> tuple[tuple[str, ...], NDArray[np.float64]]:
+    """Return what rows are cut by: names, and float64 (N, C), NaN where a number is missing.
+
+    `mlops.core.columns.looks` else has 0 there, which would hide them among the rows that have it.
+    """
+    return looks(features, schema, blank_as=np.nan)
+
+
 def terciles(column_NC: NDArray[np.float64]) -> tuple[tuple[float, ...], ...]:
     """Return where each column is cut into thirds; fewer cuts where values crowd.
 
     Two cuts, rounded to three digits so that they can be read; one if both are equal, none if a
-    third would hold no row.
+    third would hold no row. Rows without a value count for nothing.
     """
-    out = []
-    for value_N in column_NC.T:
+    out: list[tuple[float, ...]] = []
+    for all_N in column_NC.T:
+        value_N = all_N[~np.isnan(all_N)]
+        if len(value_N) == 0:
+            out.append(())
+            continue
         cuts = sorted({float(f"{c:.3g}") for c in np.quantile(value_N, [1 / 3, 2 / 3])})
         out.append(tuple(c for c in cuts if value_N.min() <= c < value_N.max()))
     return tuple(out)
@@ -93,12 +108,12 @@ def parts(
     names: Sequence[str],
     cuts: Sequence[Sequence[float]],
 ) -> tuple[Part, ...]:
-    """Return all rows, each class, each origin, and the thirds of each column.
+    """Return all rows, each class, each origin, the thirds of each column, and its missing.
 
     Args:
         rows: N rows.
         schema: of the examples: names of the classes, and of categories.
-        column_NC: what the examples look like.
+        column_NC: what the examples look like: `properties`.
         names: of the C columns.
         cuts: of `terciles`, of these rows or of others that these are compared with.
     """
@@ -119,14 +134,29 @@ def parts(
                 break
             mask_N = (column_NC[:, c] > above) & (column_NC[:, c] <= upto)
             out.append(Part(name, value, _limits(above, upto), mask_N))
+        out += absent(name, column_NC[:, c])
     return tuple(out)
 
 
+def absent(name: str, value_N: NDArray[np.float64]) -> list[Part]:
+    """Return the rows of a column that have no value as a slice, if there are any."""
+    mask_N = np.isnan(value_N)
+    return [Part(name, ABSENT, "", mask_N)] if mask_N.any() else []
+
+
 def named(name: str, names: tuple[str, ...], code_N: NDArray[np.float64]) -> list[Part]:
-    """Return a slice for each category that there are rows of, the most frequent first."""
+    """Return a slice for each category that there are rows of, the most frequent first.
+
+    Those beyond the twelfth are one slice together, but for the missing: no row is in none.
+    """
     known, counts = np.unique(code_N, return_counts=True)
-    order = np.argsort(-counts, kind="stable")[:_MOST_CATEGORIES]
-    return [Part(name, category_name(code, names), "", code_N == code) for code in known[order]]
+    ordered = known[np.argsort(-counts, kind="stable")]
+    rare = [code for code in ordered[_MOST_CATEGORIES:] if code != MISSING_CATEGORY]
+    out = [
+        Part(name, category_name(code, names), "", code_N == code)
+        for code in ordered if code not in rare
+    ]  # fmt: skip
+    return [*out, Part(name, f"{len(rare)} rarer", "", np.isin(code_N, rare))] if rare else out
 
 
 def _limits(above: float, upto: float) -> str:
@@ -199,6 +229,7 @@ def find(
 ) -> tuple[Slice, ...]:
     """Search half of the rows for weak slices and measure them on the other half."""
     known = categories(schema) if schema else {}
+    column_NC = np.nan_to_num(column_NC)
     found = find_slices(column_NC, names, goodness(rows), rows.key, search, categories=known)
     half = ~finding_half(rows.key)
     # One row for each key: only independent rows have Wilson's interval.

@@ -106,7 +106,7 @@ def _test(session: Scorer, prepared: Path, schema: Schema) -> Side:
     """Return the test rows, cut into slices."""
     from mlops.adapters.appraisal import Side
     from mlops.adapters.snapshot import read_rows
-    from mlops.core import columns, slices
+    from mlops.core import slices
     from mlops.errors import StepError
 
     path = prepared / "test.npz"
@@ -114,7 +114,7 @@ def _test(session: Scorer, prepared: Path, schema: Schema) -> Side:
     if len(rows) == 0:
         raise StepError(f"{path}: no rows; raise split.test and run: mlops prepare")
     scored = _score(session, rows, schema)
-    names, looks = columns.looks(rows.features, schema)
+    names, looks = slices.properties(rows.features, schema)
     parts = slices.parts(scored, schema, looks, names, slices.terciles(looks))
     return Side(rows, scored, names, looks, parts)
 

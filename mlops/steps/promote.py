@@ -6,14 +6,16 @@ import functools
 import hashlib
 from typing import TYPE_CHECKING
 
-from mlops.adapters import answered, decisions, evidence, judgement, precedents, recent_figures
+from mlops.adapters import answered, evidence, judgement, precedents
 from mlops.adapters.ledger import Ledger
 from mlops.adapters.reconcile import reconcile_held
-from mlops.adapters.record import Judged, record, recorded, standing
+from mlops.adapters.record import Judged, record, recorded
 from mlops.adapters.registry import Registration, candidate_digest, registered_as
 from mlops.adapters.sql.engine import database
+from mlops.adapters.verdicts import newest, read
+from mlops.adapters.version_page import draw
 from mlops.core import wording
-from mlops.core.canonical import from_json, to_json
+from mlops.core.canonical import to_json
 from mlops.core.decision import Decision, Version
 from mlops.core.gate import judge
 from mlops.errors import EXIT_REFUSED, StepError
@@ -56,7 +58,7 @@ def promote(params: PromoteParams, site: Site) -> Report:
             reconcile_held(site, project, ledger)
         champion = ledger.in_service()
         _need_champion(ledger, site)
-        known = None if "again" in site.options else standing(ledger, held[0])
+        known = None if "again" in site.options else newest(ledger.entries(), held[0])
         if known is not None and known.verdict.outcome != "inconclusive":
             return _report(site, ledger, known, fresh=False)
         if champion == held[0]:
@@ -105,7 +107,7 @@ def _decide(
     )  # fmt: skip
     entry = ledger.find("decided", key)
     if entry is not None:
-        return from_json(Decision, entry.body), key, case
+        return read(entry.body), key, case
     decision = Decision(
         id=key[:12],
         project=params.project.name,
@@ -134,12 +136,9 @@ def _key(ledger: Ledger, site: Site, *parts: str) -> str:
 
 
 def _report(site: Site, ledger: Ledger, decision: Decision, *, fresh: bool) -> Report:
-    """Show the decision where people look, and return it as the step's report."""
-    decisions.share(site, decision)
-    recent_figures.show(site, decision)
-    markdown = answered.show(site, decision)
-    if decision.approval == "pending":
-        answered.ask(site, ledger.engine, decision)
+    """Return the decision as the step's report; what stood before is shown again."""
+    if not fresh:
+        answered.publish(site, ledger, decision)
     refused = decision.verdict.outcome != "promote"
     summary = wording.summary(decision)
     return Report(
@@ -155,5 +154,5 @@ def _report(site: Site, ledger: Ledger, decision: Decision, *, fresh: bool) -> R
             "missing_labels": decision.verdict.missing_labels,
         },
         exit_code=EXIT_REFUSED if refused and "exit-code" in site.options else 0,
-        markdown=markdown,
+        markdown=draw(site, decision),
     )

@@ -9,10 +9,11 @@ import pytest
 from mlops.adapters import approval, canary, registry, versions
 from mlops.adapters.reconcile import reconcile
 from mlops.adapters.sql.engine import database
-from mlops.errors import UnverifiedModel, UsageError
+from mlops.errors import LedgerError, UnverifiedModel, UsageError
 from mlops.params.project import ProjectSection
 from mlops.steps.approve import ApproveParams, approve
 from mlops.steps.reject import RejectParams, reject
+from mlops.steps.rollback import RollbackParams, rollback
 from tests.promotions import PROJECT, add_version, decide, stored
 
 if TYPE_CHECKING:
@@ -24,10 +25,11 @@ NAME = ProjectSection(name=PROJECT)
 
 @pytest.fixture
 def three(mlflow_site: Site) -> Site:
-    """Return a site whose version 1 is in service and whose versions 2 and 3 are registered."""
+    """Return a site whose version 1 is in service and whose 2 and 3 have too few labels yet."""
     decide(mlflow_site, add_version(mlflow_site), None, approval="auto")
-    add_version(mlflow_site)
-    add_version(mlflow_site)
+    for _ in range(2):
+        version = add_version(mlflow_site)
+        decide(mlflow_site, version, "1", approval="auto", outcome="inconclusive")
     return mlflow_site
 
 
@@ -89,6 +91,32 @@ def test_a_canary_does_not_push_aside_what_waits_for_a_person(three: Site) -> No
         canary.ask(three, PROJECT, 0.05, "1")
     assert canary.ask(three, PROJECT, 0.05) == "2"  # what waits may be tried meanwhile
     assert wished(three) == canary.Wish("2", 0.05, "5%")
+
+
+def test_nobody_gets_answers_of_what_the_gate_did_not_let_near(three: Site) -> None:
+    decide(three, "2", "1", approval="auto", outcome="reject")
+    with pytest.raises(LedgerError, match=r"version 2 .*gate rejected it.*promote --again.*shadow"):
+        canary.ask(three, PROJECT, 1.0, "2")
+    unjudged = add_version(three)
+    with pytest.raises(LedgerError, match=r"has not judged it yet; have it judged: mlops promote"):
+        canary.ask(three, PROJECT, 1.0, unjudged)
+    with pytest.raises(LedgerError, match="it is not in the ledger"):
+        canary.ask(three, PROJECT, 1.0, add_version(three, vouched=False))
+    (stored(three, "3") / "model.onnx").write_bytes(b"rot")
+    with pytest.raises(UnverifiedModel):
+        decide(three, "3", "1", approval="auto")
+    with pytest.raises(LedgerError, match=r"not what the ledger vouches for; restore them"):
+        canary.ask(three, PROJECT, 0.05, "3")
+    assert challenger(three) is None
+    # One that a person has set the alias to by hand is tried by `mlops canary` no more than others.
+    registry.set_alias(three, PROJECT, "challenger", "2")
+    with pytest.raises(LedgerError, match="gate rejected it"):
+        canary.ask(three, PROJECT, 0.05)
+    assert canary.ask(three, PROJECT, 0.0) == "2"  # and can be ended
+    # What passed and was undone passed all the same.
+    decide(three, unjudged, "1", approval="auto")
+    rollback(RollbackParams(project=NAME), three)
+    assert canary.ask(three, PROJECT, 0.05, unjudged) == unjudged
 
 
 def test_a_running_canary_keeps_the_alias_until_it_is_ended(three: Site) -> None:

@@ -170,6 +170,15 @@ def test_other_scores_than_the_locks_are_refused(tmp_path: Path) -> None:
         evidence.read_evidence(tmp_path)
 
 
+def test_a_record_of_before_a_field_was_added_is_read(tmp_path: Path) -> None:
+    evidence.write_evidence(tmp_path, exam(), RULES, LOCK)
+    path = tmp_path / evidence.LOCK
+    content = json.loads(path.read_text())
+    del content["exam"]["fields"]["lost"]
+    path.write_text(json.dumps(content))
+    assert evidence.read_evidence(tmp_path).exam.lost == ""
+
+
 def test_a_lock_of_other_code_names_the_commit_to_replay_it_with(tmp_path: Path) -> None:
     evidence.write_evidence(tmp_path, exam(), RULES, LOCK)
     path = tmp_path / evidence.LOCK

@@ -2,14 +2,17 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 import sqlalchemy as sa
+from structlog.testing import capture_logs
 
 from mlops.adapters.ledger import Ledger, Row
+from mlops.adapters.sql import lock
 from mlops.adapters.sql.engine import open_database
 from mlops.adapters.sql.tables import ledger as table
 from mlops.errors import Busy, LedgerError
@@ -201,6 +204,29 @@ def test_the_right_to_move_aliases_is_exclusive_and_dies_with_its_process(
         holder.wait(10)
         assert holder.stdout is not None
         holder.stdout.close()
+
+
+def test_whoever_waits_long_for_the_right_says_so_and_gets_it(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lock, "_SILENT_S", 1)
+    held, release = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with ledger.exclusive():
+            held.set()
+            release.wait(30)
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    assert held.wait(30)
+    timer = threading.Timer(1.3, release.set)
+    timer.start()
+    with capture_logs() as logs, ledger.exclusive(wait_s=30):
+        holder.join(30)
+    [told] = logs
+    assert told["event"] == "waiting for another process that moves aliases"
+    assert (told["at_most_s"], told["lock"].endswith(".alias")) == (30, True)
 
 
 def test_a_right_held_too_long_is_busy_and_comes_free_again(ledger: Ledger) -> None:

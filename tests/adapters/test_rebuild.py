@@ -11,7 +11,7 @@ import pytest
 from mlops.adapters import dvc, files
 from mlops.adapters.decisions import find
 from mlops.adapters.model_files import write_best
-from mlops.adapters.rebuild import Rebuilt, rebuild
+from mlops.adapters.rebuild import Figure, Rebuilt, rebuild
 from mlops.cli.replay import rebuilt_lines
 from mlops.cli.replay import replay as verb
 from mlops.core.learning import Hyperparameters
@@ -116,6 +116,17 @@ def test_an_older_record_says_that_nobody_vouches() -> None:
     for vouched in (True, False):
         said = "\n".join(rebuilt_lines(Rebuilt("1", "c" * 40, 0.1, (), vouched)))
         assert (words in said) is not vouched
+
+
+def test_where_no_metric_could_be_compared_nothing_was_reproduced() -> None:
+    machine = Figure("latency_in_process_p95_ms", 1.0, 2.0, None)
+    for figures in ((), (machine,)):
+        blind = Rebuilt("1", "c" * 40, 0.01, figures, vouched=True)
+        assert not blind.within
+        [first, *_] = rebuilt_lines(blind)
+        assert first.startswith("not reproduced: version 1")
+        assert "0 of 0 metrics" in first
+    assert Rebuilt("1", "c", 0.01, (machine, Figure("n", 2.0, 2.0, 0.0)), vouched=True).within
 
 
 def test_what_can_no_longer_be_had_is_said_with_the_remedy(whole: Site) -> None:

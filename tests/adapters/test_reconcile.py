@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from mlops.adapters import history, incidents, mlflow, moves, registry
+from mlops.adapters import history, incidents, mlflow, moves, registry, store
 from mlops.adapters.causes import why
-from mlops.adapters.ledger import Ledger, Row
+from mlops.adapters.ledger import PROOFS, WAIT_S, Ledger, Row
 from mlops.adapters.reconcile import reconcile
 from mlops.adapters.sql.engine import database
 from mlops.cli.history import history as history_verb
@@ -159,6 +160,33 @@ def test_only_what_was_in_service_is_rolled_back_to(one: Site) -> None:
     rollback(RollbackParams(project=NAME), one)
     to = replace(one, options=frozenset({"to=3"}))
     assert rollback(RollbackParams(project=NAME), to).facts["champion"] == "3"
+
+
+def test_a_holder_of_the_right_proves_no_more_versions_than_others_wait_for(
+    one: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The longest work under the lock: a killed move is withdrawn, another waits, one comes."""
+    add_version(one)
+    add_version(one)
+    decide(one, "4", "1", approval="required")
+    killed_before_the_alias(one, "2", "1")
+    registry.set_alias(one, PROJECT, "champion", "2")
+    rot(one, "2")
+    proofs: list[str] = []
+    for name in ("copy", "prove"):
+        original = getattr(store, name)
+
+        def counted(*given: Any, original: Any = original) -> Any:
+            proofs.append(given[1])
+            return original(*given)
+
+        monkeypatch.setattr(store, name, counted)
+    shutil.rmtree(one.layout.serving)  # no copy lies here
+    decide(one, "3", "1", approval="auto")
+    assert serving(one) == ("3", "3")
+    assert kinds(one)[-4:] == ["withdrawn", "applied", "decided", "applied"]
+    assert 5 <= len(proofs) <= PROOFS
+    assert PROOFS * store.BOUND_S <= WAIT_S
 
 
 def test_a_move_in_mlflow_is_bounded_in_time_by_what_was_seen(one: Site) -> None:

@@ -31,7 +31,7 @@ def test_what_is_asked_for_is_told_in_words_and_as_json(
     assert "none asked for; ask: mlops canary 5%" in capsys.readouterr().out
     assert told() == {"version": None, "share": 0.0, "tag": ""}
     decide(mlflow_site, add_version(mlflow_site), None, approval="auto")
-    add_version(mlflow_site)
+    decide(mlflow_site, add_version(mlflow_site), "1", approval="auto", outcome="inconclusive")
     assert canary("5%", version="2", json=True) == 0
     asked = {"version": "2", "share": 0.05, "tag": "5%"}
     assert json.loads(capsys.readouterr().out) == asked == told()

@@ -522,6 +522,48 @@ def test_groups_of_a_protected_column_must_not_drift_apart() -> None:
     assert "no column of these rows" in judge(given_exam, odd).reasons[0]
 
 
+def test_rows_without_a_protected_value_are_a_group_that_may_be_treated_worse() -> None:
+    given_exam = with_columns(exam(candidate=0.95, champion=0.5, n=900))
+    columns, scores = given_exam.recent.columns, given_exam.recent.candidate
+    assert columns is not None
+    assert scores is not None
+    gone = np.random.default_rng(1).random(900) < 0.2
+    unfair = scores.copy()
+    wronged = gone & (np.random.default_rng(2).random(900) < 0.6)
+    unfair[wronged] = np.roll(scores[wronged], 1, axis=1)
+    unknown = columns.copy()
+    unknown[gone, 0] = np.nan
+    rows = replace(given_exam.recent, candidate=unfair, columns=unknown)
+    fair = replace(RULES, protected=("brightness",))
+    verdict = judge(replace(given_exam, recent=rows), fair)
+    [check] = [c for c in verdict.checks if c.name == "fairness brightness"]
+    assert (check.passed, verdict.outcome) == (False, "reject")
+    assert "on brightness missing" in check.words
+    few = np.where(np.cumsum(gone) <= 9, gone, False)
+    rows = replace(rows, candidate=scores, columns=np.where(few[:, None], np.nan, columns))
+    verdict = judge(replace(given_exam, recent=rows), fair)
+    [check] = [c for c in verdict.checks if c.name == "fairness brightness"]
+    assert check.passed
+    assert "not assessable for want of 20 rows: brightness missing" in check.words
+
+
+def test_harm_to_rows_without_a_value_is_harm_to_a_slice() -> None:
+    given_exam = with_columns(exam(candidate=1.0, champion=0.8, n=900))
+    columns, scores = given_exam.recent.columns, given_exam.recent.candidate
+    assert columns is not None
+    assert scores is not None
+    gone = np.random.default_rng(1).random(900) < 0.2
+    wrong = np.roll(np.eye(3, dtype=np.float32)[given_exam.recent.label], 1, axis=1)
+    harmed = np.where(gone[:, None], wrong * 0.6 + 0.4 / 3, scores).astype(np.float32)
+    rows = replace(
+        given_exam.recent, candidate=harmed, columns=np.where(gone[:, None], np.nan, columns)
+    )
+    verdict = judge(replace(given_exam, recent=rows), replace(RULES, slices=("brightness",)))
+    [check] = [c for c in verdict.checks if c.name == "slices"]
+    assert not check.passed
+    assert "brightness missing" in check.words
+
+
 def test_a_gap_that_the_rows_leave_open_neither_passes_nor_fails() -> None:
     fair = replace(RULES, protected=("brightness",), min_slice_rows=10)
     limits = tuple((n, 0.06 if n == "group_gap" else v) for n, v in RULES.ceilings)

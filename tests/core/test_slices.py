@@ -7,7 +7,7 @@ import pytest
 
 from mlops.core import slices
 from mlops.core.assessment import Rules, Scored
-from mlops.core.schema import ImageSchema
+from mlops.core.schema import Column, ImageSchema, TableSchema
 from mlops.core.weakness import Rules as SearchRules
 
 if TYPE_CHECKING:
@@ -77,3 +77,31 @@ def test_found_slices_are_measured_on_rows_that_did_not_find_them() -> None:
     assert found[0].score.high < 0.62
     assert found[0].adjusted_p is not None
     assert found[0].adjusted_p < 1e-6
+
+
+def test_rows_without_a_value_are_a_slice_of_their_own_and_move_no_cut() -> None:
+    schema = TableSchema(("cat", "dog"), (Column("age", "number"), Column("wing", "number")))
+    rows = np.column_stack([np.linspace(30.0, 60.0, 300), np.ones(300)])
+    rows[:90, 0] = np.nan
+    names, values = slices.properties(rows, schema)
+    cuts = slices.terciles(values)
+    assert cuts[0] == pytest.approx(slices.terciles(values[90:])[0])
+    assert cuts[0][0] > 30.0
+    parts = slices.parts(scored(np.ones(300, dtype=bool)), schema, values, names, cuts)
+    age = {p.value: p.mask for p in parts if p.name == "age"}
+    assert [(value, int(mask.sum())) for value, mask in age.items()] == [
+        ("low", 70), ("middle", 70), ("high", 70), ("missing", 90),
+    ]  # fmt: skip
+    assert np.array_equal(age["missing"], np.arange(300) < 90)
+    assert slices.terciles(np.full((3, 1), np.nan)) == ((),)
+    wrong = scored(np.arange(300) >= 90)
+    found = slices.find(wrong, values, names, RULES, SearchRules(1, 20, 5))
+    assert [s.value for s in found] == ["age ≤ 19.5"]  # a search takes them for 0, as a model may
+
+
+def test_rare_names_are_one_slice_together_and_the_missing_another() -> None:
+    names = tuple("abcdefghijklmnop")
+    codes = np.concatenate([np.repeat(np.arange(16.0), np.arange(40, 24, -1)), [-2.0]])
+    parts = slices.named("site", names, codes)
+    assert [p.value for p in parts] == [*names[:12], "missing", "4 rarer"]
+    assert np.array_equal(np.sum([p.mask for p in parts], axis=0), np.ones(len(codes)))

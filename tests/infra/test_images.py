@@ -48,8 +48,8 @@ def test_a_lock_pins_by_hash_for_every_python_and_names_no_registry(lock: Path) 
     assert text.count("--hash=sha256:") >= len(pins)
     every = {name for name, _ in pins}
     for version in ("3.11", "3.12", "3.13"):
-        given = {**default_environment(), "python_version": version,
-                 "python_full_version": f"{version}.0"}  # fmt: skip
+        given = {str(name): str(value) for name, value in default_environment().items()}
+        given |= {"python_version": version, "python_full_version": f"{version}.0"}
         here = [name for name, when in pins if not when or Marker(when).evaluate(given)]
         assert len(here) == len(set(here)), version
         assert {"mlflow", "torch", "prefect"} & every <= set(here)

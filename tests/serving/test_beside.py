@@ -344,7 +344,7 @@ def test_a_worse_challenger_is_rolled_back_while_the_registry_is_down(
 
 
 @pytest.mark.parametrize("deleted", [True, False])
-def test_a_rollback_that_cannot_be_told_is_not_undone(bench: Bench, deleted: bool) -> None:  # noqa: FBT001
+def test_a_rollback_that_cannot_be_told_is_not_undone(bench: Bench, deleted: bool) -> None:
     """A deleted version is nobody's any more; one whose tag may not change still asks."""
     bench.asking.asked = Wish("2", 0.5, "50%")
     bench.canary.keep(1.0)

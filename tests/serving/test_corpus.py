@@ -44,14 +44,14 @@ NOISE = images(1, shape=(64, 64, 1))[0, ..., 0]
 @pytest.mark.parametrize("share", [0.5, 0.9])
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("form", [False, True])
-def test_half_a_picture_is_none(kind: str, share: float, form: bool, client: httpx.Client) -> None:  # noqa: FBT001
+def test_half_a_picture_is_none(kind: str, share: float, form: bool, client: httpx.Client) -> None:
     whole = _encoded(NOISE, kind)
     _picture(client, whole[: int(share * len(whole))], kind, form=form, status=422)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("form", [False, True])
-def test_a_bomb_is_not_unpacked(kind: str, form: bool, client: httpx.Client) -> None:  # noqa: FBT001
+def test_a_bomb_is_not_unpacked(kind: str, form: bool, client: httpx.Client) -> None:
     """17 megapixels in some kilobytes are refused by what the head says of their size."""
     _picture(client, _bomb(kind), kind, form=form, status=413)
 

@@ -213,7 +213,7 @@ def _a_deleted_challenger_leaves_quietly(stage: Stage, version: str) -> None:
 
 
 @pytest.mark.parametrize("full", [False, pytest.param(True, marks=pytest.mark.bench)])
-def test_two_workers_follow_what_is_done_in_mlflow(stage: Stage, full: bool) -> None:  # noqa: FBT001
+def test_two_workers_follow_what_is_done_in_mlflow(stage: Stage, full: bool) -> None:
     stage.canary("2", f"{SHARE:.0%}")
     _shadow_is_there(stage)
     unseen = len(stage.said.version_of) - stage.group.metric("mlops_shadow_rows_total")

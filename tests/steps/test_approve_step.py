@@ -30,7 +30,14 @@ from mlops.adapters.mail.compose import compose
 from mlops.adapters.sql.engine import database
 from mlops.adapters.sql.tables import ledger as table
 from mlops.adapters.sql.tables import outbox
-from mlops.errors import LedgerError, RegistryError, StepError, UnverifiedModel, UsageError
+from mlops.errors import (
+    EXIT_ERROR,
+    LedgerError,
+    RegistryError,
+    StepError,
+    UnverifiedModel,
+    UsageError,
+)
 from mlops.params.load import load
 from mlops.params.project import ProjectSection
 from mlops.steps.approve import ApproveParams, approve
@@ -46,7 +53,7 @@ from tests.promotions import PROJECT, add_version, decide, entries, kinds, store
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from mlops.core.decision import Decision
+    from mlops.core.decision import Decision, Outcome
     from mlops.site import Report, Site
 
 NAME = ProjectSection(name=PROJECT)
@@ -155,7 +162,7 @@ def test_every_way_leads_to_the_same_row(
     assert aliases(site) == {
         "champion": "2", "previous": "1", "challenger": None, "shadow": None,
     }  # fmt: skip
-    assert mails(site) == [f"approval-{made.id}:promoted"]
+    assert mails(site) == [f"approval-{made.id}:needs you", f"approval-{made.id}:promoted"]
     seen = pages.look(site, PROJECT, "2")
     assert seen is not None
     assert seen.tags[approval.TAG].lower().startswith("yes")
@@ -188,7 +195,7 @@ def test_a_no_moves_nothing_and_ends_the_wait(asked: tuple[Site, Decision], way:
     assert aliases(site)["champion"] == "1"
     assert aliases(site)["challenger"] is None
     assert kinds(site)[-1] == "declined"
-    assert mails(site) == [f"approval-{made.id}:refused"]
+    assert mails(site) == [f"approval-{made.id}:needs you", f"approval-{made.id}:refused"]
     with pytest.raises(LedgerError, match="promote --again"):
         say_yes(site, "version=2")
     # Judged anew it asks anew, and the old answer does not count.
@@ -218,8 +225,13 @@ def test_a_yes_counts_only_while_the_champion_compared_serves(
 
 def test_what_cannot_be_approved_is_said(asked: tuple[Site, Decision]) -> None:
     site, _ = asked
-    with pytest.raises(UsageError, match="version 3 asked for no approval"):
-        say_yes(site, "version=3")
+    for version, words in (
+        ("1", "it is in service"), ("3", "has not judged it yet; have it judged: mlops promote"),
+        ("9", "it is not in the ledger; look with: mlops history"),
+    ):  # fmt: skip
+        for answer in (say_yes, say_no):
+            with pytest.raises(LedgerError, match=f"version {version} asked for no.*: .*{words}"):
+                answer(site, f"version={version}")
     entry = stored(site, "2") / "model.onnx"
     entry.write_bytes(b"other")
     with pytest.raises(UnverifiedModel):
@@ -241,8 +253,22 @@ def test_nothing_waits_where_nobody_was_asked(mlflow_site: Site) -> None:
     add_version(mlflow_site)
     decide(mlflow_site, "1", None, approval="auto")
     for answer in (say_yes, say_no):
-        with pytest.raises(UsageError, match="no version waits for approval"):
+        with pytest.raises(LedgerError, match="no version waits for approval") as told:
             answer(mlflow_site)
+        assert told.value.exit_code == EXIT_ERROR  # the command line was right
+    asks: tuple[tuple[Outcome, str], ...] = (
+        ("reject", r"rejected it \(accuracy on .*judged anew: mlops promote --again"),
+        ("inconclusive", "is inconclusive; once more labels came: mlops promote"),
+    )  # fmt: skip
+    for outcome, words in asks:
+        version = add_version(mlflow_site)
+        decide(mlflow_site, version, "1", approval="required", outcome=outcome)
+        with pytest.raises(LedgerError, match=f"version {version} asked for no approval.*{words}"):
+            say_yes(mlflow_site, f"version={version}")
+    version = add_version(mlflow_site)
+    decide(mlflow_site, version, "1", approval="auto")
+    with pytest.raises(LedgerError, match=r"it passed the gate; .* rollback --to 1"):
+        say_yes(mlflow_site, "version=1")
 
 
 def test_aliases_of_a_persons_own_are_left_alone(asked: tuple[Site, Decision]) -> None:
@@ -272,11 +298,12 @@ def test_the_incident_hears_the_answer_not_the_question(mlflow_site: Site) -> No
     from mlops.steps.announce import AnnounceParams, announce
 
     assert "nobody new to tell" in announce(AnnounceParams(project=NAME), site).summary
-    assert mails(site) == []
+    asked = f"approval-{made.id}:needs you"
+    assert mails(site) == [asked]
     say_yes(site, "actor=Ada")
-    assert mails(site) == [f"approval-{made.id}:promoted", f"{held.id}:promoted"]
+    assert mails(site) == [asked, f"approval-{made.id}:promoted", f"{held.id}:promoted"]
     announce(AnnounceParams(project=NAME), site)
-    assert len(mails(site)) == 2
+    assert len(mails(site)) == 3
 
 
 class Killed(BaseException):
@@ -316,13 +343,13 @@ def test_a_kill_while_approving_loses_and_doubles_nothing(
             say_yes(site, "actor=Ada")
     reconcile.reconcile(site, PROJECT)
     if "approved" in kinds(site):  # the next start tells of it, whatever verb that is
-        assert mails(site) == [f"approval-{made.id}:promoted"]
+        assert mails(site) == [f"approval-{made.id}:needs you", f"approval-{made.id}:promoted"]
         assert pages.look(site, PROJECT, "2").tags[approval.TAG] == "yes Ada"  # type: ignore[union-attr]
     say_yes(site, "version=2", "actor=Bea")
     assert aliases(site)["champion"] == "2"
     assert aliases(site)["challenger"] is None
     assert kinds(site)[-2:] == ["approved", "applied"]
-    assert mails(site) == [f"approval-{made.id}:promoted"]
+    assert mails(site) == [f"approval-{made.id}:needs you", f"approval-{made.id}:promoted"]
 
 
 def test_a_no_that_nobody_heard_of_is_told_by_the_next_start_and_blocks_none(
@@ -334,10 +361,10 @@ def test_a_no_that_nobody_heard_of_is_told_by_the_next_start_and_blocks_none(
         say_no(site, "actor=Ada")
     odd = replace(site, settings=site.settings.model_copy(update={"mail_to": "nobody"}))
     assert "agree" in reconcile.reconcile(odd, PROJECT)
-    assert mails(site) == []
+    assert mails(site) == [f"approval-{made.id}:needs you"]
     for _ in range(2):
         assert "agree" in reconcile.reconcile(site, PROJECT)
-        assert mails(site) == [f"approval-{made.id}:refused"]
+        assert mails(site) == [f"approval-{made.id}:needs you", f"approval-{made.id}:refused"]
 
 
 @pytest.mark.parametrize(

@@ -12,10 +12,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from mlops.adapters import contest, files, history, mlflow, moves, reconcile, registry, seal
+from mlops.adapters import (
+    contest,
+    files,
+    history,
+    mlflow,
+    moves,
+    reconcile,
+    registry,
+    run_files,
+    seal,
+)
 from mlops.adapters.embedding import write_embedding
 from mlops.adapters.ledger import Ledger, Row
 from mlops.adapters.onnx_session import Session
+from mlops.adapters.record import Judged, record
 from mlops.adapters.replay import replay
 from mlops.adapters.runtimes import open_model
 from mlops.adapters.sql.engine import database
@@ -36,7 +47,7 @@ from mlops.serving.model import Model
 from mlops.steps.promote import PromoteParams, promote
 from mlops.steps.register import RegisterParams, register
 from mlops.steps.rollback import RollbackParams, rollback
-from tests import entrants, judged
+from tests import entrants, judged, promotions
 from tests.kept import copy_state
 from tests.project import unmeasured
 
@@ -485,6 +496,28 @@ def die_promoting(entered: Site, monkeypatch: pytest.MonkeyPatch, point: Point) 
         assert not moment.decision or replay(entered, PROJECT, moment.decision).identical
 
 
+def test_a_decision_cut_off_by_a_kill_has_its_evidence_and_figures_after_a_newer_candidate(
+    entered: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        kill_at(patch, entered, ("append", 1, "after"))
+        with pytest.raises(Killed):
+            judge(entered)
+    made = history.last_decision(entered, PROJECT)
+    assert made is not None
+    retrain(entered, entrants.corner_weights() * np.float32(0.5))
+    assert enter(entered).facts["version"] == "3"
+    reconcile.reconcile(entered, PROJECT)
+    run, place = made.candidate.run_id, f"decision/{made.id}"
+    named = ("scores.npz", "lock.json", "decision.json", "recent.csv")
+    assert run_files.find(entered, run, place).keys() == {f"{place}/{name}" for name in named}
+    assert "plots/recent.png" in run_files.find(entered, run, "plots")
+    page = mlflow.client(entered).get_model_version(PROJECT, "2")
+    assert page.description.splitlines()[0].endswith("PASS")
+    assert "plots/recent.png" in page.description
+    assert page.tags["mlops.decision"] == made.id
+
+
 _PROMOTER = """
 import sys
 from datetime import datetime
@@ -577,6 +610,50 @@ def test_a_removed_champion_makes_no_first_model_of_the_next(served: Site) -> No
         judge(served)
     assert registry.champion(served, PROJECT) is None
     assert judge(served, "first").facts["outcome"] == "promote"
+
+
+def within_the_margin(site: Site, version: str, champion: str) -> None:
+    """Promote a version by a made-up verdict that shows it no better: no anchor."""
+    made, key = promotions.decision(site, version, champion)
+    evidence = replace(made.verdict.evidence, lower=-0.01)
+    made = replace(made, verdict=replace(made.verdict, evidence=evidence))
+    with database(site) as engine:
+        record(site, Ledger(engine, PROJECT), Judged(made, key, "auto", None, lambda kept: kept))
+
+
+def test_a_deleted_anchor_is_replaced_by_the_oldest_promoted_after_it(entered: Site) -> None:
+    text = entered.layout.params.read_text()
+    assert "margin: 0.0\n" in text
+    entered.layout.params.write_text(text.replace("  margin: 0.0\n", "  margin: 0.02\n", 1))
+    within_the_margin(entered, "2", "1")
+    retrain(entered, entrants.block_weights() * np.float32(1.1))
+    enter(entered)
+    source = Path(str(registry.source_of(entered, PROJECT, "1"))) / "seen.npy"
+    held = source.read_bytes()
+    source.write_bytes(b"rot")
+    rotten = judge(entered)
+    assert rotten.facts["outcome"] == "reject"
+    assert "or delete that version in MLflow" in rotten.markdown
+    source.write_bytes(held)
+    mlflow.client(entered).delete_model_version(PROJECT, "1")
+    assert anchored(entered, "again").startswith(
+        "the champion, the anchor in place of version 1, which was deleted: what was lost"
+    )
+    # Once another serves, version 2 is the oldest left: what is lost adds up against that one.
+    within_the_margin(entered, "3", "2")
+    retrain(entered, entrants.block_weights() * np.float32(1.2))
+    enter(entered)
+    assert "against version 2, the anchor in place of version 1" in anchored(entered)
+
+
+def anchored(site: Site, *options: str) -> str:
+    """Judge what was entered last; return what was said of the anchor, as a replay says it too."""
+    assert judge(site, *options).facts["outcome"] == "inconclusive"
+    decision = history.last_decision(site, PROJECT)
+    assert decision is not None
+    assert replay(site, PROJECT, decision.id).identical
+    [check] = [c for c in decision.verdict.checks if c.name == "anchor"]
+    return check.words
 
 
 def test_a_verdict_on_the_same_rows_recorded_meanwhile_must_be_paid_for_first(

@@ -6,13 +6,17 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
+import structlog
 from filelock import FileLock, Timeout
 
 from mlops.errors import Busy
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
+    from filelock import BaseFileLock
+
+_SILENT_S = 10  # most moves take a second or two
 _NOT_AVAILABLE = "55P03"  # Postgres: lock_timeout has passed
 
 
@@ -31,17 +35,14 @@ def exclusive(engine: sa.Engine, name: str, key: int, *, wait_s: int) -> Iterato
     """
     if engine.dialect.name == "sqlite":
         guard = FileLock(f"{engine.url.database}.{name}.lock")
-        try:
-            guard.acquire(timeout=wait_s)
-        except Timeout:
-            raise Busy(_told(name, wait_s)) from None
+        _wait(name, wait_s, lambda seconds: _take(guard, seconds))
         try:
             yield
         finally:
             guard.release()
         return
     with engine.connect() as connection:
-        _acquire(connection, name, key, wait_s)
+        _wait(name, wait_s, lambda seconds: _acquire(connection, key, seconds))
         try:
             yield
         finally:
@@ -50,17 +51,42 @@ def exclusive(engine: sa.Engine, name: str, key: int, *, wait_s: int) -> Iterato
             connection.commit()
 
 
-def _acquire(connection: sa.Connection, name: str, key: int, wait_s: int) -> None:
+def _wait(name: str, wait_s: int, acquire: Callable[[int], bool]) -> None:
+    """Wait for the lock, and say so once it takes long.
+
+    Args:
+        name: of the lock.
+        wait_s: how long, seconds.
+        acquire: waits for so many seconds, and says whether it has it.
+    """
+    first = min(wait_s, _SILENT_S)
+    if acquire(first):
+        return
+    if wait_s > first:
+        words = "waiting for another process that moves aliases"
+        structlog.get_logger().warning(words, lock=name, at_most_s=wait_s)
+        if acquire(wait_s - first):
+            return
+    msg = f"lock {name}: another process has held it for {wait_s} s; wait for it, or end it"
+    raise Busy(msg)
+
+
+def _take(guard: BaseFileLock, wait_s: int) -> bool:
+    try:
+        guard.acquire(timeout=wait_s)
+    except Timeout:
+        return False
+    return True
+
+
+def _acquire(connection: sa.Connection, key: int, wait_s: int) -> bool:
     try:
         connection.execute(sa.text(f"SET lock_timeout = '{wait_s}s'"))
         connection.execute(sa.text("SELECT pg_advisory_lock(:key)"), {"key": key})
     except sa.exc.OperationalError as error:
         connection.rollback()  # the timeout goes with it
         if getattr(error.orig, "sqlstate", None) == _NOT_AVAILABLE:
-            raise Busy(_told(name, wait_s)) from None
+            return False
         raise
     connection.commit()
-
-
-def _told(name: str, wait_s: int) -> str:
-    return f"lock {name}: another process has held it for {wait_s} s; wait for it, or end it"
+    return True
