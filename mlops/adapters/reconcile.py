@@ -51,14 +51,21 @@ def reconcile(site: Site, project: str, *, wait_s: int = WAIT_S) -> str:
             return reconcile_held(site, project, ledger)
 
 
-def reconcile_held(site: Site, project: str, ledger: Ledger) -> str:
+def reconcile_held(site: Site, project: str, ledger: Ledger, *, urgent: bool = False) -> str:
     """Make aliases and ledger agree, for a caller that holds `ledger.exclusive()`.
+
+    Args:
+        site: where it runs; `now` dates what is recorded.
+        project: registered-model name.
+        ledger: its ledger.
+        urgent: leave to the next start what a kill kept from pages and mails.
 
     Raises:
         Unavailable: if MLflow or the database does not answer.
     """
     settled = _settle(site, project, ledger)
-    retell(site, project, ledger)
+    if not urgent:
+        retell(site, project, ledger)
     challenge(site, project, ledger)
     observed.shadow(site, project, ledger)
     observed.agreed(site, project, ledger.last_move())

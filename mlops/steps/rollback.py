@@ -44,7 +44,7 @@ def rollback(params: RollbackParams, site: Site) -> Report:
         ledger = Ledger(engine, project)
         seen = ledger.last_move()
         with ledger.exclusive():
-            reconcile_held(site, project, ledger)
+            reconcile_held(site, project, ledger, urgent=True)
             champion, last = ledger.in_service(), ledger.last_move()
             if last != seen and last is not None and last.kind == "rollback":
                 msg = "somebody else has just rolled back; look with: mlops history"

@@ -28,9 +28,9 @@ def test_gain_and_cost_are_one_sentence() -> None:
         "worth it: its last layer refitted on new rows and 200 older ones gives accuracy +6.0 pp "
         "(+3.0 pp to +9.0 pp) at 95 % on 240 new rows, all layers maybe more; "
         "trigger.min_gain asks for +1.0 pp; "
-        "cost about 2.5 minutes, 17 of 20 retrains left in 30 days, 48 of 60 minutes"
+        "cost about 2.5 min, 17 of 20 retrains left in 30 days, 48 of 60 minutes"
     )
-    brief = "probe +6.0 pp (+3.0 pp to +9.0 pp) by its head alone, cost about 2.5 minutes"
+    brief = "probe +6.0 pp (+3.0 pp to +9.0 pp) by its head alone, cost about 2.5 min"
     assert WORTH.brief(loop) == brief
 
 

@@ -656,7 +656,7 @@ def test_a_measured_loss_without_drift_is_one_incident_one_mail_and_one_retrain(
     assert "Accuracy fell from 100.0% on the reference to 25.0%." in told
     assert "before it             100.0%  98.5% to 100.0%, 250 labels" in told
     assert "during it              25.0%  17.5% to 34.3%, 100 labels" in told
-    assert "The inputs, which look as before" in told
+    assert "The inputs in window digits-1-7, which look as before" in told
     # Again and again: nothing is doubled; what was asked for is waited for, then the cooldown.
     assert [e.name for _ in range(3) for e in world.run().events] == []
     assert world.mails() == ["detected"]

@@ -633,7 +633,7 @@ def test_a_deleted_anchor_is_replaced_by_the_oldest_promoted_after_it(entered: S
     source.write_bytes(b"rot")
     rotten = judge(entered)
     assert rotten.facts["outcome"] == "reject"
-    assert "or delete that version in MLflow" in rotten.markdown
+    assert "or delete that version in MLflow" in rotten.summary
     source.write_bytes(held)
     mlflow.client(entered).delete_model_version(PROJECT, "1")
     assert anchored(entered, "again").startswith(

@@ -72,7 +72,8 @@ def sample(stage: Stage, at_s: float, *, loss: bool = False) -> Alert:
             for c, t in zip(made.columns, _TRAILS, strict=True)
         ),
         links=(
-            ("Evidently report of the newest window", "http://127.0.0.1:8001/w-14/report.html"),
+            ("Evidently report of window digits-1-10, with these distances",
+             "http://127.0.0.1:8001/digits-1-10/report.html"),
             ("Version 1 in MLflow", "http://127.0.0.1:5000/#/models/digits/versions/1"),
             ("The run in Prefect", "http://127.0.0.1:4200/runs"),
         ),
@@ -85,7 +86,8 @@ def _incident(stage: Stage, at_s: float) -> Incident:
     broken, over = stage == "needs you", stage == "resolved"
     right, labels = _RIGHT["during"]
     body = Findings(
-        windows=tuple(f"digits-1-{n}" for n in range(9, 15)), since_seq=801, opened_seq=1000,
+        windows=tuple(f"digits-1-{n}" for n in range(9, 15)), shown="digits-1-10",
+        since_seq=801, opened_seq=1000,
         columns=tuple(ColumnChange(*change) for change in _CHANGES),
         breaks=(_BROKEN,) if broken else (), severity=5 if broken else 3,
         labelled=labels, accuracy=right / labels, reference_accuracy=0.97,

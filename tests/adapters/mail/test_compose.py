@@ -115,7 +115,7 @@ def test_a_resolved_mail_holds_distances_then_and_now_accuracy_and_no_pictures_o
 def test_a_loss_that_labels_show_has_words_of_its_own() -> None:
     seen = _visible(_body(compose(sample("detected", AT_S, loss=True), SENDER, TEAM), "html"))
     assert "Labels show a loss of accuracy" in seen
-    assert "The inputs, which look as before" in seen
+    assert "The inputs in window digits-1-10, which look as before" in seen
     done = compose(sample("resolved", AT_S, loss=True), SENDER, TEAM)
     assert "Accuracy is back" in _body(done, "html")
     assert done["Subject"] == "[DRIFT:3] digits · accuracy · resolved"
