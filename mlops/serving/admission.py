@@ -48,6 +48,14 @@ class Admission:
             return True
         return waiting * self._gap_s > self._limits.wait_s
 
+    def take(self) -> bool:
+        """Take a place if there is one at once; False, and nothing done: `enter` waits for it."""
+        limits = self._limits
+        if self._inside >= limits.concurrent or self._waiting or not limits.requests:
+            return False
+        self._inside += 1
+        return True
+
     def ticket(self, receive: Receive, due_s: float) -> Ticket:
         """Return a request's way through the gate.
 
@@ -63,8 +71,7 @@ class Admission:
         Raises:
             Refused: 503 if too many wait already, or its turn comes too late.
         """
-        if self._inside < self._limits.concurrent and not self._waiting:
-            self._inside += 1
+        if self.take():
             return
         if self.full():
             raise busy()

@@ -28,12 +28,10 @@ def named(
         ids: one per row.
         top_k: most classes to be told, the likeliest first; None: all, in the schema's order.
     """
-    if not schema.classes:
-        return [_number(row, name) for row, name in zip(outputs.tolist(), ids, strict=True)]
-    return [
-        _class(schema.classes, row, name, top_k)
-        for row, name in zip(outputs.tolist(), ids, strict=True)
-    ]
+    classes, rows = schema.classes, outputs.tolist()
+    if classes:
+        return [_class(classes, row, name, top_k) for row, name in zip(rows, ids, strict=True)]
+    return [_number(row, name) for row, name in zip(rows, ids, strict=True)]
 
 
 def headers(version: str, ids: Sequence[str]) -> tuple[tuple[bytes, bytes], ...]:

@@ -36,7 +36,7 @@ def raw(body: bytes, schema: Schema, max_rows: int) -> Rows:
     if rest:
         raise invalid(f"{len(body)} bytes are no multiple of {schema.size_bytes} {schema.shape}")
     too_many(count, max_rows)
-    pixels = np.frombuffer(body, dtype=np.uint8).reshape(count, *schema.shape)
+    pixels: NDArray[np.uint8] = np.ndarray((count, *schema.shape), np.uint8, body)
     return Rows(pixels, pixels, None, count == 1)
 
 

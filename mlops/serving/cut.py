@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from itertools import chain, groupby
+from itertools import chain, groupby, repeat
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from mlops.core.features import canonical, identities, identity_shape
+from mlops.core.features import canonical, identities, identity_shape, together
 from mlops.serving import metrics
 from mlops.serving.block import Block
 
@@ -111,18 +111,20 @@ def _kind(item: Answered | Sequence[Given]) -> tuple[str, Schema, bool] | None:
 
 def _joined(alike: Sequence[Answered], schema: Schema) -> tuple[list[Any], ...]:
     """Return ids, times, latencies, entities, canonical bytes and served ids, one per row each."""
-    ids: list[str] = []
-    at_s: list[float] = []
-    latency_s: list[float] = []
-    entities: list[str | None] = []
-    contents: list[bytes] = []
-    served: list[str] = []
-    for one in alike:
-        rows = len(one.ids)
-        ids += one.ids
-        at_s += [one.at_s] * rows
-        latency_s += [one.latency_s] * rows
-        entities += one.entities or [None] * rows
-        contents += canonical(one.values, schema)
-        served += one.shadow_of or one.ids
-    return ids, at_s, latency_s, entities, contents, served
+    # Turned on their side in C: nothing here is done once per request if that can be helped.
+    ids, at_s, _, named, values, _, _, latency_s, shadow_of = zip(*alike, strict=True)
+    rows = [*map(len, ids)]
+    every = [*chain.from_iterable(ids)]
+    entities: list[str | None] = [None] * len(every)
+    if any(named):
+        entities = [
+            name for mine, n in zip(named, rows, strict=True) for name in mine or [None] * n
+        ]
+    return (
+        every,
+        [*chain.from_iterable(map(repeat, at_s, rows))],
+        [*chain.from_iterable(map(repeat, latency_s, rows))],
+        entities,
+        canonical(together(values, schema), schema),
+        [*chain.from_iterable(filter(None, shadow_of))] or every,
+    )

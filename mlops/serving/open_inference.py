@@ -23,11 +23,11 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
     from mlops.serving.app import App
-    from mlops.serving.batch import Scored
     from mlops.serving.config import Limits
     from mlops.serving.model import Model
     from mlops.serving.request import Scope
     from mlops.serving.rows import Rows
+    from mlops.serving.waiting import Scored
 
     Receive = Callable[[], Awaitable[dict[str, Any]]]
 

@@ -1,27 +1,33 @@
 from __future__ import annotations
 
 import asyncio
+from typing import TYPE_CHECKING
 
 from prometheus_client import REGISTRY, CollectorRegistry, Histogram
 
 from mlops.serving import metrics
 from mlops.serving.counting import Counting
+from mlops.serving.pulse import Pulse
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def read(name: str, **labels: str) -> float:
     return REGISTRY.get_sample_value(name, labels) or 0.0
 
 
-def test_what_ends_in_one_turn_is_written_in_the_next() -> None:
+def test_what_ends_in_one_turn_is_written_in_the_next(tmp_path: Path) -> None:
     route = "/counted-in-a-test"
 
     async def play() -> None:
-        counting, before = Counting(), read("mlops_predictions_total")
+        counting, before = Counting(Pulse(tmp_path)), read("mlops_predictions_total")
         for status, spent_s in ((200, 0.002), (200, 0.003), (503, 0.3)):
             counting.began()
-            counting.predicted(5)
-            counting.answered(route, status, spent_s)
-        counting.ended()
+            counting.rows += 5
+            counting.answered(route, status, spent_s, gated=True)
+        counting.began()
+        counting.began()
         assert read("mlops_requests_total", route=route, status="200") == 0.0
         await asyncio.sleep(0)
         assert read("mlops_requests_total", route=route, status="200") == 2.0
@@ -31,7 +37,7 @@ def test_what_ends_in_one_turn_is_written_in_the_next() -> None:
         assert read("mlops_predictions_total") - before == 15.0
         assert read("mlops_requests_in_progress") == 2.0
         for _ in range(2):
-            counting.ended()
+            counting.gone()
         await asyncio.sleep(0)
         assert read("mlops_requests_in_progress") == 0.0
 
