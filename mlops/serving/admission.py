@@ -36,6 +36,7 @@ class Admission:
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
+        self._most = limits.concurrent if limits.requests else 0  # none may ever wait: none may ask
         self._inside = 0
         self._waiting: deque[tuple[asyncio.Future[None], float]] = deque()
         self._gap_s = 0.0
@@ -50,8 +51,7 @@ class Admission:
 
     def take(self) -> bool:
         """Take a place if there is one at once; False, and nothing done: `enter` waits for it."""
-        limits = self._limits
-        if self._inside >= limits.concurrent or self._waiting or not limits.requests:
+        if self._inside >= self._most or self._waiting:
             return False
         self._inside += 1
         return True

@@ -24,6 +24,8 @@ from mlops.serving.split import NOBODY
 from mlops.serving.waiting import Awaited, fail, fitting, settle
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from mlops.serving.asked import Asked
     from mlops.serving.model import Model
     from mlops.serving.run import Images, Ran
@@ -78,13 +80,16 @@ class Batcher:
         return [self.current().version, *([rival.version] if rival else [])]
 
     async def score(
-        self, images_NHWC: Images, key: str | None = None, arm: Arm | None = None
+        self,
+        images_NHWC: Images,
+        entities: Sequence[str | None] | None = None,
+        arm: Arm | None = None,
     ) -> Scored:
         """Score the images of one request, together with what else is queued now.
 
         Args:
             images_NHWC: what was sent.
-            key: whom the request is about, see `turn`.
+            entities: of the rows, see `turn`.
             arm: who answers, where the caller has chosen; None: the split decides.
 
         Raises:
@@ -92,7 +97,7 @@ class Batcher:
         """
         asked = ASKED.get()
         if arm is None or self._challenger is None:
-            arm = self.turn(key, asked)
+            arm = self.turn(entities, asked)
         waiting = Awaited(images_NHWC, arm, asked.due_s if asked else float("inf"))
         self.line_up(waiting)
         try:
@@ -100,16 +105,17 @@ class Batcher:
         finally:
             waiting.over = True
 
-    def turn(self, key: str | None, asked: Asked | None) -> Arm:
+    def turn(self, entities: Sequence[str | None] | None, asked: Asked | None) -> Arm:
         """Return who answers a request.
 
         Args:
-            key: whom it is about; decides between champion and challenger. Without one its
-                `X-Entity` decides, else its id.
+            entities: of its rows; the first decides between champion and challenger. Without one
+                the request's `X-Entity` decides, else its id.
             asked: its head.
         """
         if self._challenger is None:
             return "champion"
+        key = entities[0] if entities else None
         return self._split.arm(key or (asked and (asked.key or asked.id)) or fresh_id())
 
     def line_up(self, waiting: Waiting) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from itertools import chain, groupby, repeat
-from typing import TYPE_CHECKING, Any, NamedTuple
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from mlops.serving.redaction import Redaction
 
 _SPAN = float(16**8)
+_SCORES = attrgetter("probabilities")
 _DRAWN = 8  # hex digits at the end of an id: part of a keyed hash, so as good as drawn by lot
 
 
@@ -70,7 +72,7 @@ class Cutter:
             if kind is None:
                 records += chain.from_iterable(x for x in alike if not isinstance(x, Answered))
                 continue
-            block = self.cut([x for x in alike if isinstance(x, Answered)])
+            block = self.cut(cast("list[Answered]", [*alike]))
             if block is not None:
                 records.append(block)
         return records
@@ -79,7 +81,7 @@ class Cutter:
         """Return what is kept of requests of one version; None if chance takes no row of them."""
         version, schema, served = alike[0].version, alike[0].schema, alike[0].shadow_of is None
         columns = _joined(alike, schema)
-        scores = np.concatenate([one.probabilities for one in alike]).astype("<f4", copy=False)
+        scores = np.concatenate([*map(_SCORES, alike)]).astype("<f4", copy=False)
         if self._sample < 1.0:
             drawn = [n for n, name in enumerate(columns[-1]) if self._drawn(name)]
             metrics.LOG_SAMPLED_OUT.inc(len(scores) - len(drawn))

@@ -14,19 +14,20 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+import numpy as np
 import structlog
 
 from mlops.serving.asked import read_head
 from mlops.serving.cycle import write
 from mlops.serving.readers import INLINE_BYTES
 from mlops.serving.request import check_announced, check_body
+from mlops.serving.rows import Rows
 from mlops.serving.scoring import record
 from mlops.serving.waiting import Waiting
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    import numpy as np
     from numpy.typing import NDArray
 
     from mlops.serving.app import App
@@ -36,6 +37,9 @@ if TYPE_CHECKING:
     from mlops.serving.reply import Reply
     from mlops.serving.routes import Route
     from mlops.serving.scoring import Tell
+
+
+_NOTHING = Rows((), np.zeros(0))
 
 
 class Halves(NamedTuple):
@@ -81,22 +85,12 @@ class Direct(Waiting):
         self.on_response = connection.on_response_complete
         self.due_s = asked.due_s
 
-    def ask(self, halves: Halves, reader: Reader, body: bytes) -> None:
-        """Check and read the request, and queue it for the model; or answer why not."""
-        app, asked = self._app, self._asked
-        limits = app.config.limits
-        try:
-            app.admit(self._route, asked)
-            model = app.batcher.current()
-            check_announced(asked.headers, limits)
-            check_body(body, limits)
-            rows = reader(body, model.schema, limits)
-            self.images, self.arm = rows.array, app.batcher.turn(rows.entity, asked)
-        except Exception as error:  # noqa: BLE001 - the edge, as in `App`
-            self.fail(error)
-            return
-        self._rows, self._tell = rows, halves.tell
-        app.batcher.line_up(self)
+    def line_up(self, rows: Rows, tell: Tell) -> None:
+        """Queue what was read for the model."""
+        batcher = self._app.batcher
+        self._rows, self._tell = rows, tell
+        self.images, self.arm = rows.array, batcher.turn(rows.entities, self._asked)
+        batcher.line_up(self)
 
     def answer(self, model: Model, probabilities: NDArray[np.float32]) -> None:
         """Log what the model said, and tell it."""
@@ -116,6 +110,7 @@ class Direct(Waiting):
 
     def _end(self, reply: Reply) -> None:
         self.over = True
+        self._rows, self.images = _NOTHING, _NOTHING.array  # an idle connection would keep them
         self._app.admission.leave()
         self._app.count(self._route, self._asked, self._started, reply.status)
         if self.disconnected:
@@ -136,16 +131,24 @@ def begin(app: App, connection: Connection, path: str, body: bytes) -> Direct | 
         path: decoded.
         body: whole.
     """
-    route = app.find(path)
+    route, limits = app.find(path), app.config.limits
     halves = route.halves
     if halves is None or len(body) >= INLINE_BYTES or app.log.waits:
         return None
     started = time.perf_counter()
-    asked = read_head(connection.headers, started + app.config.limits.deadline_s)
+    asked = read_head(connection.headers, started + limits.deadline_s)
     reader = halves.reader(asked.headers.get(b"content-type", b""))
     if reader is None or b"expect" in asked.headers or not app.admission.take():
         return None
     app.counting.began()
     direct = Direct(app, connection, route, asked, started)
-    direct.ask(halves, reader, body)
+    try:
+        app.admit(route, asked)
+        model = app.batcher.current()
+        if not body or b"content-encoding" in asked.headers:  # else its length is known
+            check_announced(asked.headers, limits)
+        check_body(body, limits)
+        direct.line_up(reader(body, model.schema, limits), halves.tell)
+    except Exception as error:  # noqa: BLE001 - the edge, as in `App`
+        direct.fail(error)
     return direct

@@ -56,6 +56,7 @@ class PredictionLog:
         self._folder, self._limits = folder, limits
         self.waits = not limits.flush_s
         self._cutter = Cutter(keep_payloads, redaction, sample)
+        self._most, self._flush_rows = limits.queued_rows, limits.flush_rows
         self._room, self._full_said = Room(folder, limits.spool_bytes), False
         self._queue: deque[_Item] = deque()
         self._rows, self._asleep = 0, False
@@ -100,13 +101,14 @@ class PredictionLog:
     ) -> bool:
         """Queue rows; False if that would be too many."""
         with self._guard:
-            if self._rows + rows > self._limits.queued_rows:
+            queued = self._rows + rows
+            if queued > self._most:
                 return False
-            self._rows += rows
+            self._rows = queued
         self._queue.append((content, rows, synced))
         if self._asleep:  # else the thread is about to look anyway
             self._wake.set()
-        if self._rows >= self._limits.flush_rows:
+        if queued >= self._flush_rows:
             self._full.set()
         return True
 

@@ -159,7 +159,7 @@ def _read(
     body: bytes, length: int | None, model: Model, limits: Limits
 ) -> tuple[dict[str, Any], Rows]:
     if length == 0:  # the extension's raw form: one input, no head
-        return {"parameters": {"binary_data_output": True}}, raw(body, model.schema, limits.rows)
+        return {"parameters": {"binary_data_output": True}}, raw(body, model.schema, limits)
     head, tail = read_head(body, length)
     tensors = read_inputs(head.get("inputs"), tail, limits.body_bytes)
     return head, read_rows(tensors, model.schema, limits.rows)

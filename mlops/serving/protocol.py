@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import unquote
 
 import httptools
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from mlops.serving.cycle import Cycle
 from mlops.serving.reply import Refused
@@ -58,7 +58,7 @@ class Protocol(HttpToolsProtocol):
         self._place = _place(self.url)
         parser = self.parser
         self.keep_alive = parser.get_http_version() != "1.0" and parser.should_keep_alive()
-        self._parts, self._to_begin = [], True
+        self._to_begin = True
 
     def on_body(self, body: bytes) -> None:
         """Collect a part of the body, or hand it to the task that awaits it."""
@@ -80,14 +80,14 @@ class Protocol(HttpToolsProtocol):
         """Take the short road, if there is one for what is asked; see `mlops.serving.direct`."""
         before: Any = self.cycle  # None at first, whatever its type says
         path, _, query = self._place
-        if self._at_once is None or query or self.parser.get_method() != b"POST":
+        if query or self.flow.write_paused or (before and not before.response_complete):
             return False
-        if (before and not before.response_complete) or self.flow.write_paused:
+        if self._at_once is None or self.parser.get_method() != b"POST":
             return False
         direct = self._at_once(self, path, b"".join(self._parts))
         if direct is None:
             return False
-        self.cycle = direct
+        self.cycle, self._parts = direct, []
         return True
 
     def _begin_task(self) -> None:
@@ -112,9 +112,15 @@ class Protocol(HttpToolsProtocol):
             self.flow.pause_reading()
             self.pipeline.appendleft((self.cycle, self.app))
         else:
-            self._start_asgi_task(self.cycle, self.app)
-        for part in self._parts:
+            self._start(self.cycle)
+        parts, self._parts = self._parts, []
+        for part in parts:
             super().on_body(part)
+
+    def _start(self, cycle: RequestResponseCycle) -> None:
+        task = self.loop.create_task(cycle.run_asgi(self.app))
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
 
     def on_response_complete(self) -> None:
         """Begin what waits behind it, or to count the time without a request."""
@@ -123,7 +129,7 @@ class Protocol(HttpToolsProtocol):
             return
         self.flow.resume_reading()
         if self.pipeline:
-            self._start_asgi_task(*self.pipeline.pop())
+            self._start(self.pipeline.pop()[0])
             return
         self._idle_since_s = self.loop.time()
         if self.timeout_keep_alive_task is None:

@@ -56,14 +56,6 @@ def _arrow(body: bytes, schema: Schema, limits: Limits) -> Rows:
     return columnar.arrow(body, schema, limits.rows)
 
 
-def _raw(body: bytes, schema: Schema, limits: Limits) -> Rows:
-    return binary.raw(body, schema, limits.rows)
-
-
-def _npy(body: bytes, schema: Schema, limits: Limits) -> Rows:
-    return binary.npy(body, schema, limits.rows)
-
-
 def _text(body: bytes, schema: Schema, limits: Limits) -> Rows:
     if isinstance(schema, ImageSchema | TableSchema):
         raise _unsupported(PREDICT)
@@ -93,12 +85,12 @@ INVOCATIONS: Mapping[str, Reader] = {"application/json": _scoring, **_FRAMES}
 PREDICT: Mapping[str, Reader] = {
     "application/json": _predicting,
     **dict.fromkeys(_IMAGES, _image),
-    "application/octet-stream": _raw,
-    "application/x-npy": _npy,
+    "application/octet-stream": binary.raw,
+    "application/x-npy": binary.npy,
     "text/plain": _text,
     **_FRAMES,
 }
-_QUICK = (_scoring, _predicting, _raw)
+_QUICK = (_scoring, _predicting, binary.raw)
 FORM = "multipart/form-data"
 
 

@@ -30,11 +30,6 @@ class Rows(NamedTuple):
     entities: Sequence[str | None] | None = None
     single: bool = False
 
-    @property
-    def entity(self) -> str | None:
-        """The first row's: whom the request is about."""
-        return self.entities[0] if self.entities else None
-
 
 def rows(
     values: Any,

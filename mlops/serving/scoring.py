@@ -127,7 +127,7 @@ async def score(
     if entity is not None:
         entities = [own or entity for own in rows.entities or [None] * len(rows.array)]
         rows = rows._replace(entities=entities)
-    scored = await app.batcher.score(rows.array, rows.entity, arm)
+    scored = await app.batcher.score(rows.array, rows.entities, arm)
     ids, synced = record(app, rows, scored.model, scored.probabilities, started)
     if synced is not None:
         await stored(synced, app.config.limits.deadline_s)

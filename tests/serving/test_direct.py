@@ -15,6 +15,8 @@ from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
 
 from mlops.serving.config import Limits
+from mlops.serving.direct import Direct
+from mlops.serving.protocol import Protocol
 from mlops.serving.split import Split
 from tests.serving.conftest import running
 from tests.serving.test_overload import _slow
@@ -144,6 +146,37 @@ def test_the_short_road_needs_no_task(serve: Callable[..., Running]) -> None:
     for line in lines:
         assert line.hear()[0].startswith(b"HTTP/1.1 200")
         line.socket.close()
+
+
+def test_an_idle_connection_keeps_nothing_of_what_was_sent(serve: Callable[..., Running]) -> None:
+    server = serve()
+    with _Line(server) as line:
+        for name in ("raw", "no number of images"):
+            line.say(CASES[name][0])
+            line.hear()
+            time.sleep(0.05)  # the answer was written in the midst of a read
+            (connection,) = server.server.server_state.connections
+            assert isinstance(connection, Protocol)
+            assert connection._parts == []
+            assert isinstance(connection.cycle, Direct)
+            assert connection.cycle.images.size == 0
+            assert not connection.cycle._rows.values
+
+
+def test_what_is_in_progress_is_answered_before_the_end(serve: Callable[..., Running]) -> None:
+    server = serve()
+    go = threading.Event()
+    _slow(server, lambda _rows: go.wait(5))
+    with _Line(server) as line, _Line(server) as idle:
+        line.say(CASES["raw"][0])
+        time.sleep(0.1)
+        server.server.should_exit = True
+        assert idle.hear() == (b"", b"")
+        go.set()
+        head, _ = line.hear()
+        assert head.startswith(b"HTTP/1.1 200")
+        assert b"connection: close" in head
+        assert line.hear() == (b"", b"")
 
 
 def test_requests_in_one_read_are_answered_one_after_the_other(shared: Running) -> None:
