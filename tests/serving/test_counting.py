@@ -3,14 +3,18 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+import pytest
 from prometheus_client import REGISTRY, CollectorRegistry, Histogram
 
 from mlops.serving import metrics
 from mlops.serving.counting import Counting
 from mlops.serving.pulse import Pulse
+from tests.serving.conftest import running
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from mlops.serving.app import App
 
 
 def read(name: str, **labels: str) -> float:
@@ -42,6 +46,24 @@ def test_what_ends_in_one_turn_is_written_in_the_next(tmp_path: Path) -> None:
         assert read("mlops_requests_in_progress") == 0.0
 
     asyncio.run(play())
+
+
+def test_a_request_that_is_given_up_is_in_progress_no_longer(tmp_path: Path) -> None:
+    async def play(app: App) -> None:
+        headers = [(b"content-type", b"text/csv"), (b"content-length", b"9")]
+        scope = {"type": "http", "path": "/predict", "method": "POST", "query_string": b"",
+                 "headers": headers}  # fmt: skip
+        task = asyncio.create_task(app(scope, asyncio.Event().wait, print))  # type: ignore[arg-type]
+        await asyncio.sleep(0.01)
+        assert read("mlops_requests_in_progress") == 1.0
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        await asyncio.sleep(0)
+        assert read("mlops_requests_in_progress") == 0.0
+
+    with running(tmp_path) as server:
+        asyncio.run(play(server.app))
 
 
 def test_amounts_together_fall_where_each_alone_does() -> None:

@@ -239,6 +239,21 @@ def test_a_client_that_hung_up_is_still_logged_and_counted(serve: Callable[..., 
     assert server.app.admission._inside == 0
 
 
+def test_who_is_late_hears_so_while_the_model_hangs(serve: Callable[..., Running]) -> None:
+    server = serve(limits=Limits(deadline_s=0.2))
+    go = threading.Event()
+    _slow(server, lambda _rows: go.wait(5))
+    with _Line(server) as line:
+        line.say(CASES["raw"][0])
+        head, body = line.hear()
+        assert head.startswith(b"HTTP/1.1 503")
+        assert json.loads(body)["error"]["code"] == "deadline"
+        go.set()
+        time.sleep(0.1)
+        line.say(CASES["raw"][0])
+        assert line.hear()[0].startswith(b"HTTP/1.1 200")
+
+
 def test_one_that_cannot_be_answered_spoils_no_other(serve: Callable[..., Running]) -> None:
     server = serve()
     offer = server.app.mirror.offer
