@@ -3,8 +3,8 @@
 Most requests are small and come in one read, head and body. Then nothing is to be waited for but
 the model, and a coroutine with its task, futures and messages costs more than all that it does.
 Such a request is two halves: up to the queue of the model at once, the rest when that has run.
-Whatever else there is (a body that is still on its way, a full gate, a query, a log whose sync is
-to be waited for, files that take long to read) goes the long road, `mlops.serving.app.App`.
+Whatever else there is (a body that is still on its way, a turn to wait for, a query, files that
+take long to read, a log whose sync is awaited) goes the long road, `mlops.serving.app.App`.
 Both roads are paved with the same functions, so that they answer the same.
 """
 
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 import numpy as np
 import structlog
 
+from mlops.serving.admission import busy
 from mlops.serving.asked import read_head
 from mlops.serving.cycle import write
 from mlops.serving.readers import INLINE_BYTES
@@ -78,12 +79,13 @@ class Direct(Waiting):
     message_event = asyncio.Event()  # which nobody waits for
 
     def __init__(
-        self, app: App, connection: Connection, route: Route, asked: Asked, started: float
-    ) -> None:
+        self, app: App, connection: Connection, route: Route, asked: Asked, started: float, *,
+        inside: bool,
+    ) -> None:  # fmt: skip
         self._app, self._route, self._asked, self._started = app, route, asked, started
         self.transport, self.keep_alive = connection.transport, connection.keep_alive
         self.on_response = connection.on_response_complete
-        self.due_s = asked.due_s
+        self.due_s, self._inside = asked.due_s, inside
 
     def line_up(self, rows: Rows, tell: Tell) -> None:
         """Queue what was read for the model."""
@@ -111,7 +113,8 @@ class Direct(Waiting):
     def _end(self, reply: Reply) -> None:
         self.over = True
         self._rows, self.images = _NOTHING, _NOTHING.array  # an idle connection would keep them
-        self._app.admission.leave()
+        if self._inside:
+            self._app.admission.leave()
         self._app.count(self._route, self._asked, self._started, reply.status)
         if self.disconnected:
             return
@@ -138,12 +141,17 @@ def begin(app: App, connection: Connection, path: str, body: bytes) -> Direct | 
     started = time.perf_counter()
     asked = read_head(connection.headers, started + limits.deadline_s)
     reader = halves.reader(asked.headers.get(b"content-type", b""))
-    if reader is None or b"expect" in asked.headers or not app.admission.take():
+    if reader is None or b"expect" in asked.headers:
+        return None
+    inside = app.admission.take()
+    if not inside and not app.admission.full():  # it is to wait for its turn
         return None
     app.counting.began()
-    direct = Direct(app, connection, route, asked, started)
+    direct = Direct(app, connection, route, asked, started, inside=inside)
     try:
         app.admit(route, asked)
+        if not inside:
+            raise busy()  # noqa: TRY301 - answered like every other refusal
         model = app.batcher.current()
         if not body or b"content-encoding" in asked.headers:  # else its length is known
             check_announced(asked.headers, limits)

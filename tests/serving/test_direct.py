@@ -207,7 +207,7 @@ def test_a_body_that_goes_wrong_is_no_request(shared: Running) -> None:
 
 
 def test_who_finds_the_gate_full_waits_for_its_turn(serve: Callable[..., Running]) -> None:
-    server = serve(limits=Limits(concurrent=1, wait_s=5))
+    server = serve(limits=Limits(concurrent=1, wait_s=5, requests=2))
     go = threading.Event()
     _slow(server, lambda _rows: go.wait(5))
     lines = [_Line(server) for _ in range(3)]
@@ -216,6 +216,13 @@ def test_who_finds_the_gate_full_waits_for_its_turn(serve: Callable[..., Running
     time.sleep(0.1)
     assert server.app.admission._inside == 1
     assert len(server.app.admission._waiting) == 2
+    with _Line(server) as late:
+        late.say(CASES["raw"][0])
+        head, body = late.hear()
+    assert head.startswith(b"HTTP/1.1 503")
+    assert b"retry-after: 1" in head
+    assert json.loads(body)["error"]["code"] == "busy"
+    assert server.app.admission._inside == 1
     go.set()
     for line in lines:
         assert line.hear()[0].startswith(b"HTTP/1.1 200")
