@@ -14,6 +14,7 @@ import json
 import math
 import sys
 import unicodedata
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -134,6 +135,15 @@ def values_of(array: NDArray[Any], schema: Schema) -> Values:
         array[:, place] if column.kind == "number" else _names(array[:, place], column)
         for place, column in enumerate(schema.columns)
     )
+
+
+def together(parts: Sequence[Values], schema: Schema) -> Values:
+    """Return the values of several lots of examples as those of one, in order."""
+    if isinstance(schema, TableSchema):
+        return tuple(np.concatenate(columns) for columns in zip(*parts, strict=True))
+    if isinstance(schema, TextSchema):
+        return [*chain.from_iterable(parts)]
+    return np.concatenate(parts)
 
 
 def take(values: Values, rows: Sequence[int] | NDArray[Any], schema: Schema) -> Values:

@@ -36,6 +36,7 @@ class Admission:
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
+        self._most = limits.concurrent if limits.requests else 0  # none may ever wait: none may ask
         self._inside = 0
         self._waiting: deque[tuple[asyncio.Future[None], float]] = deque()
         self._gap_s = 0.0
@@ -47,6 +48,13 @@ class Admission:
         if waiting >= self._limits.requests:
             return True
         return waiting * self._gap_s > self._limits.wait_s
+
+    def take(self) -> bool:
+        """Take a place if there is one at once; False, and nothing done: `enter` waits for it."""
+        if self._inside >= self._most or self._waiting:
+            return False
+        self._inside += 1
+        return True
 
     def ticket(self, receive: Receive, due_s: float) -> Ticket:
         """Return a request's way through the gate.
@@ -63,8 +71,7 @@ class Admission:
         Raises:
             Refused: 503 if too many wait already, or its turn comes too late.
         """
-        if self._inside < self._limits.concurrent and not self._waiting:
-            self._inside += 1
+        if self.take():
             return
         if self.full():
             raise busy()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from mlops.core.schema import QUANTILES
@@ -28,12 +29,8 @@ def named(
         ids: one per row.
         top_k: most classes to be told, the likeliest first; None: all, in the schema's order.
     """
-    if not schema.classes:
-        return [_number(row, name) for row, name in zip(outputs.tolist(), ids, strict=True)]
-    return [
-        _class(schema.classes, row, name, top_k)
-        for row, name in zip(outputs.tolist(), ids, strict=True)
-    ]
+    one = partial(_class, schema.classes, top_k) if schema.classes else _number
+    return [*map(one, outputs.tolist(), ids)]
 
 
 def headers(version: str, ids: Sequence[str]) -> tuple[tuple[bytes, bytes], ...]:
@@ -45,7 +42,7 @@ def headers(version: str, ids: Sequence[str]) -> tuple[tuple[bytes, bytes], ...]
 
 
 def _class(
-    classes: Sequence[str], scores: Sequence[float], identity: str, top_k: int | None
+    classes: Sequence[str], top_k: int | None, scores: Sequence[float], identity: str
 ) -> dict[str, Any]:
     highest = max(scores)
     best = scores.index(highest)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import structlog
 
@@ -17,10 +17,11 @@ from mlops.serving.admission import Admission, busy
 from mlops.serving.asked import ASKED, Asked, read_head
 from mlops.serving.browser import CHALLENGE, translate
 from mlops.serving.counting import Counting
+from mlops.serving.direct import begin
 from mlops.serving.feedback import Lookup
 from mlops.serving.patience import Patience
 from mlops.serving.pulse import Pulse
-from mlops.serving.reply import Refused, Reply
+from mlops.serving.reply import Refused
 from mlops.serving.request import Gone, Scope
 from mlops.serving.routes import OTHER, find
 from mlops.serving.situation import Situations
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from mlops.serving.config import ServingConfig
     from mlops.serving.ids import Minter
     from mlops.serving.log import PredictionLog
+    from mlops.serving.reply import Reply
     from mlops.serving.routes import Route
     from mlops.serving.shadow import Mirror
 
@@ -60,6 +62,7 @@ class App:
     minter: Minter
     mirror: Mirror
     find: Callable[[str], Route] = find
+    at_once: ClassVar = begin
     draining: bool = False
     lookup: Lookup = field(init=False)
     admission: Admission = field(init=False)
@@ -81,7 +84,7 @@ class App:
         self.pulse = Pulse(config.folder / "pulse")
         self.situations = Situations(config)
         self.patience = Patience(self.config.limits.body_s)
-        self.counting = Counting()
+        self.counting = Counting(self.pulse)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; nothing that a client sends ends in a stack trace."""
@@ -98,39 +101,60 @@ class App:
         try:
             self._check(route, scope, asked)
             reply = await route.handler(self, scope, ticket if route.gated else receive)
-        except Refused as refused:
-            reply = refused.reply(open_inference=route.open_inference)
-            if reply.status == 401 and route.name == "/":
-                reply.headers = (*reply.headers, CHALLENGE)
         except Gone:
+            self.counting.gone()
             return
-        except Exception:  # noqa: BLE001 - the edge: logged, and told without its trace
-            structlog.get_logger().exception("request failed", route=route.name, request=asked.id)
-            failed = Refused(500, "internal", "the server failed; it has been logged")
-            reply = failed.reply(open_inference=route.open_inference)
+        except Exception as error:  # noqa: BLE001 - the edge: logged, and told without its trace
+            reply = self.told(error, route, asked)
+        except BaseException:
+            self.counting.gone()
+            raise
         finally:
             ticket.close()
-            self.counting.ended()
-        spent_s = time.perf_counter() - started
-        self.counting.answered(route.name, reply.status, spent_s)
-        if route.gated:
-            self.pulse.add(spent_s, reply.status)
-        if self.config.access_log:
-            structlog.get_logger().info(
-                "request", id=asked.id, route=route.name, status=reply.status, token=asked.token,
-                ms=round(spent_s * 1000, 2),
-            )  # fmt: skip
-        await _send(send, reply, asked)
+        self.count(route, asked, started, reply.status)
+        head = {"status": reply.status, "headers": reply.lines(asked.id)}
+        await send({"type": "http.response.start", **head})
+        await send({"type": "http.response.body", "body": reply.body})
 
     def _check(self, route: Route, scope: Scope, asked: Asked) -> None:
         """Refuse who may not ask, asks in the wrong way, or would find no place to wait."""
-        if self.guard.closed and not route.open:
-            translate(scope, asked)
-            self.guard.admit(asked)
+        self.admit(route, asked)
         if route is not OTHER:
             route.check(scope["method"])
         if route.gated and self.admission.full():
             raise busy()
+
+    def admit(self, route: Route, asked: Asked) -> None:
+        """Let in who may ask.
+
+        Raises:
+            Refused: 401 or 429.
+        """
+        if self.guard.closed and not route.open:
+            translate(asked)
+            self.guard.admit(asked)
+
+    def told(self, error: BaseException, route: Route, asked: Asked) -> Reply:
+        """Return what is told of an error; one that is no refusal is logged, not told."""
+        if not isinstance(error, Refused):
+            structlog.get_logger().exception(
+                "request failed", route=route.name, request=asked.id, exc_info=error
+            )
+            error = Refused(500, "internal", "the server failed; it has been logged")
+        reply = error.reply(open_inference=route.open_inference)
+        if reply.status == 401 and route.name == "/":
+            reply.headers = (*reply.headers, CHALLENGE)
+        return reply
+
+    def count(self, route: Route, asked: Asked, started: float, status: int) -> None:
+        """Count a request that is over, and note it if that is wanted."""
+        spent_s = time.perf_counter() - started
+        self.counting.answered(route.name, status, spent_s, gated=route.gated)
+        if self.config.access_log:
+            structlog.get_logger().info(
+                "request", id=asked.id, route=route.name, status=status, token=asked.token,
+                ms=round(spent_s * 1000, 2),
+            )  # fmt: skip
 
     def refuse_draining(self) -> None:
         """Turn away who asks whether this worker is ready, when its end is near.
@@ -140,15 +164,3 @@ class App:
         """
         if self.draining:
             raise Refused(503, "draining", "this worker is about to stop", retry_s=1)
-
-
-async def _send(send: Send, reply: Reply, asked: Asked) -> None:
-    headers = [
-        (b"content-type", reply.media_type),
-        (b"content-length", str(len(reply.body)).encode()),
-        (b"x-content-type-options", b"nosniff"),
-        (b"x-request-id", asked.id.encode()),
-        *reply.headers,
-    ]
-    await send({"type": "http.response.start", "status": reply.status, "headers": headers})
-    await send({"type": "http.response.body", "body": reply.body})

@@ -11,6 +11,10 @@ import secrets
 from contextvars import ContextVar
 from dataclasses import dataclass
 from itertools import count
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 _GIVEN = re.compile(rb"[A-Za-z0-9._:-]{1,64}\Z")
 _MAX_KEY = 200
@@ -27,6 +31,7 @@ class Asked:
         key: `X-Entity`: whom the request is about; empty for nobody.
         authorization: that header, as it came.
         due_s: when its answer is late, by `time.perf_counter`.
+        headers: all of them by name; of one that stands twice the first.
         token: name of the token that it was let in with; empty for none.
     """
 
@@ -34,6 +39,7 @@ class Asked:
     key: str
     authorization: bytes
     due_s: float
+    headers: Mapping[bytes, bytes]
     token: str = ""
 
 
@@ -42,16 +48,15 @@ ASKED: ContextVar[Asked | None] = ContextVar("asked", default=None)
 
 
 def read_head(headers: list[tuple[bytes, bytes]], due_s: float) -> Asked:
-    """Read what matters of a request's headers in one pass; ASGI's names are in lower case."""
-    identity, key, authorization = "", "", b""
-    for name, value in headers:
-        if name == b"x-request-id":
-            identity = value.decode() if _GIVEN.match(value) else ""
-        elif name == b"x-entity":
-            key = value[:_MAX_KEY].decode("latin-1")
-        elif name == b"authorization":
-            authorization = value
-    return Asked(identity or fresh_id(), key, authorization, due_s)
+    """Read a request's headers, whose names are in lower case; of our own three the last counts."""
+    last = dict(headers)
+    first = last if len(last) == len(headers) else dict(headers[::-1])
+    given, key = last.get(b"x-request-id"), last.get(b"x-entity")
+    return Asked(
+        given.decode() if given and _GIVEN.match(given) else fresh_id(),
+        key[:_MAX_KEY].decode("latin-1") if key else "",
+        last.get(b"authorization", b""), due_s, first,
+    )  # fmt: skip
 
 
 def fresh_id() -> str:

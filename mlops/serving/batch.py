@@ -10,44 +10,32 @@ from __future__ import annotations
 
 import asyncio
 import time
+from bisect import bisect_right
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from itertools import accumulate
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
-from mlops.serving import metrics
 from mlops.serving.admission import late
 from mlops.serving.asked import ASKED, fresh_id
-from mlops.serving.reply import Refused, invalid
+from mlops.serving.reply import Refused
 from mlops.serving.run import run
 from mlops.serving.split import NOBODY
+from mlops.serving.waiting import Awaited, fail, fitting, settle
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+    from collections.abc import Sequence
 
+    from mlops.serving.asked import Asked
     from mlops.serving.model import Model
-    from mlops.serving.run import Ran
+    from mlops.serving.run import Images, Ran
     from mlops.serving.split import Arm, Split
+    from mlops.serving.waiting import Scored, Waiting
 
 _BATCH_ROWS = 64  # beyond it a batch is no faster per row and the first reply waits longer
 _INLINE_S = 0.005
 _BATCH_S = 0.02  # a shed request is to hear of it within 50 ms, also behind a slow model
-
-
-@dataclass(slots=True)
-class Scored:
-    """What came of one request: the model that ran, and float32 (N, classes)."""
-
-    model: Model
-    probabilities: NDArray[np.float32]
-
-
-@dataclass(slots=True)
-class _Waiting:
-    images: NDArray[np.uint8]
-    result: asyncio.Future[Scored]
-    arm: Arm
-    due_s: float
+_IMAGES, _ARM = attrgetter("images"), attrgetter("arm")
 
 
 class Batcher:
@@ -57,8 +45,8 @@ class Batcher:
         self.model: Model | None = None
         self._challenger: Model | None = None
         self._split = NOBODY
-        self._queue: list[_Waiting] = []
-        self._away: list[_Waiting] = []
+        self._queue: list[Waiting] = []
+        self._away: list[Waiting] = []
         self._away_since_s: float | None = None
         self._thread: ThreadPoolExecutor | None = None
 
@@ -92,32 +80,49 @@ class Batcher:
         return [self.current().version, *([rival.version] if rival else [])]
 
     async def score(
-        self, images_NHWC: NDArray[np.uint8], key: str | None = None, arm: Arm | None = None
+        self,
+        images_NHWC: Images,
+        entities: Sequence[str | None] | None = None,
+        arm: Arm | None = None,
     ) -> Scored:
         """Score the images of one request, together with what else is queued now.
 
         Args:
             images_NHWC: what was sent.
-            key: whom the request is about; decides between champion and challenger. Without one
-                the request's `X-Entity` decides, else its id.
+            entities: of the rows, see `turn`.
             arm: who answers, where the caller has chosen; None: the split decides.
 
         Raises:
             Refused: 503 when it would be answered too late.
         """
-        loop = asyncio.get_running_loop()
         asked = ASKED.get()
+        if arm is None or self._challenger is None:
+            arm = self.turn(entities, asked)
+        waiting = Awaited(images_NHWC, arm, asked.due_s if asked else float("inf"))
+        self.line_up(waiting)
+        try:
+            return await waiting.result
+        finally:
+            waiting.over = True
+
+    def turn(self, entities: Sequence[str | None] | None, asked: Asked | None) -> Arm:
+        """Return who answers a request.
+
+        Args:
+            entities: of its rows; the first decides between champion and challenger. Without one
+                the request's `X-Entity` decides, else its id.
+            asked: its head.
+        """
         if self._challenger is None:
-            arm = "champion"
-        elif arm is None:
-            named = key or (asked and (asked.key or asked.id)) or fresh_id()
-            arm = self._split.arm(named)
-        due_s = asked.due_s if asked else float("inf")
-        waiting = _Waiting(images_NHWC, loop.create_future(), arm, due_s)
+            return "champion"
+        key = entities[0] if entities else None
+        return self._split.arm(key or (asked and (asked.key or asked.id)) or fresh_id())
+
+    def line_up(self, waiting: Waiting) -> None:
+        """Queue a request; what is queued runs when the event loop comes round."""
         if not self._queue:
-            loop.call_soon(self._run)
+            asyncio.get_running_loop().call_soon(self._run)
         self._queue.append(waiting)
-        return await waiting.result
 
     def hung_s(self) -> float:
         """Return for how long the batch in the thread has been running; 0 if none is."""
@@ -128,8 +133,8 @@ class Batcher:
         """Answer who is late although nothing comes back from the thread."""
         now_s = time.perf_counter()
         for item in (*self._away, *self._queue):
-            if item.due_s < now_s and not item.result.done():
-                item.result.set_exception(late())
+            if item.due_s < now_s and not item.over:
+                item.fail(late())
 
     def _run(self) -> None:
         while self._queue and self._away_since_s is None:
@@ -137,32 +142,28 @@ class Batcher:
             try:
                 champion = self.current()
             except Refused as refused:
-                _fail(batch, refused)
+                fail(batch, refused)
                 continue
-            batch = _fitting(batch, champion)
+            batch = fitting(batch, champion)
             if not batch:
                 continue
             challenger = self._rival(champion)
             slowest = max(champion.row_s, challenger.row_s if challenger else 0.0)
-            rows = sum(len(item.images) for item in batch)
+            rows = sum(map(len, map(_IMAGES, batch)))
             if slowest * rows > _INLINE_S:
                 self._send_away(batch, champion, challenger)
             else:
-                _settle(batch, run(_arms(batch), champion, challenger))
+                settle(batch, run(*_parts(batch), champion, challenger))
 
-    def _next(self) -> list[_Waiting]:
+    def _next(self) -> list[Waiting]:
         """Take the head of the queue: at least one request, else what runs within `_BATCH_S`."""
         limit = float(_BATCH_ROWS)
         if self.model is not None and self.model.row_s > 0.0:
             limit = min(limit, _BATCH_S / self.model.row_s)
-        queue, rows, taken = self._queue, 0, 0
-        for item in queue:
-            rows += len(item.images)
-            if taken and rows > limit:
-                break
-            taken += 1
-        batch, self._queue = queue[:taken], queue[taken:]
-        return [item for item in batch if not item.result.done()]
+        ends = [*accumulate(map(len, map(_IMAGES, self._queue)))]
+        taken = max(1, bisect_right(ends, limit))
+        batch, self._queue = self._queue[:taken], self._queue[taken:]
+        return [item for item in batch if not item.over]
 
     def _rival(self, champion: Model) -> Model | None:
         """Return the challenger if it takes what the champion takes, and is another."""
@@ -171,20 +172,20 @@ class Batcher:
             return None
         return rival
 
-    def _send_away(self, batch: list[_Waiting], champion: Model, challenger: Model | None) -> None:
+    def _send_away(self, batch: list[Waiting], champion: Model, challenger: Model | None) -> None:
         """Run a batch in the thread; the loop goes on, and takes the next when it is back."""
         if self._thread is None:
             self._thread = ThreadPoolExecutor(1, thread_name_prefix="model")
         now_s = time.perf_counter()
         for item in batch:
             if item.due_s < now_s:
-                item.result.set_exception(late())
-        batch = [item for item in batch if not item.result.done()]
+                item.fail(late())
+        batch = [item for item in batch if not item.over]
         if not batch:
             return
         self._away, self._away_since_s = batch, now_s
         loop = asyncio.get_running_loop()
-        done = loop.run_in_executor(self._thread, run, _arms(batch), champion, challenger)
+        done = loop.run_in_executor(self._thread, run, *_parts(batch), champion, challenger)
         done.add_done_callback(self._back)
 
     def _back(self, done: asyncio.Future[list[Ran]]) -> None:
@@ -193,37 +194,11 @@ class Batcher:
             return
         error = done.exception()
         if error is None:
-            _settle(batch, done.result())
+            settle(batch, done.result())
         else:
-            _fail(batch, error)
+            fail(batch, error)
         self._run()
 
 
-def _arms(batch: list[_Waiting]) -> list[tuple[NDArray[np.uint8], Arm]]:
-    return [(item.images, item.arm) for item in batch]
-
-
-def _fitting(batch: list[_Waiting], model: Model) -> list[_Waiting]:
-    """Return what the model takes; the rest was parsed for one that was swapped out since."""
-    shape = model.schema.shape
-    wrong = [item for item in batch if item.images.shape[1:] != shape]
-    for item in wrong:
-        item.result.set_exception(invalid(f"images must be {shape}"))
-    return [item for item in batch if not item.result.done()] if wrong else batch
-
-
-def _settle(batch: list[_Waiting], ran: list[Ran]) -> None:
-    for item, (model, outcome) in zip(batch, ran, strict=True):
-        if item.result.done():
-            continue
-        if isinstance(outcome, Exception):
-            item.result.set_exception(outcome)
-        else:
-            item.result.set_result(Scored(model, outcome))
-
-
-def _fail(batch: list[_Waiting], error: BaseException) -> None:
-    metrics.MODEL_FAILURES.inc()
-    for item in batch:
-        if not item.result.done():
-            item.result.set_exception(error)
+def _parts(batch: list[Waiting]) -> tuple[list[Images], list[Arm]]:
+    return [*map(_IMAGES, batch)], [*map(_ARM, batch)]

@@ -17,30 +17,31 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from mlops.core.schema import Schema
+    from mlops.serving.config import Limits
 
 NPY = b"\x93NUMPY"
 _HEADER_BYTES = 1024
 
 
-def raw(body: bytes, schema: Schema, max_rows: int) -> Rows:
+def raw(body: bytes, schema: Schema, limits: Limits) -> Rows:
     """Read images as they lie in memory: rows, columns, channels, uint8, one after the other.
 
     Raises:
         Refused: 413 for too many rows, 422 for a length that is no whole number of images.
     """
     if body.startswith(NPY):
-        return npy(body, schema, max_rows)
+        return npy(body, schema, limits)
     if not isinstance(schema, ImageSchema):
         raise invalid("raw bytes are read for images only", remedy="send JSON or .npy")
     count, rest = divmod(len(body), schema.size_bytes)
     if rest:
         raise invalid(f"{len(body)} bytes are no multiple of {schema.size_bytes} {schema.shape}")
-    too_many(count, max_rows)
-    pixels = np.frombuffer(body, dtype=np.uint8).reshape(count, *schema.shape)
+    too_many(count, limits.rows)
+    pixels: NDArray[np.uint8] = np.ndarray((count, *schema.shape), np.uint8, body)
     return Rows(pixels, pixels, None, count == 1)
 
 
-def npy(body: bytes, schema: Schema, max_rows: int) -> Rows:
+def npy(body: bytes, schema: Schema, limits: Limits) -> Rows:
     """Read one array in NumPy's format: (N, …) or one example alone.
 
     Images are uint8. Tables are numbers in the order of the columns: NaN for missing, a category's
@@ -65,7 +66,7 @@ def npy(body: bytes, schema: Schema, max_rows: int) -> Rows:
     if array.dtype.kind not in kinds or (kinds == "u" and array.dtype.itemsize != 1):
         raise invalid(f"dtype is {array.dtype}, expected {schema.dtype}")
     rows = array.reshape(-1, *schema.shape).astype(schema.dtype, copy=False)
-    too_many(len(rows), max_rows)
+    too_many(len(rows), limits.rows)
     if not len(rows):
         raise invalid("must hold at least one row")
     return Rows(coded(rows, schema), rows, None, single)

@@ -11,16 +11,14 @@ import binascii
 from typing import TYPE_CHECKING
 
 from mlops.serving.reply import Refused
-from mlops.serving.request import header
 
 if TYPE_CHECKING:
     from mlops.serving.asked import Asked
-    from mlops.serving.request import Scope
 
 CHALLENGE = (b"www-authenticate", b'Basic realm="mlops: any name, the token as password"')
 
 
-def translate(scope: Scope, asked: Asked) -> None:
+def translate(asked: Asked) -> None:
     """Turn Basic credentials into the bearer token that they hold.
 
     Raises:
@@ -29,7 +27,7 @@ def translate(scope: Scope, asked: Asked) -> None:
     scheme, _, encoded = asked.authorization.partition(b" ")
     if scheme.lower() != b"basic":
         return
-    if header(scope, b"sec-fetch-site") not in (b"", b"same-origin", b"none"):
+    if asked.headers.get(b"sec-fetch-site", b"") not in (b"", b"same-origin", b"none"):
         raise Refused(401, "cross_site", "a password counts only on this server's own page")
     try:
         _, _, password = base64.b64decode(encoded, validate=True).partition(b":")

@@ -1,4 +1,4 @@
-"""One request and its answer, whose head and body leave in one piece.
+"""Answers as they leave: head and body in one piece.
 
 Uvicorn writes them apart: each is a system call of the server and wakes the client. It also checks
 every header against two patterns; ours are made of what was checked when it came in.
@@ -6,18 +6,58 @@ every header against two patterns; ours are made of what was checked when it cam
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from itertools import chain
+from typing import TYPE_CHECKING, Any, Protocol
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    import asyncio
+    from collections.abc import Callable, Mapping, Sequence
+
+    Headers = Sequence[tuple[bytes, bytes]]
 
 _CLOSE = (b"connection", b"close")
 
 
+class Exchange(Protocol):
+    """One request whose answer is due; uvicorn's own names.
+
+    Attributes:
+        transport: where it came from.
+        keep_alive: whether more requests may follow on that connection.
+        response_complete: whether the answer was written.
+        on_response: is called when it was.
+    """
+
+    transport: asyncio.Transport
+    keep_alive: bool
+    response_complete: bool
+    on_response: Callable[..., None]
+
+
+def write(exchange: Exchange, status: int, headers: Headers, body: bytes) -> None:
+    """Write an answer, and close the connection if that is not kept.
+
+    Raises:
+        RuntimeError: for a header that holds a line's end; then nothing was written.
+    """
+    if _CLOSE in headers:
+        exchange.keep_alive = False
+    elif not exchange.keep_alive:
+        headers = [*headers, _CLOSE]
+    lines = b"%b: %b\r\n" * len(headers) % (*chain.from_iterable(headers),)
+    if len(lines.splitlines()) != len(headers):
+        raise RuntimeError("a header holds the end of a line")
+    exchange.transport.write(b"".join((STATUS_LINE[status], lines, b"\r\n", body)))
+    exchange.response_complete = True
+    if not exchange.keep_alive:
+        exchange.transport.close()
+    exchange.on_response()
+
+
 class Cycle(RequestResponseCycle):
-    """Uvicorn's cycle for answers of known length in one part."""
+    """Uvicorn's cycle, for a request that has a task, and answers of known length in one part."""
 
     _start: Mapping[str, Any] | None = None
 
@@ -35,12 +75,11 @@ class Cycle(RequestResponseCycle):
         if self.disconnected:
             return
         self.response_started = True
-        self.transport.write(self._written(self._start, message))
-        self.response_complete = True
+        if message.get("more_body"):
+            raise RuntimeError("answers in several parts are not sent")
+        body = b"" if self.scope["method"] == "HEAD" else message["body"]
+        write(self, self._start["status"], self._start["headers"], body)
         self.message_event.set()
-        if not self.keep_alive:
-            self.transport.close()
-        self.on_response()
 
     async def receive(self) -> Any:
         """Return the next part of the body; at once if it is there."""
@@ -52,17 +91,3 @@ class Cycle(RequestResponseCycle):
         self.flow.resume_reading()
         body, self.body = bytes(self.body), bytearray()
         return {"type": "http.request", "body": body, "more_body": self.more_body}
-
-    def _written(self, start: Mapping[str, Any], end: Mapping[str, Any]) -> bytes:
-        if end.get("more_body"):
-            raise RuntimeError("answers in several parts are not sent")
-        headers = start["headers"]
-        if _CLOSE in headers:
-            self.keep_alive = False
-        elif not self.keep_alive:
-            headers = [*headers, _CLOSE]
-        lines = b"".join([b"%b: %b\r\n" % pair for pair in headers])
-        if not lines.count(b"\n") == lines.count(b"\r") == len(headers):
-            raise RuntimeError("a header holds the end of a line")
-        body = b"" if self.scope["method"] == "HEAD" else end["body"]
-        return b"".join((STATUS_LINE[start["status"]], lines, b"\r\n", body))

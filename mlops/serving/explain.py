@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from mlops.core.schema import TextSchema
-    from mlops.serving.batch import Scored
     from mlops.serving.rows import Rows
+    from mlops.serving.waiting import Scored
 
 PARTS = 64
 _SIDE = 7  # patches along each side of an image: 49, fine enough to see a garment's parts

@@ -51,8 +51,12 @@ class Minter:
 
     def mint(self, count: int) -> list[str]:
         """Return `count` fresh ids in growing order."""
-        first = max(time.time_ns(), self._last_ns + 1)
+        first = time.time_ns()
+        if first <= self._last_ns:
+            first = self._last_ns + 1
         self._last_ns = first + count - 1
+        if count == 1:  # most requests have one row
+            return [self._sign(f"{first:016x}{self._worker}")]
         return [self._sign(f"{first + n:016x}{self._worker}") for n in range(count)]
 
     def now_s(self) -> float:

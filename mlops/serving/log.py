@@ -11,7 +11,6 @@ import asyncio
 import threading
 from collections import deque
 from concurrent.futures import Future
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import structlog
@@ -32,19 +31,18 @@ if TYPE_CHECKING:
 
 __all__ = ["Answered", "PredictionLog", "stored"]
 
+_Item = tuple["Answered | Sequence[Given]", int, "Future[None] | None"]
+"""What is to be written, how many rows it has, and who waits for it."""
 _RETRY_S = 0.5
 _SEGMENT_RECORDS = 4096
 
 
-@dataclass(frozen=True, slots=True)
-class _Item:
-    content: Answered | Sequence[Given]
-    rows: int
-    synced: Future[None] | None
-
-
 class PredictionLog:
-    """A bounded queue and the thread that turns it into spool segments."""
+    """A bounded queue and the thread that turns it into spool segments.
+
+    Attributes:
+        waits: whether every reply waits for its sync.
+    """
 
     def __init__(
         self,
@@ -56,10 +54,12 @@ class PredictionLog:
         sample: float = 1.0,
     ) -> None:
         self._folder, self._limits = folder, limits
+        self.waits = not limits.flush_s
         self._cutter = Cutter(keep_payloads, redaction, sample)
+        self._most, self._flush_rows = limits.queued_rows, limits.flush_rows
         self._room, self._full_said = Room(folder, limits.spool_bytes), False
         self._queue: deque[_Item] = deque()
-        self._rows = 0
+        self._rows, self._asleep = 0, False
         self._guard = threading.Lock()
         self._wake, self._full, self._stop = (threading.Event() for _ in range(3))
         self._thread = threading.Thread(target=self._run, name="prediction-log", daemon=True)
@@ -74,23 +74,20 @@ class PredictionLog:
             Where a reply waits for its sync (`Limits.flush_s` is 0), what is done then; it fails
             if the rows cannot be stored.
         """
-        waits = not self._limits.flush_s and answered.shadow_of is None
-        synced: Future[None] | None = Future() if waits else None
-        if self._take(len(answered.ids)):
-            self._put(_Item(answered, len(answered.ids), synced))
-        else:
-            metrics.LOG_DROPPED.inc(len(answered.ids))
+        synced: Future[None] | None = None
+        if self.waits and answered.shadow_of is None:
+            synced = Future()
+        rows = len(answered.ids)
+        if not self._put(answered, rows, synced):
+            metrics.LOG_DROPPED.inc(rows)
             if synced is not None:
                 synced.set_exception(OSError("the queue is full"))
         return synced
 
     def label(self, given: Sequence[Given]) -> Future[None] | None:
         """Queue labels and scores; done once they are on disk. None: the queue is full."""
-        if not self._take(len(given)):
-            return None
         synced: Future[None] = Future()
-        self._put(_Item(given, len(given), synced))
-        return synced
+        return synced if self._put(given, len(given), synced) else None
 
     def close(self, timeout_s: float = 10.0) -> None:
         """Write what is queued, then stop."""
@@ -99,23 +96,28 @@ class PredictionLog:
         self._full.set()
         self._thread.join(timeout_s)
 
-    def _take(self, rows: int) -> bool:
+    def _put(
+        self, content: Answered | Sequence[Given], rows: int, synced: Future[None] | None
+    ) -> bool:
+        """Queue rows; False if that would be too many."""
         with self._guard:
-            if self._rows + rows > self._limits.queued_rows:
+            queued = self._rows + rows
+            if queued > self._most:
                 return False
-            self._rows += rows
-            return True
-
-    def _put(self, item: _Item) -> None:
-        self._queue.append(item)
-        if not self._wake.is_set():  # else the thread is about to look anyway
+            self._rows = queued
+        self._queue.append((content, rows, synced))
+        if self._asleep:  # else the thread is about to look anyway
             self._wake.set()
-        if self._rows >= self._limits.flush_rows:
+        if queued >= self._flush_rows:
             self._full.set()
+        return True
 
     def _run(self) -> None:
         while not (self._stop.is_set() and not self._queue):
-            self._wake.wait()
+            self._asleep = True  # first this, then the look: whoever comes between wakes us
+            if not self._queue:
+                self._wake.wait()
+            self._asleep = False
             if not self._stop.is_set():
                 self._full.wait(self._limits.flush_s)
             self._wake.clear()
@@ -128,16 +130,18 @@ class PredictionLog:
         items: list[_Item] = []
         rows = 0
         while self._queue and rows < _SEGMENT_RECORDS:
-            items.append(self._queue.popleft())
-            rows += items[-1].rows
+            item = self._queue.popleft()
+            items.append(item)
+            rows += item[1]
         return items
 
     def _write(self, items: list[_Item]) -> None:
         """Write one segment; whatever goes wrong with it is counted, and the next one follows."""
-        rows = sum(item.rows for item in items)
+        contents, counts, synced = zip(*items, strict=True)
+        rows = sum(counts)
         problem: Exception | None = None
         try:
-            records = self._cutter.records([item.content for item in items])
+            records = self._cutter.records(contents)
             if records:
                 self._store(records)
         except SpoolFull as error:
@@ -148,9 +152,8 @@ class PredictionLog:
             metrics.LOG_DROPPED.inc(rows)
             structlog.get_logger().exception("segment lost", folder=str(self._folder), rows=rows)
             problem = error
-        for item in items:
-            if item.synced is not None:
-                _settle(item.synced, problem)
+        for one in filter(None, synced):
+            _settle(one, problem)
         with self._guard:
             self._rows -= rows
 

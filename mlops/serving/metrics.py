@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter as Tally
+from functools import partial
 from typing import TYPE_CHECKING
 
 from prometheus_client import Counter, Gauge, Histogram
@@ -22,7 +23,7 @@ class Summed(Histogram):
     def observe_all(self, amounts: Sequence[float]) -> None:
         """Observe every amount, as `observe` does one."""
         self._sum.inc(sum(amounts))
-        places = Tally(bisect_left(self._upper_bounds, amount) for amount in amounts)
+        places = Tally(map(partial(bisect_left, self._upper_bounds), amounts))
         for place, count in places.items():
             self._buckets[place].inc(count)
 

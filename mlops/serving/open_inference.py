@@ -23,11 +23,11 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
     from mlops.serving.app import App
-    from mlops.serving.batch import Scored
     from mlops.serving.config import Limits
     from mlops.serving.model import Model
     from mlops.serving.request import Scope
     from mlops.serving.rows import Rows
+    from mlops.serving.waiting import Scored
 
     Receive = Callable[[], Awaitable[dict[str, Any]]]
 
@@ -159,7 +159,7 @@ def _read(
     body: bytes, length: int | None, model: Model, limits: Limits
 ) -> tuple[dict[str, Any], Rows]:
     if length == 0:  # the extension's raw form: one input, no head
-        return {"parameters": {"binary_data_output": True}}, raw(body, model.schema, limits.rows)
+        return {"parameters": {"binary_data_output": True}}, raw(body, model.schema, limits)
     head, tail = read_head(body, length)
     tensors = read_inputs(head.get("inputs"), tail, limits.body_bytes)
     return head, read_rows(tensors, model.schema, limits.rows)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from functools import lru_cache
 from typing import Any
 from urllib.parse import unquote
 
 import httptools
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from mlops.serving.cycle import Cycle
 from mlops.serving.reply import Refused
@@ -19,52 +20,107 @@ _PHRASES = {400: "Bad Request", 431: "Request Header Fields Too Large"}
 
 
 class Protocol(HttpToolsProtocol):
-    """Uvicorn's fast protocol with a limit on heads.
+    """Uvicorn's fast protocol with a limit on heads, and a short road for what comes whole.
 
     The limit holds on bytes as they come, so that a head without end costs no more than it. A head
     that came in fewer bytes, with the body's or not, is not measured.
+
+    A request is begun when its last byte was read, if that came with the first; then
+    `mlops.serving.direct` may answer it. Otherwise it gets a task, and the body as it comes.
     """
 
+    keep_alive = True
     _fed = 0
     _in_head = True
     _too_large = False
+    _to_begin = False
     _idle_since_s: float | None = None
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self._at_once = getattr(self.app, "at_once", None)
+        self._parts: list[bytes] = []
 
     def on_message_begin(self) -> None:
         """Begin to collect a head."""
-        self.url, self.headers = b"", []
-        self.expect_100_continue, self._in_head = False, True
+        self.url, self.headers, self._in_head = b"", [], True
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Collect a header."""
+        self.headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
-        """Begin to answer; what follows is the body, which has limits of its own."""
+        """Look at what is asked; what follows is the body, which has limits of its own."""
         self._in_head = False
         if self._fed > MAX_HEAD_BYTES and self._head_bytes() > MAX_HEAD_BYTES:
             self._too_large = True
             raise ValueError(_too_large())  # ends the parsing; answered in send_400_response
-        version = self.parser.get_http_version()
-        url = httptools.parse_url(self.url)
-        path = url.path.decode("ascii")
+        self._place = _place(self.url)
+        parser = self.parser
+        self.keep_alive = parser.get_http_version() != "1.0" and parser.should_keep_alive()
+        self._to_begin = True
+
+    def on_body(self, body: bytes) -> None:
+        """Collect a part of the body, or hand it to the task that awaits it."""
+        if self._to_begin:
+            self._parts.append(body)
+        else:
+            super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """Answer what is whole, or tell the task that reads it."""
+        if self._to_begin:
+            self._to_begin = False
+            if self.transport.is_closing() or self._answers_at_once():
+                return
+            self._begin_task()
+        super().on_message_complete()
+
+    def _answers_at_once(self) -> bool:
+        """Take the short road, if there is one for what is asked; see `mlops.serving.direct`."""
+        before: Any = self.cycle  # None at first, whatever its type says
+        path, _, query = self._place
+        if query or self.flow.write_paused or (before and not before.response_complete):
+            return False
+        if self._at_once is None or self.parser.get_method() != b"POST":
+            return False
+        direct = self._at_once(self, path, b"".join(self._parts))
+        if direct is None:
+            return False
+        self.cycle, self._parts = direct, []
+        return True
+
+    def _begin_task(self) -> None:
+        """Take the long road: a task that is given the body as it comes."""
+        path, raw_path, query = self._place
         scope: Any = {
-            "type": "http", "asgi": _ASGI, "http_version": version, "server": self.server,
-            "client": self.client, "scheme": self.scheme, "root_path": "",
-            "method": self.parser.get_method().decode("ascii"),
-            "path": unquote(path) if "%" in path else path, "raw_path": url.path,
-            "query_string": url.query or b"", "headers": self.headers,
+            "type": "http", "asgi": _ASGI, "http_version": self.parser.get_http_version(),
+            "server": self.server, "client": self.client, "scheme": self.scheme, "root_path": "",
+            "method": self.parser.get_method().decode("ascii"), "path": path,
+            "raw_path": raw_path, "query_string": query, "headers": self.headers,
         }  # fmt: skip
+        expects = any(n == b"expect" and v.lower() == b"100-continue" for n, v in self.headers)
         before: Any = self.cycle  # None at first, whatever its type says
         self.scope = scope
         self.cycle = Cycle(
             self.scope, self.transport, self.flow, self.logger, self.access_logger,
             access_log=False, default_headers=[], message_event=asyncio.Event(),
-            expect_100_continue=self.expect_100_continue,
-            keep_alive=version != "1.0" and self.parser.should_keep_alive(),
+            expect_100_continue=expects, keep_alive=self.keep_alive,
             on_response=self.on_response_complete,
         )  # fmt: skip
         if before and not before.response_complete:  # asked too early: one after the other
             self.flow.pause_reading()
             self.pipeline.appendleft((self.cycle, self.app))
         else:
-            self._start_asgi_task(self.cycle, self.app)
+            self._start(self.cycle)
+        parts, self._parts = self._parts, []
+        for part in parts:
+            super().on_body(part)
+
+    def _start(self, cycle: RequestResponseCycle) -> None:
+        task = self.loop.create_task(cycle.run_asgi(self.app))
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
 
     def on_response_complete(self) -> None:
         """Begin what waits behind it, or to count the time without a request."""
@@ -73,7 +129,7 @@ class Protocol(HttpToolsProtocol):
             return
         self.flow.resume_reading()
         if self.pipeline:
-            self._start_asgi_task(*self.pipeline.pop())
+            self._start(self.pipeline.pop()[0])
             return
         self._idle_since_s = self.loop.time()
         if self.timeout_keep_alive_task is None:
@@ -110,6 +166,10 @@ class Protocol(HttpToolsProtocol):
         """
         self._fed += len(data)
         super().data_received(data)
+        if self._to_begin:  # the rest of the body is still on its way
+            self._to_begin = False
+            if not self.transport.is_closing():
+                self._begin_task()
         if not self._in_head:
             self._fed = 0
         elif self._fed > MAX_HEAD_BYTES:
@@ -139,6 +199,14 @@ class Protocol(HttpToolsProtocol):
         first = f"HTTP/1.1 {reply.status} {_PHRASES[reply.status]}\r\n".encode()
         self.transport.write(b"".join([first, *lines, b"\r\n", reply.body]))
         self.transport.close()
+
+
+@lru_cache(maxsize=64)
+def _place(url: bytes) -> tuple[str, bytes, bytes]:
+    """Return the path of a request's target, decoded and as it came, and its query."""
+    found = httptools.parse_url(url)
+    path = found.path.decode("ascii")
+    return unquote(path) if "%" in path else path, found.path, found.query or b""
 
 
 def _too_large() -> Refused:

@@ -1,21 +1,24 @@
 """The last five minutes in numbers: rate and latency per second, of all workers together.
 
-Every worker keeps a ring of seconds in a small mapped file of its own, so that adding a request
+Every worker keeps a ring of seconds in a small mapped file of its own, so that adding requests
 costs a few memory writes and whichever worker is asked for the page can add the rings up.
 """
 
 from __future__ import annotations
 
-import math
 import mmap
 import os
 import time
+from bisect import bisect_left
+from collections import Counter
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -24,6 +27,7 @@ SECONDS = 300
 _EDGES_S = tuple(0.0005 * 2 ** (n / 2) for n in range(28))
 """Upper edges of the latency bins: 0.5 ms to 5.8 s, each √2 wider than the one before."""
 _BINS = len(_EDGES_S) + 1
+_PLACE = partial(bisect_left, _EDGES_S)
 _WIDTH = 2 + _BINS  # which second, errors, and the bins
 _BYTES = 8 * SECONDS * _WIDTH
 
@@ -39,17 +43,17 @@ class Pulse:
             file.truncate(_BYTES)
             self._cells = memoryview(mmap.mmap(file.fileno(), _BYTES)).cast("d")
 
-    def add(self, latency_s: float, status: int) -> None:
-        """Count one answered request."""
+    def add(self, latencies_s: Sequence[float], status: int) -> None:
+        """Count requests that were answered with one status."""
         cells, second = self._cells, int(time.time())
         at = second % SECONDS * _WIDTH
         if cells[at] != second:
             cells[at : at + _WIDTH] = _EMPTY
             cells[at] = second
         if status >= 500:
-            cells[at + 1] += 1
-        place = 0 if latency_s <= _EDGES_S[0] else math.ceil(2 * math.log2(latency_s / _EDGES_S[0]))
-        cells[at + 2 + min(place, _BINS - 1)] += 1
+            cells[at + 1] += len(latencies_s)
+        for place, count in Counter(map(_PLACE, latencies_s)).items():
+            cells[at + 2 + place] += count
 
     def read(self) -> Beat:
         """Add up the rings of all workers that were alive of late."""

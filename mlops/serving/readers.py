@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy as np
 from mlops.core.schema import ImageSchema, TableSchema
 from mlops.serving import binary, columnar, images, parse, payload, regular, separated, table, text
 from mlops.serving.reply import Refused, invalid, malformed
-from mlops.serving.request import media_type
+from mlops.serving.request import media_type, parse_media_type
 from mlops.serving.rows import Rows, rows
 
 if TYPE_CHECKING:
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
 
     Reader = Callable[[bytes, Schema, Limits], Rows]
 
-_INLINE_BYTES = 1 << 18  # larger bodies are read in a thread, so that small ones need not wait
+INLINE_BYTES = 1 << 18
+"""Larger bodies are read in a thread, so that small ones need not wait."""
 _FORM_FIELDS = 512
 
 
@@ -48,14 +50,6 @@ def _csv(body: bytes, schema: Schema, limits: Limits) -> Rows:
 
 def _columnar(kind: str) -> Reader:
     return lambda body, schema, limits: columnar.read(body, kind, schema, limits.rows)
-
-
-def _raw(body: bytes, schema: Schema, limits: Limits) -> Rows:
-    return binary.raw(body, schema, limits.rows)
-
-
-def _npy(body: bytes, schema: Schema, limits: Limits) -> Rows:
-    return binary.npy(body, schema, limits.rows)
 
 
 def _text(body: bytes, schema: Schema, limits: Limits) -> Rows:
@@ -85,12 +79,27 @@ INVOCATIONS: Mapping[str, Reader] = {"application/json": _scoring, **_FRAMES}
 PREDICT: Mapping[str, Reader] = {
     "application/json": _predicting,
     **dict.fromkeys(IMAGES, _image),
-    "application/octet-stream": _raw,
-    "application/x-npy": _npy,
+    "application/octet-stream": binary.raw,
+    "application/x-npy": binary.npy,
     "text/plain": _text,
     **_FRAMES,
 }
+_QUICK = (_scoring, _predicting, binary.raw)
 FORM = "multipart/form-data"
+
+
+def quick_of(known: Mapping[str, Reader]) -> Callable[[bytes], Reader | None]:
+    """Return what finds the reader of a Content-Type; None unless it holds up nobody."""
+
+    @lru_cache(maxsize=64)
+    def find(sent: bytes) -> Reader | None:
+        try:
+            reader = known.get(parse_media_type(sent))
+        except Refused:
+            return None
+        return reader if reader in _QUICK else None
+
+    return find
 
 
 def pick(scope: Scope, known: Mapping[str, Reader]) -> Reader | None:
@@ -116,8 +125,7 @@ async def read(
     """
     if reader is None:
         return await _form(scope, body, schema, limits)
-    quick = reader in (_scoring, _predicting, _raw) and len(body) < _INLINE_BYTES
-    if quick:
+    if reader in _QUICK and len(body) < INLINE_BYTES:
         return reader(body, schema, limits)
     return await asyncio.to_thread(reader, body, schema, limits)
 

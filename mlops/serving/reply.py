@@ -21,6 +21,16 @@ class Reply:
     headers: tuple[tuple[bytes, bytes], ...] = ()
     media_type: bytes = JSON
 
+    def lines(self, request_id: str) -> list[tuple[bytes, bytes]]:
+        """Return all its headers."""
+        return [
+            (b"content-type", self.media_type),
+            (b"content-length", b"%d" % len(self.body)),
+            (b"x-content-type-options", b"nosniff"),
+            (b"x-request-id", request_id.encode()),
+            *self.headers,
+        ]
+
 
 def as_json(
     content: Any, headers: tuple[tuple[bytes, bytes], ...] = (), status: int = 200

@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl
 from mlops.serving.reply import Refused, invalid, malformed
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from mlops.serving.config import Limits
     from mlops.serving.patience import Patience
@@ -37,11 +37,16 @@ def media_type(scope: Scope) -> str:
     Raises:
         Refused: 415 if there is none, or the character set is not UTF-8.
     """
-    return _media_type(header(scope, b"content-type"))
+    return parse_media_type(header(scope, b"content-type"))
 
 
 @lru_cache(maxsize=64)
-def _media_type(sent: bytes) -> str:
+def parse_media_type(sent: bytes) -> str:
+    """Return the media type that a header says, as `media_type` does.
+
+    Raises:
+        Refused: 415, as there.
+    """
     text = sent.decode("latin-1").lower()
     kind, *parameters = (part.strip() for part in text.split(";"))
     if not kind:
@@ -96,18 +101,7 @@ async def read_body(
             compressed.
         Gone: if the client hung up.
     """
-    if header(scope, b"content-encoding") not in (b"", b"identity"):
-        raise Refused(
-            415, "compressed", "compressed bodies are not read", remedy="send the body as it is",
-            close=True,
-        )  # fmt: skip
-    declared = header(scope, b"content-length")
-    if not declared and not header(scope, b"transfer-encoding"):
-        raise Refused(
-            411, "no_length", "no Content-Length", remedy="send it, or the body in chunks"
-        )
-    if declared and int(declared) > limits.body_bytes:
-        raise _too_large(limits)
+    check_announced(dict(scope["headers"][::-1]), limits)
     parts: list[bytes] = []
     size = 0
     try:
@@ -128,9 +122,42 @@ async def read_body(
             408, "slow_body", f"the body did not arrive within {patience.wait_s:g} s",
             remedy="send it in one go", close=True,
         ) from None  # fmt: skip
-    if not size:
+    body = b"".join(parts)
+    check_body(body, limits)
+    return body
+
+
+def check_announced(headers: Mapping[bytes, bytes], limits: Limits) -> None:
+    """Check what a head says of the body.
+
+    Raises:
+        Refused: 411 without a length, 413 if it is too large, 415 if it is compressed.
+    """
+    if headers.get(b"content-encoding", b"") not in (b"", b"identity"):
+        raise Refused(
+            415, "compressed", "compressed bodies are not read", remedy="send the body as it is",
+            close=True,
+        )  # fmt: skip
+    declared = headers.get(b"content-length")
+    if declared:
+        if int(declared) > limits.body_bytes:
+            raise _too_large(limits)
+    elif not headers.get(b"transfer-encoding"):
+        raise Refused(
+            411, "no_length", "no Content-Length", remedy="send it, or the body in chunks"
+        )
+
+
+def check_body(body: bytes, limits: Limits) -> None:
+    """Check a body that is whole.
+
+    Raises:
+        Refused: 400 if it is empty, 413 if it is too large.
+    """
+    if len(body) > limits.body_bytes:
+        raise _too_large(limits)
+    if not body:
         raise malformed("the body is empty", remedy="send JSON or an image")
-    return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
 def _too_large(limits: Limits) -> Refused:

@@ -9,11 +9,13 @@ from importlib.metadata import version as package_version
 from typing import TYPE_CHECKING, Any
 
 from mlops.serving import open_inference
+from mlops.serving.direct import Halves
 from mlops.serving.feedback import feedback, prediction
 from mlops.serving.openapi import openapi
 from mlops.serving.page import page
+from mlops.serving.readers import INVOCATIONS, PREDICT, quick_of
 from mlops.serving.reply import TEXT, Refused, Reply
-from mlops.serving.scoring import invocations, predict
+from mlops.serving.scoring import as_mlflow, by_name, invocations, predict
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -35,6 +37,7 @@ class Route:
         handler: what answers.
         gated: whether its work waits its turn, see `mlops.serving.admission`.
         open: whether it needs no token. Everything else is denied without one.
+        halves: how a request is answered that came whole, see `mlops.serving.direct`.
     """
 
     name: str
@@ -42,6 +45,7 @@ class Route:
     handler: Handler
     gated: bool = False
     open: bool = False
+    halves: Halves | None = None
 
     @property
     def allow(self) -> str:
@@ -96,8 +100,14 @@ async def _nothing(_app: App, _scope: Scope, _receive: Receive) -> Reply:
 _MODEL = "/v2/models/{name}"
 _VERSION = _MODEL + "/versions/{version}"
 ROUTES = (
-    Route("/invocations", "POST", invocations, gated=True),
-    Route("/predict", "POST", predict, gated=True),
+    Route(
+        "/invocations",
+        "POST",
+        invocations,
+        gated=True,
+        halves=Halves(quick_of(INVOCATIONS), as_mlflow),
+    ),
+    Route("/predict", "POST", predict, gated=True, halves=Halves(quick_of(PREDICT), by_name)),
     Route("/feedback", "POST", feedback),
     Route("/predictions/{id}", "GET", _prediction),
     Route("/ping", "GET", _health, open=True),

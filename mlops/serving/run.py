@@ -7,6 +7,7 @@ answer, the champion answers: a canary costs its share of the users nothing but 
 from __future__ import annotations
 
 import time
+from itertools import accumulate, pairwise, repeat
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -32,22 +33,22 @@ _SMOOTHING = 0.1
 
 
 def run(
-    batch: Sequence[tuple[Images, Arm]], champion: Model, challenger: Model | None
+    images: list[Images], arms: Sequence[Arm], champion: Model, challenger: Model | None
 ) -> list[Ran]:
     """Return, for every request of a batch in order, who answered and what.
 
     Args:
-        batch: of every request its images, uint8 (N, H, W, C), and whose turn it is.
+        images: of every request, uint8 (N, H, W, C).
+        arms: of every request, whose turn it is.
         champion: the model in service.
         challenger: the canary's; None if there is none.
     """
-    images = [one for one, _ in batch]
     if challenger is None:
-        return [(champion, outcome) for outcome in _answers(champion, images)]
-    ran: list[Ran | None] = [None] * len(batch)
+        return [*zip(repeat(champion), _answers(champion, images), strict=False)]
+    ran: list[Ran | None] = [None] * len(images)
     sides: tuple[tuple[Arm, Model], ...] = (("challenger", challenger), ("champion", champion))
     for arm, model in sides:
-        mine = [n for n, (_, whose) in enumerate(batch) if whose == arm]
+        mine = [n for n, whose in enumerate(arms) if whose == arm]
         for n, outcome in zip(mine, _compared(arm, model, [images[n] for n in mine]), strict=True):
             ran[n] = (model, outcome)
     for n, (model, outcome) in enumerate(found for found in ran if found):
@@ -88,13 +89,11 @@ def _answers(model: Model, images: list[Images]) -> list[Outcome]:
     # A moment in which another process had the processor says nothing of the model.
     model.row_s += _SMOOTHING * (min(row_s, 2.0 * model.row_s) - model.row_s)
     whole = bool(np.isfinite(scores).all())
-    outcomes: list[Outcome] = []
-    at = 0
-    for one in images:
-        mine = scores[at : at + len(one)]
-        at += len(one)
-        outcomes.append(mine if whole or np.isfinite(mine).all() else _not_finite(model))
-    return outcomes
+    ends = accumulate(map(len, images), initial=0)
+    parts = [scores[start:end] for start, end in pairwise(ends)]
+    if whole:
+        return [*parts]
+    return [part if np.isfinite(part).all() else _not_finite(model) for part in parts]
 
 
 def _not_finite(model: Model) -> Refused:

@@ -17,14 +17,20 @@ from mlops.serving.request import query, read_body
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+    from concurrent.futures import Future
+
+    from numpy.typing import NDArray
 
     from mlops.serving.app import App
-    from mlops.serving.batch import Scored
+    from mlops.serving.model import Model
     from mlops.serving.request import Scope
     from mlops.serving.rows import Rows
     from mlops.serving.split import Arm
+    from mlops.serving.waiting import Scored
 
     Receive = Callable[[], Awaitable[dict[str, Any]]]
+    Tell = Callable[[Model, NDArray[np.float32], list[str], Rows], Reply]
+    """Makes an answer: of the model, its float32 (N, classes), the ids, and what was sent."""
 
 _EXPLAIN = {"": None, "0": None, "1": "values", "png": "png"}
 _MAX_TOP_K = 10_000
@@ -42,12 +48,7 @@ async def invocations(app: App, scope: Scope, receive: Receive) -> Reply:
     started = time.perf_counter()
     rows = await read(reader, scope, body, model.schema, app.config.limits)
     scored, ids = await score(app, rows, started)
-    content = {
-        "predictions": {scored.model.output: np.ascontiguousarray(scored.probabilities)},
-        "prediction_ids": ids,
-        "model_version": scored.model.version,
-    }
-    return as_json(content, headers(scored.model.version, ids))
+    return as_mlflow(scored.model, scored.probabilities, ids, rows)
 
 
 async def predict(app: App, scope: Scope, receive: Receive) -> Reply:
@@ -66,12 +67,46 @@ async def predict(app: App, scope: Scope, receive: Receive) -> Reply:
     if how:
         one_at_a_time(rows)
     scored, ids = await score(app, rows, started, entity=parse.entity(asked.get("entity")))
-    answers = named(scored.model.schema, scored.probabilities, ids, top_k)
-    if how:
-        answers[0]["explanation"] = await explain(scored, rows, png=how == "png")
-    content: dict[str, Any] = {"model_version": scored.model.version}
-    content |= answers[0] if rows.single else {"predictions": answers}
-    return as_json(content, headers(scored.model.version, ids))
+    more = {"explanation": await explain(scored, rows, png=how == "png")} if how else {}
+    return by_name(scored.model, scored.probabilities, ids, rows, top_k=top_k, more=more)
+
+
+def as_mlflow(
+    model: Model, probabilities: NDArray[np.float32], ids: list[str], _rows: Rows
+) -> Reply:
+    """Return an answer of `/invocations`."""
+    content = {
+        "predictions": {model.output: np.ascontiguousarray(probabilities)},
+        "prediction_ids": ids,
+        "model_version": model.version,
+    }
+    return as_json(content, headers(model.version, ids))
+
+
+def by_name(
+    model: Model,
+    probabilities: NDArray[np.float32],
+    ids: list[str],
+    rows: Rows,
+    *,
+    top_k: int | None = None,
+    more: dict[str, Any] | None = None,
+) -> Reply:
+    """Return an answer of `/predict`.
+
+    Args:
+        model: that answered.
+        probabilities: float32 (N, classes).
+        ids: one per row.
+        rows: that were sent.
+        top_k: most classes to be told; None: all.
+        more: to be told of the first row.
+    """
+    answers = named(model.schema, probabilities, ids, top_k)
+    if more:
+        answers[0] |= more
+    told = answers[0] if rows.single else {"predictions": answers}
+    return as_json({"model_version": model.version, **told}, headers(model.version, ids))
 
 
 async def score(
@@ -89,22 +124,33 @@ async def score(
     Raises:
         Refused: whatever is in the way.
     """
-    entities = rows.entities
     if entity is not None:
-        entities = [own or entity for own in entities or [None] * len(rows.array)]
-    scored = await app.batcher.score(rows.array, entities[0] if entities else None, arm)
+        entities = [own or entity for own in rows.entities or [None] * len(rows.array)]
+        rows = rows._replace(entities=entities)
+    scored = await app.batcher.score(rows.array, rows.entities, arm)
+    ids, synced = record(app, rows, scored.model, scored.probabilities, started)
+    if synced is not None:
+        await stored(synced, app.config.limits.deadline_s)
+    app.counting.rows += len(ids)
+    return scored, ids
+
+
+def record(
+    app: App, rows: Rows, model: Model, probabilities: NDArray[np.float32], started: float
+) -> tuple[list[str], Future[None] | None]:
+    """Mint the ids of rows that were answered, and log them.
+
+    Returns:
+        The ids, and what is done once they are on disk, if the reply is to wait for that.
+    """
     ids = app.minter.mint(len(rows.array))
-    latency_s = time.perf_counter() - started
     answered = Answered(
-        ids, time.time(), scored.model.version, entities, rows.values, scored.model.schema,
-        scored.probabilities, latency_s,
+        ids, time.time(), model.version, rows.entities, rows.values, model.schema, probabilities,
+        time.perf_counter() - started,
     )  # fmt: skip
     synced = app.log.append(answered)
     app.mirror.offer(answered)
-    if synced is not None:
-        await stored(synced, app.config.limits.deadline_s)
-    app.counting.predicted(len(ids))
-    return scored, ids
+    return ids, synced
 
 
 def _top_k(asked: dict[str, str]) -> int | None:

@@ -197,7 +197,7 @@ def test_what_a_challenger_fails_the_champion_answers(tmp_path: Path) -> None:
     challenger.predict = predict  # type: ignore[method-assign, assignment]
     good, bad = np.maximum(images(2), 1), np.zeros_like(images(2))
     before = read_sides()
-    ran = run([(good, "challenger"), (bad, "challenger"), (good, "champion")], champion, challenger)
+    ran = run([good, bad, good], ["challenger", "challenger", "champion"], champion, challenger)
     assert [model.version for model, _ in ran] == ["2", "1", "1"]
     assert not any(isinstance(outcome, Exception) for _, outcome in ran)
     sides: Sides = {arm: side.since(before[arm]) for arm, side in read_sides().items()}

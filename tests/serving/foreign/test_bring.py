@@ -107,7 +107,7 @@ def test_who_waits_too_long_is_told_and_a_running_job_is_seen() -> None:
     async def ask() -> tuple[float, list[str]]:
         first = asyncio.create_task(runner.run(going.wait))
         await asyncio.sleep(0.05)
-        ASKED.set(Asked("id", "", b"", time.perf_counter() + 0.1))
+        ASKED.set(Asked("id", "", b"", time.perf_counter() + 0.1, {}))
         with pytest.raises(Refused) as late:
             await runner.run(lambda: 1)
         hung_s = runner.hung_s()
