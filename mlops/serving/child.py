@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import time
@@ -13,6 +14,15 @@ if TYPE_CHECKING:
 
 _QUICK_S = 2.0  # a child that lives shorter is respawned ever more slowly, up to …
 _SLOWEST_S = 4.0
+_PARENT = "MLOPS_CHILD_OF"
+
+
+def parent() -> int:
+    """Return the process that watches over this one.
+
+    Not by asking the system: it may have died while this one was still importing.
+    """
+    return int(os.environ.get(_PARENT, os.getppid()))
 
 
 @dataclass
@@ -40,8 +50,9 @@ class Child:
 
     def start(self) -> None:
         """Start it, in a process group of its own so that Ctrl-C reaches only the supervisor."""
+        told = self.environment | {_PARENT: str(os.getpid())}
         self.process = subprocess.Popen(
-            self.command, env=self.environment, pass_fds=self.descriptors, process_group=0
+            self.command, env=told, pass_fds=self.descriptors, process_group=0
         )
         self._started_s = time.monotonic()
 

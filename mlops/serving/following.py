@@ -19,6 +19,7 @@ import structlog
 
 from mlops.errors import EXIT_ERROR, MlopsError
 from mlops.serving import metrics
+from mlops.serving.child import parent
 from mlops.serving.config import EXIT_NO_MODEL
 from mlops.serving.follower import Follower, first_line, prepare
 
@@ -81,10 +82,10 @@ def follow(follower: Follower, poll_s: float, bell: Bell, duties: Sequence[Duty]
 def _follow(
     follower: Follower, poll_s: float, bell: Bell, duties: Sequence[Duty], *, cached: bool
 ) -> int:
-    parent = os.getppid()
+    supervisor = parent()
     give_up_s = time.monotonic() + START_S
     said = ""
-    while not bell.over and os.getppid() == parent:
+    while not bell.over and os.getppid() == supervisor:
         said = _poll(follower, said, cached=cached)
         if said and not cached and not follower.reached and time.monotonic() > give_up_s:
             _last_word(said)

@@ -24,6 +24,7 @@ from mlops.log import configure
 from mlops.serving import protocol
 from mlops.serving.app import App
 from mlops.serving.batch import Batcher
+from mlops.serving.child import parent
 from mlops.serving.config import DRAIN_S, HUNG_S, ServingConfig, from_environment
 from mlops.serving.ids import Minter, load_key
 from mlops.serving.log import PredictionLog
@@ -52,7 +53,7 @@ class Server(uvicorn.Server):
         self._app, self._watcher = app, watcher
         self._keys = Keys(config, app.config.tls)
         self._beat = app.config.folder / "alive" / str(os.getpid())
-        self._parent = os.getppid()
+        self._parent = parent()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start listening, then watching."""

@@ -212,3 +212,26 @@ def test_a_taken_port_is_named() -> None:
         port = taken.getsockname()[1]
         with pytest.raises(UsageError, match=str(port)):
             bind("127.0.0.1", port)
+
+
+def test_a_child_whose_supervisor_died_while_it_was_importing_ends() -> None:
+    """Its parent is then somebody else from the beginning, who respawns nobody."""
+    say = "from mlops.serving.child import parent; import os; print(parent(), os.getppid())"
+    started = """
+import sys, os
+from mlops.serving.child import Child
+child = Child([sys.executable, "-c", sys.argv[1]], dict(os.environ))
+child.start()
+print(os.getpid(), flush=True)
+child.process.wait()
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", started, say], check=True, capture_output=True, text=True
+    )
+    above, told = done.stdout.splitlines()
+    assert told == f"{above} {above}"
+    stale = {**os.environ, "MLOPS_CHILD_OF": above}  # it is gone
+    done = subprocess.run(
+        [sys.executable, "-c", say], env=stale, check=True, capture_output=True, text=True
+    )
+    assert done.stdout == f"{above} {os.getpid()}\n"
