@@ -73,7 +73,8 @@ def news_of(decision: Decision, incident: str | None) -> News:
         "pending": None, "declined": "refused", "withdrawn": "needs you",
     }  # fmt: skip
     stage = asked.get(decision.approval, stage)
-    return News(incident, stage, words, f"{words[:1].upper()}{words[1:]}. {real(decision)}.")
+    said = (f"{clause[:1].upper()}{clause[1:]}." for clause in (words, real(decision)))
+    return News(incident, stage, words, " ".join(said))
 
 
 def note(connection: sa.Connection, project: str, news: News, now_s: float) -> bool:
