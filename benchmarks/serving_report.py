@@ -173,7 +173,7 @@ def _curves(axes: Axes, found: Findings) -> None:
         axes.plot(rates, tails, marker="o", markersize=4, color=colour, label=name)
     axes.set(xscale="log", yscale="log", xlabel="requests per second", ylabel="p99 ms")
     axes.grid(color=GRID)
-    axes.legend(fontsize=8)
+    axes.legend(fontsize=8, loc="lower left")
     axes.set_title("1, 4, 16 and 64 connections")
 
 
