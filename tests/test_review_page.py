@@ -96,7 +96,7 @@ def ui(site: Site) -> Iterator[str]:
                 assert process.poll() is None, "MLflow ended: see mlflow.log"
                 assert time.monotonic() < deadline, "MLflow did not start"
                 time.sleep(0.2)
-        yield part.url
+        yield part.probe.removesuffix("/health")
     finally:
         process.terminate()
         process.wait(20)
