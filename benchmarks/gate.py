@@ -16,7 +16,7 @@ d. 50 looks at the same rows promote wrongly in 5 % of histories at most, and on
    of 20 by the test rows no more often than its level, n = 100,000 histories.
 e. On the same histories other rules promote wrongly many times, this gate in at most 5 %.
 
-Hardware: 2 cores; 47 minutes beside much other work. Seeds are fixed: the same numbers each time.
+Hardware: 2 cores; 24 minutes beside much other work. Seeds are fixed: the same numbers each time.
 Writes benchmarks/gate.json, docs/gate.png and the table of docs/gate.md; `--quick` takes seconds,
 simulates less and writes nothing. Exits 1 if a limit does not hold.
 
