@@ -74,8 +74,9 @@ class Facts:
         return retrain is not None and retrain.outcome == "promote"
 
     def mails(self) -> list[Path]:
-        """Return the rendered mails, oldest first."""
-        return sorted(self._layout.mailbox.glob("*.html"))
+        """Return the rendered mails, oldest first; the message is written after its page."""
+        pages = sorted(self._layout.mailbox.glob("*.html"))
+        return [page for page in pages if page.with_suffix(".eml").is_file()]
 
     def serving(self) -> str:
         """Return the version that the pointer of the scoring server names; empty for none."""
