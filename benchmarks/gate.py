@@ -147,6 +147,12 @@ def power(pool: ProcessPoolExecutor, plan: Plan, found: gate_report.Findings) ->
         for margin, gain in ((0.0, 0.05), (gate_verdict.MARGIN, 0.03))
     ]  # fmt: skip
     waiting += [
+        pool.submit(gate_errors.power_kept, shape, tie, 0.0, 0.1, plan.error_power // 2, seen=seen)
+        for shape in gate_errors.SHAPES if plan is FULL or shape == "skewed"
+        for tie in gate_errors.TIES if plan is FULL or tie > 0.5
+        for seen in (gate_errors.SEEN if plan is FULL else gate_errors.SEEN[:1])
+    ]  # fmt: skip
+    waiting += [
         pool.submit(gate_guardrails.power_kept, *one, plan.guardrail_power)
         for one in (gate_guardrails.POWER if plan is FULL else gate_guardrails.POWER[:1])
     ]

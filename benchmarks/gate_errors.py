@@ -36,9 +36,11 @@ SHAPES: dict[str, Shape] = {
 """Residuals from a standard normal variable; kurtosis 3, 32 and 13."""
 TIES = (0.5, 0.9)  # correlation of the two models' normal variables
 ROWS = (60, 300, 1000)
+SEEN = (60, 100, 300)  # rows that ask for more
 METRICS = ("mae", "rmse", "r2", "mape", "pinball", "coverage")
 _CHECKED = 20  # replicates per cell that are asked without screening, too
-_MANY = 2_000_000  # draws from which a variance is known well enough
+_KNOWN = 400_000  # rows from which a variance is known well enough
+_MANY = 2_000_000  # draws from which a metric is
 
 
 def settings(rows: tuple[int, ...]) -> list[tuple[str, float, int, int]]:
@@ -119,21 +121,36 @@ def level_kept(shape: str, tie: float, rows: int, each: int, trials: int) -> Cel
     return Cell(gate_levels.PART, name, hits, trials, level(gate.ALPHA, 1))
 
 
-def power_kept(shape: str, tie: float, margin: float, gain: float, trials: int) -> Cell:
-    """Simulate a known gain at the rows that are asked for where the variance is known."""
-    rng, kept = np.random.default_rng([7, round(100 * tie), len(shape)]), 1.0 - gain
-    ours_N, theirs_N = (np.abs(r) for r in losses(rng, shape, tie, _MANY))
-    rows = errors_needed(
-        ours_N, theirs_N, alpha=level(gate.ALPHA, 1), power=gate.RULES.power, effect=gain,
-        margin=margin,
-    )  # fmt: skip
-    key_N, hits = np.arange(rows, dtype=np.uint64), 0
+def power_kept(
+    shape: str, tie: float, margin: float, gain: float, trials: int, *, seen: int | None = None
+) -> Cell:
+    """Simulate a known gain at the rows that are asked for.
+
+    Args:
+        shape: of the residuals.
+        tie: between the two models.
+        margin: share that may be lost.
+        gain: the true one, and the declared effect.
+        trials: replicates.
+        seen: rows by which the others are asked for, anew in each replicate; nothing where their
+            variance is known.
+    """
+    rng, kept = np.random.default_rng([7, round(100 * tie), len(shape), seen or 0]), 1.0 - gain
+    hits, asked, rows = 0, [], 0
     for _ in range(trials):
+        if seen is not None or not rows:
+            ours_N, theirs_N = (np.abs(r) for r in losses(rng, shape, tie, seen or _KNOWN))
+            rows = errors_needed(
+                ours_N, theirs_N, np.arange(len(ours_N), dtype=np.uint64),
+                alpha=level(gate.ALPHA, 1), power=gate.RULES.power, effect=gain, margin=margin,
+            )  # fmt: skip
+            asked.append(rows)
         ours_N, theirs_N = losses(rng, shape, tie, rows)
-        hits += promotes(kept * ours_N, theirs_N, key_N, margin)
+        hits += promotes(kept * ours_N, theirs_N, np.arange(rows, dtype=np.uint64), margin)
+    by = "" if seen is None else f", asked by {seen} rows"
     name = (
         f"errors of numbers {100 * gain:.0f} % smaller, margin {100 * margin:.0f} %, {shape}, "
-        f"tie {tie}: {rows} rows"
+        f"tie {tie}{by}: {np.median(asked):.0f} rows"
     )
     limit = gate.RULES.power - gate_power.TOLERANCE
     return Cell(gate_power.PART, name, hits, trials, limit, at_least=True)

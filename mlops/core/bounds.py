@@ -26,6 +26,8 @@ from mlops.core.tango import cautious_tango
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from mlops.core.reach import Spread
+
 
 @dataclass(frozen=True)
 class Bounds:
@@ -37,8 +39,7 @@ class Bounds:
         upper: with probability 1 - alpha the truth is below.
         design_effect: how many dependent rows are worth one independent one; 1 where none repeat.
         method: how they were made, in words.
-        parts: what their reach is made of, if not of the first alone: standard error of the
-            estimate, and what one row more at the worst would move it by.
+        one: what their reach is made of, if not of the estimate's error alone.
     """
 
     estimate: float
@@ -46,7 +47,7 @@ class Bounds:
     upper: float
     design_effect: float
     method: str
-    parts: tuple[float, float] | None = None
+    one: Spread | None = None
 
 
 class Resampling(TypedDict):

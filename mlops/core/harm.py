@@ -12,14 +12,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import stats
 
+from mlops.core.boxes import Condition, FoundSlice
 from mlops.core.columns import elsewhere
 from mlops.core.decision import Check
 from mlops.core.noninferiority import absolute, right, scores
 from mlops.core.paired import count, holm, mcnemar_p, one_per_key
 from mlops.core.slices import absent, named, terciles
 from mlops.core.wanted import larger, told
-from mlops.core.weakness import Condition, FoundSlice, find_slices, finding_half
 from mlops.core.weakness import Rules as Search
+from mlops.core.weakness import find_slices, finding_half
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -129,14 +130,13 @@ def _found(exam: Exam, recent: Paired, rules: Rules) -> list[Slice]:
     """Search where the candidate loses on one half of the keys; return it on the other half."""
     if recent.columns is None or recent.columns.size == 0:
         return []
-    column_NC = np.nan_to_num(recent.columns)
     found = find_slices(
-        column_NC, exam.columns, gains(recent), recent.key,
+        recent.columns, exam.columns, gains(recent), recent.key,
         Search(_DEPTH, rules.min_slice_rows, _MOST_FOUND),
         categories=exam.named,
     )  # fmt: skip
     testing_N = ~finding_half(recent.key)
-    return [Slice(f.name, f.mask(column_NC) & testing_N, found=True) for f in found]
+    return [Slice(f.name, f.mask(recent.columns) & testing_N, found=True) for f in found]
 
 
 def gains(rows: Paired) -> NDArray[np.float64]:

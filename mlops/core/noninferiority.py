@@ -185,7 +185,7 @@ def non_inferior(name: str, margin: float, rows: Paired, rules: Rules, levels: L
     label = f"{named.part} {named.words.lower()}"
     metric = Metric(label, *figures, bounds.lower, bounds.upper)
     seen = (gain.estimate, gain.lower)
-    labels = wanted(len(rows.label), seen, margin, levels, bounds.parts)
+    labels = wanted(len(rows.label), seen, margin, levels, bounds.one)
     return told(Check(label, passed, worst, limit, words), labels, levels), (metric,)
 
 
@@ -200,7 +200,7 @@ def _bounds(
         return found, (float(lost.mean()), float(before.mean()))
     if named.parts is not None and named.whole is not None:
         parts = named.parts(label, candidate, champion)
-        found = cautious_bounds(parts.value, rows.key, parts.span, alpha)
+        found = cautious_bounds(parts.value, rows.key, parts.span, alpha, parts.rarest)
         return found, (named.whole(label, candidate), named.whole(label, champion))
     per_row = named.per_row or right
     ours, theirs = (per_row(label, p).astype(np.float64) for p in (candidate, champion))

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 from mlops.core.amounts import percent
 from mlops.core.decision import MAE, Check, Evidence, Metric
 from mlops.core.noninferiority import WORST, absolute, relative_bounds, scores, settle
+from mlops.core.reach import Spread, rows_needed
 from mlops.core.rules import level
-from mlops.core.wanted import rows_needed, told, wanted
+from mlops.core.wanted import told, wanted
 
 if TYPE_CHECKING:
     import numpy as np
@@ -48,8 +49,7 @@ def error(recent: Paired, evidence: Evidence, rules: Rules) -> tuple[Check, Metr
         f"{percent(bounds.lower)} to {percent(bounds.upper)} at {100 * evidence.level:.3g} % each "
         f"side{look}; {rule}"
     )
-    worst = len(ours_N) * (bounds.parts[1] if bounds.parts else WORST)
-    labels = _missing((ours_N, theirs_N), worst, evidence, rules) if passed is None else 0
+    labels = _missing(ours_N, theirs_N, recent.key, evidence, rules) if passed is None else 0
     check = Check(f"recent {MAE}", passed, bounds.lower, -rules.margin, words, labels)
     return check, metric, evidence
 
@@ -72,19 +72,18 @@ def error_from_anchor(
     passed = settle(bounds.lower > limit, bounds.upper <= limit)
     metric = Metric(f"recent {MAE} (anchor)", float(ours_N.mean()), float(theirs_N.mean()))
     seen = (bounds.estimate, bounds.lower)
-    labels = wanted(len(recent.label), seen, rules.anchor_margin, levels, bounds.parts)
+    labels = wanted(len(recent.label), seen, rules.anchor_margin, levels, bounds.one)
     return (told(Check("anchor", passed, bounds.lower, limit, words), labels),), (metric,)
 
 
 def _missing(
-    errors: tuple[NDArray[np.float64], NDArray[np.float64]], worst: float, evidence: Evidence,
-    rules: Rules,
+    ours_N: NDArray[np.float64], theirs_N: NDArray[np.float64], key_N: NDArray[np.uint64],
+    evidence: Evidence, rules: Rules,
 ) -> int:  # fmt: skip
     """Return how many more labels would settle it, at the level that the next look has."""
     needed = errors_needed(
-        *errors, alpha=level(rules.alpha, evidence.look + 1), power=rules.power,
-        effect=rules.effect, margin=rules.margin, design_effect=evidence.design_effect or 1.0,
-        worst=worst,
+        ours_N, theirs_N, key_N, alpha=level(rules.alpha, evidence.look + 1), power=rules.power,
+        effect=rules.effect, margin=rules.margin,
     )  # fmt: skip
     return max(needed - evidence.recent_rows, 0)
 
@@ -92,31 +91,29 @@ def _missing(
 def errors_needed(
     ours_N: NDArray[np.float64],
     theirs_N: NDArray[np.float64],
+    key_N: NDArray[np.uint64],
     *,
     alpha: float,
     power: float,
     effect: float,
     margin: float,
-    design_effect: float = 1.0,
-    worst: float = WORST,
 ) -> int:
     """Return the rows that show a true gain of `effect` with the stated power.
 
-    Their number is `mlops.core.wanted.rows_needed`, the variance that of the tested value with
-    the candidate's errors scaled so that the gain is `effect`: as they are, a candidate that
-    hardly differs from the champion shows too little of it, and was promised to need no label.
+    Their number is `mlops.core.reach.rows_needed`, what it is told of a row that of the tested
+    value with the candidate's errors scaled so that the gain is `effect`: as they are, a candidate
+    that hardly differs from the champion shows too little of it, and was promised to need no label.
 
     Args:
         ours_N: the candidate's errors, float64 (N,).
         theirs_N: the champion's.
+        key_N: dependent rows have one key.
         alpha: level of the bound.
         power: with which it is to show the gain.
         effect: the gain, as a share of the champion's error.
         margin: share that may be lost.
-        design_effect: of dependent rows.
-        worst: what a key can bring at worst, which the bound holds in reserve.
     """
     scale = float(theirs_N.mean()) or 1.0
     ours_N = ours_N * ((1.0 - effect) * scale / (float(ours_N.mean()) or 1.0))
-    variance = float((((1.0 + margin) * theirs_N - ours_N) / scale).var())
-    return rows_needed(variance * design_effect, worst, effect + margin, (alpha, power))
+    one = relative_bounds(ours_N, theirs_N, key_N, margin, alpha).one or Spread(0.0, WORST)
+    return rows_needed(one, effect + margin, alpha, power)

@@ -229,7 +229,6 @@ def find(
 ) -> tuple[Slice, ...]:
     """Search half of the rows for weak slices and measure them on the other half."""
     known = categories(schema) if schema else {}
-    column_NC = np.nan_to_num(column_NC)
     found = find_slices(column_NC, names, goodness(rows), rows.key, search, categories=known)
     half = ~finding_half(rows.key)
     # One row for each key: only independent rows have Wilson's interval.

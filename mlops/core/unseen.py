@@ -25,6 +25,7 @@ import numpy as np
 from scipy import optimize, special
 
 from mlops.core.bounds import Bounds, clusters, design_effect
+from mlops.core.reach import spread
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -36,8 +37,9 @@ _EDGE = 1e-9  # of the span, which a bound is kept away from while it is looked 
 
 
 def cautious_bounds(
-    value_N: NDArray[np.float64], key_N: NDArray[np.uint64], span: Span, alpha: float
-) -> Bounds:
+    value_N: NDArray[np.float64], key_N: NDArray[np.uint64], span: Span, alpha: float,
+    rarest: float = 1.0,
+) -> Bounds:  # fmt: skip
     """Bound a mean as if one key more had been seen that is at the worst in all its rows.
 
     That key is as large as the one that a row comes from on average (Kish 1965). With n rows that
@@ -49,20 +51,22 @@ def cautious_bounds(
         key_N: uint64 (N,): rows of one key may depend on each other.
         span: the least and the greatest value that one row can have.
         alpha: level of each bound.
+        rarest: share of the rows that the rarest class has, if values and span hang on it.
     """
     estimate, (total_G, size_G) = float(value_N.mean()), clusters(value_N, key_N)
     groups, effect = len(size_G), design_effect(value_N, key_N)
     if groups < 2 or not math.isfinite(span[1] - span[0]):
         return Bounds(estimate, -math.inf, math.inf, effect, "so few rows bound nothing")
-    spread = ((total_G - estimate * size_G) ** 2).sum() * groups / (groups - 1)
-    error = math.sqrt(spread) / len(value_N)
+    off_G = total_G - estimate * size_G
+    error = math.sqrt((off_G**2).sum() * groups / (groups - 1)) / len(value_N)
     reach = -float(special.stdtrit(groups - 1, alpha)) * error
     least, most = span
     lower = min(_lower(total_G, size_G, least, alpha), estimate - reach)
     upper = max(-_lower(-total_G, size_G, -most, alpha), estimate + reach)
     words = "empirical likelihood with one key more at the worst, no narrower than Student's t"
-    unseen = (most - least) / 2.0 * _one_more(size_G) / len(value_N)
-    return Bounds(estimate, lower, upper, effect, words, (error, unseen))
+    worst = (most - least) / 2.0 * _one_more(size_G)
+    one = spread(off_G, len(value_N), worst, math.sqrt((1.0 / rarest - 1.0) * effect))
+    return Bounds(estimate, lower, upper, effect, words, one)
 
 
 def _one_more(size_G: NDArray[np.float64]) -> float:

@@ -6,13 +6,14 @@ import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from scipy import optimize, special
+from scipy import special
+
+from mlops.core.reach import Spread, rows_needed
 
 if TYPE_CHECKING:
     from mlops.core.decision import Check
 
 _ROUNDING = 1e-6  # of what a bound reaches: so near the boundary no number of rows is told
-_FAINT = 1e-3  # of two parts, one so much smaller than the other changes nothing
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class Levels:
 
 def wanted(
     rows: int, bound: tuple[float, float], margin: float, levels: Levels,
-    parts: tuple[float, float] | None = None,
+    one: Spread | None = None,
 ) -> int | None:  # fmt: skip
     """Return how many more rows settle a guardrail either way, or nothing if no number is known.
 
@@ -46,66 +47,15 @@ def wanted(
         bound: the gain seen, and its lower bound.
         margin: δ, which may be lost.
         levels: of the bound, and of the next.
-        parts: the gain's standard error, and what one row more at the worst would move it by.
+        one: what is known of one row.
     """
     gain, lower = bound
     reach, room = gain - lower, abs(gain + margin)
     if levels.again is None or not math.isfinite(reach) or room <= _ROUNDING * reach:
         return None
-    error, unseen = parts or (reach / -float(special.ndtri(levels.alpha)), 0.0)
-    needed = rows_needed(rows * error**2, rows * unseen, room, (levels.again, levels.power))
+    error = reach / -float(special.ndtri(levels.alpha))
+    needed = rows_needed(one or Spread(rows * error**2), room, levels.again, levels.power)
     return max(needed - rows, 0)
-
-
-def rows_needed(
-    variance: float, worst: float, room: float, probabilities: tuple[float, float]
-) -> int:
-    """Return the rows at which a bound shows a true difference with the power asked for.
-
-    Without a worst it is the textbook's n = (z(1-α) + z(power))² v / (Δ₁ + δ)².
-
-    Args:
-        variance: v of one row, above 0 or with a worst that is.
-        worst: what one row can bring at worst, which the bound holds in reserve.
-        room: Δ₁ + δ, from the margin's boundary to the true difference, above 0.
-        probabilities: level of the bound, and power.
-    """
-    alpha, power = probabilities
-    z = float(special.ndtri(power))
-
-    def beyond(step: float) -> float:
-        """Return by how much 1 / step² rows reach too far."""
-        error = step * math.sqrt(variance)
-        return reached(error, step**2 * worst, alpha) + z * error - room
-
-    most = 1.0
-    while beyond(most) < 0.0:
-        most *= 2.0
-    return math.ceil(1.0 / float(optimize.brentq(beyond, 0.0, most, rtol=1e-10)) ** 2)
-
-
-def reached(error: float, unseen: float, alpha: float) -> float:
-    """Return what a normal variable and an exponential one exceed together with probability alpha.
-
-    The one is the estimate's error; the other the weight of one row more at the worst, as in
-    `mlops.core.unseen`. Alone they reach z(1-α) and -ln α.
-
-    Args:
-        error: standard deviation of the first.
-        unseen: mean of the second.
-        alpha: the probability.
-    """
-    z = -float(special.ndtri(alpha))
-    if unseen <= _FAINT * error or error <= _FAINT * unseen:
-        return z * error - unseen * math.log(alpha)
-
-    def excess(value: float) -> float:
-        ratio, place = error / unseen, value / error
-        tail = ratio**2 / 2.0 - value / unseen + float(special.log_ndtr(place - ratio))
-        return float(special.ndtr(-place)) + math.exp(tail) - alpha
-
-    furthest = -float(special.ndtri(alpha / 2.0)) * error - unseen * math.log(alpha / 2.0)
-    return float(optimize.brentq(excess, 0.0, furthest))
 
 
 def larger(rows: int, members: int, least: int) -> int | None:

@@ -9,12 +9,13 @@ Chung et al., Automated data slicing for model validation (2019).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy import stats
 
+from mlops.core.boxes import Condition, FoundSlice
 from mlops.core.paired import holm
 from mlops.core.schema import category_name
 
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
-
-_NAMED = 4  # of a slice's categories
 
 
 @dataclass(frozen=True)
@@ -39,74 +38,6 @@ class Rules:
     depth: int
     min_rows: int
     most: int
-
-
-@dataclass(frozen=True)
-class Condition:
-    """A range of one column: `above` < value ≤ `upto`, either of them infinite.
-
-    Attributes:
-        column: its number.
-        name: its name.
-        above: lower limit, outside the range.
-        upto: upper limit, inside.
-        categories: of a column of codes, those that were seen, each with its name.
-    """
-
-    column: int
-    name: str
-    above: float
-    upto: float
-    categories: tuple[tuple[float, str], ...] = ()
-
-    def __str__(self) -> str:
-        """Write it as `contrast ≤ 0.21`, or `colour: red or blue`."""
-        if self.categories:
-            return self._named()
-        if self.above == -np.inf:
-            return f"{self.name} ≤ {self.upto:g}"
-        if self.upto == np.inf:
-            return f"{self.name} > {self.above:g}"
-        return f"{self.above:g} < {self.name} ≤ {self.upto:g}"
-
-    def _named(self) -> str:
-        """Name the categories inside, or those outside where they are fewer."""
-        inside = [name for code, name in self.categories if self.above < code <= self.upto]
-        outside = [name for code, name in self.categories if not self.above < code <= self.upto]
-        if len(inside) <= max(len(outside), 1):
-            return f"{self.name}: {_either(inside)}"
-        return f"{self.name}: not {_either(outside)}"
-
-
-def _either(names: Sequence[str]) -> str:
-    shown = (
-        list(names) if len(names) <= _NAMED else [*names[:_NAMED], f"{len(names) - _NAMED} more"]
-    )
-    return " or ".join(shown)
-
-
-@dataclass(frozen=True)
-class FoundSlice:
-    """Rows in a box of the columns, where the finding half scored low.
-
-    Attributes:
-        conditions: all of them hold.
-    """
-
-    conditions: tuple[Condition, ...]
-
-    @property
-    def name(self) -> str:
-        """`contrast ≤ 0.21 and sharpness > 0.4`: the exact limits, not rounded ones."""
-        return " and ".join(map(str, self.conditions))
-
-    def mask(self, column_NC: NDArray[np.float64]) -> NDArray[np.bool_]:
-        """Say of each row of (N, C) whether it lies in the slice; bool (N,)."""
-        inside = np.ones(len(column_NC), dtype=bool)
-        for c in self.conditions:
-            value_N = column_NC[:, c.column]
-            inside &= (value_N > c.above) & (value_N <= c.upto)
-        return inside
 
 
 @dataclass(frozen=True)
@@ -145,7 +76,7 @@ def find_slices(
     """Return where the finding half scores lower than elsewhere, the clearest first.
 
     Args:
-        column_NC: finite.
+        column_NC: NaN where a row has no value: such rows are on either side of a cut.
         names: of the C columns.
         score_N: higher is better: 1 for a right answer, a candidate's score minus a champion's.
         key_N: hash of each row's split key.
@@ -167,8 +98,8 @@ def find_slices(
                     np.unique(column_NC[:, names.index(name)]).tolist())
         for name, known in (categories or {}).items()
     }  # fmt: skip
-    found = []
-    for box in _leaves(tree.tree_, names, seen):
+    found, gap_C = [], np.asarray(np.isnan(column_NC).any(axis=0))
+    for box in _leaves(tree.tree_, names, seen, gap_C):
         inside = box.mask(column_NC)
         # What holds for most rows is no slice: its complement would be the better news.
         if box.conditions and rules.min_rows <= inside.sum() <= len(inside) / 2:
@@ -221,27 +152,34 @@ def _mean(score: NDArray[np.float64]) -> float:
 
 
 def _leaves(
-    tree: object, names: Sequence[str], seen: Mapping[str, tuple[tuple[float, str], ...]]
-) -> list[FoundSlice]:
-    """Return the box of every leaf of a fitted scikit-learn tree."""
-    left, right, feature, limit = (
-        getattr(tree, name) for name in ("children_left", "children_right", "feature", "threshold")
-    )
+    tree: Any, names: Sequence[str], seen: Mapping[str, tuple[tuple[float, str], ...]],
+    gap_C: NDArray[np.bool_],
+) -> list[FoundSlice]:  # fmt: skip
+    """Return the box of every leaf of a fitted scikit-learn tree.
+
+    Args:
+        tree: its arrays.
+        names: of the C columns.
+        seen: codes, with their names, of the columns that hold codes.
+        gap_C: bool (C,): whether rows without a value were seen.
+    """
     out: list[FoundSlice] = []
-    waiting: list[tuple[int, dict[int, tuple[float, float]]]] = [(0, {})]
+    waiting: list[tuple[int, dict[int, Condition]]] = [(0, {})]
     while waiting:
         node, box = waiting.pop()
-        if left[node] < 0:
-            conditions = (
-                Condition(c, names[c], *limits, seen.get(names[c], ()))
-                for c, limits in sorted(box.items())
-            )
-            out.append(FoundSlice(tuple(conditions)))
+        if tree.children_left[node] < 0:
+            out.append(FoundSlice(tuple(condition for _, condition in sorted(box.items()))))
             continue
-        column = int(feature[node])
+        column = int(tree.feature[node])
         # Three digits, so that what the name says is what the slice is.
-        cut = float(f"{limit[node]:.3g}")
-        above, upto = box.get(column, (-np.inf, np.inf))
-        waiting.append((int(right[node]), {**box, column: (max(above, cut), upto)}))
-        waiting.append((int(left[node]), {**box, column: (above, min(upto, cut))}))
+        cut, below = float(f"{tree.threshold[node]:.3g}"), bool(tree.missing_go_to_left[node])
+        whole = Condition(
+            column, names[column], -np.inf, np.inf, seen.get(names[column], ()),
+            missing=True if gap_C[column] else None,
+        )  # fmt: skip
+        kept = box.get(column, whole)
+        left = replace(kept, upto=min(kept.upto, cut), missing=kept.missing and below)
+        right = replace(kept, above=max(kept.above, cut), missing=kept.missing and not below)
+        waiting.append((int(tree.children_right[node]), {**box, column: right}))
+        waiting.append((int(tree.children_left[node]), {**box, column: left}))
     return out

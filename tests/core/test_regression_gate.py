@@ -160,7 +160,14 @@ def test_the_labels_asked_for_show_the_gain_they_reckon_with() -> None:
             theirs, own = rng.standard_normal((2, rows))
             return np.abs(tie * theirs + np.sqrt(1.0 - tie**2) * own), np.abs(theirs)
 
-        rows = errors_needed(*errors(100), alpha=0.025, power=0.8, effect=0.1, margin=0.0)
+        rows = errors_needed(
+            *errors(100),
+            np.arange(100, dtype=np.uint64),
+            alpha=0.025,
+            power=0.8,
+            effect=0.1,
+            margin=0.0,
+        )
         ours_N, theirs_N = errors(rows)
         key_N = np.arange(rows, dtype=np.uint64)
         found += relative_bounds(0.9 * ours_N, theirs_N, key_N, 0.0, 0.025).lower > 0.0

@@ -45,7 +45,11 @@ def test_copies_prove_no_more_than_the_originals() -> None:
     alone = cautious_bounds(value_N, keys(50), (-4.0, 4.0), ALPHA)
     copied = cautious_bounds(np.repeat(value_N, 6), keys(300, 6), (-4.0, 4.0), ALPHA)
     assert (copied.lower, copied.upper) == pytest.approx((alone.lower, alone.upper))
-    assert copied.parts == pytest.approx(alone.parts)
+    assert copied.one is not None
+    assert alone.one is not None
+    assert copied.one.variance == pytest.approx(6.0 * alone.one.variance)
+    assert copied.one.worst == pytest.approx(6.0 * alone.one.worst)
+    assert copied.one.doubt == pytest.approx(alone.one.doubt)
     assert copied.design_effect == pytest.approx(6.0, rel=0.05)
 
 

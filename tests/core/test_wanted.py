@@ -6,7 +6,7 @@ from scipy import stats
 
 from mlops.core.decision import Check
 from mlops.core.unseen import cautious_bounds
-from mlops.core.wanted import Levels, larger, reached, rows_needed, told, wanted
+from mlops.core.wanted import Levels, larger, told, wanted
 
 LEVELS = Levels(alpha=0.025, again=0.05 / 6, power=0.8)
 OPEN = Check("log loss", None, 0.1, 0.05, "log loss so and so")
@@ -27,21 +27,12 @@ def test_so_many_labels_settle_it_with_the_stated_power(gain: float, margin: flo
     assert shown.mean() == pytest.approx(0.8, abs=0.015)
 
 
-@pytest.mark.parametrize(("error", "unseen"), [(1.0, 0.0), (0.0, 1.0), (1.0, 1.0), (0.1, 2.0)])
-def test_a_reach_is_that_of_a_normal_and_an_exponential_variable(
-    error: float, unseen: float
-) -> None:
-    rng = np.random.default_rng(1)
-    drawn = error * rng.standard_normal(200_000) + unseen * rng.standard_exponential(200_000)
-    assert (drawn > reached(error, unseen, 0.025)).mean() == pytest.approx(0.025, abs=0.0015)
-
-
 def test_what_was_not_seen_needs_rows_but_not_by_their_root() -> None:
     """Models that never differed on 60 rows may lose 16 a row: that is settled by ten times 60."""
     key_N = np.arange(60, dtype=np.uint64)
     seen = cautious_bounds(np.zeros(60), key_N, (-16.0, 16.0), LEVELS.alpha)
     levels = Levels(alpha=0.025, again=0.025, power=0.8)
-    more = wanted(60, (seen.estimate, seen.lower), 0.1, levels, seen.parts)
+    more = wanted(60, (seen.estimate, seen.lower), 0.1, levels, seen.one)
     assert more is not None
     rows = 60 + more
     assert rows == pytest.approx(-np.log(0.025) * 160, rel=0.01)
@@ -50,12 +41,6 @@ def test_what_was_not_seen_needs_rows_but_not_by_their_root() -> None:
         every = np.arange(n, dtype=np.uint64)
         bounds = cautious_bounds(np.zeros(n), every, (-16.0, 16.0), 0.025)
         assert (bounds.lower > -0.1) == settled
-
-
-def test_without_a_worst_the_rows_are_the_textbooks() -> None:
-    z = stats.norm.isf(0.025) + stats.norm.ppf(0.8)
-    assert rows_needed(0.2, 0.0, 0.05, (0.025, 0.8)) == int(np.ceil(z**2 * 0.2 / 0.05**2))
-    assert rows_needed(0.2, 0.0, 5.0, (0.025, 0.8)) == 1
 
 
 def test_no_number_is_named_where_none_is_known() -> None:

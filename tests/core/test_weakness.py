@@ -7,7 +7,8 @@ import pytest
 from scipy import stats
 
 from mlops.core import weakness
-from mlops.core.weakness import Condition, FoundSlice, Rules, compare, find_slices, finding_half
+from mlops.core.boxes import Condition, FoundSlice
+from mlops.core.weakness import Rules, compare, find_slices, finding_half
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -164,3 +165,30 @@ def test_categories_are_named_and_not_numbered() -> None:
     assert str(Condition(0, "c", -np.inf, 5.5, many)) == "c: c0 or c1 or c2 or c3 or 2 more"
     assert str(Condition(0, "c", 0.5, np.inf, many)) == "c: not c0"
     assert str(Condition(0, "c", 8.5, 10.5, many)) == "c: c9 or c10"
+
+
+@pytest.mark.parametrize("said", ["price missing", "price > 0.7 or missing", "price not missing"])
+def test_rows_without_a_value_are_a_side_of_their_own(said: str) -> None:
+    """As if they had a 0 they would be among the cheapest rows, and hide what is wrong there."""
+    rng = np.random.default_rng(6)
+    value_N = rng.uniform(size=(2000, 1))
+    value_N[rng.uniform(size=2000) < (0.6 if said == "price not missing" else 0.2)] = np.nan
+    gone_N = np.isnan(value_N[:, 0])
+    weak_N = {"price missing": gone_N, "price not missing": ~gone_N}.get(
+        said, gone_N | (value_N[:, 0] > 0.7)
+    )
+    [found] = find_slices(
+        value_N, ("price",), np.where(weak_N, 0.0, 1.0), keys(2000), Rules(1, 30, 5)
+    )
+    assert found.name == said
+    assert (found.mask(value_N) == weak_N).mean() > 0.995
+
+
+def test_a_value_that_is_missing_only_elsewhere_is_in_no_slice() -> None:
+    value_N = np.random.default_rng(7).uniform(size=(2000, 1))
+    [found] = find_slices(
+        value_N, ("price",), np.where(value_N[:, 0] > 0.3, 1.0, 0.0), keys(2000), Rules(1, 30, 5)
+    )
+    assert found.name.startswith("price ≤ 0.3")
+    assert not found.name.endswith("missing")
+    assert not found.mask(np.array([[np.nan]])).any()
