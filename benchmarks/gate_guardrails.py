@@ -53,6 +53,7 @@ _PARTS = {
 }  # fmt: skip
 
 Floats = NDArray[np.float64]
+Flags = NDArray[np.bool_]
 
 
 def settings(rows: tuple[int, ...]) -> Iterator[Setting]:
@@ -116,14 +117,15 @@ def power_kept(metric: str, margin: float, trials: int) -> Cell:
     return Cell(gate_power.PART, name, hits, trials, limit, at_least=True)
 
 
-def gain(setting: Setting, rows: Paired) -> tuple[Floats, tuple[float, float], float]:
+def gain(setting: Setting, rows: Paired) -> tuple[Floats, tuple[float, float], Flags | None]:
     """Return what is gained on each row, plus the margin, the least and the most of it.
 
-    And the share of the rows that the rarest class has, if it matters.
+    And the rows of the rarest class, if their number matters.
     """
     assert rows.candidate is not None
     assert rows.champion is not None
-    label, ours, theirs, rarest = rows.label, rows.candidate, rows.champion, 1.0
+    label, ours, theirs = rows.label, rows.candidate, rows.champion
+    rarest: Flags | None = None
     if setting.metric == "base_mae":
         lost, before = (np.abs(p[:, 1] - label) for p in (ours, theirs))
         value_N = ((1.0 + setting.margin) * before - lost) / before.mean()

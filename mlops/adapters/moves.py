@@ -7,7 +7,6 @@ a version that the ledger does not vouch for.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from mlops.adapters import approval, canary, serving_incidents
@@ -35,23 +34,13 @@ class Note:
 
 
 def effective(entries: Sequence[Entry]) -> tuple[Entry, ...]:
-    """Return the rows that put a version in service or took it out, the oldest first.
-
-    Not among them is a move that was killed before the alias had followed, and overtaken by a
-    person's own in MLflow: its version never answered anything.
-    """
+    """Return the rows that put a version in service or took it out, the oldest first."""
     ended = {e.key for e in entries if e.kind == "withdrawn"}
-    moves = [
+    return tuple(
         e for e in entries
         if e.kind in MOVES and e.hash not in ended and e.from_version != e.to_version
         and (e.kind != "withdrawn" or e.to_version is None)
-    ]  # fmt: skip
-    followed = {e.key for e in entries if e.kind == "applied"}
-    overtaken = {
-        a.hash for a, b in pairwise(moves)
-        if a.kind != "observed" and b.kind == "observed" and a.hash not in followed
-    }  # fmt: skip
-    return tuple(e for e in moves if e.hash not in overtaken)
+    )  # fmt: skip
 
 
 def is_pending(ledger: Ledger, move: Entry) -> bool:

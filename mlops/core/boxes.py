@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -25,7 +25,7 @@ class Condition:
         above: lower limit, outside the range; ∞ if no value is inside.
         upto: upper limit, inside.
         categories: of a column of codes, those that were seen, each with its name.
-        missing: whether rows without a value are inside, too; none if there are no such rows.
+        missing: whether rows without a value are inside, too; none if none were seen.
     """
 
     column: int
@@ -86,7 +86,19 @@ class FoundSlice:
     @property
     def name(self) -> str:
         """`contrast ≤ 0.21 and sharpness > 0.4`: the exact limits, not rounded ones."""
-        return " and ".join(map(str, self.conditions))
+        words = [str(c) for c in self.conditions]
+        if len(words) > 1:
+            words = [f"({one})" if " or " in one else one for one in words]
+        return " and ".join(words)
+
+    def seen(self, column_NC: NDArray[np.float64]) -> FoundSlice:
+        """Return the slice without the missing values that none of these rows in it has."""
+        kept = []
+        for c in self.conditions:
+            others = FoundSlice(tuple(o for o in self.conditions if o is not c))
+            gone_N = np.isnan(column_NC[others.mask(column_NC), c.column])
+            kept.append(c if gone_N.any() else replace(c, missing=None))
+        return FoundSlice(tuple(kept))
 
     def mask(self, column_NC: NDArray[np.float64]) -> NDArray[np.bool_]:
         """Say of each row of (N, C) whether it lies in the slice; bool (N,)."""

@@ -41,12 +41,12 @@ class Influence:
         value: float64 (N,), whose mean is the difference; NaN if the rows cannot answer.
         span: the least and the greatest value that one more row could have; without end if a class
             has no row: the first that comes counts for as much as all those of another class.
-        rarest: share of the rows that the rarest class has, on which both hang.
+        rarest: bool (N,): rows of the rarest class, on whose number both hang.
     """
 
     value: NDArray[np.float64]
     span: tuple[float, float]
-    rarest: float
+    rarest: NDArray[np.bool_]
 
 
 def balanced_accuracy(label_N: Labels, ours_NK: Scores, theirs_NK: Scores) -> Influence:
@@ -69,7 +69,7 @@ def roc_auc(label_N: Labels, ours_NK: Scores, theirs_NK: Scores) -> Influence:
     rows, count_K = len(label_N), np.bincount(label_N, minlength=ours_NK.shape[1])
     present = np.flatnonzero(count_K)
     if len(present) < 2:
-        return Influence(np.full(rows, np.nan), (np.nan, np.nan), 1.0)
+        return Influence(np.full(rows, np.nan), (np.nan, np.nan), np.ones(rows, dtype=bool))
     gap_KN = np.array([
         _placed(label_N == k, ours_NK[:, k]) - _placed(label_N == k, theirs_NK[:, k])
         for k in present
@@ -86,7 +86,7 @@ def roc_auc(label_N: Labels, ours_NK: Scores, theirs_NK: Scores) -> Influence:
         own_K, rest_K = inside_K * (end - area_K), outside_K * (end - area_K)
         return np.asarray(area_K.mean() + (own_K + rest_K.sum() - rest_K) / len(present))
 
-    return _between(value_N, extreme(-1.0).min(), extreme(1.0).max(), count_K)
+    return _between(value_N, (extreme(-1.0).min(), extreme(1.0).max()), label_N, count_K)
 
 
 def _placed(own_N: NDArray[np.bool_], score_N: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -102,11 +102,13 @@ def _placed(own_N: NDArray[np.bool_], score_N: NDArray[np.float32]) -> NDArray[n
 
 
 def _between(
-    value_N: NDArray[np.float64], least: np.floating, most: np.floating, count_K: NDArray[np.int64]
-) -> Influence:
+    value_N: NDArray[np.float64], span: tuple[float, float], label_N: Labels,
+    count_K: NDArray[np.int64],
+) -> Influence:  # fmt: skip
+    rarest_N = label_N == int(count_K.argmin())
     if not count_K.all():
-        return Influence(value_N, (-math.inf, math.inf), 1.0)
-    return Influence(value_N, (float(least), float(most)), float(count_K.min()) / len(value_N))
+        return Influence(value_N, (-math.inf, math.inf), rarest_N)
+    return Influence(value_N, (float(span[0]), float(span[1])), rarest_N)
 
 
 def _of_answers(
@@ -124,7 +126,7 @@ def _of_answers(
     least = (ours_KK.min(axis=1) - theirs_KK.max(axis=1))[occurs].min()
     most = (ours_KK.max(axis=1) - theirs_KK.min(axis=1))[occurs].max()
     seen = first - second
-    return _between(value_N, seen + least, seen + most, count_K)
+    return _between(value_N, (seen + least, seen + most), label_N, count_K)
 
 
 def _recall(table_KK: NDArray[np.int64]) -> tuple[float, NDArray[np.float64]]:

@@ -115,5 +115,8 @@ def errors_needed(
     """
     scale = float(theirs_N.mean()) or 1.0
     ours_N = ours_N * ((1.0 - effect) * scale / (float(ours_N.mean()) or 1.0))
-    one = relative_bounds(ours_N, theirs_N, key_N, margin, alpha).one or Spread(0.0, WORST)
+    one = relative_bounds(ours_N, theirs_N, key_N, margin, alpha).one
+    if one is None:  # all rows have one key, and count as one
+        rows, variance = len(ours_N), float((((1.0 + margin) * theirs_N - ours_N) / scale).var())
+        one = Spread(variance * rows, WORST * rows)
     return rows_needed(one, effect + margin, alpha, power)

@@ -58,13 +58,15 @@ def spread(off_G: NDArray[np.float64], rows: int, worst: float, scarcity: float)
         worst: as in `Spread`.
         scarcity: likewise.
     """
-    groups, square_G = len(off_G), off_G**2
-    total = float(square_G.sum())
-    if total == 0.0:
+    groups, most = len(off_G), float(np.abs(off_G).max())
+    if most == 0.0:
         return Spread(0.0, worst, 0.0, scarcity)
+    square_G = (off_G / most) ** 2
+    total = float(square_G.sum())
     kurtosis = groups * float((square_G**2).sum()) / total**2
-    variance = (total + float(square_G.max())) * groups / (groups - 1) / rows
-    return Spread(variance, worst, math.sqrt(max(kurtosis - 1.0, 0.0) / groups), scarcity)
+    variance = most**2 * (total + 1.0) * groups / (groups - 1) / rows
+    # No tails are taken to be lighter than a normal variable's: few keys show none.
+    return Spread(variance, worst, math.sqrt(max(kurtosis - 1.0, 2.0) / (groups - 1)), scarcity)
 
 
 def rows_needed(one: Spread, room: float, alpha: float, power: float) -> int:

@@ -38,7 +38,7 @@ _EDGE = 1e-9  # of the span, which a bound is kept away from while it is looked 
 
 def cautious_bounds(
     value_N: NDArray[np.float64], key_N: NDArray[np.uint64], span: Span, alpha: float,
-    rarest: float = 1.0,
+    rarest_N: NDArray[np.bool_] | None = None,
 ) -> Bounds:  # fmt: skip
     """Bound a mean as if one key more had been seen that is at the worst in all its rows.
 
@@ -51,7 +51,7 @@ def cautious_bounds(
         key_N: uint64 (N,): rows of one key may depend on each other.
         span: the least and the greatest value that one row can have.
         alpha: level of each bound.
-        rarest: share of the rows that the rarest class has, if values and span hang on it.
+        rarest_N: bool (N,): rows of the rarest class, if values and span hang on their number.
     """
     estimate, (total_G, size_G) = float(value_N.mean()), clusters(value_N, key_N)
     groups, effect = len(size_G), design_effect(value_N, key_N)
@@ -65,8 +65,16 @@ def cautious_bounds(
     upper = max(-_lower(-total_G, size_G, -most, alpha), estimate + reach)
     words = "empirical likelihood with one key more at the worst, no narrower than Student's t"
     worst = (most - least) / 2.0 * _one_more(size_G)
-    one = spread(off_G, len(value_N), worst, math.sqrt((1.0 / rarest - 1.0) * effect))
+    one = spread(off_G, len(value_N), worst, _scarcity(rarest_N, key_N))
     return Bounds(estimate, lower, upper, effect, words, one)
+
+
+def _scarcity(rarest_N: NDArray[np.bool_] | None, key_N: NDArray[np.uint64]) -> float:
+    """Return √N times the standard deviation of a class's rows, in shares of them."""
+    if rarest_N is None or not rarest_N.any():
+        return 0.0
+    rare = float(rarest_N.mean())
+    return math.sqrt((1.0 / rare - 1.0) * design_effect(rarest_N.astype(np.float64), key_N))
 
 
 def _one_more(size_G: NDArray[np.float64]) -> float:

@@ -99,7 +99,8 @@ def find_slices(
         for name, known in (categories or {}).items()
     }  # fmt: skip
     found, gap_C = [], np.asarray(np.isnan(column_NC).any(axis=0))
-    for box in _leaves(tree.tree_, names, seen, gap_C):
+    for leaf in _leaves(tree.tree_, names, seen, gap_C):
+        box = leaf.seen(column_NC)
         inside = box.mask(column_NC)
         # What holds for most rows is no slice: its complement would be the better news.
         if box.conditions and rules.min_rows <= inside.sum() <= len(inside) / 2:
@@ -168,7 +169,7 @@ def _leaves(
     while waiting:
         node, box = waiting.pop()
         if tree.children_left[node] < 0:
-            out.append(FoundSlice(tuple(condition for _, condition in sorted(box.items()))))
+            out.append(FoundSlice(tuple(_whole(box[c]) for c in sorted(box))))
             continue
         column = int(tree.feature[node])
         # Three digits, so that what the name says is what the slice is.
@@ -183,3 +184,8 @@ def _leaves(
         waiting.append((int(tree.children_right[node]), {**box, column: right}))
         waiting.append((int(tree.children_left[node]), {**box, column: left}))
     return out
+
+
+def _whole(one: Condition) -> Condition:
+    """Return a condition whose range was rounded away as one on missing values alone."""
+    return replace(one, above=np.inf, upto=np.inf) if one.above >= one.upto else one

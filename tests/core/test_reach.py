@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -48,10 +49,14 @@ def test_doubt_of_the_variance_asks_for_more_and_is_averaged_over() -> None:
 
 
 def test_rows_say_their_variance_as_if_the_farthest_were_there_twice() -> None:
-    off_G = np.array([-1.0, -1.0, -1.0, 3.0])
-    one = spread(off_G, 4, worst=2.0, scarcity=0.0)
-    assert one.variance == pytest.approx((12.0 + 9.0) / 3.0)
-    assert one.doubt == pytest.approx(np.sqrt((4 * 84.0 / 144.0 - 1.0) / 4))
+    off_G = np.array([-1.0] * 9 + [9.0])
+    one = spread(off_G, 10, worst=2.0, scarcity=0.0)
+    assert one.variance == pytest.approx((90.0 + 81.0) / 9.0)
+    kurtosis = 10 * (9.0 + 9.0**4) / 90.0**2
+    assert one.doubt == pytest.approx(np.sqrt((kurtosis - 1.0) / 9))
+    assert spread(np.array([-1.0, 1.0]), 2, 2.0, 0.0).doubt == pytest.approx(np.sqrt(2.0))
+    tiny = spread(1e-200 * off_G, 10, 2.0, 0.0)
+    assert tiny.doubt == pytest.approx(one.doubt)
     assert spread(np.zeros(9), 9, 2.0, 0.0) == Spread(0.0, 2.0)
 
 
@@ -64,16 +69,43 @@ def heavy(rng: np.random.Generator, rows: int) -> tuple[NDArray[np.float64], NDA
 
 def test_a_hundred_rows_of_heavy_tailed_errors_ask_for_enough_more() -> None:
     """With their variance as it stands the power was .70."""
-    rng, trials, shown = np.random.default_rng(1), 400, 0
+    rng, trials, shown, asked = np.random.default_rng(1), 400, 0, []
     for _ in range(trials):
         rows = errors_needed(
             *heavy(rng, 100), np.arange(100, dtype=np.uint64), alpha=ALPHA, power=POWER,
             effect=0.1, margin=0.0,
         )  # fmt: skip
+        asked.append(rows)
         ours_N, theirs_N = heavy(rng, rows)
         gap_N = (theirs_N - ours_N) / theirs_N.mean()
         shown += int(below(np.append(gap_N, -5.0)) < special.ndtri(ALPHA))
     assert shown >= stats.binom.ppf(0.001, trials, POWER - 0.015)
+    known = errors_needed(
+        *heavy(rng, 200_000), np.arange(200_000, dtype=np.uint64), alpha=ALPHA, power=POWER,
+        effect=0.1, margin=0.0,
+    )  # fmt: skip
+    assert 0.8 < np.median(asked) / known < 1.4
+
+
+def test_rows_of_one_key_ask_for_as_many_as_if_each_further_row_were_one() -> None:
+    rng, rows = np.random.default_rng(3), 400
+    theirs_N = np.abs(rng.standard_normal(rows))
+    ours_N = theirs_N * rng.uniform(0.8, 1.2, rows)
+    how = partial(errors_needed, ours_N, theirs_N, alpha=ALPHA, power=POWER, effect=0.05, margin=0)
+    apart = how(np.arange(rows, dtype=np.uint64))
+    assert how(np.zeros(rows, dtype=np.uint64)) > 50 * apart
+
+
+def test_a_class_that_comes_in_whole_keys_has_fewer_of_them() -> None:
+    rng = np.random.default_rng(4)
+    whole_N = np.repeat(rng.random(5000) < 0.1, 10)
+    key_N = np.repeat(np.arange(5000, dtype=np.uint64), 10)
+    value_N = rng.standard_normal(50_000)
+    found = cautious_bounds(value_N, key_N, (-9.0, 9.0), ALPHA, whole_N)
+    mixed = cautious_bounds(value_N, key_N, (-9.0, 9.0), ALPHA, rng.permutation(whole_N))
+    assert found.one is not None
+    assert mixed.one is not None
+    assert found.one.scarcity == pytest.approx(np.sqrt(10.0) * mixed.one.scarcity, rel=0.05)
 
 
 def test_a_rarer_class_may_have_fewer_rows_than_planned() -> None:

@@ -192,3 +192,39 @@ def test_a_value_that_is_missing_only_elsewhere_is_in_no_slice() -> None:
     assert found.name.startswith("price ≤ 0.3")
     assert not found.name.endswith("missing")
     assert not found.mask(np.array([[np.nan]])).any()
+
+
+def test_what_no_row_of_a_slice_lacks_is_not_said_of_it() -> None:
+    """Below a node whose rows all have a value, a tree sends missing ones anywhere."""
+    rng, said = np.random.default_rng(8), []
+    for seed in range(12):
+        value_N = rng.uniform(size=(1500, 2))
+        value_N[(value_N[:, 0] < 0.5) & (rng.uniform(size=1500) < 0.3), 1] = np.nan
+        weak_N = (value_N[:, 0] > 0.5) & (value_N[:, 1] > 0.3)
+        score_N = np.where(rng.uniform(size=1500) < np.where(weak_N, 0.5, 0.95), 1.0, 0.0)
+        key_N = keys(1500, seed)
+        for found in find_slices(value_N, ("a", "b"), score_N, key_N, RULES):
+            gone_N = np.isnan(value_N[:, 1]) & finding_half(key_N)
+            assert (" or missing" in found.name) == bool((found.mask(value_N) & gone_N).any())
+            said.append(found.name)
+    assert any(name.startswith("a > 0.5") for name in said)
+
+
+def test_a_range_that_rounding_left_nothing_of_is_on_the_missing_alone() -> None:
+    rng = np.random.default_rng(9)
+    year_N = rng.integers(1990, 2020, 2000).astype(np.float64)
+    year_N[rng.uniform(size=2000) < 0.15] = np.nan
+    weak_N = np.isnan(year_N)
+    [found, *_] = find_slices(
+        year_N[:, np.newaxis], ("year",), np.where(weak_N, 0.0, 1.0), keys(2000), Rules(1, 30, 5)
+    )
+    assert found.name == "year missing"
+    cut = Condition(0, "year", 2010.0, 2010.0, missing=True)
+    assert str(weakness._whole(cut)) == "year missing"
+
+
+def test_conditions_with_an_or_in_them_stand_in_brackets() -> None:
+    either = Condition(0, "a", 0.6, np.inf, missing=True)
+    assert FoundSlice((either,)).name == "a > 0.6 or missing"
+    both = FoundSlice((either, Condition(1, "b", -np.inf, 0.5)))
+    assert both.name == "(a > 0.6 or missing) and b ≤ 0.5"
