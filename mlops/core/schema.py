@@ -26,6 +26,9 @@ UNKNOWN_CATEGORY = -1.0
 MISSING_CATEGORY = -2.0
 """Code of no category at all, where a code must be finite: models are given NaN."""
 
+LARGEST = 3.4028234663852886e38
+"""Largest number that a table may hold, either way: models reckon in single precision."""
+
 MAX_CATEGORIES = 1000
 """A column with more names is a text or an identity, and no category."""
 

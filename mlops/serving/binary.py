@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mlops.core.features import values_of
-from mlops.core.schema import ImageSchema, TableSchema
+from mlops.core.schema import LARGEST, ImageSchema, TableSchema
 from mlops.serving.frame import too_many
 from mlops.serving.reply import invalid, malformed
 from mlops.serving.rows import Rows
@@ -76,11 +76,11 @@ def coded(array: NDArray[Any], schema: Schema) -> Any:
     """Return the values that an array of models' input stands for.
 
     Raises:
-        Refused: 422 for infinities, or codes that are none.
+        Refused: 422 for numbers that are too large, or codes that are none.
     """
     if isinstance(schema, TableSchema):
-        if np.isinf(array).any():
-            raise invalid("must be finite numbers, or NaN for missing")
+        if (np.abs(array) > LARGEST).any():
+            raise invalid("must be numbers within ±3.4e38, or NaN for missing")
         for place, column in enumerate(schema.columns):
             codes = array[:, place]
             codes = codes[~np.isnan(codes)]

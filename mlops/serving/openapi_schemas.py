@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from mlops.core.prediction import LABEL_SOURCES, MAX_ENTITY, SCORES
-from mlops.core.schema import QUANTILES, ImageSchema, TableSchema
+from mlops.core.schema import LARGEST, QUANTILES, ImageSchema, TableSchema
 from mlops.core.times import WRITTEN
 from mlops.serving.open_rows import output_metadata
 from mlops.serving.open_tensors import DTYPES
@@ -62,9 +62,9 @@ def value(column: Column) -> Json:
     """Return the schema of one value of a table."""
     if column.time:
         moment = {"type": "string", "format": "date-time"}
-        return {"anyOf": [{"type": ["number", "null"]}, moment], "description": WRITTEN}
+        return {"anyOf": [_NUMBER, moment], "description": WRITTEN}
     if column.kind == "number":
-        return {"type": ["number", "null"]}
+        return _NUMBER
     return {
         "type": ["string", "null"], "description": f"known: {', '.join(column.categories[:50])}"
     }  # fmt: skip
@@ -155,6 +155,7 @@ def inference(schema: Schema, output: str) -> Json:
 
 
 _NULL: Json = {"type": "null"}
+_NUMBER: Json = {"type": ["number", "null"], "minimum": -LARGEST, "maximum": LARGEST}
 
 
 def _exactly(items: list[Json]) -> Json:

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     Tell = Callable[[Model, NDArray[np.float32], list[str], Rows], Reply]
     """Makes an answer: of the model, its float32 (N, classes), the ids, and what was sent."""
 
-_EXPLAIN = {"": None, "0": None, "1": "values", "png": "png"}
+_EXPLAIN = {"0": None, "1": "values", "png": "png"}
 _MAX_TOP_K = 10_000
 
 
@@ -165,7 +165,7 @@ def _top_k(asked: dict[str, str]) -> int | None:
 
 
 def _explain(asked: dict[str, str]) -> str | None:
-    text = asked.get("explain", "")
+    text = asked.get("explain", "0")
     if text not in _EXPLAIN:
         raise invalid("must be 0, 1 or png", field="explain")
     return _EXPLAIN[text]

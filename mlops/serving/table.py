@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mlops.core.schema import LARGEST
 from mlops.core.times import WRITTEN, seconds
 from mlops.serving import metrics
 from mlops.serving.reply import invalid
@@ -86,8 +87,8 @@ def one_column(values: Sequence[Any], column: Column) -> NDArray[Any]:
         raise invalid(f"must be {what} or null", field=column.name,
                       remedy=f"write {WRITTEN}" if column.time else "")  # fmt: skip
     numbers = np.array(values, dtype=np.float64)  # None becomes NaN
-    if np.isinf(numbers).any():
-        raise invalid("must be finite numbers or null", field=column.name)
+    if (np.abs(numbers) > LARGEST).any():
+        raise invalid("must be numbers within ±3.4e38, or null", field=column.name)
     return numbers
 
 

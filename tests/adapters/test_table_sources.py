@@ -59,7 +59,8 @@ def test_a_damaged_file_is_named(tmp_path: Path, content: str | bytes, said: str
     ("content", "keys", "error", "said"),
     [
         ("a,b,y\n1,x,0\nten,z,1\n", {}, DataError, "column a holds numbers and text such as 'ten'"),
-        ("a,y\n1,0\n1e999,1\n", {}, DataError, "column a holds an infinite number"),
+        ("a,y\n1,0\n1e999,1\n", {}, DataError, "column a holds a number beyond"),
+        ("a,y\n1,0\n-1e39,1\n", {}, DataError, "column a holds a number beyond"),
         ("a,b\n1,x\n", {}, ParamsError, 'data.target = "y" is no column; columns: a, b$'),
         (GOOD, {"target": None}, ParamsError, "data.target is not set; columns: a, b, y"),
         ("a;b;y\n1;x;0\n", {}, ParamsError, "columns: a;b;y; is data.separator right"),

@@ -109,6 +109,7 @@ BULK = [  # what is asked without a body does not depend on the kind of the mode
 
 
 @pytest.mark.bench
+@pytest.mark.timeout(7200)
 @pytest.mark.parametrize(("route", "schema"), BULK)
 def test_schemathesis_finds_nothing_in_ten_thousand_cases(
     route: Route, schema: Any, tmp_path: Path

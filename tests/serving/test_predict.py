@@ -146,7 +146,8 @@ def test_top_k_tells_the_likeliest_first(client: httpx.Client) -> None:
 
 QUERIES = {
     "top_k=0": 422, "top_k=-1": 422, "top_k=1.5": 422, "top_k=": 422, "top_k=%C2%B2": 422,
-    "top_k=99999999": 422, "top_k=1&top_k=2": 422, "explain=yes": 422, "what=1": 422,
+    "top_k=99999999": 422, "top_k=1&top_k=2": 422, "explain=yes": 422, "explain=": 422,
+    "what=1": 422,
     "explain=1&entity=%00": 422, "entity=%ff": 400, "&".join(f"a{n}=1" for n in range(20)): 400,
 }  # fmt: skip
 

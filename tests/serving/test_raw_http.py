@@ -120,6 +120,7 @@ TABLES: dict[str, tuple[str, bytes, int]] = {
     "missing column": (JSON, _records({"age": 1, "city": "Bern"}), 422),
     "unknown column": (JSON, _records({**ROW, "more": 1}), 422),
     "text for a number": (JSON, _records({**ROW, "age": "30"}), 422),
+    "beyond single precision": (JSON, _records({**ROW, "age": -1e39}), 422),
     "truth for a number": (JSON, _records({**ROW, "age": True}), 422),
     "number for a category": (JSON, _records({**ROW, "city": 1}), 422),
     "list for a number": (JSON, _records({**ROW, "age": [1]}), 422),

@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from mlops.core.schema import LARGEST
 from mlops.errors import CheckFailed, DataError, ParamsError
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def as_numbers(column: pa.ChunkedArray, name: str) -> NDArray[np.float64] | None
     """Return a column as float64 with NaN for missing; None if it holds names.
 
     Raises:
-        DataError: if it holds both, an infinite number, or something that is neither.
+        DataError: if it holds both, a number too large for a model, or something that is neither.
     """
     kind = column.type
     if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_null(kind):
@@ -64,8 +65,8 @@ def as_numbers(column: pa.ChunkedArray, name: str) -> NDArray[np.float64] | None
             "data.drop, or name it as data.time or in data.times"
         )
     found: NDArray[np.float64] = numbers.to_numpy().astype(np.float64)
-    if np.isinf(found).any():
-        raise DataError(f"column {name} holds an infinite number; mark it as missing")
+    if (np.abs(found) > LARGEST).any():
+        raise DataError(f"column {name} holds a number beyond ±3.4e38; mark it as missing")
     return found
 
 
