@@ -57,6 +57,7 @@ class State:
         since_s: since when, seconds since 1970.
         reason: why it was rolled back; empty otherwise.
         told: whether the registry knows of the end.
+        noted: whether its incident is written.
         slow_s: what counts as slow, seconds; 0 while that is not known.
         requests: of champion and challenger.
         failed: likewise.
@@ -73,6 +74,7 @@ class State:
     requests: tuple[int, int] = (0, 0)
     failed: tuple[int, int] = (0, 0)
     slow: tuple[int, int] = (0, 0)
+    noted: bool = True
 
 
 class Canary:
@@ -117,6 +119,7 @@ class Canary:
         state = self._state
         if state and state.state == "running" and read_pointer(self._home, "challenger"):
             self._judge(state, now_s)
+        self._note()
         untold = self._tell()
         asked = self._wishes.wish(self._site, self._project)
         if untold is not None and self._state is not None:
@@ -188,10 +191,20 @@ class Canary:
         """Roll back: first the pointer, then the record; the registry hears of it when it can."""
         drop_pointer(self._home, "challenger")
         metrics.CANARY_ROLLBACKS.inc()
-        self._save(replace(state, state="rolled back", since_s=now_s, reason=why, told=False))
-        reason = f"canary of version {state.version} rolled back: it {why}"
-        self._notices.open(f"canary of version {state.version}", state.version, reason, _ALARM)
+        ended = replace(state, state="rolled back", since_s=now_s, reason=why)
+        self._save(replace(ended, told=False, noted=False))
+        self._note()
         self._tell()
+
+    def _note(self) -> None:
+        """Have a rollback's incident written, again where a kill came before that."""
+        state = self._state
+        if state is None or state.noted:
+            return
+        cause = f"canary of version {state.version}"
+        self._notices.open(cause, state.version, f"{cause} rolled back: it {state.reason}", _ALARM)
+        if self._notices.is_written(cause):
+            self._save(replace(state, noted=True))
 
     def _tell(self) -> RegistryError | None:
         """Tell the registry of a rollback that it does not know of; return why it was refused."""

@@ -56,6 +56,10 @@ class Notices:
             self._raised[cause] = False
             self._queue.append(_Notice(cause, "", None))
 
+    def is_written(self, cause: str) -> bool:
+        """Say whether nothing of an alarm waits to be written."""
+        return all(note.cause != cause for note in self._queue)
+
     def keep(self, now_s: float) -> None:
         """Write down what is not written yet.
 

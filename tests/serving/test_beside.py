@@ -264,7 +264,7 @@ def bench(site: Site) -> Bench:
             raise UnverifiedModel("its bytes are not the ledger's")
         return Pointer(version, *_named(home, version), now_s)
 
-    def make(**changes: float) -> Canary:
+    def make(notices: Notices = notices, **changes: float) -> Canary:
         told = replace(site, settings=Settings(**changes))  # type: ignore[arg-type]
         return Canary(told, PROJECT, asking, prepare=prepare, notices=notices,
                       read=lambda: dict(sides))  # fmt: skip
@@ -300,6 +300,32 @@ def test_a_promoted_challenger_is_no_canary_any_more(bench: Bench) -> None:
     point(bench.home, "2")
     bench.canary.keep(2.0)
     assert bench.pointed() is None
+
+
+def test_a_rollback_whose_incident_a_kill_prevented_has_it_after_the_next_start(
+    bench: Bench, site: Site
+) -> None:
+    bench.asking.asked = Wish("2", 0.1, "10%")
+    bench.canary.keep(1.0)
+    bench.count("champion", 1000)
+    bench.count("challenger", 200, failed=150)
+    bench.canary.keep(2.0)  # rolled back; killed before the notices are kept
+    engine = open_database(site.settings.database(site.layout))
+
+    def opened() -> list[str]:
+        with engine.connect() as connection:
+            return [row.state for row in connection.execute(sa.select(incidents))]
+
+    assert opened() == []
+    for start in range(3):
+        bench.notices = Notices(site, PROJECT)
+        after = bench.again(notices=bench.notices)
+        for poll in range(2):
+            after.keep(3.0 + start + poll / 2)
+            bench.notices.keep(3.0 + start + poll / 2)
+        assert opened() == ["resolved" if start else "open"]
+        with engine.begin() as connection:  # a person has seen it: it stays closed
+            connection.execute(sa.update(incidents).values(state="resolved"))
 
 
 @pytest.mark.parametrize("bad", ["failed", "slow"])
