@@ -11,7 +11,7 @@ from mlops.adapters.files import replacing, write_json
 from mlops.adapters.thresholds import pictures
 from mlops.adapters.windows import verdict_content
 from mlops.core.alarm import Verdict, judge
-from mlops.core.columns import Columns, blank
+from mlops.core.columns import Columns
 from mlops.core.drift import mix, moved, shares, statistics
 from mlops.core.features import decode, fits
 from mlops.core.quality import Arrivals, breaks, sound
@@ -80,9 +80,10 @@ def observe(
     fit = sound(answers, regression=not baseline.schema.classes)
     shown = pictures(features, baseline.schema)
     found = breaks(
+        features,
+        baseline.schema,
+        baseline.usual,
         unsound=int((~fit).sum()),
-        blank_share=float(blank(features).mean()) if len(features) else 0.0,
-        reference_blank_share=baseline.blank_share,
         arrivals=Arrivals(
             wrong_size=wrong_size,
             example_ids=[row.example_id for row in rows],

@@ -14,7 +14,6 @@ from mlops.adapters.sight import Sight, learn
 from mlops.adapters.snapshot import has_label
 from mlops.core.alarm import Rule
 from mlops.core.calibration import Rules, calibrate
-from mlops.core.columns import Columns, blank
 from mlops.core.continuous import SHARE, Detector, limit
 from mlops.core.drift import Reference, presort
 from mlops.core.grouping import entity_keys
@@ -22,6 +21,7 @@ from mlops.core.likeness import SAMPLE_ROWS, Library, learn_library
 from mlops.core.quality import hits, sound
 from mlops.core.schema import ImageSchema, parse_schema
 from mlops.core.thresholds import Thresholds
+from mlops.core.usual import Usual, usual
 from mlops.errors import DataError, MonitorError
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from mlops.core.columns import Columns
     from mlops.core.schema import Schema
     from mlops.params.monitoring import MonitoringSection
     from mlops.site import Site
@@ -52,7 +53,7 @@ class Baseline:
         accuracy: of the version on them, of a regression the share of targets between the outer
             quantiles; None with fewer than 30 labels.
         labels: of those rows.
-        blank_share: share of examples that hold nothing.
+        usual: what they hold, that windows must not break with.
         schema: of the version.
         shown: up to six images, uint8 (N, H, W, C), for the mail; none of other kinds.
         sample: of the examples, that known corruptions are tried on.
@@ -65,7 +66,7 @@ class Baseline:
     reference: Reference
     accuracy: float | None
     labels: int
-    blank_share: float
+    usual: Usual
     schema: Schema
     shown: NDArray[np.uint8]
     sample: NDArray[Any]
@@ -117,7 +118,7 @@ def read_baseline(folder: Path) -> Baseline:
         reference=presort(rows),
         accuracy=float(right.mean()) if len(right) >= _MIN_LABELS else None,
         labels=len(right),
-        blank_share=float(blank(features).mean()),
+        usual=usual(features, schema),
         schema=schema,
         shown=pictures(features, schema),
         sample=features[np.linspace(0, len(features) - 1, SAMPLE_ROWS).astype(np.int64)],

@@ -16,7 +16,7 @@ import numpy as np
 from mlops.core.accuracy_loss import began
 from mlops.core.alarm import judge
 from mlops.core.backtest_report import Backtest, Retrain, Step
-from mlops.core.columns import blank, columns
+from mlops.core.columns import columns
 from mlops.core.drift import statistics
 from mlops.core.past import mature
 from mlops.core.past_gate import Judging, compare, lenient
@@ -36,6 +36,9 @@ if TYPE_CHECKING:
     from mlops.core.past_plan import Plan
     from mlops.core.past_service import Learner, Served
     from mlops.core.triage import Triage
+
+
+_SPANS = 5000  # windows whose durations show what is usual
 
 
 def backtest(past: Past, plan: Plan, learner: Learner) -> Backtest:
@@ -103,10 +106,9 @@ class _Walk:
         past, served = self.past, self.served
         features = past.features[window]
         times = past.observed_s[window]
-        earlier = [s.end_s - s.start_s for s in self.steps[-8:]]
+        earlier = [s.end_s - s.start_s for s in self.steps[-_SPANS:]]
         found = breaks(
-            unsound=0, blank_share=float(blank(features).mean()),
-            reference_blank_share=served.blank_share,
+            features, past.schema, served.usual, unsound=0,
             arrivals=Arrivals(
                 0, past.key[window].astype(str).tolist(), float(times[-1] - times[0]), earlier
             ),

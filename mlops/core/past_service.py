@@ -14,7 +14,7 @@ import numpy as np
 
 from mlops.core.accuracy_loss import least_accuracy
 from mlops.core.calibration import calibrate
-from mlops.core.columns import blank, columns
+from mlops.core.columns import columns
 from mlops.core.drift import presort
 from mlops.core.exam import Memory
 from mlops.core.grouping import entity_keys
@@ -22,6 +22,7 @@ from mlops.core.partition import SplitRows, partition
 from mlops.core.quality import hits
 from mlops.core.relations import relate
 from mlops.core.training_window import Window, choose
+from mlops.core.usual import Usual, usual
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -89,7 +90,7 @@ class Served:
         thresholds: calibrated on it.
         labels: labelled reference rows.
         accuracy: on them; None with fewer than 30.
-        blank_share: of its reference rows.
+        usual: what its reference rows hold.
         rows: that it was fitted on.
     """
 
@@ -105,7 +106,7 @@ class Served:
     thresholds: Thresholds
     labels: int
     accuracy: float | None
-    blank_share: float
+    usual: Usual
     rows: int
 
     @property
@@ -166,7 +167,7 @@ def install(
         relations=relations, reference=presort(watched), columns=watched,
         thresholds=calibrate(watched, rules, in_order=True, key=key), labels=len(known),
         accuracy=float(hit[known].mean()) if len(known) >= LEAST_LABELS else None,
-        blank_share=float(blank(past.features[held]).mean()),
+        usual=usual(past.features[held], past.schema),
         rows=len(parts[0]) + len(parts[1]),
     )  # fmt: skip
 

@@ -7,18 +7,22 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mlops.core.usual import contents
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
+    from mlops.core.schema import Schema
+    from mlops.core.usual import Usual
+
 _SUM_TOLERANCE = 1e-3  # float32 softmax over some hundred classes stays far inside
-_BLANK_EXTRA = 0.05
-_BLANK_FACTOR = 3.0
 _STUCK_SHARE = 0.5
-_SLOW_FACTOR = 20.0
+_LONGER = 2.0  # than windows before took
 _SLOW_S = 3600.0
-_HISTORY = 5
+_HISTORY, _TOGETHER = 5, 20.0
+_RARE = 3  # windows before that may have taken as long: an outage is no habit
 
 
 @dataclass(frozen=True)
@@ -72,14 +76,15 @@ def hits(
 
 
 def breaks(
-    *, unsound: int, blank_share: float, reference_blank_share: float, arrivals: Arrivals
+    features: NDArray[Any], schema: Schema, before: Usual, *, unsound: int, arrivals: Arrivals
 ) -> tuple[str, ...]:
     """Return the quality checks that fail, each as `name: words`.
 
     Args:
+        features: of the rows that are of the schema, (N, *shape).
+        schema: of the version.
+        before: its reference rows.
         unsound: rows whose answers are none: see `sound`.
-        blank_share: share of examples that hold nothing: see `mlops.core.columns.blank`.
-        reference_blank_share: likewise, of the reference.
         arrivals: how the window came in.
     """
     found: list[str] = []
@@ -88,20 +93,32 @@ def breaks(
         found.append(f"probabilities: {unsound} of {rows} rows are no distribution (NaN or sum)")
     if arrivals.wrong_size:
         found.append(f"size: {arrivals.wrong_size} of {rows} rows are not of the model's schema")
-    allowed = max(reference_blank_share + _BLANK_EXTRA, _BLANK_FACTOR * reference_blank_share)
-    if blank_share > allowed:
-        found.append(
-            f"blank: {blank_share:.0%} of the rows are empty or of one colour, "
-            f"in the reference {reference_blank_share:.0%}"
-        )
+    found += contents(features, schema, before)
     _, counts = np.unique(np.asarray(arrivals.example_ids), return_counts=True)
-    if rows and counts.max() > _STUCK_SHARE * rows:
-        found.append(f"stuck: one example makes up {counts.max() / rows:.0%} of the window")
-    if len(arrivals.earlier_s) >= _HISTORY:
-        usual = float(np.median(np.asarray(arrivals.earlier_s)))
-        if arrivals.duration_s > max(_SLOW_FACTOR * usual, _SLOW_S):
-            found.append(
-                f"volume: {rows} rows took {arrivals.duration_s / 60:.0f} minutes, "
-                f"usually {usual / 60:.1f}"
-            )
-    return tuple(found)
+    stuck = float(counts.max()) / rows if rows else 0.0
+    if stuck > before.repeated + (1.0 - before.repeated) * _STUCK_SHARE:
+        found.append(
+            f"stuck: one example makes up {stuck:.0%} of the window, in the reference "
+            f"{before.repeated:.0%}"
+        )
+    return (*found, *_late(rows, arrivals))
+
+
+def _late(rows: int, arrivals: Arrivals) -> list[str]:
+    """Say if rows took far longer to come than ever in a history that would show a habit.
+
+    A night or a weekend without rows is one: it is known after twenty times as long.
+    """
+    earlier = sorted(arrivals.earlier_s)
+    if len(earlier) < _HISTORY or sum(earlier) < _TOGETHER * arrivals.duration_s:
+        return []
+    longest = earlier[-min(_RARE, len(earlier) // 2)]
+    if arrivals.duration_s <= max(_LONGER * longest, _SLOW_S):
+        return []
+    return [
+        (
+            f"volume: {rows} rows took {arrivals.duration_s / 60:.0f} minutes; in the "
+            f"{sum(earlier) / 86_400:.1f} days before hardly a window took more than "
+            f"{longest / 60:.1f}"
+        )
+    ]

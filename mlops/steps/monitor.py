@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from mlops.site import Event, Site
 
 _RECENT = 50  # windows whose labels are still looked for
+_SPANS = 5000  # windows whose durations show what is usual
 _SHOWN = 5
 
 
@@ -167,7 +168,7 @@ def _judge_one(run: _Run, cut: Cut, watched: _Watched) -> tuple[Window, tuple[Ev
     """Judge one window and commit it; None if another process was first."""
     with run.engine.connect() as connection:
         rows = windows.read(connection, cut)
-        before = windows.spans(connection, cut.project, _RECENT)
+        before = windows.spans(connection, cut.project, _SPANS)
     earlier_s = [end_s - start_s for start_s, end_s in before]
     seen = observe(rows, cut, watched.baseline, watched.thresholds, earlier_s)
     keep(run.site.layout.windows / cut.id, cut, seen)

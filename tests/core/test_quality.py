@@ -1,37 +1,141 @@
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 import pytest
 
 from mlops.core.quality import Arrivals, breaks, sound
+from mlops.core.schema import Column, ImageSchema, TableSchema, TextSchema
+from mlops.core.usual import Usual, contents, usual
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 IDS = [str(n) for n in range(100)]
 GOOD = Arrivals(wrong_size=0, example_ids=IDS, duration_s=60.0, earlier_s=[60.0] * 9)
 
 
+DAY_S = 86_400.0
+LETTERS = TextSchema(("ham", "spam"), 4)
+FULL = np.full((100, 4), 97, dtype=np.uint8)
+FULL[:, 0] = np.arange(100)
+BEFORE = Usual(blank=0.01, repeated=0.02)
+
+
+def checked(
+    features: NDArray[Any] = FULL, arrivals: Arrivals = GOOD, unsound: int = 0
+) -> list[str]:
+    found = breaks(features, LETTERS, BEFORE, unsound=unsound, arrivals=arrivals)
+    return [text.split(":")[0] for text in found]
+
+
 @pytest.mark.parametrize(
-    ("unsound", "blank", "arrivals", "name"),
+    ("unsound", "empty", "arrivals", "name"),
     [
-        (1, 0.0, GOOD, "probabilities"),
-        (0, 0.5, GOOD, "blank"),
-        (0, 0.0, Arrivals(3, IDS, 60.0, []), "size"),
-        (0, 0.0, Arrivals(0, ["same"] * 60 + IDS[:40], 60.0, []), "stuck"),
-        (0, 0.0, Arrivals(0, IDS, 90_000.0, [60.0] * 9), "volume"),
+        (1, 0, GOOD, "probabilities"),
+        (0, 50, GOOD, "blank"),
+        (0, 0, Arrivals(3, IDS, 60.0, []), "size"),
+        (0, 0, Arrivals(0, ["same"] * 60 + IDS[:40], 60.0, []), "stuck"),
+        (0, 0, Arrivals(0, IDS, DAY_S / 2, [60.0] * 20_000), "volume"),
     ],
 )
-def test_a_break_is_named(unsound: int, blank: float, arrivals: Arrivals, name: str) -> None:
-    found = breaks(
-        unsound=unsound, blank_share=blank, reference_blank_share=0.01, arrivals=arrivals
-    )
-    assert [text.split(":")[0] for text in found] == [name]
+def test_a_break_is_named(unsound: int, empty: int, arrivals: Arrivals, name: str) -> None:
+    features = FULL.copy()
+    features[:empty] = 0
+    assert checked(features, arrivals, unsound) == [name]
+
+
+NIGHTS = [*[600.0] * 60, 14 * 3600.0] * 15
+"""Ten hours a day, a window every ten minutes: the one over night has a gap of fourteen hours."""
 
 
 @pytest.mark.parametrize(
-    ("blank", "arrivals"),
-    [(0.0, GOOD), (0.05, GOOD), (0.0, Arrivals(0, IDS, 90_000.0, [60.0] * 4))],
+    ("empty", "arrivals"),
+    [
+        (0, GOOD),
+        (5, GOOD),
+        (0, Arrivals(0, IDS, DAY_S / 2, [60.0] * 4)),
+        (0, Arrivals(0, IDS, 14 * 3600.0, [600.0] * 60)),  # the first night: is it a habit?
+        (0, Arrivals(0, IDS, 15 * 3600.0, NIGHTS)),
+        (0, Arrivals(0, IDS, 64 * 3600.0, NIGHTS)),  # the first weekend
+    ],
 )
-def test_sound_windows_pass(blank: float, arrivals: Arrivals) -> None:
-    assert not breaks(unsound=0, blank_share=blank, reference_blank_share=0.01, arrivals=arrivals)
+def test_sound_windows_pass(empty: int, arrivals: Arrivals) -> None:
+    features = FULL.copy()
+    features[:empty] = 0
+    assert checked(features, arrivals) == []
+
+
+def test_an_outage_is_told_from_the_nights_before_and_is_no_habit_after() -> None:
+    long_ago = NIGHTS * 4
+    assert checked(arrivals=Arrivals(0, IDS, 40 * 3600.0, long_ago)) == ["volume"]
+    assert checked(arrivals=Arrivals(0, IDS, 40 * 3600.0, [*long_ago, 40 * 3600.0])) == ["volume"]
+
+
+def test_where_half_of_the_reference_is_one_example_a_window_may_be_so_too() -> None:
+    copies = Arrivals(0, ["same"] * 60 + IDS[:40], 60.0, [])
+    often = replace(BEFORE, repeated=0.5)
+    assert not breaks(FULL, LETTERS, often, unsound=0, arrivals=copies)
+
+
+TABLE = TableSchema(
+    ("no", "yes"),
+    (
+        Column("price", "number"), Column("colour", "category", ("red", "blue")),
+        Column("rate", "number"), Column("when", "number", time=True),
+    ),
+)  # fmt: skip
+
+
+def table(rows: int = 100) -> NDArray[np.float64]:
+    rng = np.random.default_rng(0)
+    found = np.column_stack([
+        rng.uniform(5.0, 9.0, rows), rng.integers(0, 2, rows), np.full(rows, 2.0),
+        np.linspace(0.0, DAY_S, rows),
+    ])  # fmt: skip
+    found[: rows // 10, 0] = np.nan
+    return found
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "share", "said"),
+    [
+        (0, np.nan, 0.8, "missing: price has no value in 8"),
+        (1, -1.0, 0.6, "unknown: colour has names in 60% of the rows that the model does not know"),
+        (1, np.nan, 0.6, "missing: colour has no value in 60%"),
+        (0, 1e6, 0.6, "range: price lies far outside 5"),
+        (2, 200.0, 0.6, "range: rate lies far outside 2 to 2"),
+        (0, np.nan, 0.4, ""),
+        (1, -1.0, 0.4, ""),
+        (0, 1e6, 0.4, ""),
+        (0, 30.0, 1.0, ""),  # drift, however much
+        (2, 5.0, 1.0, ""),
+        (3, 1e10, 1.0, ""),  # time goes on
+    ],
+)
+def test_a_column_that_breaks_is_named_and_one_that_drifts_is_not(
+    column: int, value: float, share: float, said: str
+) -> None:
+    window = table()
+    window[: int(share * len(window)), column] = value
+    found = breaks(window, TABLE, usual(table(), TABLE), unsound=0, arrivals=GOOD)
+    assert [text[: len(said)] for text in found] == ([said] if said else [])
+
+
+def test_what_the_reference_holds_is_described() -> None:
+    found = usual(table(), TABLE)
+    assert found.missing == (0.1, 0.0, 0.0, 0.0)
+    assert found.ranges[1] is None
+    assert found.ranges[2:] == ((2.0, 2.0), None)
+    assert found.repeated == 0.01
+    pixels = np.zeros((4, 2, 2, 1), dtype=np.uint8)
+    pixels[3] = 1
+    assert usual(pixels, ImageSchema(("a", "b"), 2, 2, 1)) == Usual(blank=1.0, repeated=0.75)
+    nothing = np.full((3, 4), np.nan)
+    assert usual(nothing, TABLE).ranges == (None,) * 4
+    assert not contents(table()[:0], TABLE, found)
 
 
 def test_rows_that_are_no_distribution_are_found() -> None:
