@@ -8,6 +8,7 @@ import numpy as np
 
 from mlops.batch.source import Batch
 from mlops.core.features import values_of
+from mlops.core.schema import LARGEST
 from mlops.errors import DataError
 
 if TYPE_CHECKING:
@@ -49,8 +50,8 @@ class Npy:
             part = np.array(found[at : min(at + rows, stop)])
             bad: dict[int, str] = {}
             if part.dtype.kind == "f":
-                flat = np.isinf(part).reshape(len(part), -1).any(axis=1)
-                bad = {int(n): "holds an infinity" for n in np.flatnonzero(flat)}
+                flat = (np.abs(part) > LARGEST).reshape(len(part), -1).any(axis=1)
+                bad = {int(n): "holds a number beyond ±3.4e38" for n in np.flatnonzero(flat)}
                 part[flat] = np.nan
             yield Batch(at, values_of(part, self._schema), len(part), unreadable=bad)
 

@@ -13,7 +13,7 @@ from pyarrow import csv
 
 from mlops.batch.pictures import read_image
 from mlops.batch.source import Batch
-from mlops.core.schema import Column, ImageSchema, TableSchema, TextSchema
+from mlops.core.schema import LARGEST, Column, ImageSchema, TableSchema, TextSchema
 from mlops.core.times import WRITTEN, seconds
 from mlops.errors import DataError, UsageError
 
@@ -169,8 +169,8 @@ def _column(found: pa.Array, column: Column, bad: dict[int, str]) -> NDArray[Any
     numbers: NDArray[np.float64] = np.array(
         found.cast(pa.float64()).to_numpy(zero_copy_only=False), dtype=np.float64
     )
-    for place in np.flatnonzero(np.isinf(numbers)):
-        bad.setdefault(int(place), f"{column.name} is infinite")
+    for place in np.flatnonzero(np.abs(numbers) > LARGEST):
+        bad.setdefault(int(place), f"{column.name} is beyond ±3.4e38")
         numbers[place] = np.nan
     return numbers
 

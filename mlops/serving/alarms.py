@@ -6,6 +6,8 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from mlops.adapters import files
+from mlops.errors import DataError
 from mlops.serving.tallies import read_counts, total
 
 if TYPE_CHECKING:
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
 
     from mlops.serving.notices import Notices
 
+_FILE = "alarms.json"
 CLEAR_AFTER_S = 600.0
 """An alarm is cleared when its count has not grown for so long."""
 
@@ -69,16 +72,18 @@ class Alarms:
         self, home: Path, notices: Notices, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._home, self._notices, self._clock = home, notices, clock
-        self._last: dict[str, float] = {}
-        self._grew_s: dict[str, float] = {}
+        self._last = _told(home)
+        self._grew_s = {name: clock() for name, n in self._last.items() if n}
 
     def keep(self, _now_s: float) -> None:
         """Look once."""
         from mlops.serving.pointer import read_pointer
 
-        counts, now_s = read_counts(), self._clock()
+        counts, now_s, before = read_counts(), self._clock(), dict(self._last)
         for watched in WATCHED:
             n = total(counts, watched.counter)
+            if n < self._last.get(watched.counter, 0.0):  # the server counts anew
+                self._last[watched.counter] = 0.0
             if n > self._last.get(watched.counter, 0.0):
                 self._grew_s[watched.counter] = now_s
                 pointer = read_pointer(self._home)
@@ -88,3 +93,13 @@ class Alarms:
             elif now_s - self._grew_s.get(watched.counter, -CLEAR_AFTER_S) >= CLEAR_AFTER_S:
                 self._notices.close(watched.cause, watched.alarm)
             self._last[watched.counter] = n
+        if self._last != before:
+            files.write_json(self._home / _FILE, self._last)
+
+
+def _told(home: Path) -> dict[str, float]:
+    """Return what an earlier process of this server has told of: it is no news to the next."""
+    try:
+        return {name: float(str(n)) for name, n in files.read_json(home / _FILE).items()}
+    except (DataError, AttributeError, TypeError, ValueError):
+        return {}

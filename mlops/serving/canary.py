@@ -119,6 +119,8 @@ class Canary:
         state = self._state
         if state and state.state == "running" and read_pointer(self._home, "challenger"):
             self._judge(state, now_s)
+        elif state and state.state == "rolled back":  # killed before it was taken out
+            drop_pointer(self._home, "challenger")
         self._note()
         untold = self._tell()
         asked = self._wishes.wish(self._site, self._project)
@@ -138,6 +140,8 @@ class Canary:
         metrics.CANARY_SHARE.set(self._state.share if running and self._state else 0.0)
 
     def _run(self, version: str, share: float, now_s: float) -> None:
+        if self._state is not None and not self._state.noted:
+            return  # what was rolled back last has its incident first
         held, state = read_pointer(self._home, "challenger"), self._state
         running = state is not None and state.state == "running" and state.version == version
         if state and running and held and (held.version, held.weight) == (version, share):
@@ -188,11 +192,17 @@ class Canary:
             self._save(fresh)
 
     def _end(self, state: State, why: str, now_s: float) -> None:
-        """Roll back: first the pointer, then the record; the registry hears of it when it can."""
-        drop_pointer(self._home, "challenger")
+        """Roll back: first the record, so that no start undoes it, and the pointer in any case.
+
+        The registry hears of it when it can.
+        """
         metrics.CANARY_ROLLBACKS.inc()
         ended = replace(state, state="rolled back", since_s=now_s, reason=why)
-        self._save(replace(ended, told=False, noted=False))
+        try:
+            self._save(replace(ended, told=False, noted=False))
+        finally:
+            drop_pointer(self._home, "challenger")
+        self._notices.forget(f"canary of version {state.version}")
         self._note()
         self._tell()
 

@@ -141,20 +141,21 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def check_address(host: str, token: str, tokens: int = 0) -> None:
+def check_address(host: str, token: str, tokens: int = 0, *, setting: str = "MLOPS_HOST") -> None:
     """Refuse to listen beyond this machine without a token.
 
     Args:
         host: address to listen on.
         token: `MLOPS_TOKEN`.
         tokens: how many the file of tokens holds.
+        setting: that names the address.
 
     Raises:
         UsageError: if `host` is not loopback and there is no token.
     """
     if not (token or tokens or is_loopback(host)):
         msg = (
-            f"MLOPS_HOST={host} is not loopback and there is no token; "
+            f"{setting}={host} is not loopback and there is no token; "
             "run: mlops token add NAME, or set MLOPS_TOKEN"
         )
         raise UsageError(msg)

@@ -14,6 +14,7 @@ import base64
 import io
 import re
 import threading
+from contextlib import contextmanager
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,8 @@ from mlops.core.schema import QUANTILES, ImageSchema, TableSchema
 from mlops.serving.reply import Refused, invalid
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
 
     from mlops.core.schema import TextSchema
@@ -47,13 +50,9 @@ def one_at_a_time(rows: Rows) -> None:
         raise invalid("only one row at a time is explained", field="explain", remedy="send one row")
 
 
-async def explain(scored: Scored, rows: Rows, *, png: bool) -> dict[str, Any]:
-    """Return the attribution of one row's answer by the model that gave it.
-
-    Args:
-        scored: the answer.
-        rows: one row.
-        png: whether an image's attribution is drawn too, as a `data:` address.
+@contextmanager
+def turn() -> Iterator[None]:
+    """Hold this process' turn to explain, from before a row is scored: who is refused is no answer.
 
     Raises:
         Refused: 503 while another request is being explained in this process.
@@ -64,9 +63,22 @@ async def explain(scored: Scored, rows: Rows, *, png: bool) -> dict[str, Any]:
             remedy="try again, or without explain",
         )  # fmt: skip
     try:
-        return await asyncio.to_thread(_explain, scored, rows, png)
+        yield
     finally:
         _TURN.release()
+
+
+async def explain(scored: Scored, rows: Rows, *, png: bool) -> dict[str, Any]:
+    """Return the attribution of one row's answer by the model that gave it.
+
+    For a caller whose `turn` it is.
+
+    Args:
+        scored: the answer.
+        rows: one row.
+        png: whether an image's attribution is drawn too, as a `data:` address.
+    """
+    return await asyncio.to_thread(_explain, scored, rows, png)
 
 
 def _explain(scored: Scored, rows: Rows, png: bool) -> dict[str, Any]:  # noqa: FBT001 - run in a thread, by place

@@ -56,6 +56,10 @@ class Notices:
             self._raised[cause] = False
             self._queue.append(_Notice(cause, "", None))
 
+    def forget(self, cause: str) -> None:
+        """Let the next alarm of a cause be a new one, though nobody cleared the last."""
+        self._raised.pop(cause, None)
+
     def is_written(self, cause: str) -> bool:
         """Say whether nothing of an alarm waits to be written."""
         return all(note.cause != cause for note in self._queue)

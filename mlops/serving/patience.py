@@ -3,9 +3,9 @@
 Every request waits equally long, so whoever began first is late first, and a timer for that one is
 enough. `asyncio.timeout` does the same for a single task, at a fifth of a small request's cost.
 
-A worker that was held up itself, by other work on its machine or by a model, finds all its timers
-due before it has looked at what came meanwhile. So whoever is late by such a timer is waited for
-once more, as long as the worker was held up.
+A worker that was held up itself, by other work on its machine or by a model, finds its timers due
+before it has looked at what came meanwhile. So whoever is late is waited for a moment more, in
+which the worker looks once.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 
-_HELD_UP_S = 0.05  # a timer that is later tells of a worker that did not listen
+_MOMENT_S = 0.02
 
 
 class Patience:
@@ -42,28 +42,30 @@ class Patience:
         due_s = loop.time() + self.wait_s
         self._awaited[task] = due_s
         if self._timer is None:
-            self._timer = loop.call_at(due_s, self._expire, due_s)
+            self._timer = loop.call_at(due_s, self._expire)
 
     def end(self, task: asyncio.Task[object]) -> bool:
         """Wait for it no longer; False if it had been given up."""
         self._spared.discard(task)
         return self._awaited.pop(task, None) is not None
 
-    def _expire(self, timer_s: float) -> None:
+    def _expire(self) -> None:
         loop = asyncio.get_running_loop()
         now_s = loop.time()
-        held_up_s = min(now_s - timer_s, self.wait_s)
         for task, due_s in [*self._awaited.items()]:
             if due_s > now_s:
                 continue
-            if held_up_s > _HELD_UP_S and task not in self._spared:
-                self._spared.add(task)
-                self._awaited[task] = now_s + held_up_s
-            else:
-                del self._awaited[task]
-                task.cancel()
+            self._awaited[task] = now_s + _MOMENT_S
+            if task in self._spared:
+                # Behind whatever is to be told of bytes that were read already.
+                loop.call_soon(self._give_up, task)
+            self._spared.add(task)
         first_s = min(self._awaited.values(), default=None)
-        self._timer = None if first_s is None else loop.call_at(first_s, self._expire, first_s)
+        self._timer = None if first_s is None else loop.call_at(first_s, self._expire)
+
+    def _give_up(self, task: asyncio.Task[object]) -> None:
+        if self._awaited.pop(task, None) is not None:
+            task.cancel()
 
 
 class Reading:

@@ -16,7 +16,7 @@ from mlops.serving.reply import Refused
 MAX_HEAD_BYTES = 32 << 10
 """Of the request line and all headers together; the parser itself knows no limit."""
 _ASGI = {"version": "3.0", "spec_version": "2.3"}
-_PHRASES = {400: "Bad Request", 431: "Request Header Fields Too Large"}
+_PHRASES = {400: "Bad Request", 408: "Request Timeout", 431: "Request Header Fields Too Large"}
 
 
 class Protocol(HttpToolsProtocol):
@@ -41,6 +41,12 @@ class Protocol(HttpToolsProtocol):
         self._at_once = getattr(self.app, "at_once", None)
         self._parts: list[bytes] = []
 
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Begin to count the time without a request: who connects may never send one."""
+        super().connection_made(transport)
+        self._idle_since_s = self.loop.time()
+        self._watch_idleness(self.timeout_keep_alive)
+
     def on_message_begin(self) -> None:
         """Begin to collect a head."""
         self.url, self.headers, self._in_head = b"", [], True
@@ -51,7 +57,7 @@ class Protocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """Look at what is asked; what follows is the body, which has limits of its own."""
-        self._in_head = False
+        self._in_head, self._idle_since_s = False, None
         if self._fed > MAX_HEAD_BYTES and self._head_bytes() > MAX_HEAD_BYTES:
             self._too_large = True
             raise ValueError(_too_large())  # ends the parsing; answered in send_400_response
@@ -136,12 +142,17 @@ class Protocol(HttpToolsProtocol):
             self._watch_idleness(self.timeout_keep_alive)
 
     def timeout_keep_alive_handler(self) -> None:
-        """Close a connection on which nobody has asked for long; else look again in time."""
+        """Close a connection on which nobody has asked for long; else look again in time.
+
+        A head that has begun and not ended is no request yet, however often a byte of it comes.
+        """
         self.timeout_keep_alive_task = None
         if self._idle_since_s is None or self.transport.is_closing():
             return
         left_s = self._idle_since_s + self.timeout_keep_alive - self.loop.time()
-        if left_s <= 0:
+        if left_s <= 0 and self._in_head and self._fed:
+            self._refuse(Refused(408, "slow_head", "the head did not arrive in time", close=True))
+        elif left_s <= 0:
             self.transport.close()
         else:
             self._watch_idleness(left_s)
@@ -153,8 +164,7 @@ class Protocol(HttpToolsProtocol):
         )
 
     def _unset_keepalive_if_required(self) -> None:
-        """Count no idle time from now on; the timer stays."""
-        self._idle_since_s = None
+        """Keep the timer: it ends with the connection, and idle time with a whole head."""
         if self.transport.is_closing() and self.timeout_keep_alive_task is not None:
             self.timeout_keep_alive_task.cancel()
             self.timeout_keep_alive_task = None

@@ -9,10 +9,10 @@ import numpy as np
 
 from mlops.serving import parse
 from mlops.serving.answer import headers, named
-from mlops.serving.explain import explain, one_at_a_time
+from mlops.serving.explain import explain, one_at_a_time, turn
 from mlops.serving.log import Answered, stored
 from mlops.serving.readers import INVOCATIONS, PREDICT, pick, read
-from mlops.serving.reply import Reply, as_json, invalid
+from mlops.serving.reply import Refused, Reply, as_json, invalid
 from mlops.serving.request import query, read_body
 
 if TYPE_CHECKING:
@@ -64,10 +64,14 @@ async def predict(app: App, scope: Scope, receive: Receive) -> Reply:
     body = await read_body(scope, receive, app.config.limits, app.patience)
     started = time.perf_counter()
     rows = await read(reader, scope, body, model.schema, app.config.limits)
-    if how:
-        one_at_a_time(rows)
-    scored, ids = await score(app, rows, started, entity=parse.entity(asked.get("entity")))
-    more = {"explanation": await explain(scored, rows, png=how == "png")} if how else {}
+    entity = parse.entity(asked.get("entity"))
+    if not how:
+        scored, ids = await score(app, rows, started, entity=entity)
+        return by_name(scored.model, scored.probabilities, ids, rows, top_k=top_k)
+    one_at_a_time(rows)
+    with turn():
+        scored, ids = await score(app, rows, started, entity=entity)
+        more = {"explanation": await explain(scored, rows, png=how == "png")}
     return by_name(scored.model, scored.probabilities, ids, rows, top_k=top_k, more=more)
 
 
@@ -110,7 +114,13 @@ def by_name(
 
 
 async def score(
-    app: App, rows: Rows, started: float, *, entity: str | None = None, arm: Arm | None = None
+    app: App,
+    rows: Rows,
+    started: float,
+    *,
+    entity: str | None = None,
+    arm: Arm | None = None,
+    only: str = "",
 ) -> tuple[Scored, list[str]]:
     """Score rows, mint their ids, and log them.
 
@@ -120,6 +130,7 @@ async def score(
         started: when the whole request had arrived, by `time.perf_counter`.
         entity: of the rows that have none of their own.
         arm: which model; None: as the canary's split has it.
+        only: the version that was asked for; empty for any.
 
     Raises:
         Refused: whatever is in the way.
@@ -128,6 +139,8 @@ async def score(
         entities = [own or entity for own in rows.entities or [None] * len(rows.array)]
         rows = rows._replace(entities=entities)
     scored = await app.batcher.score(rows.array, rows.entities, arm)
+    if only and scored.model.version != only:  # swapped out since it was asked for
+        raise Refused(503, "version_gone", "this version has just left service", retry_s=1)
     ids, synced = record(app, rows, scored.model, scored.probabilities, started)
     if synced is not None:
         await stored(synced, app.config.limits.deadline_s)

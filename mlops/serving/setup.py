@@ -31,7 +31,9 @@ def serving_config(layout: Layout, settings: Settings, *, host: str, workers: in
     project = project_name(layout.params)
     tokens = Path(settings.tokens_file or layout.tokens)
     token = settings.token.get_secret_value()
-    check_address(host, token, len(read_tokens(tokens)))
+    known = len(read_tokens(tokens))
+    check_address(host, token, known)
+    check_address(settings.metrics_host, token, known, setting="MLOPS_METRICS_HOST")
     flush_s = settings.log_flush_ms / 1000.0
     return ServingConfig(
         project=project, home=str(layout.serving / project), spool=str(layout.spool),

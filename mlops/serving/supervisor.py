@@ -8,14 +8,17 @@ import ssl
 import sys
 import time
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlops.adapters import files
 from mlops.adapters.onnx_session import lacking
 from mlops.errors import EXIT_ERROR, UsageError
 from mlops.serving.child import Child
-from mlops.serving.config import DRAIN_S, EXIT_NO_MODEL, HUNG_S
+from mlops.serving.config import DRAIN_S, EXIT_NO_MODEL, HUNG_S, is_loopback
+from mlops.serving.exposition import serve_metrics
 from mlops.serving.setup import environment, foreign_config, serving_config
+from mlops.serving.tokens import Guard
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -130,17 +133,11 @@ class Supervisor:
             self._follower.wait(time.monotonic() + 15)
 
     def _serve_metrics(self) -> str:
-        from prometheus_client import CollectorRegistry, start_http_server
-        from prometheus_client.multiprocess import MultiProcessCollector
-
-        registry = CollectorRegistry()
-        MultiProcessCollector(registry, path=str(self._home / "metrics"))  # type: ignore[no-untyped-call]
-        try:
-            server, _ = start_http_server(self._metrics_port, self._metrics_host, registry)
-        except OSError as error:
-            msg = f"MLOPS_METRICS_PORT={self._metrics_port}: {error.strerror}; choose another"
-            raise UsageError(msg) from None
-        return f"{self._metrics_host}:{server.server_port}"
+        host = self._metrics_host
+        tokens = Path(self._config.tokens)
+        guard = None if is_loopback(host) else Guard(tokens, self._config.token, closed=True)
+        port = serve_metrics(self._home / "metrics", host, self._metrics_port, guard)
+        return f"{_written(host)}:{port}"
 
     def _forget_metrics(self, pid: int) -> None:
         from prometheus_client.multiprocess import mark_process_dead

@@ -158,7 +158,24 @@ class Guard:
         Raises:
             Refused: 401 without the right token, 429 if it came too often.
         """
-        scheme, _, presented = asked.authorization.partition(b" ")
+        found = self.find(asked.authorization)
+        asked.token = found.name
+        bucket = self._buckets.get(found.name)
+        wait_s = bucket.take(self._clock()) if bucket else 0.0
+        if wait_s:
+            metrics.SHED.labels("rate").inc()
+            raise Refused(
+                429, "rate", "this token has asked too often", retry_s=math.ceil(wait_s),
+                remedy="try again, more slowly",
+            )  # fmt: skip
+
+    def find(self, authorization: bytes) -> Token:
+        """Return whose token a header shows, without counting it.
+
+        Raises:
+            Refused: 401 for none, or a wrong one.
+        """
+        scheme, _, presented = authorization.partition(b" ")
         hashed = hashlib.sha256(presented.strip()).hexdigest().encode()
         found: Token | None = None
         for known, token in self._known:  # all of them, so that time tells nothing
@@ -169,15 +186,7 @@ class Guard:
                 401, "unauthorised", "the bearer token is missing or wrong",
                 remedy="send the header: Authorization: Bearer TOKEN", close=True,
             )  # fmt: skip
-        asked.token = found.name
-        bucket = self._buckets.get(found.name)
-        wait_s = bucket.take(self._clock()) if bucket else 0.0
-        if wait_s:
-            metrics.SHED.labels("rate").inc()
-            raise Refused(
-                429, "rate", "this token has asked too often", retry_s=math.ceil(wait_s),
-                remedy="try again, more slowly",
-            )  # fmt: skip
+        return found
 
     def _take(self, tokens: tuple[Token, ...]) -> None:
         every = (*self._fixed, *tokens)

@@ -182,6 +182,7 @@ def _take_data(root: Path, data: str) -> None:
         ("source: digits", {"REDACT": "foo"}, "MLOPS_REDACT: 'foo' is no field"),
         ("source: digits", {"TLS_CERT": "cert.pem"}, "MLOPS_TLS_KEY is empty"),
         ("source: digits", {"HOST": "192.0.2.1"}, "is not loopback and there is no token"),
+        ("source: digits", {"METRICS_HOST": "0.0.0.0"}, "MLOPS_METRICS_HOST=0.0.0.0 is not"),
     ],
 )
 def test_config_check_refuses_what_a_step_or_the_server_would(

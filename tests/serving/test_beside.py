@@ -328,6 +328,42 @@ def test_a_rollback_whose_incident_a_kill_prevented_has_it_after_the_next_start(
             connection.execute(sa.update(incidents).values(state="resolved"))
 
 
+def test_a_rollback_that_a_kill_cut_off_is_not_undone(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.asking.asked = Wish("2", 0.1, "10%")
+    bench.canary.keep(1.0)
+    bench.count("champion", 1000)
+    bench.count("challenger", 200, failed=150)
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("mlops.serving.canary.drop_pointer", killed)
+    with pytest.raises(KeyboardInterrupt):
+        bench.canary.keep(2.0)
+    monkeypatch.undo()
+    assert bench.pointed() is not None
+    bench.again().keep(3.0)
+    assert bench.pointed() is None
+    state = read_state(bench.home)
+    assert state is not None
+    assert state.state == "rolled back"
+
+
+def test_a_version_that_is_refused_again_has_an_incident_again(bench: Bench, site: Site) -> None:
+    engine = open_database(site.settings.database(site.layout))
+    for poll in range(2):
+        bench.asking.asked = Wish("3", 0.1, "10%")  # not the ledger's bytes
+        bench.canary.keep(2.0 * poll + 1)
+        bench.notices.keep(2.0 * poll + 1)
+        bench.canary.keep(2.0 * poll + 2)
+        with engine.begin() as connection:
+            states = [row.state for row in connection.execute(sa.select(incidents))]
+            assert states == [*["resolved"] * poll, "open"]
+            connection.execute(sa.update(incidents).values(state="resolved"))  # by a person
+
+
 @pytest.mark.parametrize("bad", ["failed", "slow"])
 def test_a_worse_challenger_is_rolled_back_while_the_registry_is_down(
     bench: Bench, site: Site, bad: str
@@ -390,6 +426,9 @@ def test_a_rollback_that_cannot_be_told_is_not_undone(bench: Bench, deleted: boo
     make_version(bench.home, "4", seed=4)
     bench.asking.asked = Wish("4", 0.1, "10%")
     bench.canary.keep(4.0)
+    assert bench.pointed() is None  # what was rolled back last has its incident first
+    bench.notices.keep(4.5)
+    bench.canary.keep(5.0)
     assert bench.pointed() == ("4", 0.1)
 
 

@@ -169,6 +169,18 @@ def test_dropped_rows_raise_an_alarm_until_it_is_over(site: Site) -> None:
     causes = ("predictions lost", "spool not written")
     assert _incidents(site)[before:] == [(cause, "1", "open") for cause in causes]
     assert metrics.ALARM.labels("dropped")._value.get() == 1.0
+    with open_database(site.settings.database(site.layout)).begin() as connection:
+        connection.execute(sa.update(incidents).values(state="resolved"))  # by a person
+    alarms = Alarms(home, notices := Notices(site, PROJECT), clock=lambda: now[0])
+    alarms.keep(0.0)  # a follower that was started again has nothing new to tell
+    notices.keep(2.5)
+    assert _incidents(site)[before:] == [(cause, "1", "resolved") for cause in causes]
+    metrics.LOG_DROPPED.inc()
+    metrics.SPOOL_ERRORS.inc()
+    alarms.keep(0.0)
+    notices.keep(2.6)
+    assert len(_incidents(site)) == before + 4
+    before += 2
     now[0] += 601.0
     alarms.keep(0.0)
     notices.keep(3.0)

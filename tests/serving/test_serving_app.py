@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import socket
 import sys
+import time
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -13,6 +15,7 @@ import pytest
 from PIL import Image
 
 from mlops.adapters.onnx_session import Session
+from mlops.serving import explain
 from tests.serving.tiny import CLASSES, SHAPE, images
 
 if TYPE_CHECKING:
@@ -226,6 +229,46 @@ def test_an_impossible_id_is_not_looked_up(serve: Callable[..., Running], tmp_pa
 def test_a_chunked_body_over_the_limit_is_refused(client: httpx.Client) -> None:
     parts = (b" " * (1 << 20) for _ in range(9))
     assert client.post("/predict", content=parts, headers=JSON).status_code == 413
+
+
+@pytest.mark.parametrize("begun", [b"", b"POST /predict HTTP/1.1\r\nHost: a\r\nX-Slow: "])
+def test_a_head_that_never_ends_is_given_up(serve: Callable[..., Running], begun: bytes) -> None:
+    """Also one of which a byte comes now and then, and a connection on which nothing comes."""
+    server = serve()
+    server.server.config.timeout_keep_alive = 1
+    host, port = server.url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=0.1) as slow:
+        slow.sendall(begun)
+        found, until_s = b"", time.monotonic() + 10.0
+        while time.monotonic() < until_s:
+            try:
+                part = slow.recv(4096)
+            except TimeoutError:
+                slow.sendall(b"a" if begun else b"")
+                continue
+            except ConnectionResetError:
+                break
+            if not part:
+                break
+            found += part
+        assert time.monotonic() < until_s
+    assert found.startswith(b"HTTP/1.1 408") if begun else found == b""
+    # Who asks now and then is not given up while it is answered in between.
+    with httpx.Client(base_url=server.url) as client:
+        for _ in range(4):
+            time.sleep(0.4)
+            assert client.get("/health").status_code == 200
+
+
+def test_who_may_not_be_explained_is_not_logged(serve: Callable[..., Running]) -> None:
+    server = serve()
+    with explain.turn():
+        answer = httpx.post(f"{server.url}/predict?explain=1", json={"image": ROWS[0].tolist()})
+    assert (answer.status_code, answer.json()["error"]["code"]) == (503, "busy")
+    assert server.write_log() == 0
+    answer = httpx.post(f"{server.url}/predict?explain=1", json={"image": ROWS[0].tolist()})
+    assert answer.status_code == 200
+    assert server.write_log() == 1
 
 
 def test_a_slow_body_is_given_up(shared: Running) -> None:
