@@ -81,24 +81,32 @@ def _run(reference: Columns, window: Columns, verdict: Verdict) -> Any:  # Evide
     from evidently.presets import DataDriftPreset
 
     definition = DataDefinition(
-        numerical_columns=[name for name in reference.names if name not in reference.named],
-        categorical_columns=[*reference.named, PREDICTED],
+        numerical_columns=[shown(name) for name in reference.names if name not in reference.named],
+        categorical_columns=[*map(shown, reference.named), PREDICTED],
     )
     old, new = (Dataset.from_pandas(_frame(c), definition) for c in (reference, window))
     preset = DataDriftPreset(
-        columns=[c.column for c in verdict.columns],
-        per_column_method={c.column: c.method for c in verdict.columns},
-        per_column_threshold={c.column: c.threshold for c in verdict.columns},
+        columns=[shown(c.column) for c in verdict.columns],
+        per_column_method={shown(c.column): c.method for c in verdict.columns},
+        per_column_threshold={shown(c.column): c.threshold for c in verdict.columns},
         drift_share=1 / len(verdict.columns),  # one column is an alarm: the page's headline too
     )
     return Report([preset]).run(new, old)
 
 
+def shown(name: str) -> str:
+    """Return a column's name as it stands on the page: Evidently puts it into a script as it is.
+
+    A name with `</script>` in it would end that script, and begin another.
+    """
+    return name.replace("<", "\u2039")
+
+
 def _frame(rows: Columns) -> pd.DataFrame:
     import pandas as pd
 
-    table = pd.DataFrame(rows.values, columns=list(rows.names))
-    for name in rows.named:
+    table = pd.DataFrame(rows.values, columns=[shown(name) for name in rows.names])
+    for name in map(shown, rows.named):
         table[name] = table[name].astype(int).astype(str)
     table[PREDICTED] = rows.predicted.astype(str)
     return table
@@ -107,7 +115,7 @@ def _frame(rows: Columns) -> pd.DataFrame:
 def _compare(content: dict[str, Any], verdict: Verdict, window: str) -> None:
     told = values(content)
     for column in verdict.columns:
-        there = told.get(column.column)
+        there = told.get(shown(column.column))
         if there is None or abs(there - column.value) > TOLERANCE:
             msg = (
                 f"window {window}: {column.column} is {column.value:.12g} in our verdict and "

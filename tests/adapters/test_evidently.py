@@ -61,6 +61,20 @@ def test_evidentlys_page_shows_our_numbers_and_thresholds(tmp_path: Path) -> Non
     assert verdict.drifted[0].column == "brightness"
 
 
+def test_a_columns_name_ends_no_script_of_the_page(tmp_path: Path) -> None:
+    """Whoever names a column shall not write the page that the alert links."""
+    bad = "</script><script>alert(1)</script>"
+    names = (bad, "{{7*7}}", "a\r\nb")
+    reference, window = (replace(r, names=names) for r in (rows(1, 400), rows(2, 150, shift=0.7)))
+    limits = replace(LIMITS, columns=(*names, "predicted"))
+    found = statistics(presort(reference), window)
+    make_report(reference, window, judge(limits, found, np.zeros(len(found)), 150), tmp_path)
+    page = (tmp_path / "report.html").read_text()
+    assert "alert(1)" in page
+    assert "<script>alert" not in page
+    assert "</script>alert" not in page
+
+
 def test_the_page_holds_the_fixed_references_distances_beside_the_own_ones(tmp_path: Path) -> None:
     own, window = rows(1, 400), rows(2, 150)
     long = rows(3, 300, shift=1.5)
