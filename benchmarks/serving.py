@@ -6,11 +6,12 @@ ASGI app that does nothing on the same server, raw uint8 pixels at 0.5 or more; 
 BentoML; raw pixels, 32 images at a time, at 30 times the rows per second of MLflow's JSON.
 
 How: a CNN of 206,922 parameters (two strided convolutions, two layers), the same ONNX file for
-all, one thread of ONNX Runtime each, one worker each. Ours checks its input, counts, and logs
-every prediction; a writer of its own moves the log into SQLite. One client process with 64
-kept-open connections in a closed loop; rounds of a few seconds, interleaved, after one of warm-up;
-medians. Client and servers share the machine's cores: only ratios mean something. Peers are
-installed at the first run, see benchmarks/serving_peers.py; one that cannot be is named.
+all, one thread of ONNX Runtime each, one worker each. Ours asks for a token, checks its input,
+counts into the files that `/metrics` reads, and logs every prediction; a writer of its own moves
+the log into SQLite. One client process with 64 kept-open connections in a closed loop; rounds of a
+few seconds, interleaved, after one of warm-up; medians. Client and servers share the machine's
+cores: only ratios mean something. Peers are installed at the first run, see
+benchmarks/serving_peers.py; one that cannot be is named.
 
 Run: python benchmarks/serving.py [SECONDS] [--alone]
 """
@@ -21,6 +22,7 @@ import statistics
 import sys
 import tempfile
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 ROUNDS = 3
+_TOKEN = "0123456789abcdef" * 4
 MANY = 32
 SWEEP = (1, 4, 16, 64)
 Round = tuple[list[float], float]
@@ -67,7 +70,7 @@ def measure(seconds: float, *, peers: bool) -> Findings:
         home, url = scratch / "serving", f"sqlite:///{scratch}/log.db"
         version = cnn_version(home, "1")
         point(home, "1")
-        worker = stack.enter_context(Worker(home, url=url))
+        worker = stack.enter_context(Worker(home, url=url, token=_TOKEN))
         stack.enter_context(writing(worker.spool, url))
         noop = bind("127.0.0.1", 0)
         stack.enter_context(running("-c", _NOOP, str(noop.fileno()), listening=noop.fileno()))
@@ -81,9 +84,12 @@ def measure(seconds: float, *, peers: bool) -> Findings:
             stack.callback(peer.stop)
         asks: dict[str, tuple[int, Ask]] = {
             "no-op": (noop.getsockname()[1], _json("/", one)),
-            "ours": (worker.port, _json("/invocations", one)),
-            "ours, raw": (worker.port, Ask("/predict", raw, one.tobytes())),
-            "ours, raw × 32": (worker.port, Ask("/predict", raw, many.tobytes(), MANY)),
+            "ours": (worker.port, replace(_json("/invocations", one), token=_TOKEN)),
+            "ours, raw": (worker.port, Ask("/predict", raw, one.tobytes(), token=_TOKEN)),
+            "ours, raw × 32": (
+                worker.port,
+                Ask("/predict", raw, many.tobytes(), MANY, token=_TOKEN),
+            ),
             **{peer.name: (peer.port, peer.ask(one)) for peer in others},
             **{
                 f"{peer.name} × 32": (peer.port, peer.ask(many))

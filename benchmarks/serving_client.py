@@ -20,18 +20,21 @@ class Ask:
         kind: media type of the body.
         body: its bytes.
         rows: in the body.
+        token: bearer token; empty for none.
     """
 
     path: str
     kind: str
     body: bytes
     rows: int = 1
+    token: str = ""
 
     def request(self) -> bytes:
         """Return the whole HTTP request."""
+        shown = f"Authorization: Bearer {self.token}\r\n" if self.token else ""
         head = (
             f"POST {self.path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: {self.kind}\r\n"
-            f"Content-Length: {len(self.body)}\r\n\r\n"
+            f"{shown}Content-Length: {len(self.body)}\r\n\r\n"
         )
         return head.encode() + self.body
 

@@ -48,11 +48,14 @@ class Worker:
         spool: where it leaves its rows.
     """
 
-    def __init__(self, home: Path, limits: Limits | None = None, url: str = "") -> None:
+    def __init__(
+        self, home: Path, limits: Limits | None = None, url: str = "", token: str = ""
+    ) -> None:
+        self._counts = home.with_name(f"{home.name}-metrics")
         self.spool = home.with_name(f"{home.name}-spool")
         self._config = ServingConfig(
             "bench", str(home), str(self.spool), url or f"sqlite:///{home}.db",
-            limits=limits or Limits(), watch_s=0.05,
+            limits=limits or Limits(), watch_s=0.05, token=token,
         )  # fmt: skip
 
     def __enter__(self) -> Self:
@@ -62,7 +65,9 @@ class Worker:
         environment = {
             **os.environ, **self._config.environment(), "OMP_NUM_THREADS": "1",
             "MLOPS_LOG_LEVEL": "error", "PYTHONPATH": str(Path.cwd()),
+            "PROMETHEUS_MULTIPROC_DIR": str(self._counts),
         }  # fmt: skip
+        self._counts.mkdir(exist_ok=True)
         started = time.perf_counter()
         command = [sys.executable, "-m", "mlops.serving.worker", str(fd)]
         self._child = subprocess.Popen(command, pass_fds=[fd], env=environment)

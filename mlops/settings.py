@@ -69,7 +69,10 @@ class Settings(BaseSettings):
     serve_url: str = Field(
         default="", description="Where clients ask; empty: the port of `mlops serve`"
     )
-    metrics_host: str = Field(default="127.0.0.1", description="Address that /metrics listens on")
+    metrics_host: str = Field(
+        default="127.0.0.1",
+        description="Address that /metrics listens on; other than loopback it asks for a token",
+    )
     metrics_port: int = Field(default=8001, ge=0, le=65535, description="Port of /metrics")
     mlflow_port: int = Field(default=5000, ge=0, le=65535, description="Port of the MLflow UI")
     prefect_port: int = Field(default=4200, ge=0, le=65535, description="Port of Prefect's server")

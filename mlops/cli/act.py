@@ -134,3 +134,24 @@ def _retrain(root: _Root, asked: Retrain) -> str:
 
 def _now_s() -> float:
     return datetime.now(UTC).timestamp()
+
+
+def act_here() -> None:
+    """Run the retrain that waits, and deliver the mails that are due, before it and after it.
+
+    Then make the pages that they link: nobody waits for those.
+    """
+    import sys
+
+    from mlops.adapters.sql.engine import database
+    from mlops.cli.here import open_site
+    from mlops.cli.post import send_due
+    from mlops.cli.report import make_all
+    from mlops.params.name import project_name
+
+    site = open_site()
+    send_due(site.layout, site.settings)
+    print(f"act: {act(site.layout, site.settings)}", file=sys.stderr)
+    send_due(site.layout, site.settings)
+    with database(site) as engine:
+        make_all(site, engine, project_name(site.layout.params))

@@ -40,10 +40,15 @@ def report(window: str | None = None, *, follow: bool = False) -> None:
             make_named(site, engine, project, window)
             print(site.layout.windows / window / "report.html")
         else:
-            print(f"{_all(site, engine, project)} reports made")
+            print(f"{make_all(site, engine, project)} reports made")
 
 
-def _all(site: Site, engine: sa.Engine, project: str) -> int:
+def make_all(site: Site, engine: sa.Engine, project: str) -> int:
+    """Make and keep every report that is pending; return how many were made.
+
+    Raises:
+        MonitorError: after the others are made, if one could not be.
+    """
     from mlops.adapters.reports import make_pending
 
     made = 0

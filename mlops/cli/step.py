@@ -139,28 +139,16 @@ def monitor(*, act: bool = False, exit_code: bool = False, json: bool = False) -
     """Judge every complete window of predictions; open, update or close incidents.
 
     Args:
-        act: Run the retrain that it asks for here, and send the mails: the loop without Prefect.
+        act: Run the retrain that it asks for here, send mails, make their pages: no Prefect needed.
         exit_code: End with 10 if a window is in alarm.
         json: Print the report as JSON.
     """
     code = _run("monitor", json=json, options=_flags(exit_code=exit_code))
     if act:
-        _act()
+        from mlops.cli.act import act_here
+
+        act_here()
     return code
-
-
-def _act() -> None:
-    """Run the retrain that waits, and deliver the mails that are due, before it and after it."""
-    import sys
-
-    from mlops.cli.act import act
-    from mlops.cli.here import open_site
-    from mlops.cli.post import send_due
-
-    site = open_site()
-    send_due(site.layout, site.settings)
-    print(f"act: {act(site.layout, site.settings)}", file=sys.stderr)
-    send_due(site.layout, site.settings)
 
 
 def announce(*, json: bool = False) -> int:

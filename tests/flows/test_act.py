@@ -46,10 +46,15 @@ def states(root: Path) -> list[tuple[str, str | None]]:
 
 
 def test_it_does_all_without_prefect_and_only_once(
-    cheap: Path, capsys: pytest.CaptureFixture[str]
+    cheap: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    pages: list[str] = []
+    monkeypatch.setattr(
+        "mlops.adapters.reports.make_pending", lambda _site, _engine, project: pages.append(project)
+    )
     asked = ask(cheap)
     assert monitor(act=True) == 0
+    assert len(pages) == 1  # those that the mails link
     assert f"act: {asked}: promote" in capsys.readouterr().err
     assert calls(cheap) == ["monitor", "reconcile", *LOOP, "announce"]
     assert states(cheap) == [("ended", "promote")]

@@ -23,8 +23,9 @@ OURS = {name: service for name, service in SERVICES.items() if "build" in servic
 SETTINGS = {f"MLOPS_{name.upper()}" for name in Settings.model_fields} | {"MLOPS_ROOT"}
 # Of the Compose specification, those that are used here.
 SERVICE_KEYS = {
-    "build", "cap_drop", "command", "depends_on", "environment", "healthcheck", "image", "ports",
-    "read_only", "restart", "security_opt", "stop_grace_period", "tmpfs", "user", "volumes",
+    "build", "cap_drop", "command", "depends_on", "entrypoint", "environment", "healthcheck",
+    "image", "ports", "read_only", "restart", "security_opt", "stop_grace_period", "tmpfs",
+    "user", "volumes",
 }  # fmt: skip
 HEALTHCHECK_KEYS = {"interval", "retries", "start_period", "test", "timeout"}
 ONE_SHOT = {"deploy"}

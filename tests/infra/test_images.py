@@ -5,6 +5,7 @@ from __future__ import annotations
 import fnmatch
 import json
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -116,6 +117,24 @@ def test_prometheus_asks_services_at_ports_where_they_listen() -> None:
     environment = SERVICES["server"]["environment"]
     assert environment["MLOPS_METRICS_HOST"] == "0.0.0.0"
     assert targets == {f"server:{environment['MLOPS_METRICS_PORT']}", "localhost:9090"}
+
+
+def test_prometheus_shows_the_token_that_the_servers_metrics_ask_for(tmp_path: Path) -> None:
+    service, [job, _] = (
+        SERVICES["prometheus"],
+        yaml.safe_load((INFRA / "prometheus.yml").read_text())["scrape_configs"],
+    )
+    assert job["authorization"] == {"credentials_file": "/tmp/token"}  # noqa: S108 - a container's own
+    assert service["environment"]["MLOPS_TOKEN"] == SERVICES["server"]["environment"]["MLOPS_TOKEN"]
+    [line] = service["command"]
+    script = line.replace("$$", "$").replace("/tmp/token", str(tmp_path / "token"))  # noqa: S108 - likewise
+    said = subprocess.run(
+        [*service["entrypoint"], script.replace("exec /bin/prometheus", "exec echo")],
+        env={"MLOPS_TOKEN": "a secret"}, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert (tmp_path / "token").read_text() == "a secret"
+    assert (tmp_path / "token").stat().st_mode & 0o077 == 0
+    assert said.stdout.split()[0] == "--config.file=/etc/prometheus/prometheus.yml"
 
 
 def _series() -> set[str]:

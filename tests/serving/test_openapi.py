@@ -99,7 +99,7 @@ def test_schemathesis_finds_nothing(closed: Running, tmp_path: Path) -> None:
     assert found.returncode == 0, found.stdout[:6000]
 
 
-KINDS: dict[str, Any] = {"image": None, "table": TABLE, "text": TEXT}
+KINDS: dict[str, Any] = {"image": None, "table": TABLE, "number": PRICE, "text": TEXT}
 BULK = [  # what is asked without a body does not depend on the kind of the model
     pytest.param(route, schema, id=f"{kind}:{route.method} {route.name}")
     for kind, schema in KINDS.items()
