@@ -1,0 +1,103 @@
+"""Same bytes in, same numbers out: a project's whole test set through HTTP, as `evaluate` saw it.
+
+Limits that are checked: every picture, sent alone as raw pixels and a hundred at a time as JSON,
+gets exactly the probabilities that `mlops evaluate` recorded where the file is the one that it
+scored; within 1e-4 of them through `torch.export`, if the candidate has that file, too.
+
+How: a worker serves the candidate's own folder. `mlops evaluate` must have run in the project, and
+its examples must be pictures. Exits 1 if a limit does not hold.
+
+Run: python benchmarks/serving_numbers.py PROJECT
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import tempfile
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import orjson
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+from benchmarks.serving_worker import Worker
+from mlops.adapters import seal
+from mlops.adapters.snapshot import read_rows
+from mlops.layout import Layout
+from tests.serving.tiny import point
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+TOGETHER = 100
+ACROSS = 1e-4
+ONNX, EXPORTED = "model.onnx", "model.pt2"
+
+
+def asked(port: int, bodies: Iterator[tuple[str, bytes]]) -> Iterator[list[dict[str, float]]]:
+    """Ask one after the other over one connection; yield the probabilities of each row."""
+    connection = HTTPConnection("127.0.0.1", port, timeout=60)
+    for kind, body in bodies:
+        connection.request("POST", "/predict", body, {"content-type": kind})
+        answer = connection.getresponse()
+        content: dict[str, Any] = orjson.loads(answer.read())
+        assert answer.status == 200, content
+        yield [one["probabilities"] for one in content.get("predictions", [content])]
+    connection.close()
+
+
+def farthest(port: int, features: NDArray[np.uint8], recorded: NDArray[np.float32]) -> list[float]:
+    """Return how far the answers are from what was recorded, at most: alone, and together."""
+
+    def alone() -> Iterator[tuple[str, bytes]]:
+        return (("application/octet-stream", image.tobytes()) for image in features)
+
+    def together() -> Iterator[tuple[str, bytes]]:
+        for start in range(0, len(features), TOGETHER):
+            part = {"images": features[start : start + TOGETHER]}
+            yield "application/json", orjson.dumps(part, option=orjson.OPT_SERIALIZE_NUMPY)
+
+    found = []
+    for bodies in (alone(), together()):
+        rows = [list(one.values()) for answers in asked(port, bodies) for one in answers]
+        found.append(float(np.abs(np.array(rows, dtype=np.float32) - recorded).max()))
+    return found
+
+
+def main(arguments: list[str]) -> int:
+    """Serve the candidate in each runtime that it has; return 1 if a limit does not hold."""
+    layout = Layout(Path(arguments[0]).resolve())
+    with np.load(layout.evaluation / "predictions.npz", allow_pickle=False) as stored:
+        recorded = stored["probabilities"]
+    features = read_rows(layout.prepared / "test.npz").features
+    runs = [name for name in (ONNX, EXPORTED) if (layout.candidate / name).exists()]
+    scored, held = runs[0], True
+    for name in runs:
+        with tempfile.TemporaryDirectory() as scratch:
+            home = Path(scratch) / "serving"
+            folder = shutil.copytree(layout.candidate, home / "1")
+            if name == EXPORTED:
+                (folder / ONNX).unlink(missing_ok=True)
+            np.savez(folder / "golden.npz", features=features[:8], probabilities=recorded[:8])
+            seal.write_manifest(folder)
+            point(home, "1")
+            with Worker(home) as worker:
+                alone, together = farthest(worker.port, features, recorded)
+        bar = 0.0 if name == scored else ACROSS
+        held = held and max(alone, together) <= bar
+        print(
+            f"{name}: {len(features)} rows, at most {alone:g} away alone, {together:g} "
+            f"{TOGETHER} at a time (bar {bar:g})"
+        )
+    print("all bars hold" if held else "a bar is BROKEN")
+    return 0 if held else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
