@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from mlops.serving.notices import Notices
 
-_FILE = "alarms.json"
+_FILE = "metrics/alarms.json"  # counts begin anew with a server, and so does this
 CLEAR_AFTER_S = 600.0
 """An alarm is cleared when its count has not grown for so long."""
 
@@ -72,14 +72,16 @@ class Alarms:
         self, home: Path, notices: Notices, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._home, self._notices, self._clock = home, notices, clock
-        self._last = _told(home)
+        self._told = _told(home)
+        self._last = dict(self._told)
         self._grew_s = {name: clock() for name, n in self._last.items() if n}
 
     def keep(self, _now_s: float) -> None:
         """Look once."""
         from mlops.serving.pointer import read_pointer
 
-        counts, now_s, before = read_counts(), self._clock(), dict(self._last)
+        self._remember()
+        counts, now_s = read_counts(), self._clock()
         for watched in WATCHED:
             n = total(counts, watched.counter)
             if n < self._last.get(watched.counter, 0.0):  # the server counts anew
@@ -93,8 +95,16 @@ class Alarms:
             elif now_s - self._grew_s.get(watched.counter, -CLEAR_AFTER_S) >= CLEAR_AFTER_S:
                 self._notices.close(watched.cause, watched.alarm)
             self._last[watched.counter] = n
-        if self._last != before:
-            files.write_json(self._home / _FILE, self._last)
+
+    def _remember(self) -> None:
+        """Keep what was told, once its incident is written: a kill before that tells it again."""
+        written = {w.counter for w in WATCHED if self._notices.is_written(w.cause)}
+        told = {**self._told, **{name: n for name, n in self._last.items() if name in written}}
+        if told != self._told:
+            self._told = told
+            path = self._home / _FILE
+            path.parent.mkdir(parents=True, exist_ok=True)
+            files.write_json(path, told)
 
 
 def _told(home: Path) -> dict[str, float]:

@@ -22,8 +22,8 @@ _PHRASES = {400: "Bad Request", 408: "Request Timeout", 431: "Request Header Fie
 class Protocol(HttpToolsProtocol):
     """Uvicorn's fast protocol with a limit on heads, and a short road for what comes whole.
 
-    The limit holds on bytes as they come, so that a head without end costs no more than it. A head
-    that came in fewer bytes, with the body's or not, is not measured.
+    The limit holds on bytes as they come, so that a head without end costs no more than it, nor do
+    lines after a body. A head that came in fewer bytes, with the body's or not, is not measured.
 
     A request is begun when its last byte was read, if that came with the first; then
     `mlops.serving.direct` may answer it. Otherwise it gets a task, and the body as it comes.
@@ -50,6 +50,8 @@ class Protocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """Begin to collect a head."""
         self.url, self.headers, self._in_head = b"", [], True
+        if self._idle_since_s is not None:
+            self._idle_since_s = self.loop.time()
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Collect a header."""
@@ -62,19 +64,26 @@ class Protocol(HttpToolsProtocol):
             self._too_large = True
             raise ValueError(_too_large())  # ends the parsing; answered in send_400_response
         self._place = _place(self.url)
+        self._fed = 0
         parser = self.parser
         self.keep_alive = parser.get_http_version() != "1.0" and parser.should_keep_alive()
         self._to_begin = True
 
     def on_body(self, body: bytes) -> None:
         """Collect a part of the body, or hand it to the task that awaits it."""
+        self._fed = 0
         if self._to_begin:
             self._parts.append(body)
         else:
             super().on_body(body)
 
+    def on_chunk_header(self) -> None:
+        """Begin to count anew: what is not the body is lines between its parts."""
+        self._fed = 0
+
     def on_message_complete(self) -> None:
         """Answer what is whole, or tell the task that reads it."""
+        self._fed = 0
         if self._to_begin:
             self._to_begin = False
             if self.transport.is_closing() or self._answers_at_once():
@@ -180,9 +189,7 @@ class Protocol(HttpToolsProtocol):
             self._to_begin = False
             if not self.transport.is_closing():
                 self._begin_task()
-        if not self._in_head:
-            self._fed = 0
-        elif self._fed > MAX_HEAD_BYTES:
+        if self._fed > MAX_HEAD_BYTES:
             self._refuse(_too_large())
 
     def send_400_response(self, msg: str) -> None:

@@ -136,7 +136,9 @@ class Supervisor:
         host = self._metrics_host
         tokens = Path(self._config.tokens)
         guard = None if is_loopback(host) else Guard(tokens, self._config.token, closed=True)
-        port = serve_metrics(self._home / "metrics", host, self._metrics_port, guard)
+        # On this machine nobody listens in between, and Prometheus' agent needs no certificate.
+        tls = ("", "") if guard is None else self._config.tls
+        port = serve_metrics(self._home / "metrics", host, self._metrics_port, guard, tls)
         return f"{_written(host)}:{port}"
 
     def _forget_metrics(self, pid: int) -> None:

@@ -103,7 +103,12 @@ def table(rows: int = 100) -> NDArray[np.float64]:
     ("column", "value", "share", "said"),
     [
         (0, np.nan, 0.8, "missing: price has no value in 8"),
-        (1, -1.0, 0.6, "unknown: colour has names in 60% of the rows that the model does not know"),
+        (
+            1,
+            -1.0,
+            0.6,
+            "unknown: colour has names in 60% of its values that the model",
+        ),
         (1, np.nan, 0.6, "missing: colour has no value in 60%"),
         (0, 1e6, 0.6, "range: price lies far outside 5"),
         (2, 200.0, 0.6, "range: rate lies far outside 2 to 2"),
@@ -122,6 +127,26 @@ def test_a_column_that_breaks_is_named_and_one_that_drifts_is_not(
     window[: int(share * len(window)), column] = value
     found = breaks(window, TABLE, usual(table(), TABLE), unsound=0, arrivals=GOOD)
     assert [text[: len(said)] for text in found] == ([said] if said else [])
+
+
+def test_a_sparse_column_has_windows_without_a_value_and_breaks_among_its_values() -> None:
+    rng, false = np.random.default_rng(1), 0
+    whole = table(2000)
+    whole[rng.random(2000) < 0.95, 0] = np.nan
+    before = usual(whole, TABLE)
+    for _ in range(200):
+        window = whole[rng.integers(0, 2000, 100)]
+        false += bool(contents(window, TABLE, before))
+    assert false == 0
+    window = table(400)
+    window[:, 0] = np.where(rng.random(400) < 0.6, np.nan, 1e6)
+    window[:, 1] = np.where(rng.random(400) < 0.6, np.nan, -1.0)
+    found = contents(window, TABLE, usual(table(), TABLE))
+    assert [text.split()[0] for text in found] == ["missing:", "range:", "missing:", "unknown:"]
+    few = table()
+    few[3:, 0] = np.nan
+    few[:3, 0] = 1e6
+    assert [t.split()[0] for t in contents(few, TABLE, before)] == []  # three values show nothing
 
 
 def test_what_the_reference_holds_is_described() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import socket
@@ -253,11 +254,42 @@ def test_a_head_that_never_ends_is_given_up(serve: Callable[..., Running], begun
             found += part
         assert time.monotonic() < until_s
     assert found.startswith(b"HTTP/1.1 408") if begun else found == b""
+    # A head that begins late is not late: it has its own time.
+    with socket.create_connection((host, int(port)), timeout=5.0) as late:
+        late.sendall(b"GET /ping HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert late.recv(4096).startswith(b"HTTP/1.1 200")
+        time.sleep(0.8)
+        late.sendall(b"GET /ping HTTP/1.1\r\n")
+        time.sleep(0.5)
+        late.sendall(b"Host: a\r\n\r\n")
+        assert late.recv(4096).startswith(b"HTTP/1.1 200")
     # Who asks now and then is not given up while it is answered in between.
     with httpx.Client(base_url=server.url) as client:
         for _ in range(4):
             time.sleep(0.4)
             assert client.get("/health").status_code == 200
+
+
+def test_lines_after_a_body_have_an_end(shared: Running) -> None:
+    """A body in chunks may be followed by headers, which the parser keeps without a limit."""
+    host, port = shared.url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=10.0) as endless:
+        endless.sendall(
+            b"POST /predict HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
+            b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\nX: "
+        )
+        sent = 0
+        with contextlib.suppress(ConnectionError):
+            while sent < 8 << 20:
+                sent += endless.send(b"a" * 4096)
+        assert sent < 4 << 20  # but for what the kernel holds
+    body = b"1\r\n \r\n" * 20_000  # many small chunks are a body, and no lines
+    with socket.create_connection((host, int(port)), timeout=10.0) as many:
+        many.sendall(
+            b"POST /predict HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
+            b"Transfer-Encoding: chunked\r\n\r\n" + body + b"2\r\n{}\r\n0\r\n\r\n"
+        )
+        assert many.recv(4096).startswith(b"HTTP/1.1 422")
 
 
 def test_who_may_not_be_explained_is_not_logged(serve: Callable[..., Running]) -> None:
