@@ -188,7 +188,7 @@ def _form(schema: Schema) -> str:
         inputs += "</textarea>"
     return (
         f'<form id="ask" action="predict" method="post" enctype="multipart/form-data">{inputs}'
-        '<label class="check"><input type="checkbox" name="explain" value="1">'
+        '<label class="check" hidden><input type="checkbox" name="explain" value="1">'
         "Explain the answer</label><button>Predict</button></form>"
     )
 

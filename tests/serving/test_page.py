@@ -88,6 +88,7 @@ def test_rows_and_texts_by_keyboard_alone(tmp_path: Path, browser: Browser) -> N
 
 def test_without_script_the_form_still_answers(shared: Running, browser: Browser) -> None:
     page = _open(browser, shared, java_script_enabled=False)
+    assert not page.get_by_label("Explain the answer").is_visible()  # /predict's own form has none
     file: Any = {"name": "digit.png", "mimeType": "image/png", "buffer": _png()}
     page.get_by_label("Image").set_input_files(file)
     page.get_by_role("button", name="Predict").click()

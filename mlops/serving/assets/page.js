@@ -1,6 +1,7 @@
 "use strict";
-// The form works without this: it then shows the plain answer of /predict.
+// The form works without this: it then shows the plain answer of /predict, and explains nothing.
 const form = document.getElementById("ask"), answer = document.getElementById("answer");
+form.querySelector(".check").hidden = false;
 const put = (parent, name, text, kind) => {
   const made = document.createElement(name);
   if (text !== undefined) made.textContent = text;
