@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from flows.project import Project
     from mlops.site import Report
 
-KEYS = {"validate": "data-checks", "promote": "decision", "monitor": "drift"}
+KEYS = {
+    "validate": "data-checks", "promote": "decision", "monitor": "drift", "score": "scores"
+}  # fmt: skip
 """Step → key of the artifact that its report's text becomes."""
 COMPARISON = "champion-vs-candidate"
 LINKS = "links"
