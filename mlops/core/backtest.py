@@ -25,7 +25,7 @@ from mlops.core.past_trigger import answer as trigger
 from mlops.core.past_trigger import loop_at
 from mlops.core.past_watch import Watch
 from mlops.core.power import labels_needed
-from mlops.core.quality import Arrivals, breaks
+from mlops.core.quality import SPANS, Arrivals, breaks
 from mlops.core.triage import Accuracy, triage
 
 if TYPE_CHECKING:
@@ -36,9 +36,6 @@ if TYPE_CHECKING:
     from mlops.core.past_plan import Plan
     from mlops.core.past_service import Learner, Served
     from mlops.core.triage import Triage
-
-
-_SPANS = 5000  # windows whose durations show what is usual
 
 
 def backtest(past: Past, plan: Plan, learner: Learner) -> Backtest:
@@ -106,7 +103,7 @@ class _Walk:
         past, served = self.past, self.served
         features = past.features[window]
         times = past.observed_s[window]
-        earlier = [s.end_s - s.start_s for s in self.steps[-_SPANS:]]
+        earlier = [s.end_s - s.start_s for s in self.steps[-SPANS:]]
         found = breaks(
             features, past.schema, served.usual, unsound=0,
             arrivals=Arrivals(

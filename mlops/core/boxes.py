@@ -25,7 +25,7 @@ class Condition:
         above: lower limit, outside the range; ∞ if no value is inside.
         upto: upper limit, inside.
         categories: of a column of codes, those that were seen, each with its name.
-        missing: whether rows without a value are inside, too; none if none were seen.
+        missing: whether rows without a value are inside, too.
     """
 
     column: int
@@ -33,7 +33,7 @@ class Condition:
     above: float
     upto: float
     categories: tuple[tuple[float, str], ...] = ()
-    missing: bool | None = None
+    missing: bool = False
 
     def __str__(self) -> str:
         """Write it as `contrast ≤ 0.21`, `contrast ≤ 0.21 or missing`, or `colour: red or blue`."""
@@ -97,7 +97,7 @@ class FoundSlice:
         for c in self.conditions:
             others = FoundSlice(tuple(o for o in self.conditions if o is not c))
             gone_N = np.isnan(column_NC[others.mask(column_NC), c.column])
-            kept.append(c if gone_N.any() else replace(c, missing=None))
+            kept.append(c if gone_N.any() else replace(c, missing=False))
         return FoundSlice(tuple(kept))
 
     def mask(self, column_NC: NDArray[np.float64]) -> NDArray[np.bool_]:

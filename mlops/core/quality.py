@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from mlops.core.schema import Schema
     from mlops.core.usual import Usual
 
+SPANS = 5000
+"""Windows before, at most, whose durations show what is usual."""
+
 _SUM_TOLERANCE = 1e-3  # float32 softmax over some hundred classes stays far inside
 _STUCK_SHARE = 0.5
 _LONGER = 2.0  # than windows before took

@@ -98,8 +98,8 @@ def find_slices(
                     np.unique(column_NC[:, names.index(name)]).tolist())
         for name, known in (categories or {}).items()
     }  # fmt: skip
-    found, gap_C = [], np.asarray(np.isnan(column_NC).any(axis=0))
-    for leaf in _leaves(tree.tree_, names, seen, gap_C):
+    found = []
+    for leaf in _leaves(tree.tree_, names, seen):
         box = leaf.seen(column_NC)
         inside = box.mask(column_NC)
         # What holds for most rows is no slice: its complement would be the better news.
@@ -153,16 +153,14 @@ def _mean(score: NDArray[np.float64]) -> float:
 
 
 def _leaves(
-    tree: Any, names: Sequence[str], seen: Mapping[str, tuple[tuple[float, str], ...]],
-    gap_C: NDArray[np.bool_],
-) -> list[FoundSlice]:  # fmt: skip
+    tree: Any, names: Sequence[str], seen: Mapping[str, tuple[tuple[float, str], ...]]
+) -> list[FoundSlice]:
     """Return the box of every leaf of a fitted scikit-learn tree.
 
     Args:
         tree: its arrays.
         names: of the C columns.
         seen: codes, with their names, of the columns that hold codes.
-        gap_C: bool (C,): whether rows without a value were seen.
     """
     out: list[FoundSlice] = []
     waiting: list[tuple[int, dict[int, Condition]]] = [(0, {})]
@@ -176,7 +174,7 @@ def _leaves(
         cut, below = float(f"{tree.threshold[node]:.3g}"), bool(tree.missing_go_to_left[node])
         whole = Condition(
             column, names[column], -np.inf, np.inf, seen.get(names[column], ()),
-            missing=True if gap_C[column] else None,
+            missing=True,
         )  # fmt: skip
         kept = box.get(column, whole)
         left = replace(kept, upto=min(kept.upto, cut), missing=kept.missing and below)

@@ -32,6 +32,7 @@ from mlops.adapters.thresholds import (
 )
 from mlops.adapters.window_table import markdown
 from mlops.core.alarm import Verdict
+from mlops.core.quality import SPANS
 from mlops.errors import EXIT_DRIFT, RegistryError
 from mlops.params.base import View
 from mlops.params.labels import LabelsSection
@@ -53,7 +54,6 @@ if TYPE_CHECKING:
     from mlops.site import Event, Site
 
 _RECENT = 50  # windows whose labels are still looked for
-_SPANS = 5000  # windows whose durations show what is usual
 _SHOWN = 5
 
 
@@ -168,7 +168,7 @@ def _judge_one(run: _Run, cut: Cut, watched: _Watched) -> tuple[Window, tuple[Ev
     """Judge one window and commit it; None if another process was first."""
     with run.engine.connect() as connection:
         rows = windows.read(connection, cut)
-        before = windows.spans(connection, cut.project, _SPANS)
+        before = windows.spans(connection, cut.project, SPANS)
     earlier_s = [end_s - start_s for start_s, end_s in before]
     seen = observe(rows, cut, watched.baseline, watched.thresholds, earlier_s)
     keep(run.site.layout.windows / cut.id, cut, seen)
