@@ -100,6 +100,7 @@ def _how_bad(held: Incident, stage: Stage, after: Aftermath) -> str:
     elif fell := fell_from_to(held):
         advice = f"{fell}. {capital(advice)}"
     more = "".join(f" Looks like {shift}." for shift in body.shifts)
+    more += "".join(f" Lost more than the others: {one}." for one in body.slices)
     return f"{capital(advice)}.{more}"
 
 

@@ -675,6 +675,45 @@ def test_a_measured_loss_without_drift_is_one_incident_one_mail_and_one_retrain(
     assert "The inputs, which look as before" in page
 
 
+def test_the_part_that_lost_more_than_the_others_is_named_everywhere(world: World) -> None:
+    world.label(world.predict(4), accuracy=1.0)
+    world.run(minutes=1.0)
+    rows = world.predict(4)
+    world.clock_s += 1.0
+    said = {r.id: int(np.frombuffer(r.probabilities, dtype="<f4").argmax()) for r in rows}
+    # What looks like class 1 is of class 2 now.
+    given = [Label(i, 2 if k == 1 else k, "random", world.clock_s) for i, k in said.items()]
+    insert_batch(world.engine, "digits", (), given)
+    world.run(minutes=1.0)
+    held = world.incident()
+    [words] = held.body.slices
+    of_two = sum(k > 0 for k in said.values())
+    share = sum(k == 2 for k in said.values()) / of_two
+    assert words == (
+        f"class 2: 100.0% to {share:.1%} ({of_two} labels); the others 100.0% to 100.0%"
+    )
+    told = [m.words for m in held.body.timeline if m.words.startswith("lost more")]
+    assert told == [f"lost more than the others: {words}"]
+    assert f"Lost more than the others: {words}." in " ".join(world.mail().split())
+    assert f"slice     {words}" in "\n".join(lines(tell(world.engine, "digits", held.id)))
+    assert f"Lost more than the others: {words}." in page_path(world.site, held.id).read_text()
+    world.label(world.predict(1), accuracy=1.0)  # some more, of all classes and right
+    world.run(minutes=1.0)
+    newer = world.incident().body
+    assert newer.sliced == held.body.sliced + WINDOW
+    assert newer.slices[0].startswith("class 2: 100.0% to ")
+    assert newer.slices != held.body.slices
+    assert len([m for m in newer.timeline if m.words.startswith("lost more")]) == 1
+
+
+def test_a_loss_of_all_alike_names_no_part(world: World) -> None:
+    losing(world)
+    world.run(minutes=1.0)
+    held = world.incident()
+    assert (held.body.triage, held.body.slices) == ("costly", ())
+    assert held.body.sliced == held.body.labelled
+
+
 def test_quiet_windows_do_not_end_a_loss_and_labels_of_the_same_version_do(world: World) -> None:
     _monitoring(world, accuracy_margin=0.1)
     losing(world)
