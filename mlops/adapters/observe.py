@@ -16,6 +16,7 @@ from mlops.core.drift import mix, moved, shares, statistics
 from mlops.core.features import decode, fits
 from mlops.core.quality import Arrivals, breaks, sound
 from mlops.core.schema import outputs
+from mlops.core.volume import Span
 from mlops.errors import MonitorError
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def observe(
     cut: Cut,
     baseline: Baseline,
     thresholds: Thresholds,
-    earlier_s: Sequence[float],
+    earlier: Sequence[Span],
 ) -> Observation:
     """Check a window's rows and compute its verdict.
 
@@ -64,7 +65,7 @@ def observe(
         cut: where it lies.
         baseline: of the version that predicted.
         thresholds: of that version.
-        earlier_s: durations of the windows before.
+        earlier: the windows before, in the order in which they ended.
 
     Returns:
         What was seen. A window whose log lacks features is broken: what cannot be seen is not
@@ -87,8 +88,8 @@ def observe(
         arrivals=Arrivals(
             wrong_size=wrong_size,
             example_ids=[row.example_id for row in rows],
-            duration_s=cut.end_s - cut.start_s,
-            earlier_s=earlier_s,
+            span=Span(cut.start_s, cut.end_s, cut.version),
+            earlier=earlier,
         ),
     )
     if fit.sum() < _LEAST:

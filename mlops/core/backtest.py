@@ -25,8 +25,9 @@ from mlops.core.past_trigger import answer as trigger
 from mlops.core.past_trigger import loop_at
 from mlops.core.past_watch import Watch
 from mlops.core.power import labels_needed
-from mlops.core.quality import SPANS, Arrivals, breaks
+from mlops.core.quality import Arrivals, breaks
 from mlops.core.triage import Accuracy, triage
+from mlops.core.volume import SPANS, Span
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -103,11 +104,12 @@ class _Walk:
         past, served = self.past, self.served
         features = past.features[window]
         times = past.observed_s[window]
-        earlier = [s.end_s - s.start_s for s in self.steps[-SPANS:]]
+        earlier = [Span(s.start_s, s.end_s) for s in self.steps[-SPANS:]]
         found = breaks(
             features, past.schema, served.usual, unsound=0,
             arrivals=Arrivals(
-                0, past.key[window].astype(str).tolist(), float(times[-1] - times[0]), earlier
+                0, past.key[window].astype(str).tolist(),
+                Span(float(times[0]), float(times[-1])), earlier,
             ),
         )  # fmt: skip
         if found:

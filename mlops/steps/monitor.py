@@ -12,6 +12,7 @@ from mlops.adapters import (
     measured,
     pace,
     registry,
+    standstill,
     windows,
 )
 from mlops.adapters.answering import answer
@@ -32,7 +33,7 @@ from mlops.adapters.thresholds import (
 )
 from mlops.adapters.window_table import markdown
 from mlops.core.alarm import Verdict
-from mlops.core.quality import SPANS
+from mlops.core.volume import SPANS
 from mlops.errors import EXIT_DRIFT, RegistryError
 from mlops.params.base import View
 from mlops.params.labels import LabelsSection
@@ -122,6 +123,7 @@ def monitor(params: MonitorParams, site: Site) -> Report:
                 judged = judged.plus(window)
                 events.extend(happened)
                 reference = watched.baseline.shown
+        events.extend(standstill.respond(engine, name, serving, now_s=run.now_s))
         with engine.connect() as connection:
             recent = windows.latest(connection, name, _RECENT)
         measured.backfill(engine, recent, measured.expect(params.labels, run.now_s))
@@ -169,8 +171,7 @@ def _judge_one(run: _Run, cut: Cut, watched: _Watched) -> tuple[Window, tuple[Ev
     with run.engine.connect() as connection:
         rows = windows.read(connection, cut)
         before = windows.spans(connection, cut.project, SPANS)
-    earlier_s = [end_s - start_s for start_s, end_s in before]
-    seen = observe(rows, cut, watched.baseline, watched.thresholds, earlier_s)
+    seen = observe(rows, cut, watched.baseline, watched.thresholds, before)
     keep(run.site.layout.windows / cut.id, cut, seen)
     long = watched.fixed
     fixed = long.compare(seen.columns, watched.baseline) if long else None

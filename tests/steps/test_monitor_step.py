@@ -78,6 +78,7 @@ class World:
     rng: np.random.Generator
     clock_s: float
     params: MonitorParams
+    step_s: float = 1.0  # from one prediction to the next
 
     def predict(
         self, count: int, version: str = "1", *, bright: bool = False, blank: bool = False
@@ -93,7 +94,7 @@ class World:
     ) -> list[Prediction]:
         made = []
         for image, row in zip(x, p, strict=True):
-            self.clock_s += 1.0
+            self.clock_s += self.step_s
             raw = image.tobytes()
             made.append(Prediction(
                 f"p{self.clock_s:.0f}", self.clock_s, version, example_id(raw, image.shape), None,
@@ -673,6 +674,43 @@ def test_a_measured_loss_without_drift_is_one_incident_one_mail_and_one_retrain(
     page = page_path(world.site, held.id).read_text()
     assert "Measured: accuracy 25.0%" in page
     assert "The inputs, which look as before" in page
+
+
+def test_where_no_prediction_comes_any_more_a_person_is_paged_once(world: World) -> None:
+    world.step_s = 30.0
+    world.predict(150)
+    assert world.run(minutes=30.0).events == ()  # a window took 25 minutes
+    assert world.run(minutes=25.0).events == ()
+    report = world.run("exit-code", minutes=15.0)
+    assert [event.name for event in report.events] == ["quality.broken"]
+    assert report.exit_code == EXIT_DRIFT
+    held = world.incident()
+    words = (
+        "volume: no prediction for 70 minutes; in the 2.6 days before hardly a window took more "
+        "than 24.5"
+    )
+    assert (held.cause, held.body.breaks, held.body.windows) == (words, (words,), ())
+    assert mail_subject(world).startswith("[QUALITY:5] digits")
+    assert f"Yes: {words}." in " ".join(world.mail().split())
+    assert words in page_path(world.site, held.id).read_text()
+    assert words in "\n".join(lines(tell(world.engine, "digits", held.id)))
+    assert world.run(minutes=30.0).events == ()
+    assert world.mails() == ["needs you"]
+    world.predict(3)  # they come again, and are sound
+    world.run()
+    assert world.incident().state == "resolved"
+    assert f"It was real: {words}." in " ".join(world.mail().split())
+    assert world.mails() == ["needs you", "resolved"]
+
+
+def test_a_stop_that_a_person_has_closed_is_not_opened_again(world: World) -> None:
+    world.step_s = 30.0
+    world.predict(150)
+    assert world.run(minutes=90.0).events
+    held = world.incident()
+    close(world.engine, "digits", held.id, by="ann", why="shut down", now_s=world.clock_s)
+    assert world.run(minutes=30.0).events == ()
+    assert world.incident().state == "resolved"
 
 
 def test_the_part_that_lost_more_than_the_others_is_named_everywhere(world: World) -> None:
