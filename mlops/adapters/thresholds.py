@@ -14,7 +14,7 @@ from mlops.adapters.sight import Sight, learn
 from mlops.adapters.snapshot import has_label
 from mlops.core.alarm import Rule
 from mlops.core.calibration import Rules, calibrate
-from mlops.core.continuous import SHARE, Detector, limit
+from mlops.core.continuous import SHARE, Detector, gathering
 from mlops.core.drift import Reference, presort
 from mlops.core.grouping import entity_keys
 from mlops.core.likeness import SAMPLE_ROWS, Library, learn_library
@@ -167,7 +167,7 @@ def detector(monitoring: MonitoringSection, pace_minutes: float | None = None) -
     """Return what `params.yaml` asks of evidence that adds up over windows; None for nothing."""
     if not monitoring.continuous:
         return None
-    return Detector(limit(rules(monitoring, pace_minutes).rate * SHARE / (1 - SHARE)))
+    return gathering(rules(monitoring, pace_minutes).rate)
 
 
 def write_thresholds(folder: Path, monitoring: MonitoringSection) -> Thresholds:
