@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlops.adapters.files import replacing
 from mlops.core.columns import PREDICTED
+from mlops.core.drift import HOTELLING
 from mlops.errors import MonitorError
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from mlops.adapters.two_baselines import Beside
-    from mlops.core.alarm import Verdict
+    from mlops.core.alarm import ColumnVerdict, Verdict
     from mlops.core.columns import Columns
 
 TOLERANCE = 1e-9
@@ -85,13 +86,19 @@ def _run(reference: Columns, window: Columns, verdict: Verdict) -> Any:  # Evide
         categorical_columns=[*map(shown, reference.named), PREDICTED],
     )
     old, new = (Dataset.from_pandas(_frame(c), definition) for c in (reference, window))
+    known = _known(verdict)
     preset = DataDriftPreset(
-        columns=[shown(c.column) for c in verdict.columns],
-        per_column_method={shown(c.column): c.method for c in verdict.columns},
-        per_column_threshold={shown(c.column): c.threshold for c in verdict.columns},
-        drift_share=1 / len(verdict.columns),  # one column is an alarm: the page's headline too
+        columns=[shown(c.column) for c in known],
+        per_column_method={shown(c.column): c.method for c in known},
+        per_column_threshold={shown(c.column): c.threshold for c in known},
+        drift_share=1 / len(known),  # one column is an alarm: the page's headline too
     )
     return Report([preset]).run(new, old)
+
+
+def _known(verdict: Verdict) -> tuple[ColumnVerdict, ...]:
+    """Return the columns whose statistics Evidently has; an embedding as one it has not."""
+    return tuple(c for c in verdict.columns if c.method != HOTELLING)
 
 
 def shown(name: str) -> str:
@@ -114,7 +121,7 @@ def _frame(rows: Columns) -> pd.DataFrame:
 
 def _compare(content: dict[str, Any], verdict: Verdict, window: str) -> None:
     told = values(content)
-    for column in verdict.columns:
+    for column in _known(verdict):
         there = told.get(shown(column.column))
         if there is None or abs(there - column.value) > TOLERANCE:
             msg = (
@@ -127,7 +134,7 @@ def _compare(content: dict[str, Any], verdict: Verdict, window: str) -> None:
         for metric in content["metrics"]
         if metric["config"]["type"].endswith(":DriftedColumnsCount")
     )
-    ours = sum(c.drifted for c in verdict.columns)
+    ours = sum(c.drifted for c in _known(verdict))
     if counted != ours:
         msg = f"window {window}: {ours} columns drifted by our verdict, {counted} by Evidently"
         raise MonitorError(msg)

@@ -14,6 +14,7 @@ from mlops.core.alarm import Verdict, judge
 from mlops.core.columns import Columns
 from mlops.core.drift import mix, moved, shares, statistics
 from mlops.core.features import decode, fits
+from mlops.core.joint import learn_joint
 from mlops.core.quality import Arrivals, breaks, sound
 from mlops.core.schema import outputs
 from mlops.core.volume import Span
@@ -118,13 +119,16 @@ def _unseen(hidden: int, rows: int, thresholds: Thresholds, baseline: Baseline) 
 def shifts(reference: Columns, window: Columns) -> NDArray[np.float64]:
     """Return each numeric column's change of mean, then the largest change of a class's share.
 
-    Of a column of names it is the largest change of a name's share.
+    Of a column of names it is the largest change of a name's share; of an embedding as one, how
+    far its mean moved, in standard deviations.
     """
     found = window.values.mean(axis=0) - reference.values.mean(axis=0)
     for d in window.named_at:
         old, new = moved(mix(reference.values[:, d]), mix(window.values[:, d]))
         found[d] = _largest(new - old)
-    return np.array([*found, _largest(shares(window) - shares(reference))])
+    joint = learn_joint(reference)
+    together = [joint.distance(window.values) if joint else 0.0] if window.embedded_at else []
+    return np.array([*found, *together, _largest(shares(window) - shares(reference))])
 
 
 def _largest(by: NDArray[np.float64]) -> float:

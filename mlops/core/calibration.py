@@ -136,12 +136,15 @@ def calibrate(
 def _dependence_scale(
     reference: Columns, window_rows: int, found: Dependence
 ) -> NDArray[np.float64]:
-    """Return by how much true windows spread more than drawn ones; (D + 1,).
+    """Return by how much true windows spread more than drawn ones, in the order of `all_names`.
 
     What blocks lose at their ends, what real windows show beyond blocks, and the error of a scale
     that few blocks tell, such that nine in ten references keep to the budget.
     """
-    extra = np.append(between_windows(reference.values, window_rows, found.block), 1.0)
+    extra = between_windows(reference.values, window_rows, found.block)
+    at = list(reference.embedded_at)
+    together = [extra[at].max()] if at else []  # as one it is its worst column's at most
+    extra = np.array([*extra, *together, 1.0])
     if found.block == 1:
         return extra
     blocks = max(len(reference) // found.block, 2)

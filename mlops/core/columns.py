@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mlops.core.embedding import TOGETHER, is_column
+from mlops.core.picture_columns import picture_columns
 from mlops.core.schema import (
     MISSING_CATEGORY,
     ImageSchema,
@@ -77,8 +79,13 @@ class Columns:
 
     @property
     def all_names(self) -> tuple[str, ...]:
-        """The numeric columns, then the categorical one."""
-        return (*self.names, PREDICTED)
+        """What is judged: the numeric columns, an embedding as one, then the categorical one."""
+        return (*self.names, *((TOGETHER,) if self.embedded_at else ()), PREDICTED)
+
+    @property
+    def embedded_at(self) -> tuple[int, ...]:
+        """Places of an embedding's columns among the D."""
+        return tuple(n for n, name in enumerate(self.names) if is_column(name))
 
     def take(self, index: NDArray[np.int64] | NDArray[np.bool_] | slice) -> Columns:
         """Return the rows that an index, a mask or a slice selects."""
@@ -162,7 +169,7 @@ def looks(
     """
     measure: Callable[[NDArray[Any]], NDArray[np.float64]] = _text_columns
     if isinstance(schema, ImageSchema):
-        measure = _image_columns
+        measure = picture_columns
     elif isinstance(schema, TableSchema):
         measure = partial(_table_columns, schema=schema, blank_as=blank_as)
     starts = range(0, max(len(features), 1), _CHUNK_ROWS)
@@ -212,39 +219,3 @@ def _text_columns(byte_NL: NDArray[np.uint8]) -> NDArray[np.float64]:
         capitals.sum(axis=1) / np.maximum(letters.sum(axis=1), 1), marks.sum(axis=1) / whole,
         foreign.sum(axis=1) / whole, distinct(byte_NL),
     ]).astype(np.float64)  # fmt: skip
-
-
-def _image_columns(images_NHWC: NDArray[np.uint8]) -> NDArray[np.float64]:
-    colour = images_NHWC.astype(np.float64) / 255.0
-    x_NHW = colour.mean(axis=3)
-    across, down = np.diff(x_NHW, axis=2), np.diff(x_NHW, axis=1)
-    # An image of one row or column has no neighbours that way: a sum over none, over 1.
-    steps = [np.abs(d).sum(axis=(1, 2)) / max(d.shape[1] * d.shape[2], 1) for d in (across, down)]
-    table = [
-        x_NHW.mean(axis=(1, 2)),
-        x_NHW.std(axis=(1, 2)),
-        (steps[0] + steps[1]) / 2,
-        _noise(x_NHW),
-        (x_NHW > 0.5).mean(axis=(1, 2)),
-        _slant(across[:, :-1], down[:, :, :-1]),
-    ]
-    if colour.shape[3] == 3:
-        high, low = colour.max(axis=3), colour.min(axis=3)
-        table.append(((high - low) / np.maximum(high, _TINY)).mean(axis=(1, 2)))
-    return np.column_stack(table)
-
-
-def _noise(x_NHW: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return Immerkær's estimate of σ: the mask is blind to edges and slopes."""
-    padded = np.pad(x_NHW, ((0, 0), (1, 1), (1, 1)), mode="edge")
-    rows = padded[:, :-2] - 2 * padded[:, 1:-1] + padded[:, 2:]
-    mask = rows[:, :, :-2] - 2 * rows[:, :, 1:-1] + rows[:, :, 2:]
-    mean: NDArray[np.float64] = np.abs(mask).mean(axis=(1, 2)) * (np.sqrt(np.pi / 2) / 6)
-    return mean
-
-
-def _slant(gx: NDArray[np.float64], gy: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return 2Σgx·gy / Σ(gx² + gy²): the sine of twice the dominant gradient's angle."""
-    energy = (gx * gx + gy * gy).sum(axis=(1, 2))
-    slant: NDArray[np.float64] = 2 * (gx * gy).sum(axis=(1, 2)) / np.maximum(energy, _TINY)
-    return slant

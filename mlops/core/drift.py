@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mlops.core.embedding import TOGETHER
+from mlops.core.joint import learn_joint
 from mlops.core.schema import MISSING_CATEGORY
 
 if TYPE_CHECKING:
@@ -16,9 +18,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from mlops.core.columns import Columns
+    from mlops.core.joint import Joint
 
 WASSERSTEIN = "wasserstein"
 JENSENSHANNON = "jensenshannon"
+HOTELLING = "hotelling"
+"""The one statistic that Evidently has not: of an embedding's columns at once."""
 _SMALLEST_NORM = 0.001  # Evidently's floor under the reference's standard deviation
 
 
@@ -34,6 +39,7 @@ class Reference:
         rows: n.
         named: columns whose values are codes of names.
         mixes: of each of them its place and the share of each name, see `mix`.
+        joint: what an embedding is judged by as one; None where there is none.
     """
 
     names: tuple[str, ...]
@@ -43,6 +49,7 @@ class Reference:
     rows: int
     named: tuple[str, ...] = ()
     mixes: tuple[tuple[int, NDArray[np.float64]], ...] = ()
+    joint: Joint | None = None
 
 
 def presort(reference: Columns) -> Reference:
@@ -62,6 +69,7 @@ def presort(reference: Columns) -> Reference:
         rows=len(reference),
         named=reference.named,
         mixes=tuple((d, mix(reference.values[:, d])) for d in reference.named_at),
+        joint=learn_joint(reference),
     )
 
 
@@ -94,7 +102,8 @@ def moved(
 def statistics(reference: Reference, window: Columns) -> NDArray[np.float64]:
     """Return the D normed Wasserstein distances, then the predicted class's Jensen-Shannon.
 
-    Of a column of names, too, it is Jensen-Shannon: names have no order and no distance.
+    Of a column of names, too, it is Jensen-Shannon: names have no order and no distance. Before the
+    last stands the distance of an embedding as one, where there is one.
 
     Raises:
         ValueError: if the window has no rows or other columns than the reference.
@@ -106,18 +115,21 @@ def statistics(reference: Reference, window: Columns) -> NDArray[np.float64]:
     numeric = wasserstein_rows(reference.ordered, current) / reference.norm
     for d, old in reference.mixes:
         numeric[d] = jensenshannon(*moved(old, mix(window.values[:, d])))
-    return np.array([*numeric, jensenshannon(reference.share, shares(window))])
+    together = [reference.joint.distance(window.values)] if reference.joint else []
+    if window.embedded_at and not together:
+        together = [0.0]  # an embedding that never varies: its columns say all there is
+    return np.array([*numeric, *together, jensenshannon(reference.share, shares(window))])
 
 
 def methods(names: Sequence[str], named: Sequence[str] = ()) -> tuple[str, ...]:
     """Return Evidently's name of each statistic.
 
     Args:
-        names: the numeric columns.
+        names: the numeric columns, and an embedding as one.
         named: those whose values are codes of names.
     """
-    numeric = (JENSENSHANNON if name in named else WASSERSTEIN for name in names)
-    return (*numeric, JENSENSHANNON)
+    known = {TOGETHER: HOTELLING, **dict.fromkeys(named, JENSENSHANNON)}
+    return (*(known.get(name, WASSERSTEIN) for name in names), JENSENSHANNON)
 
 
 def wasserstein(reference_sorted: NDArray[np.float64], window_sorted: NDArray[np.float64]) -> float:

@@ -27,8 +27,11 @@ DIRECTIONS = 4
 """How many are watched: each more asks a little more of all columns of the one budget."""
 FIT_ROWS = 1000
 """Rows that directions are found on: more of them move no leading direction by much."""
+TOGETHER = f"{EMBEDDING} together"
+"""Name of what is judged of all its columns at once, see `mlops.core.joint`."""
 _BEYOND = " beyond the "
-_NAME = re.compile(rf"{EMBEDDING}( \d+ of |{_BEYOND})\d+( given the rest)?")
+_COLUMN = re.compile(rf"{EMBEDDING}( \d+ of |{_BEYOND})\d+")
+_NAME = re.compile(rf"{TOGETHER}|{_COLUMN.pattern}( given the rest)?")
 _RANK = 1e-9  # of the largest variance; below it a direction is rounding error
 
 
@@ -83,8 +86,13 @@ def names(width: int) -> tuple[str, ...]:
 
 
 def is_embedding(column: str) -> bool:
-    """Say whether a column is one of an embedding's, by itself or given the other columns."""
+    """Say whether a column is of an embedding: by itself, given the others, or all together."""
     return bool(_NAME.fullmatch(column))
+
+
+def is_column(name: str) -> bool:
+    """Say whether a name is that of a column of an embedding itself."""
+    return bool(_COLUMN.fullmatch(name))
 
 
 def is_beyond(column: str) -> bool:

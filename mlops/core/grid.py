@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mlops.core.drift import jensenshannon_rows
+from mlops.core.joint import learn_joint
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -48,16 +49,25 @@ class Grid:
             coded = np.column_stack([coded, code + self._width])
             self._width = self._named[-1][2]
         self._coded = coded
+        joint = learn_joint(rows)
+        # An embedding that never varies lies at its mean, always.
+        self._together = joint.rows(rows.values) if joint else np.zeros((len(rows), 1))
+        self._embedded = bool(rows.embedded_at)
         self._steps = np.diff(edges, axis=1) / norm[:, np.newaxis]
 
     def counts(self, rows_BN: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Return shares per cell of each drawn batch; float64, (B, width)."""
+        """Return shares per cell of each drawn batch, and what stands for an embedding as one.
+
+        float64, (B, width): the last are the means of the batch's rows in the joint's directions.
+        """
         batches, size = rows_BN.shape
         cells = self._coded[rows_BN]
         cells += (np.arange(batches) * self._width)[:, None, None]
         flat = np.bincount(cells.ravel(), minlength=batches * self._width)
         table: NDArray[np.float64] = flat.reshape(batches, self._width) / size
-        return table
+        if not self._embedded:
+            return table
+        return np.concatenate([table, self._together[rows_BN].mean(axis=1)], axis=1)
 
     def batches(self, size: int) -> int:
         """Return how many batches of so many rows may be counted at once."""
@@ -66,7 +76,7 @@ class Grid:
     def statistics(
         self, base: NDArray[np.float64], rows: NDArray[np.float64]
     ) -> NDArray[np.float64]:
-        """Return the statistics of batches against one base; float64, (B, D + 1)."""
+        """Return the statistics of batches against one base, in the order of `all_names`."""
         gap = (rows[:, : self._cut] - base[:, : self._cut]).reshape(-1, self._numeric, _CELLS)
         np.cumsum(gap, axis=2, out=gap)
         np.abs(gap, out=gap)
@@ -74,9 +84,11 @@ class Grid:
         for d, start, stop in self._named:
             numeric[:, d] = jensenshannon_rows(base[0, start:stop], rows[:, start:stop])
         end = self._cut + self._classes
-        return np.column_stack([
-            numeric, jensenshannon_rows(base[0, self._cut : end], rows[:, self._cut : end])
-        ])  # fmt: skip
+        predicted = jensenshannon_rows(base[0, self._cut : end], rows[:, self._cut : end])
+        if not self._embedded:
+            return np.column_stack([numeric, predicted])
+        moved = rows[:, self._width :] - base[:, self._width :]
+        return np.column_stack([numeric, np.linalg.norm(moved, axis=1), predicted])
 
     def expected(self, base: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return ∫ √(2 F (1 - F) / π) of each numeric column of a base, (1, width); float64, (D,).

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from mlops.core.columns import PREDICTED
 from mlops.core.drift import JENSENSHANNON
-from mlops.core.embedding import is_beyond, is_embedding
+from mlops.core.embedding import TOGETHER, is_beyond, is_embedding
 from mlops.core.relations import GIVEN
 from mlops.core.vocabulary import UNKNOWN_WORDS
 
@@ -48,6 +48,11 @@ def in_words(verdict: ColumnVerdict, reference_mean: float) -> str:
         return f"the share of one {what} moved by {abs(verdict.shift) * 100:.0f} points"
     if verdict.column.endswith(GIVEN):
         return _given(verdict)
+    if verdict.column == TOGETHER:
+        return (
+            f"the model's picture of its input moved by {verdict.shift:.2f} sd in the direction "
+            "that tells it best from the reference"
+        )
     if is_embedding(verdict.column):
         return _embedded(verdict, reference_mean)
     if verdict.column == "slant":
