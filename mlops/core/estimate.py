@@ -121,7 +121,7 @@ def score(pairs: Sequence[tuple[Estimate, float]]) -> Score | None:
     return Score(len(pairs), error, covered)
 
 
-def variance(share: float, rows: int) -> float:
+def variance(share: float, rows: float) -> float:
     """Return the variance of a share of rows, kept from zero as Agresti and Coull (1998) do."""
     pulled = (share * rows + 2) / (rows + 4)
     return pulled * (1 - pulled) / (rows + 4)
