@@ -89,7 +89,7 @@ class Found:
         return float(((self.ends[:, 0] <= self.truth) & (self.truth <= self.ends[:, 1])).mean())
 
     def line(self, name: str) -> str:
-        """Return it as a row of the table in docs/drift.md."""
+        """Return it as a row of the table in docs/incidents.md."""
         half = float(np.diff(self.ends, axis=1).mean()) / 2
         return (
             f"| {name} | {self.naive.mean():.3f} | {self.truth.mean():.3f} | "

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from email import message_from_bytes
+from email.policy import SMTP
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+import sqlalchemy as sa
 
 from mlops.adapters import incidents, registry, windows
 from mlops.adapters.estimates import scored
@@ -16,6 +19,7 @@ from mlops.adapters.incident_page import page_path
 from mlops.adapters.incident_story import tell
 from mlops.adapters.predictions import insert_batch
 from mlops.adapters.sql.engine import open_database
+from mlops.adapters.sql.tables import outbox
 from mlops.adapters.thresholds import write_thresholds
 from mlops.cli.incidents import lines
 from mlops.core.features import canonical, identities, values_of
@@ -27,8 +31,6 @@ from mlops.steps.monitor import MonitorParams, monitor
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-
-    import sqlalchemy as sa
 
     from mlops.adapters.incidents import Incident
     from mlops.adapters.windows import Window
@@ -86,6 +88,14 @@ class World:
         self.clock_s += 60.0
         now = self.site.now + timedelta(seconds=self.clock_s - self.site.now.timestamp())
         return monitor(self.params, replace(self.site, now=now))
+
+    def mail(self) -> str:
+        """Return the newest mail as HTML."""
+        with self.engine.connect() as connection:
+            query = sa.select(outbox.c.message).order_by(outbox.c.seq.desc())
+            raw = connection.scalar(query.limit(1))
+        body = message_from_bytes(raw or b"", policy=SMTP).get_body(("html",))
+        return str(body.get_content()) if body else ""
 
     def windows(self) -> tuple[Window, ...]:
         with self.engine.connect() as connection:
@@ -186,6 +196,7 @@ def test_a_good_estimate_closes_nothing_that_labels_opened(world: World) -> None
     events = [event.name for event in world.run().events]
     assert events[0] == "drift.detected"
     assert world.incident().body.loss.startswith("coverage ")
+    assert "Labels show a loss of coverage" in world.mail()
     world.predict(6)  # estimated to be as on the reference, and without labels
     assert "drift.cleared" not in [event.name for event in world.run().events]
     assert all(w.estimate is not None and w.estimate.value > 0.85 for w in world.windows()[-6:])
