@@ -46,6 +46,7 @@ bench: setup ## Kills, races and soaks in full counts, and timings as ratios
 	@$(BIN)/python benchmarks/gate.py
 	@$(BIN)/python benchmarks/drift.py
 	@$(BIN)/python benchmarks/drift.py --speed
+	@$(BIN)/python benchmarks/estimates.py
 	@$(BIN)/python benchmarks/worth.py
 	@$(BIN)/python benchmarks/backtest.py
 	@$(BIN)/python benchmarks/rollback.py

@@ -18,7 +18,19 @@ _START = "2024-01-01"
 def taxi(folder: Path) -> pd.DataFrame:
     """Return New York's yellow taxi trips of 2018 to 2020: was a trip slower than usual?
 
-    Filters, features and label as the data's manifest has them; trips with a pickup outside
+    Args:
+        folder: see `trips`.
+    """
+    table = trips(folder)
+    speed = table.distance / (table.pop("minutes") / 60)
+    table["label"] = np.where(speed < _FASTER, "slow", "fast")
+    return table
+
+
+def trips(folder: Path) -> pd.DataFrame:
+    """Return New York's yellow taxi trips of 2018 to 2020, with the minutes that each took.
+
+    Filters, features as the data's manifest has them; trips with a pickup outside
     their file's month are left out.
 
     Args:
@@ -40,7 +52,7 @@ def taxi(folder: Path) -> pd.DataFrame:
             "passengers": t.passenger_count.fillna(0).replace(0, 1),
             "vendor": t.vendor_id.fillna(0),
             "at": at.astype("int64") / 1e9,
-            "label": np.where(t.trip_distance / (minutes / 60) < _FASTER, "slow", "fast"),
+            "minutes": minutes,
         }))  # fmt: skip
     return pd.concat(parts, ignore_index=True)
 

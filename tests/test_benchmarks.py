@@ -34,6 +34,11 @@ def test_the_statistics_hold_in_a_small_simulation(script: str, said: str) -> No
     assert last.endswith(said)
 
 
+def test_estimates_without_labels_hold_their_claims_in_a_small_simulation() -> None:
+    printed = bench("benchmarks/estimates.py", "--quick")
+    assert printed.splitlines()[-1] == "all claims hold"
+
+
 def test_a_promotion_that_is_killed_leaves_nothing_astray() -> None:
     """A sample: `python benchmarks/kills.py` kills 200 times and lets 50 pairs race."""
     printed = bench("benchmarks/kills.py", "--kills", "1", "--races", "0")

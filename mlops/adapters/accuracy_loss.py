@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from mlops.adapters import incidents, measured, pace, windows
 from mlops.adapters.changes import changes
-from mlops.adapters.estimates import read_known
+from mlops.adapters.estimates import read_mix
 from mlops.adapters.incidents import ACCURACY, Findings, Incident, Moment
 from mlops.adapters.response import event, resolve
 from mlops.adapters.thresholds import Baseline, read_baseline, rules
@@ -131,7 +131,7 @@ def respond(
     if total(_counts(told))[1] < monitoring.min_labels:
         return ()
     folder = serving[1]()
-    baseline, known = read_baseline(folder), read_known(folder)
+    baseline = read_baseline(folder)
     if baseline.accuracy is None:
         return ()
     wanted = rules(monitoring, pace_minutes)
@@ -143,7 +143,7 @@ def respond(
         if incidents.drift_ended(connection, project) != floor:
             return ()  # another process closed one meanwhile: the next look begins after it
         look = _Look(
-            connection, told, baseline, known.mix, promise, wanted.rule, wanted.rate, now_s
+            connection, told, baseline, read_mix(folder), promise, wanted.rule, wanted.rate, now_s
         )
         held = incidents.find_open(connection, project, "drift")
         return _open(look, project) if held is None else _follow(look, held)

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from mlops.adapters.effect import capital, not_measured
+from mlops.adapters.effect import capital, measure, not_measured
 from mlops.adapters.files import write_text
 from mlops.adapters.incident import ACCURACY
 from mlops.adapters.incident_story import tell
 from mlops.core import wording
+from mlops.core.estimate import basis
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -90,7 +91,7 @@ def render(story: Story) -> str:
     quiet = held.cause == ACCURACY and all(c.value < c.threshold for c in held.body.columns)
     unmeasured = capital(not_measured(held))
     values = {"story": story, "held": held, "quiet": quiet, "decisions": decisions, "time": _time,
-              "pictures": _pictures(story),
+              "pictures": _pictures(story), "measure": measure(held),
               "unmeasured": unmeasured, "width": WIDTH, "height": HEIGHT}  # fmt: skip
     return environment().get_template("incident.html").render(values)
 
@@ -135,7 +136,8 @@ def _accuracy(story: Story) -> Picture | None:
     outline = [(x, e.high) for x, e in places] + [(x, e.low) for x, e in reversed(places)]
     band = " ".join(f"{x:.1f},{_y(v, low, 1.0):.1f}" for x, v in outline)
     ends_text = (f"{low:.0%}", "100%")
-    title = "Accuracy, as measured and as estimated from confidence"
+    name = measure(story.incident)
+    title = f"{capital(name)}, as measured and as estimated {basis(name)}"
     return Picture(title, curves, level, ends_text, _shaded(story.windows), band)
 
 

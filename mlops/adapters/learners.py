@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mlops.adapters.threads import one_thread
 from mlops.core.learning import Hyperparameters
 from mlops.core.past_service import Learnt
 from mlops.core.schema import QUANTILES, TableSchema, TextSchema, outputs
 from mlops.errors import UsageError
 
 if TYPE_CHECKING:
-    from contextlib import AbstractContextManager
-
     from numpy.typing import NDArray
 
     from mlops.adapters.lightning import Examples
@@ -47,14 +46,6 @@ def quick(schema: Schema) -> Quick:
     return Quick(schema)
 
 
-def _one_thread() -> AbstractContextManager[object]:
-    """Hold OpenMP to one thread: several wait for each other without end on a busy machine."""
-    from threadpoolctl import threadpool_limits
-
-    limits: AbstractContextManager[object] = threadpool_limits(1, "openmp")
-    return limits
-
-
 @dataclass(frozen=True)
 class Quick:
     """Fits boosted trees on tables, and on the pixels of images, in about a second."""
@@ -67,7 +58,7 @@ class Quick:
         features = self._flat(np.concatenate([train.features, validation.features]))
         label, weight = np.concatenate([train.label, validation.label]), np.concatenate(weights)
         if self.schema.classes:
-            with _one_thread():
+            with one_thread():
                 model = self._trees().fit(features, label, weight)
             places = model.classes_.astype(np.int64)
 
@@ -75,18 +66,18 @@ class Quick:
                 """Return probabilities; of a class that no row had, nothing."""
                 said = np.zeros((len(given), len(self.schema.classes)), dtype=np.float32)
                 if len(given):
-                    with _one_thread():
+                    with one_thread():
                         said[:, places] = model.predict_proba(self._flat(given))
                 return said
         else:
-            with _one_thread():
+            with one_thread():
                 models = [self._trees(q).fit(features, label, weight) for q in QUANTILES]
 
             def answers(given: NDArray[Any]) -> NDArray[np.float32]:
                 """Return quantiles, in order where the trees cross them."""
                 if not len(given):
                     return np.zeros((0, len(QUANTILES)), dtype=np.float32)
-                with _one_thread():
+                with one_thread():
                     told = [model.predict(self._flat(given)) for model in models]
                 return np.sort(np.column_stack(told).astype(np.float32), axis=1)
 

@@ -118,7 +118,7 @@ def _judge(
     shifts = name_shifts(
         [c.column for c in body.columns if c.value >= c.threshold], mix=seen.mix,
         reference_mix=body.reference_mix, loss=loss, margin=margin, estimate=guess,
-        reference=seen.reference,
+        reference=seen.reference, measure=seen.measure,
     )  # fmt: skip
     loud = max(body.severity, _ESCALATED) if worth.escalated else body.severity
     was = (body.triage, body.escalated)

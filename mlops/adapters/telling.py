@@ -94,7 +94,9 @@ def _how_bad(held: Incident, stage: Stage, after: Aftermath) -> str:
         since = capital(not_measured(held).partition(": label")[0])
         return f"{since}. {fell_from_to(held)} before that."
     if body.triage == "quality":
-        return f"Accuracy is not known. Broken data measures nothing: {body.advice}."
+        return (
+            f"{capital(measure(held))} is not known. Broken data measures nothing: {body.advice}."
+        )
     advice = body.advice or "not known yet: labels are not here"
     if body.triage == "unclear" and body.wanted:
         advice = f"labels not here yet{guessed(held)}. {advice}"
@@ -164,9 +166,9 @@ def _first_steps(held: Incident) -> tuple[str, str]:
             "Yes: repair the source of the data, then watch: mlops status.",
         )
     if body.triage == "harmless":
-        return "Nothing: the shift costs no accuracy, so it is only logged.", "No."
+        return f"Nothing: the shift costs no {measure(held)}, so it is only logged.", "No."
     if body.triage == "unclear":
-        next_step = f"A retrain starts once labels show a loss of accuracy. {_decides(held)}"
+        next_step = f"A retrain starts once labels show a loss of {measure(held)}. {_decides(held)}"
         return next_step, _ask(held, body.labels_wanted)
     return _costly(held)
 

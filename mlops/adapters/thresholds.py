@@ -50,8 +50,9 @@ class Baseline:
         in_order: whether the rows stand in the order of time.
         key: uint64, (N,): equal for rows of one entity.
         reference: the same, presorted.
-        accuracy: of the version on them, of a regression the share of targets between the outer
-            quantiles; None with fewer than 30 labels.
+        right: (N,): 1 where the version was right, 0 where it was not, NaN without a label; a
+            regression is right where the target lies between its outer quantiles.
+        accuracy: share of right answers; None with fewer than 30 labels.
         labels: of those rows.
         usual: what they hold, that windows must not break with.
         schema: of the version.
@@ -64,6 +65,7 @@ class Baseline:
     in_order: bool
     key: NDArray[np.uint64]
     reference: Reference
+    right: NDArray[np.float64]
     accuracy: float | None
     labels: int
     usual: Usual
@@ -104,7 +106,8 @@ def read_baseline(folder: Path) -> Baseline:
         msg = f"{path}: {int(fit.sum())} usable rows of {len(features)}; run: mlops evaluate"
         raise MonitorError(msg)
     known = has_label(label) & fit
-    right = hits(label[known], answers[known], regression=not schema.classes)
+    right = np.full(len(label), np.nan)
+    right[known] = hits(label[known], answers[known], regression=not schema.classes)
     in_order = bool(np.isfinite(times).all())
     order = np.argsort(times, kind="stable")
     order = order[fit[order]]
@@ -116,8 +119,9 @@ def read_baseline(folder: Path) -> Baseline:
         in_order=in_order,
         key=key,
         reference=presort(rows),
-        accuracy=float(right.mean()) if len(right) >= _MIN_LABELS else None,
-        labels=len(right),
+        right=right[order],
+        accuracy=float(right[known].mean()) if known.sum() >= _MIN_LABELS else None,
+        labels=int(known.sum()),
         usual=usual(features, schema),
         schema=schema,
         shown=pictures(features, schema),

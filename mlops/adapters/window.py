@@ -54,7 +54,7 @@ class Window:
         incident: the incident it belongs to, if any.
         regression: whether its version predicts numbers: then those are right that lie between
             the outer quantiles.
-        estimate: of its accuracy, from confidence alone, as it was judged.
+        estimate: of its accuracy, without labels, as it was judged.
         evidence: of a shift, that the version's windows have added up to.
         fixed: its inputs against the fixed reference; None where that is the version's own.
     """
@@ -74,6 +74,19 @@ class Window:
     def id(self) -> str:
         """Identity of the window."""
         return self.cut.id
+
+    @property
+    def measure(self) -> str:
+        """What its accuracy is called: that of a regression is a coverage."""
+        return "coverage" if self.regression else "accuracy"
+
+    @property
+    def share(self) -> str:
+        """Its accuracy in words: as measured, else as estimated, said to be so; else unknown."""
+        if self.labelled:
+            return f"{self.correct / self.labelled:.1%}"
+        told = self.estimate
+        return f"est. {told.value:.1%} ({told.low:.1%}–{told.high:.1%})" if told else "unknown"
 
 
 def verdict_content(verdict: Verdict) -> dict[str, object]:

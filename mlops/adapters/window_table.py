@@ -22,17 +22,11 @@ def markdown(recent: tuple[Window, ...]) -> str:
     ]
     lines += [f"- broken: {text}" for text in newest.verdict.breaks]
     lines += [f"- {newest.fixed}"] * (newest.fixed is not None)
-    lines += ["", "| window | rows | alarm | accuracy | labels | incident |"]
+    lines += ["", f"| window | rows | alarm | {newest.measure} | labels | incident |"]
     lines.append("|---|---|---|---|---|---|")
     for w in reversed(recent):
-        accuracy = f"{w.correct / w.labelled:.1%}" if w.labelled else _guessed(w)
         alarm = "yes" if w.verdict.alarm else "no"
         lines.append(
-            f"| {w.id} | {w.cut.rows} | {alarm} | {accuracy} | {w.labelled} | {w.incident or ''} |"
+            f"| {w.id} | {w.cut.rows} | {alarm} | {w.share} | {w.labelled} | {w.incident or ''} |"
         )
     return "\n".join(lines) + "\n"
-
-
-def _guessed(window: Window) -> str:
-    told = window.estimate
-    return f"est. {told.value:.1%} ({told.low:.1%}–{told.high:.1%})" if told else "unknown"

@@ -26,6 +26,7 @@ def incidents(*, all: bool = False, limit: int = 20, json: bool = False) -> int:
         json: Print everything as JSON.
     """
     from mlops.adapters import incidents as store
+    from mlops.adapters.effect import guessed, measure
     from mlops.adapters.sql.engine import database
     from mlops.cli.here import open_site
     from mlops.params.name import project_name
@@ -42,7 +43,9 @@ def incidents(*, all: bool = False, limit: int = 20, json: bool = False) -> int:
         print("incidents: none is open" + ("" if all else "; resolved ones: mlops incidents --all"))
     for i in shown:
         body = i.body
-        known = "labels not here yet" if body.accuracy is None else f"accuracy {body.accuracy:.1%}"
+        known = f"labels not here yet{guessed(i)}"
+        if body.accuracy is not None:
+            known = f"{measure(i)} {body.accuracy:.1%}"
         print(
             f"{_time(i.updated_s)}  {i.id:<24} {i.state:<8} {i.kind}:{body.severity}  "
             f"{_line(i.cause)}; {body.triage}; {known}; {len(body.windows)} windows"
@@ -106,11 +109,11 @@ def lines(story: Story) -> Iterator[str]:
     for moment in body.timeline:
         yield f"  {_time(moment.at_s)}  {_line(moment.words)}"
     for window in story.windows:
-        accuracy = f"{window.correct / window.labelled:.1%}" if window.labelled else "unknown"
         over = ", ".join(_line(c.column) for c in window.verdict.drifted[:3])
+        alarm = f"ALARM {over}" if window.verdict.alarm else "no alarm"
         yield (
-            f"  window {window.id}: {window.cut.rows} rows, "
-            f"{'ALARM ' + over if window.verdict.alarm else 'no alarm'}, accuracy {accuracy}"
+            f"  window {window.id}: {window.cut.rows} rows, {alarm}, "
+            f"{window.measure} {window.share}"
         )
     if story.fixed is not None:
         yield f"reference {_line(str(story.fixed))}"

@@ -147,10 +147,9 @@ def lines(seen: Situation, server: Server) -> Iterator[str]:
         restarts = f", started again {part.restarts} ×" if part.restarts else ""
         yield f"  {part.name:<10} {state}{restarts}  {part.url}".rstrip()
     for window in seen.windows:
-        accuracy = f"{window.correct / window.labelled:.1%}" if window.labelled else "unknown"
         yield (
             f"  window {window.id}: {window.cut.rows} rows, "
-            f"{'ALARM' if window.verdict.alarm else 'no alarm'}, accuracy {accuracy}"
+            f"{'ALARM' if window.verdict.alarm else 'no alarm'}, {window.measure} {window.share}"
         )
     if seen.windows and seen.windows[-1].fixed is not None:
         yield f"  {seen.windows[-1].fixed}"

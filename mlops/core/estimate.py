@@ -2,7 +2,7 @@
 
 It is blind to concept shift, and wrong where the model is confidently wrong. So it may raise or
 escalate an incident, and never closes or downgrades one; every estimate is held against the truth
-when labels arrive.
+when labels arrive. A regression has no confidence: `mlops.core.direct_loss` estimates it.
 """
 
 from __future__ import annotations
@@ -17,13 +17,14 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-_Z = 1.96
+Z95 = 1.96
+"""Standard deviations on either side of an interval of 95 %."""
 _LEAST = 30  # labelled reference rows from which the confidence of a right answer is known
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """An estimated accuracy with its interval of 95 %."""
+    """An estimated accuracy, or of a regression its coverage, with an interval of 95 %."""
 
     value: float
     low: float
@@ -62,6 +63,17 @@ class Score:
     covered: float
 
 
+def basis(measure: str) -> str:
+    """Return what an estimate rests on, in words.
+
+    Args:
+        measure: what is estimated: `accuracy`, or of a regression `coverage`.
+    """
+    if measure == "coverage":
+        return "from where the version missed on its reference"
+    return "from confidence alone"
+
+
 def fit(probabilities: NDArray[np.float32], label: NDArray[np.int64]) -> Confidence | None:
     """Learn from labelled reference rows; None with too few of them.
 
@@ -94,7 +106,7 @@ def estimate(known: Confidence, probabilities: NDArray[np.float32]) -> Estimate 
     above = float((sure >= known.threshold).mean())
     moved = known.accuracy + float(sure.mean()) - known.mean
     both = [above, min(max(moved, 0.0), 1.0)]
-    noise = [_Z * np.sqrt(_variance(v, rows) + _variance(known.accuracy, known.rows)) for v in both]
+    noise = [Z95 * np.sqrt(variance(v, rows) + variance(known.accuracy, known.rows)) for v in both]
     low = min(v - by for v, by in zip(both, noise, strict=True))
     high = max(v + by for v, by in zip(both, noise, strict=True))
     return Estimate(above, max(float(low), 0.0), min(float(high), 1.0))
@@ -109,7 +121,7 @@ def score(pairs: Sequence[tuple[Estimate, float]]) -> Score | None:
     return Score(len(pairs), error, covered)
 
 
-def _variance(share: float, rows: int) -> float:
-    """Return the variance of a share, kept from zero as Agresti and Coull (1998) do."""
+def variance(share: float, rows: float) -> float:
+    """Return the variance of a share of rows, kept from zero as Agresti and Coull (1998) do."""
     pulled = (share * rows + 2) / (rows + 4)
     return pulled * (1 - pulled) / (rows + 4)

@@ -14,6 +14,7 @@ import numpy as np
 from scipy.stats import chi2
 
 from mlops.core.embedding import is_embedding
+from mlops.core.estimate import basis
 from mlops.core.relations import GIVEN
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ def name_shifts(
     margin: float,
     estimate: Estimate | None,
     reference: float | None,
+    measure: str = "accuracy",
 ) -> tuple[Shift, ...]:
     """Name the shifts that the evidence supports, the best supported first.
 
@@ -53,8 +55,9 @@ def name_shifts(
         reference_mix: likewise, of the reference.
         loss: measured loss of accuracy; None while it is not measured.
         margin: loss that matters.
-        estimate: of the accuracy, from confidence alone.
+        estimate: of the accuracy, without labels.
         reference: accuracy on the reference.
+        measure: what accuracy is: `accuracy`, or of a regression `coverage`.
     """
     found: list[Shift] = []
     inputs = [name for name in drifted if name.removesuffix(GIVEN) not in _ANSWERS]
@@ -71,7 +74,7 @@ def name_shifts(
         words = "only the predicted classes' mix moved; labels must confirm it"
         found.append(Shift("prior", words))
     if loss is not None and loss > margin and reference is not None:
-        told = _concept(inputs, loss, reference, estimate)
+        told = _concept(inputs, reference - loss, estimate, measure)
         if told:
             found.append(Shift("concept", told))
     return tuple(found)
@@ -96,13 +99,13 @@ def same_mix(mix: Sequence[int], reference_mix: Sequence[int]) -> float | None:
 
 
 def _concept(
-    inputs: Sequence[str], loss: float, reference: float, estimate: Estimate | None
+    inputs: Sequence[str], measured: float, estimate: Estimate | None, measure: str
 ) -> str:
     if not inputs:
         return "labels contradict answers to inputs that look as before"
-    if estimate is not None and reference - loss < estimate.low:
+    if estimate is not None and measured < estimate.low:
         return (
-            f"labels show {reference - loss:.1%}, below the {estimate.low:.1%} that the model's "
-            "confidence allows for; the inputs moved too, so both may be at work"
+            f"labels show a {measure} of {measured:.1%}, below the {estimate.low:.1%} that an "
+            f"estimate {basis(measure)} allows for; the inputs moved too, so both may be at work"
         )
     return ""

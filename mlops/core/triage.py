@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from mlops.core.estimate import basis
 from mlops.core.power import ALPHA, POWER, bounds, labels_needed
 
 if TYPE_CHECKING:
@@ -111,7 +112,7 @@ def _unclear(
 ) -> Triage:
     missing = needed - accuracy.labelled
     words = (
-        f"accuracy is not known yet: {accuracy.labelled} of {needed} random labels; "
+        f"{accuracy.measure} is not known yet: {accuracy.labelled} of {needed} random labels; "
         f"{missing} more will tell ({SOURCE})"
     )
     if accuracy.apart:
@@ -119,7 +120,7 @@ def _unclear(
     escalated = estimate is not None and reference - estimate.high > margin
     if estimate is not None:
         words += (
-            f"; estimated from confidence alone {estimate.value:.1%} "
+            f"; estimated {basis(accuracy.measure)} {estimate.value:.1%} "
             f"({estimate.low:.1%} to {estimate.high:.1%}), {reference:.1%} on the reference"
         )
     return Triage("unclear", words, missing, escalated)

@@ -99,7 +99,7 @@ def decide(policy: Policy, worth: Kind, loop: Loop, cause: Cause = "drift") -> A
     rest = math.ceil(policy.cooldown_minutes - min(loop.minutes_since, policy.cooldown_minutes))
     refusals: tuple[tuple[bool, Why, str], ...] = (
         (worth == "quality", "quality", "the data is broken; a person must look first"),
-        (worth != "costly", "not costly", "no measured loss of accuracy beyond the margin"),
+        (worth != "costly", "not costly", "no measured loss beyond the margin"),
         (
             not policy.enabled,
             "disabled",

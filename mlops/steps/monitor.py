@@ -175,8 +175,8 @@ def _judge_one(run: _Run, cut: Cut, watched: _Watched) -> tuple[Window, tuple[Ev
     keep(run.site.layout.windows / cut.id, cut, seen)
     long = watched.fixed
     fixed = long.compare(seen.columns, watched.baseline) if long else None
+    told, regression = guess(rows, seen.columns, watched.known), not watched.baseline.schema.classes
     with run.engine.begin() as connection:
-        told, regression = guess(rows, watched.known), not watched.baseline.schema.classes
         window = windows.insert(
             connection, cut, seen.verdict, told, regression=regression,
             fixed=fixed,
@@ -217,7 +217,8 @@ def _watched(run: _Run, version: str) -> _Watched:
         found = pace.minutes(connection, run.params.project.name)
     thresholds = thresholds_for(run.site, folder, monitoring, found)
     long = find(run.site, run.engine, run.params.project.name, monitoring, found)
+    baseline = read_baseline(folder)
     return _Watched(
-        read_baseline(folder), thresholds, read_known(folder), detector(monitoring, found),
+        baseline, thresholds, read_known(folder, baseline), detector(monitoring, found),
         long if long and long.version != version else None,
     )  # fmt: skip

@@ -63,6 +63,7 @@ def test_the_list_and_the_story(capsys: pytest.CaptureFixture[str]) -> None:
     text = capsys.readouterr().out
     for part in ("opened:", "window digits-1-4: 10 rows, ALARM", "120 more settle it", "page "):
         assert part in text
+    assert "no alarm, accuracy est. 70.0% (60.0%–95.0%)" in text
     assert "a retrain waits for 800, by trigger.min_new_labels = 800" in text
     assert "\x1b" not in text
     assert incident(IDENTITY, json=True) == 0

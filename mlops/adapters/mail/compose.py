@@ -153,15 +153,16 @@ def _title(alert: Alert) -> str:
         return f"{alert.cause.capitalize()} {title.get(alert.stage, 'waits for your approval')}"
     kind = alert.kind.capitalize()
     lost = (alert.kind, alert.cause) == ("drift", "accuracy")
+    loss, back = f"Labels show a loss of {alert.measure}", f"{alert.measure.capitalize()} is back"
     return {
-        "detected": "Labels show a loss of accuracy" if lost else f"{kind} detected: {alert.cause}",
-        "measured": "Labels show a loss of accuracy",
+        "detected": loss if lost else f"{kind} detected: {alert.cause}",
+        "measured": loss,
         "promoted": "A new version is in service",
         "refused": "The new version was refused",
         "needs you": f"{kind} needs you: {alert.cause}",
         "overdue": "A loss is not measured any more",
         "retrained": "A retrain starts",
-        "resolved": "Accuracy is back" if lost else f"{kind} resolved: {alert.cause}",
+        "resolved": back if lost else f"{kind} resolved: {alert.cause}",
         "digest": "What needed no mail of its own",
     }[alert.stage]
 
