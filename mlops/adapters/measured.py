@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -107,11 +107,15 @@ def _told(
         if r.label_source not in (_RANDOM, _ACTIVE) and sampled(r.example_id, share=expected.share)
     ]  # fmt: skip
     if given:
-        count = sa.select(sa.func.count()).select_from(predictions).where(span)
-        wanted = expected.share * int(connection.scalar(count) or 0)
+        wanted = expected.share * _count(connection, span)
         if len(given) + len(drawn) < expected.min_coverage * wanted:
             given = []
     return drawn + given, len(newest)
+
+
+def _count(connection: sa.Connection, span: sa.ColumnElement[bool]) -> int:
+    count = sa.select(sa.func.count()).select_from(predictions).where(span)
+    return int(connection.scalar(count) or 0)
 
 
 @dataclass(frozen=True)
@@ -215,14 +219,27 @@ def backfill(engine: sa.Engine, recent: Sequence[windows.Window], expected: Expe
     """Fill in the accuracy of windows whose labels came later; return how many changed."""
     changed = 0
     for window in recent:
-        cut = window.cut
-        if cut.end_s > expected.until_s:
-            continue  # half a window's labels would stand for the whole
-        seqs = (cut.first_seq, cut.last_seq)
         with engine.begin() as connection:
-            seen = accuracy(connection, cut.project, cut.version, seqs, expected=expected,
-                            regression=window.regression)  # fmt: skip
-            if (seen.labelled, seen.correct) != (window.labelled, window.correct):
-                windows.set_accuracy(connection, window, seen.labelled, seen.correct)
-                changed += 1
+            changed += renewed(connection, window, expected)[0] != window
     return changed
+
+
+def renewed(
+    connection: sa.Connection, window: windows.Window, expected: Expected
+) -> tuple[windows.Window, Sequence[sa.Row[Any]]]:
+    """Fill in what a window's labels say; return it, and its labelled predictions that measure.
+
+    Before all its labels have had their time there are none: half a window's would stand for all.
+    """
+    cut = window.cut
+    if cut.end_s > expected.until_s:
+        return window, ()
+    span = _span(cut.project, cut.version, (cut.first_seq, cut.last_seq), expected.until_s)
+    told, _ = _told(connection, cut.project, span, expected)
+    if len(told) < window.labelled and _count(connection, span) < cut.rows:
+        return window, ()  # the log's retention took them: what they said stays said
+    correct = sum(_right(row, regression=window.regression) for row in told)
+    if (len(told), correct) == (window.labelled, window.correct):
+        return window, told
+    windows.set_accuracy(connection, window, len(told), correct)
+    return replace(window, labelled=len(told), correct=correct), told

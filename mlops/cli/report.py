@@ -43,8 +43,14 @@ def report(window: str | None = None, *, follow: bool = False) -> None:
             print(f"{make_all(site, engine, project)} reports made")
 
 
-def make_all(site: Site, engine: sa.Engine, project: str) -> int:
-    """Make and keep every report that is pending; return how many were made.
+def make_all(site: Site, engine: sa.Engine, project: str, *, patience_s: float = 0.0) -> int:
+    """Make and keep every report that is pending or outdated; return how many were made.
+
+    Args:
+        site: where they lie.
+        engine: the project's database.
+        project: registered-model name.
+        patience_s: least age of an outdated one.
 
     Raises:
         MonitorError: after the others are made, if one could not be.
@@ -52,7 +58,7 @@ def make_all(site: Site, engine: sa.Engine, project: str) -> int:
     from mlops.adapters.reports import make_pending
 
     made = 0
-    while fresh := make_pending(site, engine, project):
+    while fresh := make_pending(site, engine, project, patience_s=patience_s):
         made += fresh
     while _keep(site, engine, project):
         pass
@@ -68,7 +74,7 @@ def _follow(site: Site, engine: sa.Engine, project: str) -> None:
     import structlog
 
     from mlops.adapters.mail.outbox import deliver
-    from mlops.adapters.reports import make_pending
+    from mlops.adapters.reports import PATIENCE_S, make_pending
     from mlops.errors import MlopsError
 
     log = structlog.get_logger()
@@ -77,7 +83,9 @@ def _follow(site: Site, engine: sa.Engine, project: str) -> None:
         now = datetime.now(UTC)
         try:
             deliver(site, engine, now.timestamp())
-            made = make_pending(replace(site, now=now), engine, project, _AT_ONCE)
+            made = make_pending(
+                replace(site, now=now), engine, project, _AT_ONCE, patience_s=PATIENCE_S
+            )
             made += _keep(replace(site, now=now), engine, project)
         except (MlopsError, _database_error()) as error:
             made = 0

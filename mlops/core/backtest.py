@@ -27,6 +27,7 @@ from mlops.core.past_watch import Watch
 from mlops.core.power import labels_needed
 from mlops.core.quality import SPANS, Arrivals, breaks
 from mlops.core.triage import Accuracy, triage
+from mlops.core.usual import contents
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -105,7 +106,7 @@ class _Walk:
         times = past.observed_s[window]
         earlier = [s.end_s - s.start_s for s in self.steps[-SPANS:]]
         found = breaks(
-            features, past.schema, served.usual, unsound=0,
+            contents(features, past.schema, served.usual), past.schema, served.usual, unsound=0,
             arrivals=Arrivals(
                 0, past.key[window].astype(str).tolist(), float(times[-1] - times[0]), earlier
             ),

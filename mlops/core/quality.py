@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mlops.core.usual import contents
+from mlops.core.usual import broken
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from mlops.core.schema import Schema
-    from mlops.core.usual import Usual
+    from mlops.core.usual import Contents, Usual
 
 SPANS = 5000
 """Windows before, at most, whose durations show what is usual."""
@@ -79,12 +79,12 @@ def hits(
 
 
 def breaks(
-    features: NDArray[Any], schema: Schema, before: Usual, *, unsound: int, arrivals: Arrivals
+    held: Contents, schema: Schema, before: Usual, *, unsound: int, arrivals: Arrivals
 ) -> tuple[str, ...]:
     """Return the quality checks that fail, each as `name: words`.
 
     Args:
-        features: of the rows that are of the schema, (N, *shape).
+        held: what the rows that are of the schema hold.
         schema: of the version.
         before: its reference rows.
         unsound: rows whose answers are none: see `sound`.
@@ -96,7 +96,7 @@ def breaks(
         found.append(f"probabilities: {unsound} of {rows} rows are no distribution (NaN or sum)")
     if arrivals.wrong_size:
         found.append(f"size: {arrivals.wrong_size} of {rows} rows are not of the model's schema")
-    found += contents(features, schema, before)
+    found += broken(held, schema, before)
     _, counts = np.unique(np.asarray(arrivals.example_ids), return_counts=True)
     stuck = float(counts.max()) / rows if rows else 0.0
     if stuck > before.repeated + (1.0 - before.repeated) * _STUCK_SHARE:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from mlops.adapters import mlflow, registry, run_files, windows
+from mlops.adapters import mlflow, registry, report_states, run_files, windows
 from mlops.adapters.report_store import prune, store
 from mlops.adapters.sql.engine import database
 from mlops.core.alarm import Verdict
@@ -27,7 +27,7 @@ def judge(site: Site, engine: sa.Engine, version: str) -> str:
     (folder / "report.html").write_text("<p>page</p>")
     with engine.begin() as connection:
         windows.insert(connection, cut, Verdict(9, (), (), calibrated=True))
-        windows.set_report(connection, cut.id, "made")
+        assert report_states.note(connection, cut.id, "made", after=("pending",))
     return cut.id
 
 

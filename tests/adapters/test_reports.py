@@ -9,8 +9,9 @@ import pytest
 from mlops.adapters import registry, windows
 from mlops.adapters.embedding import write_embedding
 from mlops.adapters.files import write_json
+from mlops.adapters.kept import keep
 from mlops.adapters.long_reference import beside
-from mlops.adapters.observe import keep, observe
+from mlops.adapters.observe import observe
 from mlops.adapters.predictions import insert_batch
 from mlops.adapters.reports import make_named, make_pending
 from mlops.adapters.sql.engine import open_database

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import sqlalchemy as sa
 
-from mlops.adapters import measured, windows
+from mlops.adapters import measured, report_states, windows
 from mlops.adapters.predictions import insert_batch
 from mlops.adapters.sql.engine import open_database
 from mlops.core.alarm import ColumnVerdict, Verdict
@@ -192,6 +192,7 @@ def test_reports_are_made_of_alarms_first(engine: sa.Engine, monitoring: Monitor
             assert cut is not None
             windows.insert(connection, cut, verdict)
     with engine.begin() as connection:
-        windows.set_report(connection, "digits-1-3", "made")
-        waiting = [w.id for w in windows.unreported(connection, "digits", 9)]
+        assert report_states.note(connection, "digits-1-3", "made", after=("pending",))
+        assert not report_states.note(connection, "digits-1-3", "stored", after=("local",))
+        waiting = [w.id for w in report_states.waiting(connection, "digits", "pending", 9)]
     assert waiting == ["digits-1-2", "digits-1-1"]
