@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from mlops.adapters.window import Window
 
+_WEEK_S = 7 * 86_400.0
 UNPRUNED: tuple[ReportState, ...] = ("pending", "outdated", "failed", *MADE)
 """States of a window whose rows are still here."""
 
@@ -68,12 +69,12 @@ def note_made(connection: sa.Connection, window: Window) -> bool:
     return True
 
 
-def failed(connection: sa.Connection, project: str, since_s: float) -> tuple[str, ...]:
-    """Return the windows that ended after a time and whose page could not be made, newest first."""
+def failed(connection: sa.Connection, project: str, now_s: float) -> tuple[str, ...]:
+    """Return the windows of the last week whose page could not be made, the newest first."""
     rows = connection.execute(
         sa.select(windows.c.id)
         .where(windows.c.project == project, windows.c.report == "failed")
-        .where(windows.c.end_s > since_s)
+        .where(windows.c.end_s > now_s - _WEEK_S)
         .order_by(windows.c.last_seq.desc())
     )
     return tuple(row.id for row in rows)

@@ -50,7 +50,8 @@ def test_it_does_all_without_prefect_and_only_once(
 ) -> None:
     pages: list[str] = []
     monkeypatch.setattr(
-        "mlops.adapters.reports.make_pending", lambda _site, _engine, project: pages.append(project)
+        "mlops.adapters.reports.make_pending",
+        lambda _site, _engine, project, **_: pages.append(project),
     )
     asked = ask(cheap)
     assert monitor(act=True) == 0
@@ -59,7 +60,7 @@ def test_it_does_all_without_prefect_and_only_once(
     assert calls(cheap) == ["monitor", "reconcile", *LOOP, "announce"]
     assert states(cheap) == [("ended", "promote")]
 
-    def broken(*_: object) -> int:
+    def broken(*_: object, **__: object) -> int:
         raise MonitorError("window w1: nothing to compare")
 
     monkeypatch.setattr("mlops.adapters.reports.make_pending", broken)

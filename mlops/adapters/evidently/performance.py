@@ -15,8 +15,9 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-LABEL, PREDICTION, INSIDE = "label", "prediction", "between the outer quantiles"
+LABEL, PREDICTION, RIGHT = "label", "prediction", "right"
 NONE = "(no answer)"
+_PAIR = 2  # names with which Evidently asks for a positive one, however many classes there are
 
 
 @dataclass(frozen=True)
@@ -70,47 +71,60 @@ def performance(window: Labelled, reference: Labelled, counted: tuple[int, int],
     new, old = window.sample(), reference.sample()
     labelled, correct = counted
     ours = correct / labelled if len(new) == len(window) else float(new.right.mean())
-    measure, metrics, definition = _classes() if window.classes else _numbers()
-    snapshot = run(metrics, _frame(new), _frame(old), **definition)
-    told = snapshot.metric_results[measure.get_metric_id()].to_dict()["value"]
-    theirs = float(told["share"] if isinstance(told, dict) else told)
-    agree(f"window {name}: accuracy", ours, theirs)
-    model = snapshot.to_snapshot_model()
-    return Part("performance", model.widgets, snapshot.dict()["metrics"])
+    tables = _frame(new), _frame(old)
+    right, more, definition = _wanted(window.classes, *tables)
+    snapshot = run([right, *more], *tables, **definition)
+    metrics = snapshot.dict()["metrics"]
+    for told in metrics:
+        kind = told["config"]["type"].rpartition(":")[2]
+        if kind in ("CategoryCount", "Accuracy"):
+            theirs = told["value"]["share"] if kind == "CategoryCount" else told["value"]
+            agree(f"window {name}: {kind} of right answers", ours, float(theirs))
+    return Part("performance", snapshot.to_snapshot_model().widgets, metrics)
 
 
-def _classes() -> tuple[Any, list[Any], dict[str, Any]]:
-    from evidently import MulticlassClassification
-    from evidently.metrics import Accuracy
+def _wanted(
+    classes: tuple[str, ...], new: pd.DataFrame, old: pd.DataFrame
+) -> tuple[Any, list[Any], dict[str, Any]]:
+    """Return the share of right answers, what else is measured, and the columns' definition."""
+    from evidently import MulticlassClassification, Regression
+    from evidently.metrics import MAE, RMSE, CategoryCount, MeanError
     from evidently.presets import ClassificationPreset
 
-    task = MulticlassClassification(target=LABEL, prediction_labels=PREDICTION)
-    definition = {"classification": [task], "categorical_columns": [LABEL, PREDICTION]}
-    return Accuracy(), [ClassificationPreset()], definition
+    right = CategoryCount(column=RIGHT, category="yes")
+    if not classes:
+        numbers = {"numerical_columns": [LABEL, PREDICTION], "categorical_columns": [RIGHT]}
+        task = Regression(target=LABEL, prediction=PREDICTION)
+        errors = [MAE(), RMSE(), MeanError()] if new[PREDICTION].notna().any() else []
+        return right, errors, {"regression": [task], **numbers}
+    names = {"categorical_columns": [LABEL, PREDICTION, RIGHT]}
+    found, known = (frozenset(t[[LABEL, PREDICTION]].to_numpy().ravel()) for t in (new, old))
+    unlike = found != known and _PAIR in (len(found), len(known))
+    if unlike or not found - {NONE} <= set(old[LABEL]):
+        return right, [], names  # it fails on a name that the reference has no example of
+    if len(found) != _PAIR:
+        told = MulticlassClassification(target=LABEL, prediction_labels=PREDICTION)
+        return right, [ClassificationPreset()], {"classification": [told], **names}
+    positive = next(name for name in map(shown, reversed(classes)) if name in found)
+    return right, [ClassificationPreset()], {"classification": [_binary(positive)], **names}
 
 
-def _numbers() -> tuple[Any, list[Any], dict[str, Any]]:
-    from evidently import Regression
-    from evidently.metrics import MAE, RMSE, CategoryCount, MeanError
+def _binary(positive: str) -> Any:
+    from evidently import BinaryClassification
 
-    inside = CategoryCount(column=INSIDE, category="yes")
-    definition = {
-        "regression": [Regression(target=LABEL, prediction=PREDICTION)],
-        "numerical_columns": [LABEL, PREDICTION], "categorical_columns": [INSIDE],
-    }  # fmt: skip
-    return inside, [inside, MAE(), RMSE(), MeanError()], definition
+    return BinaryClassification(target=LABEL, prediction_labels=PREDICTION, pos_label=positive)
 
 
 def _frame(rows: Labelled) -> pd.DataFrame:
     import pandas as pd
 
+    right = np.where(rows.right, "yes", "no")
     if not rows.classes:
-        middle = rows.answers[:, rows.answers.shape[1] // 2]
-        inside = np.where(rows.right, "yes", "no")
-        return pd.DataFrame({LABEL: rows.label.astype(float), PREDICTION: middle, INSIDE: inside})
+        middle = rows.answers[:, rows.answers.shape[1] // 2].astype(float)
+        middle[~rows.finite] = np.nan
+        return pd.DataFrame({LABEL: rows.label.astype(float), PREDICTION: middle, RIGHT: right})
     names = dict(enumerate(map(shown, rows.classes)))
     label = [names.get(n, f"class {n}") for n in rows.label.astype(int).tolist()]
-    best = rows.answers.argmax(axis=1)
-    fits = rows.finite.tolist()
-    said = [names[n] if fit else NONE for n, fit in zip(best.tolist(), fits, strict=True)]
-    return pd.DataFrame({LABEL: label, PREDICTION: said})
+    best, fits = rows.answers.argmax(axis=1).tolist(), rows.finite.tolist()
+    said = [names[n] if fit else NONE for n, fit in zip(best, fits, strict=True)]
+    return pd.DataFrame({LABEL: label, PREDICTION: said, RIGHT: right})

@@ -50,11 +50,12 @@ class Quality:
 
 @dataclass(frozen=True)
 class _Count:
-    """One number that both count: what, Evidently's metric of it, and ours."""
+    """One number that both count: what, Evidently's metric, ours, and what says nothing."""
 
     what: str
     metric: Any
     ours: int
+    usual: int = 0
 
 
 def quality(told: Quality, name: str) -> Part:
@@ -81,7 +82,7 @@ def quality(told: Quality, name: str) -> Part:
     widgets: list[Any] = []
     for count, result in zip(wanted, results, strict=True):
         agree(f"window {name}: {count.what}", count.ours, _value(result.to_dict()["value"]))
-        widgets += result.get_widgets() if count.ours else []
+        widgets += result.get_widgets() if count.ours > count.usual else []
     metrics = counted.dict()["metrics"]
     if columns:
         cards = _cards(columns, new, old, definition)
@@ -107,12 +108,15 @@ def _counts(told: Quality) -> list[_Count]:
         _Count("the number of rows", RowCount(), held.rows),
         _Count("unsound answers", CategoryCount(column=ANSWER, category=UNSOUND), sent.unsound),
         _Count("blank examples", CategoryCount(column=EXAMPLE, category=BLANK), held.blank),
-        _Count("copies of an example", MaxValue(column=COPIES), copies),
+        _Count("copies of an example", MaxValue(column=COPIES), copies, usual=1),
     ]
     for c, column in enumerate(_columns(told)):
         name = shown(column.name)
         missing, limits = held.missing[c], far(told.usual.ranges[c])
-        found.append(_Count(f"{name} missing", MissingValueCount(column=name), missing))
+        found.append(
+            # What a card shows needs no counter: only a column without any value has no card.
+            _Count(f"{name} missing", MissingValueCount(column=name), missing, held.rows - 1)
+        )
         if missing == held.rows:
             continue  # a share of no values is no number
         if column.kind == "category":
@@ -135,7 +139,7 @@ def _cards(
 
     full = [
         ValueStats(column=shown(c.name)) for c in columns
-        if new[shown(c.name)].notna().any() and old[shown(c.name)].notna().any()
+        if not c.time and new[shown(c.name)].notna().any() and old[shown(c.name)].notna().any()
     ]  # fmt: skip
     return run(full, new, old, **definition)
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
+_PHONE = "<style>.MuiPaper-root{overflow-x:auto!important}</style>"  # else wide tables are cut off
 TOLERANCE = 1e-9
 """Largest difference between Evidently's number and ours."""
 
@@ -111,7 +112,7 @@ def _html(above: str, parts: Sequence[Part]) -> str:
 
     titled = [group_widget(title=part.name.capitalize(), widgets=part.widgets) for part in parts]
     page = str(render_widgets(titled, as_iframe=False))
-    return page.replace("<body>", f"<body>{above}", 1)
+    return page.replace("<body>", f"<body>{_PHONE}{above}", 1)
 
 
 def _plain(value: Any) -> Any:

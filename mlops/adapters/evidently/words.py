@@ -19,7 +19,10 @@ if TYPE_CHECKING:
     from mlops.core.alarm import Verdict
     from mlops.core.estimate import Estimate
 
-STYLE = "font:14px/1.5 sans-serif;max-width:1100px;margin:24px auto;padding:0 24px"
+STYLE = (  # colours of its own: Evidently's page turns dark where the reader's machine is
+    "font:14px/1.5 sans-serif;max-width:1100px;margin:24px auto;padding:1px 24px;"
+    "color:#111;background:#fff"
+)
 _WIDE = "overflow-x:auto"  # a table on a phone scrolls by itself, not the page
 
 

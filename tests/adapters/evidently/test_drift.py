@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from mlops.adapters.evidently.drift import run_drift, values
+from mlops.adapters.evidently.drift import computed, run_drift, sample, values
 from mlops.adapters.evidently.page import Material, make_page
 from mlops.adapters.evidently.run import TOLERANCE
 from mlops.adapters.observe import shifts
@@ -164,3 +164,22 @@ def test_a_page_that_disagrees_with_the_verdict_is_refused(tmp_path: Path) -> No
         make_report(reference, window, replace(verdict, columns=(turned, *verdict.columns[1:])),
                     tmp_path)  # fmt: skip
     assert list(tmp_path.iterdir()) == []
+
+
+def test_of_a_large_window_a_sample_is_shown_and_the_verdict_is_of_all(tmp_path: Path) -> None:
+    reference, window = rows(1, 10_400), rows(2, 10_900, shift=0.7)
+    verdict = judged(reference, window)
+    make_report(reference, window, verdict, tmp_path)
+    page = (tmp_path / "report.html").read_text()
+    assert "10,000 of 10,900 rows of the window, 10,000 of 10,400 of the reference" in page
+    assert f"<strong>{verdict.columns[0].value:.6g}</strong>" in page
+    content = json.loads((tmp_path / "report.json").read_text())["drift"]
+    told, ours = values(content), computed(sample(reference), sample(window), verdict)
+    assert len(sample(window)) == 10_000
+    for whole, shown in zip(verdict.columns, ours.columns, strict=True):
+        assert abs(told[whole.column] - shown.value) <= TOLERANCE
+    assert told["brightness"] != pytest.approx(verdict.columns[0].value, abs=1e-6)
+    wrong = replace(verdict.columns[0], value=verdict.columns[0].value + 1e-6)
+    with pytest.raises(MonitorError, match="of the rows that are kept"):
+        make_report(reference, window, replace(verdict, columns=(wrong, *verdict.columns[1:])),
+                    tmp_path)  # fmt: skip
