@@ -64,6 +64,19 @@ def test_a_page_lies_beside_its_version_until_it_is_old(
         assert list(run_files.find(site, run_id, f"windows/{window}")) == [
             f"windows/{window}/report.html"
         ]
+        with engine.begin() as connection:
+            found = windows.get(connection, "digits", window)
+            assert found is not None
+            windows.set_accuracy(connection, found, 9, 8)
+        assert state(engine, window) == "outdated"
+        (site.layout.windows / window / "report.html").write_text("<p>anew</p>")
+        with engine.begin() as connection:
+            found = windows.get(connection, "digits", window)
+            assert found is not None
+            assert report_states.note_made(connection, found)
+        assert store(site, engine, "digits") == 1  # over the old one
+        stored = run_files.find(site, run_id, f"windows/{window}")
+        assert stored == {f"windows/{window}/report.html": len("<p>anew</p>")}
         assert prune(site, engine, "digits", keep_days=90) == 0
         later = replace(site, now=site.now + timedelta(days=91))
         assert prune(later, engine, "digits", keep_days=90) == 1

@@ -1,1 +1,0 @@
-"""Evidently's page of a window, made of our numbers and held against our verdict."""
