@@ -43,7 +43,7 @@ def make_pending(
         site: where pages lie.
         engine: the project's database.
         project: registered-model name.
-        limit: pages of either kind that are made at most.
+        limit: pages that are made at most.
         patience_s: a page that shows some labels is not made anew before it is so old: they
             trickle in.
 
@@ -56,16 +56,17 @@ def make_pending(
     with engine.connect() as connection:
         waiting = report_states.waiting(connection, project, "pending", limit)
         outdated = report_states.waiting(connection, project, "outdated", 10 * limit)
-    due = [w for w in outdated if _due(site, w, patience_s)][:limit]
+    due = [w for w in outdated if _due(site, w, patience_s)]
     problems: list[str] = []
-    for window in (*waiting, *due):
+    chosen = (*waiting, *due)[:limit]
+    for window in chosen:
         try:
             make_one(site, engine, window)
         except MonitorError as error:
             problems.append(str(error))
     if problems:
         raise MonitorError("; ".join(problems))
-    return len(waiting) + len(due)
+    return len(chosen)
 
 
 def make_named(site: Site, engine: sa.Engine, project: str, window: str) -> None:

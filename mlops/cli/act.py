@@ -158,5 +158,5 @@ def act_here() -> None:
     try:
         with database(site) as engine:
             make_all(site, engine, project_name(site.layout.params), patience_s=PATIENCE_S)
-    except MlopsError as error:  # what was to be done is done; `mlops report` says it again
+    except MlopsError as error:  # what was to be done is done; `mlops status` says it again
         print(f"pages: {error}", file=sys.stderr)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 _PAUSE_S = 3.0
 _NICE = 15  # reports must not slow the server or a training
-_AT_ONCE = 5
+_AT_ONCE = 1  # a mail waits for one page at most
 
 
 def report(window: str | None = None, *, follow: bool = False) -> None:
@@ -53,15 +53,22 @@ def make_all(site: Site, engine: sa.Engine, project: str, *, patience_s: float =
         patience_s: least age of an outdated one.
 
     Raises:
-        MonitorError: after the others are made, if one could not be.
+        MonitorError: after all others are made and kept, if one could not be.
     """
     from mlops.adapters.reports import make_pending
+    from mlops.errors import MonitorError
 
-    made = 0
-    while fresh := make_pending(site, engine, project, patience_s=patience_s):
-        made += fresh
+    made, problems, fresh = 0, list[str](), 1
+    while fresh:
+        try:
+            fresh = make_pending(site, engine, project, patience_s=patience_s)
+            made += fresh
+        except MonitorError as error:  # one that failed is not tried again: the next are
+            problems.append(str(error))
     while _keep(site, engine, project):
         pass
+    if problems:
+        raise MonitorError("; ".join(problems))
     return made
 
 

@@ -19,6 +19,7 @@ from mlops.adapters.report_store import prune
 from mlops.adapters.reports import make_named, make_pending
 from mlops.adapters.sql.engine import open_database
 from mlops.adapters.thresholds import read_baseline, thresholds_for
+from mlops.cli.report import make_all
 from mlops.core.alarm import Verdict
 from mlops.core.fixed import summed_up
 from mlops.core.prediction import Label, Prediction
@@ -277,3 +278,20 @@ def test_what_is_kept_is_read_back(site: Site, judged: sa.Engine) -> None:
     assert (kept.sent.rows, kept.sent.unsound, len(kept.sent.shown)) == (ROWS, 0, ROWS)
     assert kept.sent.contents == Contents(ROWS, 0)
     assert kept.sent.shown.copies.tolist() == [1] * ROWS
+
+
+def test_one_failed_page_does_not_keep_the_others_from_being_made_and_kept(
+    site: Site, judged: sa.Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (site.layout.windows / "digits-1-2" / "window.npz").unlink()
+    kept: list[str] = []
+
+    def keep_one(*_: object) -> int:
+        kept.append("")
+        return 0
+
+    monkeypatch.setattr("mlops.cli.report._keep", keep_one)
+    with pytest.raises(MonitorError, match="digits-1-2"):
+        make_all(site, judged, "digits")
+    assert (states(judged), len(kept)) == (["made", "failed"], 1)
+    assert make_all(site, judged, "digits") == 0  # said once
