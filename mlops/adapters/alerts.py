@@ -10,7 +10,8 @@ from mlops.adapters.aftermath import Aftermath, compared
 from mlops.adapters.effect import measure
 from mlops.adapters.incident import ACCURACY
 from mlops.adapters.incident_page import page_path
-from mlops.adapters.observe import NO_IMAGES, kept
+from mlops.adapters.kept import read_kept
+from mlops.adapters.observe import NO_IMAGES
 from mlops.adapters.ports import LOOPBACK, read_ports
 from mlops.core.alert import Alert
 from mlops.core.wording import done, real
@@ -180,7 +181,7 @@ def _current(site: Site, incident: Incident) -> tuple[str, NDArray[np.uint8]]:
     """Return the newest alarming window and images of it; nothing where none are held here."""
     for window in reversed(incident.body.windows[-3:]):
         try:
-            return window, kept(site.layout.windows / window)[1]
+            return window, read_kept(site.layout.windows / window).shown
         except MonitorError:
             continue  # a mail without pictures is better than none
     return "", NO_IMAGES

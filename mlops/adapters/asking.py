@@ -6,14 +6,15 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from mlops.adapters import advice, incidents, measured, retrains, windows
+import sqlalchemy as sa
+
+from mlops.adapters import advice, incidents, retrains, windows
+from mlops.adapters.sql.tables import labels, predictions
 from mlops.core.trigger import Answer, Loop, told
 from mlops.site import Event
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    import sqlalchemy as sa
 
     from mlops.adapters.advice import Probed
     from mlops.adapters.retrains import Retrain
@@ -76,7 +77,7 @@ def loop_now(connection: sa.Connection, project: str, *, since_seq: int, now_s: 
     answered = retrains.last(connection, project, automatic=True)
     ended_s = (answered.ended_s or answered.requested_s) if answered else -math.inf
     return Loop(
-        new_labels=measured.new_labels(
+        new_labels=new_labels(
             connection, project, since_seq=since_seq, since_s=last.requested_s if last else 0.0
         ),
         in_flight=flying.id if flying else None,
@@ -163,3 +164,20 @@ def _minutes(last: Retrain | None) -> float:
     if last is None or last.started_s is None or last.ended_s is None:
         return 0.0
     return (last.ended_s - last.started_s) / 60
+
+
+def new_labels(connection: sa.Connection, project: str, *, since_seq: int, since_s: float) -> int:
+    """Count labelled predictions from a seq on whose label came after a time."""
+    return int(
+        connection.scalar(
+            sa.select(sa.func.count(sa.distinct(labels.c.prediction_id)))
+            .select_from(labels.join(predictions, predictions.c.id == labels.c.prediction_id))
+            .where(
+                (labels.c.project == project)
+                & (predictions.c.project == project)
+                & (predictions.c.seq >= since_seq)
+                & (labels.c.at_s > since_s)
+            )
+        )
+        or 0
+    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -123,11 +123,15 @@ def _told(
         if r.label_source not in (_RANDOM, _ACTIVE) and sampled(r.example_id, share=expected.share)
     ]  # fmt: skip
     if given:
-        count = sa.select(sa.func.count()).select_from(predictions).where(span)
-        wanted = expected.share * int(connection.scalar(count) or 0)
+        wanted = expected.share * _count(connection, span)
         if len(given) + len(drawn) < expected.min_coverage * wanted:
             given = []
     return drawn + given, len(newest)
+
+
+def _count(connection: sa.Connection, span: sa.ColumnElement[bool]) -> int:
+    count = sa.select(sa.func.count()).select_from(predictions).where(span)
+    return int(connection.scalar(count) or 0)
 
 
 @dataclass(frozen=True)
@@ -200,45 +204,31 @@ def newest_s(
     return max((float(row.at_s) for row in told), default=0.0)
 
 
-def first_after(
-    connection: sa.Connection, project: str, version: str, after_s: float
-) -> float | None:
-    """Return when a version predicted first after a time, seconds since 1970; None: not yet."""
-    mine = (predictions.c.project == project) & SERVED & (predictions.c.version == version)
-    query = sa.select(sa.func.min(predictions.c.at_s)).where(mine & (predictions.c.at_s > after_s))
-    found = connection.scalar(query)
-    return None if found is None else float(found)
-
-
-def new_labels(connection: sa.Connection, project: str, *, since_seq: int, since_s: float) -> int:
-    """Count labelled predictions from a seq on whose label came after a time."""
-    return int(
-        connection.scalar(
-            sa.select(sa.func.count(sa.distinct(labels.c.prediction_id)))
-            .select_from(labels.join(predictions, predictions.c.id == labels.c.prediction_id))
-            .where(
-                (labels.c.project == project)
-                & (predictions.c.project == project)
-                & (predictions.c.seq >= since_seq)
-                & (labels.c.at_s > since_s)
-            )
-        )
-        or 0
-    )
-
-
 def backfill(engine: sa.Engine, recent: Sequence[windows.Window], expected: Expected) -> int:
     """Fill in the accuracy of windows whose labels came later; return how many changed."""
     changed = 0
     for window in recent:
-        cut = window.cut
-        if cut.end_s > expected.until_s:
-            continue  # half a window's labels would stand for the whole
-        seqs = (cut.first_seq, cut.last_seq)
         with engine.begin() as connection:
-            seen = accuracy(connection, cut.project, cut.version, seqs, expected=expected,
-                            regression=window.regression)  # fmt: skip
-            if (seen.labelled, seen.correct) != (window.labelled, window.correct):
-                windows.set_accuracy(connection, window, seen.labelled, seen.correct)
-                changed += 1
+            changed += renewed(connection, window, expected)[0] != window
     return changed
+
+
+def renewed(
+    connection: sa.Connection, window: windows.Window, expected: Expected
+) -> tuple[windows.Window, Sequence[sa.Row[Any]]]:
+    """Fill in what a window's labels say; return it, and its labelled predictions that measure.
+
+    Before all its labels have had their time there are none: half a window's would stand for all.
+    """
+    cut = window.cut
+    if cut.end_s > expected.until_s:
+        return window, ()
+    span = _span(cut.project, cut.version, (cut.first_seq, cut.last_seq), expected.until_s)
+    told, _ = _told(connection, cut.project, span, expected)
+    if len(told) < window.labelled and _count(connection, span) < cut.rows:
+        return window, ()  # the log's retention took them: what they said stays said
+    correct = sum(_right(row, regression=window.regression) for row in told)
+    if (len(told), correct) == (window.labelled, window.correct):
+        return window, told
+    windows.set_accuracy(connection, window, len(told), correct)
+    return replace(window, labelled=len(told), correct=correct), told

@@ -1,4 +1,4 @@
-"""Look at one window: read its predictions, check them, compute its statistics, keep them."""
+"""Look at one window: read its predictions, check them, compute its statistics."""
 
 from __future__ import annotations
 
@@ -7,28 +7,27 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mlops.adapters.files import replacing, write_json
 from mlops.adapters.thresholds import pictures
-from mlops.adapters.windows import verdict_content
 from mlops.core.alarm import Verdict, judge
-from mlops.core.columns import Columns
 from mlops.core.drift import mix, moved, shares, statistics
 from mlops.core.features import decode, fits
 from mlops.core.joint import learn_joint
 from mlops.core.quality import Arrivals, breaks, sound
 from mlops.core.schema import outputs
+from mlops.core.sent import Sent, sent_rows
+from mlops.core.usual import contents
 from mlops.core.volume import Span
 from mlops.errors import MonitorError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     import sqlalchemy as sa
     from numpy.typing import NDArray
 
     from mlops.adapters.thresholds import Baseline
     from mlops.adapters.windows import Cut
+    from mlops.core.columns import Columns
     from mlops.core.thresholds import Thresholds
 
 _SHOWN = 6
@@ -45,11 +44,13 @@ class Observation:
         verdict: its numbers against their thresholds.
         columns: its sound rows; None when hardly any is sound.
         shown: up to six of its images, uint8 (N, H, W, C), for the mail; none of other kinds.
+        sent: its rows as they came; None where its log has no features.
     """
 
     verdict: Verdict
     columns: Columns | None
     shown: NDArray[np.uint8]
+    sent: Sent | None
 
 
 def observe(
@@ -78,16 +79,21 @@ def observe(
     hidden = sum(row.features is None for row in rows)
     if hidden:
         return _unseen(hidden, len(rows), thresholds, baseline)
-    features, answers, wrong_size = _arrays(rows, baseline)
+    features, answers, ids = _arrays(rows, baseline)
     fit = sound(answers, regression=not baseline.schema.classes)
     shown = pictures(features, baseline.schema)
+    sent = Sent(
+        len(rows), len(rows) - len(ids), int((~fit).sum()),
+        contents(features, baseline.schema, baseline.usual),
+        sent_rows(features, fit, ids, baseline.schema),
+    )  # fmt: skip
     found = breaks(
-        features,
+        sent.contents,
         baseline.schema,
         baseline.usual,
-        unsound=int((~fit).sum()),
+        unsound=sent.unsound,
         arrivals=Arrivals(
-            wrong_size=wrong_size,
+            wrong_size=sent.wrong_size,
             example_ids=[row.example_id for row in rows],
             span=Span(cut.start_s, cut.end_s, cut.version),
             earlier=earlier,
@@ -95,7 +101,7 @@ def observe(
     )
     if fit.sum() < _LEAST:
         verdict = Verdict(len(rows), (), found, thresholds.calibrated)
-        return Observation(verdict, None, shown)
+        return Observation(verdict, None, shown, sent)
     seen = baseline.sight.see(features[fit], answers[fit])
     if seen.all_names != thresholds.columns:
         msg = f"window {cut.id}: columns {seen.all_names}, thresholds for {thresholds.columns}"
@@ -104,7 +110,7 @@ def observe(
         thresholds, statistics(baseline.reference, seen), shifts(baseline.columns, seen),
         len(seen), seen.named,
     )  # fmt: skip
-    return Observation(replace(judged, rows=len(rows), breaks=found), seen, shown)
+    return Observation(replace(judged, rows=len(rows), breaks=found), seen, shown, sent)
 
 
 def _unseen(hidden: int, rows: int, thresholds: Thresholds, baseline: Baseline) -> Observation:
@@ -113,7 +119,7 @@ def _unseen(hidden: int, rows: int, thresholds: Thresholds, baseline: Baseline) 
         "seen; set MLOPS_PAYLOADS=keep"
     )
     nothing = pictures(baseline.shown[:0], baseline.schema)
-    return Observation(Verdict(rows, (), (why,), thresholds.calibrated), None, nothing)
+    return Observation(Verdict(rows, (), (why,), thresholds.calibrated), None, nothing, None)
 
 
 def shifts(reference: Columns, window: Columns) -> NDArray[np.float64]:
@@ -135,49 +141,10 @@ def _largest(by: NDArray[np.float64]) -> float:
     return float(by[np.abs(by).argmax()])
 
 
-def keep(folder: Path, cut: Cut, seen: Observation) -> None:
-    """Write `verdict.json` and `window.npz`: the report is made later of these very numbers."""
-    write_json(folder / "verdict.json", {
-        "window": cut.id, "version": cut.version, "number": cut.number, "start_s": cut.start_s,
-        "end_s": cut.end_s, "first_seq": cut.first_seq, "last_seq": cut.last_seq,
-        **verdict_content(seen.verdict),
-    })  # fmt: skip
-    rows = seen.columns
-    stored = {
-        "shown": seen.shown,
-        "names": np.array(rows.names if rows else (), dtype=np.str_),
-        "values": rows.values if rows else np.zeros((0, 0)),
-        "predicted": rows.predicted if rows else np.zeros(0, dtype=np.int64),
-        "classes": np.array(rows.classes if rows else 0),
-        "named": np.array(rows.named if rows else (), dtype=np.str_),
-    }
-    with replacing(folder / "window.npz") as temporary, temporary.open("wb") as stream:
-        np.savez_compressed(stream, allow_pickle=False, **stored)
-
-
-def kept(folder: Path) -> tuple[Columns, NDArray[np.uint8]]:
-    """Read what `keep` wrote: the columns and the shown images.
-
-    Raises:
-        MonitorError: if it is missing or damaged.
-    """
-    path = folder / "window.npz"
-    try:
-        with np.load(path, allow_pickle=False) as stored:
-            names = tuple(str(name) for name in stored["names"])
-            classes = int(stored["classes"])
-            named = tuple(map(str, stored["named"])) if "named" in stored else ()
-            rows = Columns(names, stored["values"], stored["predicted"], classes, named)
-            return rows, stored["shown"]
-    except (OSError, ValueError, KeyError, EOFError) as error:
-        msg = f"{path}: unreadable ({error}); the window's report cannot be made"
-        raise MonitorError(msg) from None
-
-
 def _arrays(
     rows: Sequence[sa.Row[Any]], baseline: Baseline
-) -> tuple[NDArray[Any], NDArray[np.float32], int]:
-    """Return features and answers of the rows of the schema, and how many are of another."""
+) -> tuple[NDArray[Any], NDArray[np.float32], list[str]]:
+    """Return features, answers and identities of the rows that are of the schema."""
     schema = baseline.schema
     count = outputs(schema)
     right = [row for row in rows if fits(row.features, schema)]
@@ -186,4 +153,4 @@ def _arrays(
     for at, row in enumerate(right):
         if len(row.probabilities) == 4 * count:
             answers[at] = np.frombuffer(row.probabilities, dtype="<f4")
-    return features, answers, len(rows) - len(right)
+    return features, answers, [row.example_id for row in right]

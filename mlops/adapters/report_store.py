@@ -6,15 +6,19 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
-from mlops.adapters import files, mlflow, registry, run_files, windows
+from mlops.adapters import files, mlflow, registry, report_states, run_files
+from mlops.adapters.evidently.page import NAMES
+from mlops.adapters.kept import FILE as KEPT
 from mlops.adapters.sql import tables
 from mlops.errors import RegistryError
 
 if TYPE_CHECKING:
+    from mlops.adapters.window import ReportState
     from mlops.site import Site
 
 FOLDER = "windows"
-_NAMES = ("report.html", "report.json")
+_STORED = NAMES[:2]
+_MAY_LIE_THERE: tuple[ReportState, ...] = ("stored", "outdated", "failed")
 
 
 def store(site: Site, engine: sa.Engine, project: str, limit: int = 20) -> int:
@@ -29,16 +33,16 @@ def store(site: Site, engine: sa.Engine, project: str, limit: int = 20) -> int:
     done = 0
     for window, version, _ in _find(engine, project, "made", limit):
         folder = site.layout.windows / window
-        state: windows.ReportState = "stored"
+        state: ReportState = "stored"
         try:
             run_id = registry.registration(site, project, version).run_id
-            for name in _NAMES:
+            for name in _STORED:
                 if (folder / name).is_file():
                     run_files.put(site, run_id, folder / name, f"{FOLDER}/{window}")
         except RegistryError:
             state = "local"
         with engine.begin() as connection:
-            windows.set_report(connection, window, state)
+            report_states.note(connection, window, state, after=("made",))
         done += state == "stored"
     return done
 
@@ -50,16 +54,16 @@ def prune(site: Site, engine: sa.Engine, project: str, *, keep_days: float, limi
         Unavailable: if MLflow does not answer; what is deleted here is asked for again then.
     """
     before_s, done = site.now.timestamp() - 86400 * keep_days, 0
-    for state in ("stored", "local", "made"):
+    for state in (*_MAY_LIE_THERE, "local", "made"):
         for window, version, end_s in _find(engine, project, state, limit):
             if end_s >= before_s:
                 continue
-            if state == "stored":
+            if state in _MAY_LIE_THERE:
                 _delete(site, project, version, window)
-            for name in (*_NAMES, "window.npz"):
+            for name in (*NAMES, KEPT):
                 files.remove(site.layout.windows / window / name)
             with engine.begin() as connection:
-                windows.set_report(connection, window, "pruned")
+                report_states.note(connection, window, "pruned", after=report_states.UNPRUNED)
             done += 1
     return done
 

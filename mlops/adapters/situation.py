@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING
 import httpx
 import sqlalchemy as sa
 
-from mlops.adapters import approval, beside, incidents, parts, retrains, windows
+from mlops.adapters import approval, beside, incidents, parts, report_states, retrains, windows
 from mlops.adapters.files import read_json
 from mlops.adapters.ledger import MOVES, Ledger
 from mlops.adapters.mail import outbox
@@ -65,7 +66,8 @@ class Situation:
     `champion` is the ledger's; `waiting` the version that waits for a person, `shadowed` the one
     that the alias `shadow` names; `foreign` the model from elsewhere that the settings have served
     in the champion's place; `digest` the manifest's that the ledger has of the version that was
-    asked about; each is empty for none.
+    asked about; each is empty for none. `pages` are the windows of the last week whose page could
+    not be made.
     """
 
     project: str
@@ -84,6 +86,7 @@ class Situation:
     shadow: beside.ShadowSeen | None
     foreign: str
     digest: str
+    pages: tuple[str, ...] = ()
 
 
 def look(
@@ -128,6 +131,7 @@ def look(
                 shadow=beside.shadow(connection, layout.serving / project, project),
                 foreign=settings.serve_model,
                 digest=_digest(book, served),
+                pages=report_states.failed(connection, project, time.time()),
             )
     finally:
         engine.dispose()

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING
 
+from mlops.adapters.evidently import words
 from mlops.core.alarm import Verdict
 
 if TYPE_CHECKING:
@@ -13,7 +14,6 @@ if TYPE_CHECKING:
     from mlops.core.columns import Columns
     from mlops.core.fixed import Fixed
 
-_STYLE = "font:14px/1.5 sans-serif;max-width:1100px;margin:24px auto;padding:0 24px"
 _HEAD = ("column", "distance", "own reference", "threshold", "fixed reference", "threshold")
 
 
@@ -40,24 +40,21 @@ class Beside:
         Args:
             own: against the version's own reference.
         """
-        words = f"{escape(str(self.told))}. It reports only: alarms are the own reference's."
-        title = '<h2 style="font-size:18px">Two baselines</h2>'
-        return f'<section style="{_STYLE}">{title}<p>{words}</p>{self._table(own)}</section>'
+        told = f"{self.told}. It reports only: alarms are the own reference's."
+        return words.section("Two baselines", words.paragraph(told), self._table(own))
 
     def _table(self, own: Verdict) -> str:
         if self.reference is None:
             return "<p>Its version is gone, so Evidently could not compute the distances again.</p>"
         known = {c.column: c for c in own.columns}
-        rows = [_row(known.get(c.column), c) for c in self.told.inputs]
-        head = "".join(f'<th align="left">{name}</th>' for name in _HEAD)
-        return f'<table cellpadding="6"><tr>{head}</tr>{"".join(rows)}</table>'
+        return words.table(_HEAD, [_row(known.get(c.column), c) for c in self.told.inputs])
 
 
-def _row(own: ColumnVerdict | None, fixed: ColumnVerdict) -> str:
+def _row(own: ColumnVerdict | None, fixed: ColumnVerdict) -> list[str]:
     cells = [escape(fixed.column), fixed.method]
     for found in (own, fixed):
         cells += ["–", "–"] if found is None else [_value(found), f"{found.threshold:.6g}"]
-    return f"<tr>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"
+    return cells
 
 
 def _value(found: ColumnVerdict) -> str:

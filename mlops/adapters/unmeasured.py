@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import sqlalchemy as sa
+
 from mlops.adapters import incidents, measured, windows
 from mlops.adapters.effect import not_measured
+from mlops.adapters.sql.tables import SERVED, predictions
 from mlops.core.power import labels_needed
 
 if TYPE_CHECKING:
-    import sqlalchemy as sa
-
     from mlops.adapters.asking import Sections
     from mlops.adapters.incidents import Incident
     from mlops.adapters.measured import Expected
@@ -68,7 +69,7 @@ def _overdue(
         for version in (held.version, serving)
     )
     since_s = since_s or held.opened_s
-    first_s = measured.first_after(connection, held.project, serving, since_s)
+    first_s = _first_after(connection, held.project, serving, since_s)
     return since_s if first_s is not None and first_s <= before_s else 0.0
 
 
@@ -81,3 +82,13 @@ def _noted(held: Incident, since_s: float, labels: int, now_s: float) -> Inciden
     due = body.due if held.body.unmeasured_s else (*body.due, "overdue")
     told = replace(body, due=due).told(now_s, not_measured(made))
     return replace(made, body=told)
+
+
+def _first_after(
+    connection: sa.Connection, project: str, version: str, after_s: float
+) -> float | None:
+    """Return when a version predicted first after a time, seconds since 1970; None: not yet."""
+    mine = (predictions.c.project == project) & SERVED & (predictions.c.version == version)
+    query = sa.select(sa.func.min(predictions.c.at_s)).where(mine & (predictions.c.at_s > after_s))
+    found = connection.scalar(query)
+    return None if found is None else float(found)

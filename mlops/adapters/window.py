@@ -14,7 +14,9 @@ from mlops.core.fixed import Fixed
 if TYPE_CHECKING:
     import sqlalchemy as sa
 
-ReportState = Literal["pending", "made", "failed", "stored", "local", "pruned"]
+ReportState = Literal["pending", "made", "failed", "stored", "local", "outdated", "pruned"]
+MADE: tuple[ReportState, ...] = ("made", "stored", "local")
+"""States of a page that shows what is known of its window."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,7 @@ class Window:
         verdict: what its numbers say.
         labelled: its predictions with a label that measures.
         correct: those of them that were right.
-        report: whether Evidently's report is made.
+        report: what became of its page, see `mlops.adapters.report_states`.
         incident: the incident it belongs to, if any.
         regression: whether its version predicts numbers: then those are right that lie between
             the outer quantiles.

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from mlops.adapters.sql.tables import SERVED, leases, predictions, windows
-from mlops.adapters.window import Cut, ReportState, Window, parsed, verdict_content, written
+from mlops.adapters.window import MADE, Cut, Window, parsed, verdict_content, written
 from mlops.core.volume import Span
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from mlops.core.fixed import Fixed
     from mlops.params.monitoring import MonitoringSection
 
-__all__ = ["Cut", "ReportState", "Window", "verdict_content"]
+__all__ = ["Cut", "Window", "verdict_content"]
 
 _LOCK = 0x6D6F6E69  # "moni": one judge at a time on Postgres
 
@@ -191,22 +191,6 @@ def get(connection: sa.Connection, project: str, window: str) -> Window | None:
     return parsed(row) if row else None
 
 
-def unreported(connection: sa.Connection, project: str, limit: int) -> tuple[Window, ...]:
-    """Return windows whose report is pending: alarms first, then the newest."""
-    rows = connection.execute(
-        sa.select(windows)
-        .where((windows.c.project == project) & (windows.c.report == "pending"))
-        .order_by(windows.c.alarm.desc(), windows.c.last_seq.desc())
-        .limit(limit)
-    ).all()
-    return tuple(parsed(row) for row in rows)
-
-
-def set_report(connection: sa.Connection, window: str, state: ReportState) -> None:
-    """Record what became of a window's report."""
-    connection.execute(windows.update().where(windows.c.id == window).values(report=state))
-
-
 def set_incident(connection: sa.Connection, ids: Sequence[str], incident: str) -> None:
     """Record which incident windows belong to; the first one stays."""
     free = windows.c.id.in_(ids) & windows.c.incident.is_(None)
@@ -214,6 +198,9 @@ def set_incident(connection: sa.Connection, ids: Sequence[str], incident: str) -
 
 
 def set_accuracy(connection: sa.Connection, window: Window, labelled: int, correct: int) -> None:
-    """Fill in, backwards, what the labels of a window say."""
+    """Fill in, backwards, what the labels of a window say; a page that shows less is outdated."""
     text = written(replace(window, labelled=labelled, correct=correct))
-    connection.execute(windows.update().where(windows.c.id == window.id).values(verdict=text))
+    state = sa.case((windows.c.report.in_(MADE), "outdated"), else_=windows.c.report)
+    connection.execute(
+        windows.update().where(windows.c.id == window.id).values(verdict=text, report=state)
+    )

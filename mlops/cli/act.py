@@ -143,6 +143,7 @@ def act_here() -> None:
     """
     import sys
 
+    from mlops.adapters.reports import PATIENCE_S
     from mlops.adapters.sql.engine import database
     from mlops.cli.here import open_site
     from mlops.cli.post import send_due
@@ -156,6 +157,6 @@ def act_here() -> None:
     send_due(site.layout, site.settings)
     try:
         with database(site) as engine:
-            make_all(site, engine, project_name(site.layout.params))
-    except MlopsError as error:  # what was to be done is done; `mlops report` says it again
+            make_all(site, engine, project_name(site.layout.params), patience_s=PATIENCE_S)
+    except MlopsError as error:  # what was to be done is done; `mlops status` says it again
         print(f"pages: {error}", file=sys.stderr)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 _PAUSE_S = 3.0
 _NICE = 15  # reports must not slow the server or a training
-_AT_ONCE = 5
+_AT_ONCE = 1  # a mail waits for one page at most
 
 
 def report(window: str | None = None, *, follow: bool = False) -> None:
@@ -43,19 +43,32 @@ def report(window: str | None = None, *, follow: bool = False) -> None:
             print(f"{make_all(site, engine, project)} reports made")
 
 
-def make_all(site: Site, engine: sa.Engine, project: str) -> int:
-    """Make and keep every report that is pending; return how many were made.
+def make_all(site: Site, engine: sa.Engine, project: str, *, patience_s: float = 0.0) -> int:
+    """Make and keep every report that is pending or outdated; return how many were made.
+
+    Args:
+        site: where they lie.
+        engine: the project's database.
+        project: registered-model name.
+        patience_s: least age of an outdated one.
 
     Raises:
-        MonitorError: after the others are made, if one could not be.
+        MonitorError: after all others are made and kept, if one could not be.
     """
     from mlops.adapters.reports import make_pending
+    from mlops.errors import MonitorError
 
-    made = 0
-    while fresh := make_pending(site, engine, project):
-        made += fresh
+    made, problems, fresh = 0, list[str](), 1
+    while fresh:
+        try:
+            fresh = make_pending(site, engine, project, patience_s=patience_s)
+            made += fresh
+        except MonitorError as error:  # one that failed is not tried again: the next are
+            problems.append(str(error))
     while _keep(site, engine, project):
         pass
+    if problems:
+        raise MonitorError("; ".join(problems))
     return made
 
 
@@ -68,7 +81,7 @@ def _follow(site: Site, engine: sa.Engine, project: str) -> None:
     import structlog
 
     from mlops.adapters.mail.outbox import deliver
-    from mlops.adapters.reports import make_pending
+    from mlops.adapters.reports import PATIENCE_S, make_pending
     from mlops.errors import MlopsError
 
     log = structlog.get_logger()
@@ -77,7 +90,9 @@ def _follow(site: Site, engine: sa.Engine, project: str) -> None:
         now = datetime.now(UTC)
         try:
             deliver(site, engine, now.timestamp())
-            made = make_pending(replace(site, now=now), engine, project, _AT_ONCE)
+            made = make_pending(
+                replace(site, now=now), engine, project, _AT_ONCE, patience_s=PATIENCE_S
+            )
             made += _keep(replace(site, now=now), engine, project)
         except (MlopsError, _database_error()) as error:
             made = 0

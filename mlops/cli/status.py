@@ -133,6 +133,11 @@ def wrong(seen: Situation, server: Server) -> list[str]:
             for part in seen.parts
             if not part.up
         ]
+    if seen.pages:
+        found.append(
+            f"the pages of {len(seen.pages)} windows could not be made, or disagree with their "
+            f"verdict: the page says why; try again: mlops report {seen.pages[0]}"
+        )
     if seen.outbox:
         found.append(f"{seen.outbox} mails wait to be sent; see: mlops mail")
     return found

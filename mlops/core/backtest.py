@@ -26,6 +26,7 @@ from mlops.core.past_watch import Watch
 from mlops.core.power import labels_needed
 from mlops.core.quality import Arrivals, breaks
 from mlops.core.triage import Accuracy, triage
+from mlops.core.usual import contents
 from mlops.core.volume import SPANS, Span
 
 if TYPE_CHECKING:
@@ -105,7 +106,7 @@ class _Walk:
         times = past.observed_s[window]
         earlier = [Span(s.start_s, s.end_s) for s in self.steps[-SPANS:]]
         found = breaks(
-            features, past.schema, served.usual, unsound=0,
+            contents(features, past.schema, served.usual), past.schema, served.usual, unsound=0,
             arrivals=Arrivals(
                 0, past.key[window].astype(str).tolist(),
                 Span(float(times[0]), float(times[-1])), earlier,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mlops.core.usual import contents
+from mlops.core.usual import broken
 from mlops.core.volume import volume
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from mlops.core.schema import Schema
-    from mlops.core.usual import Usual
+    from mlops.core.usual import Contents, Usual
     from mlops.core.volume import Span
 
 _SUM_TOLERANCE = 1e-3  # float32 softmax over some hundred classes stays far inside
@@ -74,12 +74,12 @@ def hits(
 
 
 def breaks(
-    features: NDArray[Any], schema: Schema, before: Usual, *, unsound: int, arrivals: Arrivals
+    held: Contents, schema: Schema, before: Usual, *, unsound: int, arrivals: Arrivals
 ) -> tuple[str, ...]:
     """Return the quality checks that fail, each as `name: words`.
 
     Args:
-        features: of the rows that are of the schema, (N, *shape).
+        held: what the rows that are of the schema hold.
         schema: of the version.
         before: its reference rows.
         unsound: rows whose answers are none: see `sound`.
@@ -91,7 +91,7 @@ def breaks(
         found.append(f"probabilities: {unsound} of {rows} rows are no distribution (NaN or sum)")
     if arrivals.wrong_size:
         found.append(f"size: {arrivals.wrong_size} of {rows} rows are not of the model's schema")
-    found += contents(features, schema, before)
+    found += broken(held, schema, before)
     _, counts = np.unique(np.asarray(arrivals.example_ids), return_counts=True)
     stuck = float(counts.max()) / rows if rows else 0.0
     if stuck > before.repeated + (1.0 - before.repeated) * _STUCK_SHARE:

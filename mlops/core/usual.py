@@ -65,45 +65,111 @@ def usual(features: NDArray[Any], schema: Schema) -> Usual:
     return Usual(found.blank, found.repeated, missing, unknown, tuple(ranges))
 
 
-def contents(features: NDArray[Any], schema: Schema, before: Usual) -> list[str]:
-    """Return how the contents of a window's rows break with the reference, as `name: words`.
+@dataclass(frozen=True)
+class Contents:
+    """What a window's rows hold, counted: breaks are made of it, and the window's page shows it.
+
+    Attributes:
+        rows: that are of the schema.
+        blank: of them that hold nothing.
+        missing: of each column of a table, rows without a value; empty for other kinds.
+        unknown: likewise, names that the schema does not list.
+        beyond: likewise, numbers far outside the reference's range, see `far`.
+    """
+
+    rows: int
+    blank: int
+    missing: tuple[int, ...] = ()
+    unknown: tuple[int, ...] = ()
+    beyond: tuple[int, ...] = ()
+
+    def share(self, odd: tuple[int, ...], c: int) -> float:
+        """Return the share of a column's values, missing ones left out, that `odd` counts."""
+        known = self.rows - self.missing[c]
+        return odd[c] / known if known else 0.0
+
+
+def contents(features: NDArray[Any], schema: Schema, before: Usual) -> Contents:
+    """Count what rows hold.
 
     Args:
         features: (N, *shape) of the schema.
         schema: of the version.
         before: its reference rows.
     """
-    if not len(features):
+    rows, gone = len(features), int(blank(features).sum()) if len(features) else 0
+    if not isinstance(schema, TableSchema):
+        return Contents(rows, gone)
+    return Contents(
+        rows, gone,
+        missing=tuple(map(int, np.isnan(features).sum(axis=0))),
+        unknown=tuple(
+            int((features[:, c] == UNKNOWN_CATEGORY).sum()) if column.kind == "category" else 0
+            for c, column in enumerate(schema.columns)
+        ),
+        beyond=tuple(
+            0 if limits is None else int((value_N < limits[0]).sum() + (value_N > limits[1]).sum())
+            for value_N, limits in zip(features.T, map(far, before.ranges), strict=True)
+        ),
+    )  # fmt: skip
+
+
+def broken(held: Contents, schema: Schema, before: Usual) -> list[str]:
+    """Return how the contents of a window's rows break with the reference, as `name: words`.
+
+    Args:
+        held: what they hold.
+        schema: of the version.
+        before: its reference rows.
+    """
+    if not held.rows:
         return []
-    found, gone = [], float(blank(features).mean())
+    found, gone = [], held.blank / held.rows
     if gone > max(before.blank + _BLANK_EXTRA, _BLANK_FACTOR * before.blank):
         found.append(
             f"blank: {gone:.0%} of the rows are empty or of one colour, "
             f"in the reference {before.blank:.0%}"
         )
-    if not isinstance(schema, TableSchema):
-        return found
-    rows, missing, unknown = len(features), _missing(features), _unknown(features, schema)
-    for c, column in enumerate(schema.columns):
-        name, known = column.name, rows - round(missing[c] * rows)
-        if _much(missing[c], before.missing[c], rows):
-            found.append(
-                f"missing: {name} has no value in {missing[c]:.0%} of the rows, in the reference "
-                f"in {before.missing[c]:.0%}"
-            )
-        if _much(unknown[c], before.unknown[c], known):
-            found.append(
-                f"unknown: {name} has names in {unknown[c]:.0%} of its values that the model does "
-                f"not know, in the reference in {before.unknown[c]:.0%}"
-            )
-        limits = before.ranges[c]
-        beyond = 0.0 if limits is None else _beyond(features[:, c], *limits)
-        if limits is not None and _much(beyond, 0.0, known):
-            found.append(
-                f"range: {name} lies far outside {number(limits[0])} to {number(limits[1])}, the "
-                f"reference's range, in {beyond:.0%} of its values"
-            )
+    if isinstance(schema, TableSchema):
+        for c, column in enumerate(schema.columns):
+            found += _broken_column(held, c, column.name, before)
     return found
+
+
+def _broken_column(held: Contents, c: int, name: str, before: Usual) -> list[str]:
+    found, known = [], held.rows - held.missing[c]
+    missing = held.missing[c] / held.rows
+    if _much(missing, before.missing[c], held.rows):
+        found.append(
+            f"missing: {name} has no value in {missing:.0%} of the rows, in the reference "
+            f"in {before.missing[c]:.0%}"
+        )
+    unknown = held.share(held.unknown, c)
+    if _much(unknown, before.unknown[c], known):
+        found.append(
+            f"unknown: {name} has names in {unknown:.0%} of its values that the model does "
+            f"not know, in the reference in {before.unknown[c]:.0%}"
+        )
+    limits, beyond = before.ranges[c], held.share(held.beyond, c)
+    if limits is not None and _much(beyond, 0.0, known):
+        found.append(
+            f"range: {name} lies far outside {number(limits[0])} to {number(limits[1])}, the "
+            f"reference's range, in {beyond:.0%} of its values"
+        )
+    return found
+
+
+def far(limits: tuple[float, float] | None) -> tuple[float, float] | None:
+    """Return the ends of a range, ten times its width away: what lies outside is no drift.
+
+    A constant's width is its own size: a 1 that became 5 is drift, a 1 that became 100 is not.
+    None where there is nothing to be outside of.
+    """
+    if limits is None:
+        return None
+    low, high = limits
+    away = _WIDTHS * (high - low or max(abs(low), abs(high)))
+    return (low - away, high + away) if away else None
 
 
 def _much(share: float, before: float, rows: int) -> bool:
@@ -129,14 +195,3 @@ def _share(odd_N: NDArray[np.bool_], value_N: NDArray[np.float64]) -> float:
     """Return the share of the values, missing ones left out, that are odd."""
     known = int((~np.isnan(value_N)).sum())
     return float(odd_N.sum()) / known if known else 0.0
-
-
-def _beyond(value_N: NDArray[np.float64], low: float, high: float) -> float:
-    """Return the share of values that are farther outside a range than ten times its width.
-
-    A constant's width is its own size: a 1 that became 5 is drift, a 1 that became 100 is not.
-    """
-    away = _WIDTHS * (high - low or max(abs(low), abs(high)))
-    if away == 0.0:
-        return 0.0
-    return _share((value_N < low - away) | (value_N > high + away), value_N)

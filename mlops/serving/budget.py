@@ -1,4 +1,4 @@
-"""False incidents as they came, beside those budgeted, in the metrics."""
+"""False incidents as they came, beside those budgeted, and failed pages, in the metrics."""
 
 from __future__ import annotations
 
@@ -36,8 +36,11 @@ class Budget:
         self._site, self._project, self._clock = site, project, clock
         self._next_s = clock()
 
-    def keep(self, _now_s: float) -> None:
+    def keep(self, now_s: float) -> None:
         """Look, if it is time to.
+
+        Args:
+            now_s: seconds since 1970.
 
         Raises:
             Unavailable: if the database does not answer; it is tried again in a minute.
@@ -46,6 +49,7 @@ class Budget:
         if self._clock() < self._next_s:
             return
         self._next_s = self._clock() + _EVERY_S
+        from mlops.adapters import report_states
         from mlops.adapters.realised import realised
         from mlops.adapters.sql.engine import database
         from mlops.params.load import load
@@ -53,6 +57,8 @@ class Budget:
         monitoring = load(self._site.layout.params, _Params).monitoring
         with database(self._site) as engine, engine.connect() as connection:
             seen = realised(connection, self._project, monitoring)
+            pages = report_states.failed(connection, self._project, now_s)
+        metrics.PAGES_FAILED.set(len(pages))
         metrics.WINDOWS.set(seen.windows)
         costly = seen.incidents - seen.false_incidents - seen.unmeasured
         metrics.INCIDENTS.labels("costly").set(costly)

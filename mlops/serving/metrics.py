@@ -129,6 +129,11 @@ BUDGETED = Gauge(
     "False incidents that monitoring.false_alarms allows in as many windows",
     multiprocess_mode="livemostrecent",
 )
+PAGES_FAILED = Gauge(
+    "mlops_pages_failed",
+    "Windows of the last week whose page could not be made, or disagrees with the verdict",
+    multiprocess_mode="livemostrecent",
+)
 FALSE_RETRAINS = Gauge(
     "mlops_false_retrains",
     "Retrains that incidents asked for which turned out false",

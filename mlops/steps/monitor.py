@@ -18,9 +18,10 @@ from mlops.adapters import (
 from mlops.adapters.answering import answer
 from mlops.adapters.estimates import Known, guess, read_known
 from mlops.adapters.hand_over import hand_over
+from mlops.adapters.kept import keep
 from mlops.adapters.ledger import Ledger
 from mlops.adapters.long_reference import LongReference, find
-from mlops.adapters.observe import NO_IMAGES, keep, observe
+from mlops.adapters.observe import NO_IMAGES, observe
 from mlops.adapters.response import Judged, respond
 from mlops.adapters.sql.engine import database
 from mlops.adapters.tally import Tally
@@ -205,8 +206,7 @@ def _write_off(run: _Run, cut: Cut, why: str) -> None:
     """Record that a replaced version's last window cannot be judged, so that it is not retried."""
     verdict = Verdict(cut.rows, (), (f"unknown: {why}",), calibrated=False)
     with run.engine.begin() as connection:
-        if windows.insert(connection, cut, verdict):
-            windows.set_report(connection, cut.id, "failed")
+        windows.insert(connection, cut, verdict)
 
 
 def _watched(run: _Run, version: str) -> _Watched:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from mlops.adapters import mlflow, registry, run_files, windows
+from mlops.adapters import mlflow, registry, report_states, run_files, windows
 from mlops.adapters.report_store import prune, store
 from mlops.adapters.sql.engine import database
 from mlops.core.alarm import Verdict
@@ -27,7 +27,7 @@ def judge(site: Site, engine: sa.Engine, version: str) -> str:
     (folder / "report.html").write_text("<p>page</p>")
     with engine.begin() as connection:
         windows.insert(connection, cut, Verdict(9, (), (), calibrated=True))
-        windows.set_report(connection, cut.id, "made")
+        assert report_states.note(connection, cut.id, "made", after=("pending",))
     return cut.id
 
 
@@ -64,6 +64,19 @@ def test_a_page_lies_beside_its_version_until_it_is_old(
         assert list(run_files.find(site, run_id, f"windows/{window}")) == [
             f"windows/{window}/report.html"
         ]
+        with engine.begin() as connection:
+            found = windows.get(connection, "digits", window)
+            assert found is not None
+            windows.set_accuracy(connection, found, 9, 8)
+        assert state(engine, window) == "outdated"
+        (site.layout.windows / window / "report.html").write_text("<p>anew</p>")
+        with engine.begin() as connection:
+            found = windows.get(connection, "digits", window)
+            assert found is not None
+            assert report_states.note_made(connection, found)
+        assert store(site, engine, "digits") == 1  # over the old one
+        stored = run_files.find(site, run_id, f"windows/{window}")
+        assert stored == {f"windows/{window}/report.html": len("<p>anew</p>")}
         assert prune(site, engine, "digits", keep_days=90) == 0
         later = replace(site, now=site.now + timedelta(days=91))
         assert prune(later, engine, "digits", keep_days=90) == 1

@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 import sqlalchemy as sa
 
-from mlops.adapters import measured, windows
+from mlops.adapters import measured, report_states, windows
+from mlops.adapters.asking import new_labels
 from mlops.adapters.predictions import insert_batch
+from mlops.adapters.sql import tables
 from mlops.adapters.sql.engine import open_database
 from mlops.core.alarm import ColumnVerdict, Verdict
 from mlops.core.prediction import Label, Prediction
@@ -173,14 +175,18 @@ def test_labels_that_come_late_fill_windows_in_backwards(
     insert_batch(engine, "digits", (), corrected)
     with engine.connect() as connection:
         recent = windows.latest(connection, "digits", 9)
-        assert measured.new_labels(connection, "digits", since_seq=0, since_s=0.0) == 40
-        assert measured.new_labels(connection, "digits", since_seq=0, since_s=119.0) == 21
+        assert new_labels(connection, "digits", since_seq=0, since_s=0.0) == 40
+        assert new_labels(connection, "digits", since_seq=0, since_s=119.0) == 21
     assert measured.backfill(engine, recent, EARLY) == 0  # their time has not come
     assert measured.backfill(engine, recent, DUE) == 1
     with engine.connect() as connection:
         [held] = windows.latest(connection, "digits", 9)
     assert (held.labelled, held.correct) == (20, 16)
     assert measured.backfill(engine, [held], DUE) == 0
+    with engine.begin() as connection:
+        for table in (tables.labels.c.prediction_id, tables.predictions.c.id):
+            connection.execute(sa.delete(table.table).where(table.in_(ids[:5])))
+    assert measured.backfill(engine, [held], DUE) == 0  # retention takes rows, not what they said
 
 
 def test_reports_are_made_of_alarms_first(engine: sa.Engine, monitoring: MonitoringSection) -> None:
@@ -192,6 +198,7 @@ def test_reports_are_made_of_alarms_first(engine: sa.Engine, monitoring: Monitor
             assert cut is not None
             windows.insert(connection, cut, verdict)
     with engine.begin() as connection:
-        windows.set_report(connection, "digits-1-3", "made")
-        waiting = [w.id for w in windows.unreported(connection, "digits", 9)]
+        assert report_states.note(connection, "digits-1-3", "made", after=("pending",))
+        assert not report_states.note(connection, "digits-1-3", "stored", after=("local",))
+        waiting = [w.id for w in report_states.waiting(connection, "digits", "pending", 9)]
     assert waiting == ["digits-1-2", "digits-1-1"]

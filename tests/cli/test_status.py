@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from mlops.adapters import files, incidents, retrains, windows
+from mlops.adapters import files, incidents, report_states, retrains, windows
 from mlops.adapters.ledger import Ledger, Row
 from mlops.adapters.parts import PartState, write_parts
 from mlops.adapters.registry import Registration
@@ -180,6 +180,22 @@ def test_incidents_retrains_and_mails(
     assert "1 mails wait" in text
     assert "Against the fixed reference, version 1's: none of 6 input columns" in text
     assert "1 incidents, 1 of them false" in text
+
+
+def test_a_page_that_failed_is_said_for_a_week(
+    site: Site, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with database(site) as engine, engine.begin() as connection:
+        for number, days in enumerate((1, 8), 1):
+            at_s = time.time() - 86_400.0 * days
+            cut = Cut("digits", "3", number, number, number, 9, at_s, at_s)
+            windows.insert(connection, cut, Verdict(9, (), (), calibrated=True))
+            report_states.note(connection, cut.id, "failed", after=("pending",))
+    assert status() == 0
+    said = "the pages of 1 windows could not be made, or disagree with their verdict"
+    text = capsys.readouterr().out
+    assert said in text
+    assert "try again: mlops report digits-3-1" in text
 
 
 def test_the_ledger_says_why(site: Site, capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from mlops.core.quality import Arrivals, breaks, sound
 from mlops.core.schema import Column, ImageSchema, TableSchema, TextSchema
-from mlops.core.usual import Usual, contents, usual
+from mlops.core.usual import Usual, broken, contents, usual
 from mlops.core.volume import Span
 
 if TYPE_CHECKING:
@@ -28,7 +28,8 @@ BEFORE = Usual(blank=0.01, repeated=0.02)
 def checked(
     features: NDArray[Any] = FULL, arrivals: Arrivals = GOOD, unsound: int = 0
 ) -> list[str]:
-    found = breaks(features, LETTERS, BEFORE, unsound=unsound, arrivals=arrivals)
+    held = contents(features, LETTERS, BEFORE)
+    found = breaks(held, LETTERS, BEFORE, unsound=unsound, arrivals=arrivals)
     return [text.split(":")[0] for text in found]
 
 
@@ -67,7 +68,7 @@ def test_sound_windows_pass(empty: int) -> None:
 def test_where_half_of_the_reference_is_one_example_a_window_may_be_so_too() -> None:
     copies = replace(GOOD, example_ids=["same"] * 60 + IDS[:40])
     often = replace(BEFORE, repeated=0.5)
-    assert not breaks(FULL, LETTERS, often, unsound=0, arrivals=copies)
+    assert not breaks(contents(FULL, LETTERS, often), LETTERS, often, unsound=0, arrivals=copies)
 
 
 TABLE = TableSchema(
@@ -115,7 +116,9 @@ def test_a_column_that_breaks_is_named_and_one_that_drifts_is_not(
 ) -> None:
     window = table()
     window[: int(share * len(window)), column] = value
-    found = breaks(window, TABLE, usual(table(), TABLE), unsound=0, arrivals=GOOD)
+    before = usual(table(), TABLE)
+    held = contents(window, TABLE, before)
+    found = breaks(held, TABLE, before, unsound=0, arrivals=GOOD)
     assert [text[: len(said)] for text in found] == ([said] if said else [])
 
 
@@ -126,17 +129,18 @@ def test_a_sparse_column_has_windows_without_a_value_and_breaks_among_its_values
     before = usual(whole, TABLE)
     for _ in range(200):
         window = whole[rng.integers(0, 2000, 100)]
-        false += bool(contents(window, TABLE, before))
+        false += bool(broken(contents(window, TABLE, before), TABLE, before))
     assert false == 0
     window = table(400)
     window[:, 0] = np.where(rng.random(400) < 0.6, np.nan, 1e6)
     window[:, 1] = np.where(rng.random(400) < 0.6, np.nan, -1.0)
-    found = contents(window, TABLE, usual(table(), TABLE))
+    full = usual(table(), TABLE)
+    found = broken(contents(window, TABLE, full), TABLE, full)
     assert [text.split()[0] for text in found] == ["missing:", "range:", "missing:", "unknown:"]
     few = table()
     few[3:, 0] = np.nan
     few[:3, 0] = 1e6
-    assert [t.split()[0] for t in contents(few, TABLE, before)] == []  # three values show nothing
+    assert not broken(contents(few, TABLE, before), TABLE, before)  # three values show nothing
 
 
 def test_what_the_reference_holds_is_described() -> None:
@@ -150,7 +154,7 @@ def test_what_the_reference_holds_is_described() -> None:
     assert usual(pixels, ImageSchema(("a", "b"), 2, 2, 1)) == Usual(blank=1.0, repeated=0.75)
     nothing = np.full((3, 4), np.nan)
     assert usual(nothing, TABLE).ranges == (None,) * 4
-    assert not contents(table()[:0], TABLE, found)
+    assert not broken(contents(table()[:0], TABLE, found), TABLE, found)
 
 
 def test_rows_that_are_no_distribution_are_found() -> None:

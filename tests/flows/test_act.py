@@ -49,9 +49,12 @@ def test_it_does_all_without_prefect_and_only_once(
     cheap: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pages: list[str] = []
-    monkeypatch.setattr(
-        "mlops.adapters.reports.make_pending", lambda _site, _engine, project: pages.append(project)
-    )
+
+    def made(_site: object, _engine: object, project: str, **_: object) -> int:
+        pages.append(project)
+        return 0
+
+    monkeypatch.setattr("mlops.adapters.reports.make_pending", made)
     asked = ask(cheap)
     assert monitor(act=True) == 0
     assert len(pages) == 1  # those that the mails link
@@ -59,8 +62,12 @@ def test_it_does_all_without_prefect_and_only_once(
     assert calls(cheap) == ["monitor", "reconcile", *LOOP, "announce"]
     assert states(cheap) == [("ended", "promote")]
 
-    def broken(*_: object) -> int:
-        raise MonitorError("window w1: nothing to compare")
+    waiting = [MonitorError("window w1: nothing to compare")]
+
+    def broken(*_: object, **__: object) -> int:
+        if waiting:
+            raise waiting.pop()
+        return 0
 
     monkeypatch.setattr("mlops.adapters.reports.make_pending", broken)
     assert monitor(act=True) == 0  # a page that cannot be made undoes nothing

@@ -27,7 +27,7 @@ def test_false_incidents_and_their_budget_are_in_the_metrics(site: Site) -> None
             connection.execute(tables.windows.insert().values(
                 id=f"w{number}", project="digits", version="1", number=number, start_s=1.0,
                 end_s=2.0, first_seq=number, last_seq=number, rows=1, alarm=number < 2,
-                verdict="{}", report="made",
+                verdict="{}", report="failed" if number == 3 else "made",
             ))  # fmt: skip
             opened = Incident(f"i{number}", "digits", "drift", "a", "1", "open", 1.0, 1.0, None,
                               Findings(triage=triage))  # fmt: skip
@@ -47,9 +47,11 @@ def test_false_incidents_and_their_budget_are_in_the_metrics(site: Site) -> None
     assert seen == {"costly": 1, "false": 1, "unmeasured": 2}
     assert metrics.BUDGETED._value.get() == pytest.approx(4 / 1000)
     assert metrics.FALSE_RETRAINS._value.get() == 1
+    assert metrics.PAGES_FAILED._value.get() == 1
     metrics.WINDOWS.set(0)
     budget.keep(0.0)
     assert metrics.WINDOWS._value.get() == 0  # not before its minute is over
     now[0] += 60.0
-    budget.keep(0.0)
+    budget.keep(8 * 86_400.0)
     assert metrics.WINDOWS._value.get() == 4
+    assert metrics.PAGES_FAILED._value.get() == 0  # said for a week

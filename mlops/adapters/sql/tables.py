@@ -91,7 +91,7 @@ windows = sa.Table(
     sa.Column("rows", sa.Integer, nullable=False),
     sa.Column("alarm", sa.Boolean, nullable=False),
     sa.Column("verdict", sa.Text, nullable=False),  # JSON: statistics, thresholds, reasons
-    sa.Column("report", sa.String(20), nullable=False),  # pending | made | failed
+    sa.Column("report", sa.String(20), nullable=False),  # see report_states
     sa.Column("incident", sa.String(_ID)),
     sa.UniqueConstraint("project", "version", "number"),
     sa.UniqueConstraint("project", "version", "first_seq"),

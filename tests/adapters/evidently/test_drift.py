@@ -2,14 +2,18 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
-from mlops.adapters.evidently import TOLERANCE, make_report, values
+from mlops.adapters.evidently.drift import computed, run_drift, sample, values
+from mlops.adapters.evidently.page import Material, make_page
+from mlops.adapters.evidently.run import TOLERANCE
 from mlops.adapters.observe import shifts
 from mlops.adapters.two_baselines import Beside
+from mlops.adapters.window import Cut, Window
 from mlops.core.alarm import Verdict, judge
 from mlops.core.columns import Columns
 from mlops.core.drift import presort, statistics
@@ -21,6 +25,7 @@ from mlops.errors import MonitorError
 if TYPE_CHECKING:
     from pathlib import Path
 
+NOW = datetime(2026, 3, 1, 9, 5, tzinfo=UTC)
 NAMES = ("brightness", "contrast", "constant")
 LIMITS = Thresholds(
     columns=(*NAMES, "predicted"), limits=(0.2, 0.123456789, 0.1, 0.15), means=(0.0,) * 4,
@@ -40,6 +45,18 @@ def rows(seed: int, count: int, shift: float = 0.0) -> Columns:
     return Columns(NAMES, values, classes, 11)
 
 
+def make_report(
+    reference: Columns,
+    window: Columns,
+    verdict: Verdict,
+    folder: Path,
+    beside: Beside | None = None,
+) -> None:
+    cut = Cut("digits", "1", 1, 1, len(window), len(window), 0.0, 60.0)
+    seen = Window(cut, verdict, 0, 0, "pending", None)
+    make_page(Material(seen, NOW, reference, window, beside), folder)
+
+
 def judged(reference: Columns, window: Columns) -> Verdict:
     found = statistics(presort(reference), window)
     return judge(LIMITS, found, np.zeros(len(found)), len(window))
@@ -49,7 +66,7 @@ def test_evidentlys_page_shows_our_numbers_and_thresholds(tmp_path: Path) -> Non
     reference, window = rows(1, 400), rows(2, 150, shift=0.7)
     verdict = judged(reference, window)
     make_report(reference, window, verdict, tmp_path)
-    content = json.loads((tmp_path / "report.json").read_text())
+    content = json.loads((tmp_path / "report.json").read_text())["drift"]
     told = {
         m["config"]["column"]: (m["config"]["method"], m["config"]["threshold"])
         for m in content["metrics"]
@@ -88,7 +105,8 @@ def test_the_page_holds_the_fixed_references_distances_beside_the_own_ones(tmp_p
     verdict = judged(own, window)
     make_report(own, window, verdict, tmp_path, beside)
     page = (tmp_path / "report.html").read_text()
-    told = page[page.index("<section") : page.index("</section>")]
+    told = page[page.index("Two baselines") :]
+    told = told[: told.index("</section>")]
     assert told.count("<tr>") == 1 + 2
     assert "Against the fixed reference, version &lt;b&gt;1&#x27;s: 1 of 2 input columns" in told
     assert "It reports only" in told
@@ -107,13 +125,11 @@ def test_the_page_holds_the_fixed_references_distances_beside_the_own_ones(tmp_p
 
 
 def test_ours_are_evidentlys_statistics() -> None:
-    from mlops.adapters.evidently import _run
-
     reference = rows(1, 400)
     for seed, count, shift in ((2, 150, 0.0), (3, 37, 2.0)):
         window = rows(seed, count, shift)
         verdict = judged(reference, window)
-        theirs = values(_run(reference, window, verdict).dict())
+        theirs = values(run_drift(reference, window, verdict).dict())
         assert theirs.keys() == {*NAMES, "predicted"}
         for column in verdict.columns:
             assert abs(theirs[column.column] - column.value) <= TOLERANCE
@@ -148,3 +164,22 @@ def test_a_page_that_disagrees_with_the_verdict_is_refused(tmp_path: Path) -> No
         make_report(reference, window, replace(verdict, columns=(turned, *verdict.columns[1:])),
                     tmp_path)  # fmt: skip
     assert list(tmp_path.iterdir()) == []
+
+
+def test_of_a_large_window_a_sample_is_shown_and_the_verdict_is_of_all(tmp_path: Path) -> None:
+    reference, window = rows(1, 10_400), rows(2, 10_900, shift=0.7)
+    verdict = judged(reference, window)
+    make_report(reference, window, verdict, tmp_path)
+    page = (tmp_path / "report.html").read_text()
+    assert "10,000 of 10,900 rows of the window, 10,000 of 10,400 of the reference" in page
+    assert f"<strong>{verdict.columns[0].value:.6g}</strong>" in page
+    content = json.loads((tmp_path / "report.json").read_text())["drift"]
+    told, ours = values(content), computed(sample(reference), sample(window), verdict)
+    assert len(sample(window)) == 10_000
+    for whole, shown in zip(verdict.columns, ours.columns, strict=True):
+        assert abs(told[whole.column] - shown.value) <= TOLERANCE
+    assert told["brightness"] != pytest.approx(verdict.columns[0].value, abs=1e-6)
+    wrong = replace(verdict.columns[0], value=verdict.columns[0].value + 1e-6)
+    with pytest.raises(MonitorError, match="of the rows that are kept"):
+        make_report(reference, window, replace(verdict, columns=(wrong, *verdict.columns[1:])),
+                    tmp_path)  # fmt: skip
