@@ -68,6 +68,8 @@ class Child:
         quick = now_s - self._started_s < _QUICK_S
         self._pause_s = min(self._pause_s * 2, _SLOWEST_S) if quick else 0.1
         self._again_s = now_s + self._pause_s
+        if self.beat is not None:
+            (self.beat / str(self.process.pid)).unlink(missing_ok=True)
         self.process = None
         return code
 

@@ -51,6 +51,10 @@ class Watcher:
             except (MlopsError, OSError) as error:
                 self._failed(role, error)
 
+    def coming(self) -> bool:
+        """Say whether a champion is named that has not been found unfit here."""
+        return "current" not in self._retry_at_s and (self._config.folder / "current.json").exists()
+
     async def step(self) -> None:
         """Look once; on failure what ran keeps running and the next try waits a little."""
         loop = asyncio.get_running_loop()
