@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import httpx
 import psutil
 import pytest
+from prometheus_client import REGISTRY
 
 from mlops.serving.config import ServingConfig
 from mlops.serving.supervisor import bind
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from tests.serving.lines import Group
 
 PROJECT = "digits"
+_FAILURES = "mlops_model_load_failures_total"
 BODY = json.dumps({"inputs": images(1).tolist()}).encode()
 _HEAD = "POST /invocations HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
 REQUEST = f"{_HEAD}Content-Length: {len(BODY)}\r\n\r\n".encode() + BODY
@@ -87,6 +89,11 @@ def _answered_after(port: int, healthy: psutil.Process, seconds: float) -> bool:
         healthy.resume()
 
 
+def _post(url: str) -> httpx.Response:
+    headers = {"Content-Type": "application/json"}
+    return httpx.post(url + "/invocations", content=BODY, timeout=20, headers=headers)
+
+
 NAMED = {"sound": (200, ""), "damaged": (503, "no_model"), "none": (503, "no_model")}
 """What the pointer names when a worker is asked that has not looked at it yet."""
 
@@ -101,11 +108,30 @@ def test_a_first_model_that_is_named_is_waited_for(
             make_version(server.home, "1", wrong=0.5 if what == "damaged" else 0)
             point(server.home, "1")
         asked = time.monotonic()
-        reply = httpx.post(server.url + "/invocations", content=BODY, timeout=20,
-                           headers={"Content-Type": "application/json"})  # fmt: skip
+        reply = _post(server.url)
         found = (reply.status_code, reply.json().get("error_code", ""))
         assert found == expected
         assert time.monotonic() - asked < server.config.limits.deadline_s / 2
+
+
+@pytest.mark.parametrize("legible", [True, False])
+def test_what_replaces_an_unfit_pointer_is_not_kept_waiting(legible: bool, tmp_path: Path) -> None:
+    """The same one is tried again after five seconds; another one is news."""
+    with running(tmp_path, version=None, watch_s=0.02) as server:
+        make_version(server.home, "1", wrong=0.5)
+        make_version(server.home, "2")
+        failures = REGISTRY.get_sample_value(_FAILURES) or 0.0
+        if legible:
+            point(server.home, "1")
+        else:
+            (server.home / "current.json").write_text("{}")
+        until(lambda: (REGISTRY.get_sample_value(_FAILURES) or 0.0) > failures)
+        time.sleep(0.2)  # ten looks
+        assert REGISTRY.get_sample_value(_FAILURES) == failures + 1
+        asked = time.monotonic()
+        point(server.home, "2")
+        assert _post(server.url).json()["model_version"] == "2"
+        assert time.monotonic() - asked < 2.5
 
 
 def test_who_loads_for_long_gives_signs_of_life(tmp_path: Path) -> None:
