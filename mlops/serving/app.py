@@ -6,6 +6,7 @@ look-up beside its own work.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -41,6 +42,8 @@ if TYPE_CHECKING:
     Receive = Callable[[], Awaitable[dict[str, Any]]]
     Send = Callable[[dict[str, Any]], Awaitable[None]]
 
+_LOOK_S = 0.02
+
 
 @dataclass
 class App:
@@ -53,6 +56,7 @@ class App:
         minter: makes and recognises prediction ids.
         mirror: shows what was answered to a shadow version, if there is one.
         find: returns the route of a path.
+        coming: says whether a first model is on its way; there is none at first.
         draining: set at the first sign of the end; `/ping` and `/health` then say 503.
     """
 
@@ -64,6 +68,7 @@ class App:
     find: Callable[[str], Route] = find
     at_once: ClassVar = begin
     draining: bool = False
+    coming: Callable[[], bool] = bool  # which says no
     lookup: Lookup = field(init=False)
     admission: Admission = field(init=False)
     pulse: Pulse = field(init=False)
@@ -100,6 +105,8 @@ class App:
         self.counting.began()
         try:
             self._check(route, scope, asked)
+            if route.gated and not self.batcher.ready:
+                await self._await_model(asked.due_s)
             reply = await route.handler(self, scope, ticket if route.gated else receive)
         except Gone:
             self.counting.gone()
@@ -123,6 +130,15 @@ class App:
             route.check(scope["method"])
         if route.gated and self.admission.full():
             raise busy()
+
+    async def _await_model(self, due_s: float) -> None:
+        """Wait for the first model, if it is on its way.
+
+        Another worker may have it already: whoever heard from that one that there is a model must
+        not hear from this one that there is none.
+        """
+        while not self.batcher.ready and self.coming() and time.perf_counter() < due_s:  # noqa: ASYNC110 - what is on its way lies in a file
+            await asyncio.sleep(_LOOK_S)
 
     def admit(self, route: Route, asked: Asked) -> None:
         """Let in who may ask.

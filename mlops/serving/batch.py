@@ -50,6 +50,11 @@ class Batcher:
         self._away_since_s: float | None = None
         self._thread: ThreadPoolExecutor | None = None
 
+    @property
+    def ready(self) -> bool:
+        """Whether there is a model."""
+        return self.model is not None
+
     def current(self) -> Model:
         """Return the model in service.
 

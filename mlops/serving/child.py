@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -60,16 +61,28 @@ class Child:
         """Start it again if it has died and its pause is over; return the exit code of a death."""
         if self.process is None:
             if now_s >= self._again_s:
-                self.start()
+                self._start_again(now_s)
             return None
         code = self.process.poll()
         if code is None:
             return None
-        quick = now_s - self._started_s < _QUICK_S
-        self._pause_s = min(self._pause_s * 2, _SLOWEST_S) if quick else 0.1
-        self._again_s = now_s + self._pause_s
+        self._pause(now_s, longer=now_s - self._started_s < _QUICK_S)
+        if self.beat is not None:
+            (self.beat / str(self.process.pid)).unlink(missing_ok=True)
         self.process = None
         return code
+
+    def _start_again(self, now_s: float) -> None:
+        """Start it if the machine lets it; without memory for one more, those that run go on."""
+        try:
+            self.start()
+        except OSError as error:
+            self._pause(now_s, longer=True)
+            print(f"no process started: {error.strerror}", file=sys.stderr, flush=True)  # noqa: T201 - the terminal of `mlops serve`
+
+    def _pause(self, now_s: float, *, longer: bool) -> None:
+        self._pause_s = min(self._pause_s * 2, _SLOWEST_S) if longer else 0.1
+        self._again_s = now_s + self._pause_s
 
     def silent_s(self, now_s: float) -> float:
         """Return for how long it has given no sign of life; 0 if it gives none at all.

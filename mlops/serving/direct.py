@@ -136,7 +136,7 @@ def begin(app: App, connection: Connection, path: str, body: bytes) -> Direct | 
     """
     route, limits = app.find(path), app.config.limits
     halves = route.halves
-    if halves is None or len(body) >= INLINE_BYTES or app.log.waits:
+    if halves is None or len(body) >= INLINE_BYTES or app.log.waits or not app.batcher.ready:
         return None
     started = time.perf_counter()
     asked = read_head(connection.headers, started + limits.deadline_s)

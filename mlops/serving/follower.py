@@ -16,6 +16,7 @@ import structlog
 from mlops.adapters import seal
 from mlops.errors import MlopsError, RegistryError, Unavailable
 from mlops.serving import metrics
+from mlops.serving.beat import Beat
 from mlops.serving.model import Model, Pointer, read_pointer, sealed, write_pointer
 
 if TYPE_CHECKING:
@@ -91,6 +92,10 @@ class Follower:
             (self._home / "current.json").unlink(missing_ok=True)
             return False
         return True
+
+    def remembered(self) -> bool:
+        """Say whether a worker serves, if only from memory: it is not to end for a damaged copy."""
+        return Beat(self._home).another_is_ready()
 
     def _follow(self, champion: str | None, now_s: float) -> str | None:
         current = read_pointer(self._home)

@@ -66,10 +66,10 @@ class Bell:
 def follow(follower: Follower, poll_s: float, bell: Bell, duties: Sequence[Duty] = ()) -> int:
     """Poll until told to stop; return the exit code.
 
-    Without a registry and without a cached version it gives up after `START_S` seconds. A registry
-    that answers "no champion yet" is waited for without end.
+    With no registry, no cached version and no worker that serves, it gives up after `START_S`
+    seconds. A registry that answers "no champion yet" is waited for without end.
     """
-    cached = follower.cached()
+    cached = follower.cached() or follower.remembered()
     hung = threading.Timer(START_S + 1.0, _give_up, (follower, cached))
     hung.daemon = True
     hung.start()
@@ -164,6 +164,7 @@ def main() -> int:
     from mlops.log import configure, quieten
     from mlops.params.name import project_name
     from mlops.serving.agreement import Agreement
+    from mlops.serving.damage import Damage
     from mlops.serving.writer import Writer
     from mlops.settings import load_settings
     from mlops.site import Site
@@ -181,8 +182,9 @@ def main() -> int:
     writer = Writer(layout.spool, project, settings.database(layout))
     writer.start()
     follower = Follower(site, project, registry, Agreement(site, project))
+    every = (*duties(site, project, registry, canary), Damage(follower))
     try:
-        return follow(follower, settings.poll_s, bell, duties(site, project, registry, canary))
+        return follow(follower, settings.poll_s, bell, every)
     except MlopsError as error:
         print(f"error: {error}", file=sys.stderr)  # noqa: T201 - the last word
         return EXIT_ERROR

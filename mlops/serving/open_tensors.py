@@ -2,7 +2,8 @@
 
 The protocol is KServe's "Open Inference Protocol" (V2); the extension is Triton's "Binary Tensor
 Data Extension": tensors follow the JSON head, little-endian and row by row, and a BYTES element is
-its length in four bytes and its bytes.
+its length in four bytes and its bytes. A truth value is true or false in JSON and one byte behind
+it; from here on it is the number 1 or 0.
 """
 
 from __future__ import annotations
@@ -23,10 +24,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 DTYPES = {
-    "UINT8": "u1", "UINT16": "<u2", "UINT32": "<u4", "UINT64": "<u8", "INT8": "i1",
+    "BOOL": "?", "UINT8": "u1", "UINT16": "<u2", "UINT32": "<u4", "UINT64": "<u8", "INT8": "i1",
     "INT16": "<i2", "INT32": "<i4", "INT64": "<i8", "FP16": "<f2", "FP32": "<f4", "FP64": "<f8",
 }  # fmt: skip
-"""Datatypes of numbers that are read; BYTES holds texts. BOOL and BF16 no model here takes."""
+"""Datatypes of numbers that are read; BYTES holds texts. BF16 no model here takes."""
 _NAMES = {np.dtype(dtype): name for name, dtype in DTYPES.items()}
 _MAX_AXES = 8
 _KEYS = {"name", "shape", "datatype", "parameters", "data"}
@@ -120,6 +121,11 @@ def _listed(data: Any, datatype: str, count: int) -> NDArray[Any] | list[Any]:
         if not kinds <= {str, type(None)}:
             raise invalid("must be texts", field="inputs.data")
         return values
+    if datatype == "BOOL":
+        if not kinds <= {bool, type(None)}:
+            raise invalid("must be true or false", field="inputs.data")
+        values = [None if value is None else int(value) for value in values]
+        return values if type(None) in kinds else np.array(values, dtype=np.uint8)
     floating = datatype.startswith("FP")
     if not kinds <= ({int, float, type(None)} if floating else {int}):
         raise invalid(f"must be numbers of {datatype}", field="inputs.data")
@@ -148,6 +154,11 @@ def _packed(part: memoryview, datatype: str, count: int) -> NDArray[Any] | list[
         dtype = np.dtype(DTYPES[datatype])
         if len(part) != count * dtype.itemsize:
             raise invalid("must be as many bytes as shape and datatype say", field="inputs.shape")
+        if datatype == "BOOL":
+            truths = np.frombuffer(part, dtype=np.uint8)
+            if truths.max() > 1:
+                raise invalid("must be bytes of 0 or 1", field="inputs.data")
+            return truths
         return np.frombuffer(part, dtype=dtype)
     texts: list[str] = []
     at = 0

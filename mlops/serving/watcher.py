@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from mlops.serving.pointer import Pointer, Role
     from mlops.serving.shadow import Mirror
 
+Mark = tuple[int, int]
+
 _RETRY_S = 5.0
 _ROLES: tuple[Role, ...] = ("current", "challenger", "shadow")
 _RUNTIMES = (
@@ -33,7 +35,8 @@ class Watcher:
 
     def __init__(self, config: ServingConfig, batcher: Batcher, mirror: Mirror) -> None:
         self._config, self._batcher, self._mirror = config, batcher, mirror
-        self._seen: dict[Role, tuple[int, int] | None] = {}
+        self._seen: dict[Role, Mark | None] = {}
+        self._unfit: dict[Role, Mark | None] = {}
         self._loaded: dict[Role, Model] = {}
         self._retry_at_s: dict[Role, float] = {}
 
@@ -51,11 +54,17 @@ class Watcher:
             except (MlopsError, OSError) as error:
                 self._failed(role, error)
 
+    def coming(self) -> bool:
+        """Say whether a champion is named that has not been found unfit here."""
+        mark = self._mark("current")
+        return mark is not None and mark != self._unfit.get("current")
+
     async def step(self) -> None:
-        """Look once; on failure what ran keeps running and the next try waits a little."""
+        """Look once; on failure what ran keeps running, and only another pointer is tried soon."""
         loop = asyncio.get_running_loop()
         for role in _ROLES:
-            if loop.time() < self._retry_at_s.get(role, 0.0):
+            waits = loop.time() < self._retry_at_s.get(role, 0.0)
+            if waits and self._mark(role) == self._unfit.get(role):
                 continue
             try:
                 changed, pointer = self._changed(role)
@@ -77,16 +86,19 @@ class Watcher:
 
     def _changed(self, role: Role) -> tuple[bool, Pointer | None]:
         """Return whether a pointer's file was replaced since the last look, and what it says."""
-        try:
-            found = (self._config.folder / f"{role}.json").stat()
-            mark = (found.st_ino, found.st_mtime_ns)
-        except FileNotFoundError:
-            mark = None
+        mark = self._mark(role)
         if mark == self._seen.get(role):
             return False, None
-        pointer = read_pointer(self._config.folder, role) if mark else None
-        self._seen[role] = mark
-        return True, pointer
+        self._seen[role] = mark  # also where it cannot be read: that is a failure of this one
+        return True, read_pointer(self._config.folder, role) if mark else None
+
+    def _mark(self, role: Role) -> Mark | None:
+        """Return what tells a pointer's file from the one that replaces it; None without one."""
+        try:
+            found = (self._config.folder / f"{role}.json").stat()
+        except FileNotFoundError:
+            return None
+        return found.st_ino, found.st_mtime_ns
 
     def _put(self, role: Role, pointer: Pointer, model: Model) -> None:
         """Put a loaded model to work; on the event loop, so between two batches."""
@@ -112,7 +124,7 @@ class Watcher:
             self._loaded.pop(role, None)
 
     def _failed(self, role: Role, error: Exception) -> None:
-        self._seen.pop(role, None)
+        self._unfit[role] = self._seen.pop(role, None)
         if role != "current":
             self._take_away(role)
         metrics.LOAD_FAILURES.inc()

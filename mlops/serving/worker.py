@@ -24,6 +24,7 @@ from mlops.log import configure
 from mlops.serving import protocol
 from mlops.serving.app import App
 from mlops.serving.batch import Batcher
+from mlops.serving.beat import Beat
 from mlops.serving.child import parent
 from mlops.serving.config import DRAIN_S, HUNG_S, ServingConfig, from_environment
 from mlops.serving.ids import Minter, load_key
@@ -41,24 +42,41 @@ _KEEP_ALIVE_S = 75  # longer than the minute after which load balancers drop idl
 class Watching(Protocol):
     """What a worker does beside serving, several times a second."""
 
+    def first(self) -> None:
+        """Load what is there before anybody is answered; it may take long."""
+
     async def step(self) -> None:
         """Look once."""
 
+    def coming(self) -> bool:
+        """Say whether a first model is on its way."""
+
 
 class Server(uvicorn.Server):
-    """Uvicorn with a watch beside it; unready at the first signal, gone with its parent."""
+    """Uvicorn with a watch beside it; unready at the first signal, gone with its parent.
+
+    A worker that is started while others serve, and cannot have its model yet, does not listen:
+    on the one socket of all, every connection that it took would be one that they had answered.
+    """
 
     def __init__(self, config: uvicorn.Config, app: App, watcher: Watching) -> None:
         super().__init__(config)
         self._app, self._watcher = app, watcher
         self._keys = Keys(config, app.config.tls)
-        self._beat = app.config.folder / "alive" / str(os.getpid())
+        self._beat = Beat(app.config.folder)
+        app.coming = watcher.coming
         self._parent = parent()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start listening, then watching."""
-        await super().startup(sockets)
-        self._tasks = [asyncio.create_task(self._watch()), asyncio.create_task(self._live())]
+        """Load, then watch; listen with a model, or when nobody else has one either."""
+        self._tasks = [asyncio.create_task(self._live())]
+        await asyncio.to_thread(self._watcher.first)
+        self._tasks.append(asyncio.create_task(self._watch()))
+        batcher = self._app.batcher
+        while not (batcher.ready or self.should_exit) and self._beat.another_is_ready():  # noqa: ASYNC110 - files ring no bell
+            await asyncio.sleep(self._app.config.watch_s)
+        if not self.should_exit:
+            await super().startup(sockets)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Turn unready at once; uvicorn then finishes what is in progress."""
@@ -79,8 +97,8 @@ class Server(uvicorn.Server):
         while True:
             self._app.batcher.expire()
             self._app.admission.expire()
-            if self._beat.parent.is_dir() and self._app.batcher.hung_s() < HUNG_S:
-                self._beat.touch()
+            if self._app.batcher.hung_s() < HUNG_S:
+                self._beat.give(ready=self._app.batcher.ready)
             await asyncio.sleep(self._app.config.watch_s)
 
 
@@ -115,7 +133,7 @@ def _refresh(app: App) -> None:
 
 
 def build(config: ServingConfig) -> tuple[App, Watcher]:
-    """Return an application and its watcher, the model loaded if there is one."""
+    """Return an application, its model still to be loaded, and its watcher, which loads it."""
     batcher = Batcher()
     key = load_key(config.folder)
     log = PredictionLog(
@@ -124,9 +142,7 @@ def build(config: ServingConfig) -> tuple[App, Watcher]:
     )  # fmt: skip
     mirror = Mirror(log, config.shadow_sample)
     app = App(config, batcher, log, Minter(key, config.project), mirror)
-    watcher = Watcher(config, batcher, mirror)
-    watcher.first()
-    return app, watcher
+    return app, Watcher(config, batcher, mirror)
 
 
 def serve_on(listener: socket.socket, app: App, watcher: Watching) -> None:

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.client import HTTPConnection, HTTPException
 from typing import TYPE_CHECKING, Any
@@ -137,8 +137,12 @@ class Group:
         assert self.process.wait(40) == 0
 
     def _children(self, module: str) -> list[int]:
-        children = psutil.Process(self.process.pid).children()
-        return sorted(c.pid for c in children if module in c.cmdline())
+        """Return who runs a module; one that is dead and not yet reaped has no command line."""
+        found = []
+        for child in psutil.Process(self.process.pid).children():
+            with suppress(psutil.NoSuchProcess):  # a zombie is one, too
+                found += [child.pid] if module in child.cmdline() else []
+        return sorted(found)
 
 
 @contextmanager

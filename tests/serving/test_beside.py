@@ -176,7 +176,8 @@ def test_a_worker_begins_with_the_canary_that_runs(tmp_path: Path) -> None:
     point(tmp_path, "1")
     _beside(tmp_path, "2", role="challenger", weight=0.5)
     _beside(tmp_path, "3")
-    app, _ = build(ServingConfig("tiny", str(tmp_path), str(tmp_path / "spool"), ""))
+    app, watcher = build(ServingConfig("tiny", str(tmp_path), str(tmp_path / "spool"), ""))
+    watcher.first()
     app.log.close()
     assert app.batcher.versions() == ["1", "2"]
     assert app.mirror._model is not None

@@ -16,6 +16,7 @@ from mlops.errors import RegistryError, Unavailable, UnverifiedModel
 from mlops.serving import following as module
 from mlops.serving import metrics
 from mlops.serving.config import EXIT_NO_MODEL
+from mlops.serving.damage import Damage
 from mlops.serving.follower import Follower
 from mlops.serving.following import Bell, follow
 from mlops.serving.model import load, read_pointer
@@ -183,6 +184,45 @@ def test_without_registry_and_cache_it_gives_up_with_a_line(
     code = follow(Follower(site, "tiny", shelf), 0.05, Bell())
     assert code == EXIT_NO_MODEL
     assert "does not answer; no cached version to serve" in capsys.readouterr().err
+
+
+def test_a_worker_that_serves_from_memory_is_not_given_up(
+    site: Site, shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The follower was started again, the registry is down, and the copy was damaged meanwhile."""
+    monkeypatch.setattr(module, "START_S", 0.1)
+    (make_version(shelf.home, "1") / "golden.npz").write_bytes(b"")
+    point(shelf.home, "1")
+    (shelf.home / "alive").mkdir()
+    (shelf.home / "alive" / "1").write_bytes(b"ready")
+    shelf.down = True
+    bell = Bell()
+    threading.Timer(0.5, bell.end).start()
+    assert follow(Follower(site, "tiny", shelf), 0.05, bell) == 0
+
+
+def test_a_copy_that_a_worker_could_not_load_is_verified_and_fetched_again(
+    site: Site, shelf: Shelf
+) -> None:
+    follower = Follower(site, "tiny", shelf)
+    model = make_version(shelf.home, "1") / "model.onnx"
+    shelf.alias_of["champion"] = "1"
+    follower.poll(1.0)
+    damage = Damage(follower)
+    metrics.LOAD_FAILURES.inc()
+    damage.keep(1.0)
+    assert read_pointer(shelf.home)  # it was something else
+    whole = model.read_bytes()
+    model.write_bytes(whole[:-1])
+    damage.keep(2.0)
+    assert read_pointer(shelf.home)  # nobody has loaded it since
+    metrics.LOAD_FAILURES.inc()
+    damage.keep(3.0)
+    assert read_pointer(shelf.home) is None
+    model.write_bytes(whole)
+    assert follower.poll(4.0) == "1"
+    assert shelf.fetched == ["1", "1"]
+    assert read_pointer(shelf.home)
 
 
 def test_a_registry_without_a_champion_is_waited_for(

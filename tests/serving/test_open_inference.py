@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 ROWS = images(3)
 PATH = "/v2/models/tiny"
 LENGTH = "inference-header-content-length"
-NUMPY = {"FP32": "<f4", "FP64": "<f8", "UINT8": "u1", "INT64": "<i8"}
+NUMPY = {"BOOL": "?", "FP32": "<f4", "FP64": "<f8", "UINT8": "u1", "INT64": "<i8"}
 
 
 class Client:
@@ -226,6 +226,89 @@ def test_missing_is_null_in_json_and_nan_in_bytes(tables: Client) -> None:
     np.testing.assert_allclose(listed["probabilities"], expected, atol=1e-6)
 
 
+TRUE = [True, False, True]
+
+
+def _truths(name: str = "age", data: Any = None, **changes: Any) -> dict[str, Any]:
+    """Return a request about three rows, one column of which holds truth values."""
+    given = {
+        "age": ("FP64", [1, 0, 1]),
+        "city": ("BYTES", CITIES),
+        "size of shoe": ("FP64", [0] * 3),
+    }
+    columns_ = {
+        n: {"name": n, "shape": [3], "datatype": t, "data": d} for n, (t, d) in given.items()
+    }
+    columns_[name].update({"datatype": "BOOL", "data": TRUE if data is None else data, **changes})
+    return {"inputs": [*columns_.values()]}
+
+
+@pytest.mark.parametrize("binary", [False, True])
+def test_truth_values_are_numbers_to_a_column_of_numbers(binary: bool, tables: Client) -> None:
+    rows = [{**row, "age": age, "size of shoe": 0} for row, age in zip(RECORDS, TRUE, strict=True)]
+    _, found = tables.infer(
+        {"age": ("BOOL", TRUE), "city": ("BYTES", CITIES), "size of shoe": ("BOOL", [False] * 3)},
+        binary=binary,
+    )
+    expected = TinyModel(TABLE).expected(columns(rows))
+    np.testing.assert_allclose(found["probabilities"], expected, atol=1e-6)
+    _, row = tables.infer({"row": ("BOOL", [[True, False, True]])}, binary=binary)
+    _, same = tables.infer({"row": ("FP64", [[1, 0, 1]])}, binary=binary)
+    np.testing.assert_array_equal(row["probabilities"], same["probabilities"])
+
+
+def test_a_missing_truth_value_is_null(tables: Client) -> None:
+    answers = [
+        Client.unpack(tables.http.post(f"{PATH}/infer", json=body))[1]["probabilities"]
+        for body in (_truths(data=[True, None, False]),
+                     _truths(data=[1, None, 0], datatype="FP64"))
+    ]  # fmt: skip
+    np.testing.assert_array_equal(*answers)
+
+
+UNTRUE: dict[str, tuple[dict[str, Any], str]] = {
+    "numbers": (_truths(data=[1, 0, 1]), "must be true or false"),
+    "texts": (_truths(data=["true"] * 3), "must be true or false"),
+    "a category": (_truths("city"), "must be text or null"),
+}
+
+
+@pytest.mark.parametrize(("body", "why"), UNTRUE.values(), ids=UNTRUE)
+def test_what_is_no_truth_value_or_stands_for_none(
+    body: dict[str, Any], why: str, tables: Client
+) -> None:
+    answer = tables.http.post(f"{PATH}/infer", json=body)
+    assert (answer.status_code, answer.json()["message"]) == (422, why)
+
+
+def test_a_byte_that_is_no_truth_value(tables: Client) -> None:
+    """Above 1 it would be a number that nobody can have meant."""
+    body = _truths()
+    body["inputs"][0] |= {"parameters": {"binary_data_size": 3}}
+    del body["inputs"][0]["data"]
+    for tail, status in ((b"\0\1\0", 200), (b"\0\2\0", 422)):
+        content, headers = _behind(body, tail)
+        answer = tables.http.post(f"{PATH}/infer", content=content, headers=headers)
+        assert answer.status_code == status, answer.text
+    assert answer.json()["message"] == "must be bytes of 0 or 1"
+
+
+def test_tritons_client_sends_truth_values(tables: Client) -> None:
+    tritonhttp: Any = importlib.import_module("tritonclient.http")  # it has no types
+    client = tritonhttp.InferenceServerClient(str(tables.http.base_url).removeprefix("http://"))
+    values = {"age": ("BOOL", np.array(TRUE)), "city": ("BYTES", np.array(CITIES, dtype=object)),
+              "size of shoe": ("FP64", np.zeros(3))}  # fmt: skip
+    _, expected = tables.infer({**values, "age": ("FP64", [1, 0, 1])})
+    for binary in (False, True):
+        inputs = [
+            tritonhttp.InferInput(name, [3], datatype) for name, (datatype, _) in values.items()
+        ]
+        for one, (_, array) in zip(inputs, values.values(), strict=True):
+            one.set_data_from_numpy(array, binary_data=binary)
+        found = client.infer("tiny", inputs).as_numpy("probabilities")
+        np.testing.assert_allclose(found, expected["probabilities"], atol=1e-7)
+
+
 def test_texts_and_numbers(tmp_path: Any) -> None:
     model = TinyModel(TEXT)
     with serving(tmp_path / "a", model) as server:
@@ -266,6 +349,7 @@ REFUSED: dict[str, tuple[str, Any, int]] = {
     "fraction": (PATH, _image(data=[0.5] * 16), 422),
     "truth": (PATH, _image(data=[True] * 16), 422),
     "null": (PATH, _image(data=[None] * 16), 422),
+    "truth values as pixels": (PATH, _image(datatype="BOOL", data=[True] * 16), 422),
     "text": (PATH, _image(data=["1"] * 16), 422),
     "unknown datatype": (PATH, _image(datatype="UINT7"), 422),
     "another datatype": (PATH, _image(datatype="INT64"), 422),

@@ -174,6 +174,36 @@ def test_a_silent_worker_is_noticed_and_one_that_beats_is_not(tmp_path: Path) ->
         child.wait(time.monotonic() + 5)
 
 
+def test_a_machine_that_starts_no_process_for_now_is_asked_again(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The supervisor goes on: with it those would end that still serve."""
+    python = tmp_path / "python"
+    python.symlink_to(sys.executable)
+    child = Child([str(python), "-c", "import time; time.sleep(60)"], {})
+    child.start()
+    assert child.process is not None
+    child.process.kill()
+    child.process.wait()
+    python.unlink()
+    now_s = time.monotonic()
+    assert child.tend(now_s) == -signal.SIGKILL
+    assert child.tend(now_s + 10) is None
+    assert not _runs(child)
+    assert "no process started: No such file" in capfd.readouterr().err
+    python.symlink_to(sys.executable)
+    assert child.tend(now_s + 10.1) is None
+    assert not _runs(child)  # it waits between two tries
+    assert child.tend(now_s + 20) is None
+    assert _runs(child)
+    child.stop()
+    child.wait(time.monotonic() + 5)
+
+
+def _runs(child: Child) -> bool:
+    return child.process is not None
+
+
 def _touched(path: Path) -> Path:
     path.touch()
     return path

@@ -48,6 +48,11 @@ class Runner(Batcher):
         self._turn = ThreadPoolExecutor(1, thread_name_prefix="model")
         self._began_s: float | None = None
 
+    @property
+    def ready(self) -> bool:
+        """Whether the model is loaded."""
+        return self._foreign is not None
+
     def served(self) -> ForeignModel:
         """Return the model.
 
@@ -114,6 +119,13 @@ class Loading:
     def __init__(self, config: ServingConfig, runner: Runner) -> None:
         self._config, self._runner = config, runner
         self._done, self._retry_at_s = False, 0.0
+
+    def first(self) -> None:
+        """Leave it to the first step: until then the page says what is being waited for."""
+
+    def coming(self) -> bool:
+        """Say whether the model is being loaded, and has not been found unfit."""
+        return not self._done and not self._retry_at_s
 
     async def step(self) -> None:
         """Load, if that is still to be done; on failure the next try waits a little."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import httpx
 import pytest
+from prometheus_client import REGISTRY
 
 from mlops.adapters import files
 from mlops.errors import UnverifiedModel, UsageError
@@ -27,6 +28,7 @@ from mlops.serving.reply import Refused
 from mlops.serving.setup import foreign_config
 from mlops.settings import Settings
 from tests.foreign import ROWS, save_sklearn
+from tests.serving.foreign.conftest import asking
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -99,6 +101,20 @@ def test_until_a_model_is_loaded_nobody_is_answered(tmp_path: Path) -> None:
     asyncio.run(loading.step())  # its bytes are not the pointer's
     with pytest.raises(Refused, match="being loaded"):
         runner.served()
+
+
+def test_a_worker_that_is_started_while_another_serves_listens_with_its_model(
+    tmp_path: Path,
+) -> None:
+    """What it took before would have been answered by the other one."""
+    alive = tmp_path / "home" / "alive"
+    alive.mkdir(parents=True)
+    (alive / "1").write_bytes(b"ready")
+    refused = {"route": "/ping", "status": "503"}
+    before = REGISTRY.get_sample_value("mlops_requests_total", refused)
+    with asking(save_sklearn(tmp_path / "model"), tmp_path / "home") as (client, _):
+        assert client.get("/ping").status_code == 200
+    assert REGISTRY.get_sample_value("mlops_requests_total", refused) == before
 
 
 def test_who_waits_too_long_is_told_and_a_running_job_is_seen() -> None:

@@ -243,6 +243,10 @@ def test_open_inference_by_columns(ours: httpx.Client) -> None:
         "outputs": [{"name": "predictions", "datatype": "BYTES", "shape": [4],
                      "data": list(ANSWERS)}],
     }  # fmt: skip
+    truths = _tensors()
+    truths["inputs"][3] |= {"datatype": "BOOL", "data": ROWS["member"].tolist()}
+    again = ours.post("/v2/models/theirs/infer", json=truths)
+    assert again.json()["outputs"] == reply.json()["outputs"]
     for path, status in (
         ("/v2/models/other", 404), ("/v2/models/theirs/versions/4/ready", 404),
         ("/v2/models/theirs/ready", 200), ("/v2/health/ready", 200), ("/v2", 200),

@@ -1,0 +1,34 @@
+"""A copy that was damaged while it is in service: found when a worker cannot load it, made anew."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mlops.serving.tallies import read_counts, total
+
+if TYPE_CHECKING:
+    from mlops.serving.follower import Follower
+
+_FAILURES = "mlops_model_load_failures_total"
+
+
+class Damage:
+    """A duty of the follower, the last: those before it want to see what is in service.
+
+    A worker keeps the model that it has. One that is started later loads the copy, and would fail
+    for ever, for a version that is in service is not fetched again.
+
+    Args:
+        follower: whose copy is looked at; at the next poll it fetches what is not in service.
+    """
+
+    def __init__(self, follower: Follower) -> None:
+        self._follower = follower
+        self._seen = total(read_counts(), _FAILURES)
+
+    def keep(self, _now_s: float) -> None:
+        """Verify the copy once more, if a worker could not load something since the last look."""
+        failures = total(read_counts(), _FAILURES)
+        if failures > self._seen:
+            self._follower.cached()
+        self._seen = failures
