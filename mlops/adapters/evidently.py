@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import warnings
+from html import escape
 from typing import TYPE_CHECKING, Any
 
 from mlops.adapters.files import replacing
+from mlops.adapters.two_baselines import STYLE
 from mlops.core.columns import PREDICTED
 from mlops.errors import MonitorError
 
@@ -28,6 +30,8 @@ def make_report(
     verdict: Verdict,
     folder: Path,
     beside: Beside | None = None,
+    *,
+    note: str = "",
 ) -> None:
     """Write `report.html` and `report.json` of a window, with our methods and thresholds.
 
@@ -39,6 +43,7 @@ def make_report(
         verdict: what the trigger acted on.
         folder: the window's folder.
         beside: the window against the fixed reference; None for nothing of it.
+        note: what stands above it all, such as what is not watched.
 
     Raises:
         MonitorError: if Evidently computes another number or counts other columns as drifted
@@ -59,9 +64,10 @@ def make_report(
             _compare(again.dict(), beside.verdict, f"{folder.name} against the fixed reference")
         with replacing(folder / "report.html") as temporary:
             snapshot.save_html(str(temporary))
-            if beside is not None:
+            told = f'<p style="{STYLE}">{escape(note)}.</p>' if note else ""
+            told += beside.section(verdict) if beside is not None else ""
+            if told:
                 page = temporary.read_text(encoding="utf-8")
-                told = beside.section(verdict)
                 temporary.write_text(page.replace("<body>", f"<body>{told}", 1), encoding="utf-8")
         with replacing(folder / "report.json") as temporary:
             snapshot.save_json(str(temporary))

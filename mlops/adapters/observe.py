@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mlops.adapters.baseline import pictures
 from mlops.adapters.files import replacing, write_json
-from mlops.adapters.thresholds import pictures
 from mlops.adapters.windows import verdict_content
 from mlops.core.alarm import Verdict, judge
 from mlops.core.columns import Columns
 from mlops.core.drift import mix, moved, shares, statistics
 from mlops.core.features import decode, fits
 from mlops.core.quality import Arrivals, breaks, sound
+from mlops.core.redacted import blank_rows
 from mlops.core.schema import outputs
 from mlops.errors import MonitorError
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     import sqlalchemy as sa
     from numpy.typing import NDArray
 
-    from mlops.adapters.thresholds import Baseline
+    from mlops.adapters.baseline import Baseline
     from mlops.adapters.windows import Cut
     from mlops.core.thresholds import Thresholds
 
@@ -43,11 +44,13 @@ class Observation:
         verdict: its numbers against their thresholds.
         columns: its sound rows; None when hardly any is sound.
         shown: up to six of its images, uint8 (N, H, W, C), for the mail; none of other kinds.
+        redacted: columns of a table that it was not judged by.
     """
 
     verdict: Verdict
     columns: Columns | None
     shown: NDArray[np.uint8]
+    redacted: tuple[str, ...] = ()
 
 
 def observe(
@@ -60,10 +63,11 @@ def observe(
     """Check a window's rows and compute its verdict.
 
     Args:
-        rows: `example_id, features, probabilities` of its predictions.
+        rows: of `mlops.adapters.windows.read`.
         cut: where it lies.
-        baseline: of the version that predicted.
-        thresholds: of that version.
+        baseline: of the version that predicted, without what is redacted in any of the rows: so
+            it is in all of them, and a row that was kept whole does not stand out.
+        thresholds: of that version, likewise.
         earlier_s: durations of the windows before.
 
     Returns:
@@ -93,7 +97,7 @@ def observe(
     )
     if fit.sum() < _LEAST:
         verdict = Verdict(len(rows), (), found, thresholds.calibrated)
-        return Observation(verdict, None, shown)
+        return Observation(verdict, None, shown, baseline.redacted)
     seen = baseline.sight.see(features[fit], answers[fit])
     if seen.all_names != thresholds.columns:
         msg = f"window {cut.id}: columns {seen.all_names}, thresholds for {thresholds.columns}"
@@ -102,7 +106,8 @@ def observe(
         thresholds, statistics(baseline.reference, seen), shifts(baseline.columns, seen),
         len(seen), seen.named,
     )  # fmt: skip
-    return Observation(replace(judged, rows=len(rows), breaks=found), seen, shown)
+    whole = replace(judged, rows=len(rows), breaks=found)
+    return Observation(whole, seen, shown, baseline.redacted)
 
 
 def _unseen(hidden: int, rows: int, thresholds: Thresholds, baseline: Baseline) -> Observation:
@@ -111,7 +116,8 @@ def _unseen(hidden: int, rows: int, thresholds: Thresholds, baseline: Baseline) 
         "seen; set MLOPS_PAYLOADS=keep"
     )
     nothing = pictures(baseline.shown[:0], baseline.schema)
-    return Observation(Verdict(rows, (), (why,), thresholds.calibrated), None, nothing)
+    verdict = Verdict(rows, (), (why,), thresholds.calibrated)
+    return Observation(verdict, None, nothing, baseline.redacted)
 
 
 def shifts(reference: Columns, window: Columns) -> NDArray[np.float64]:
@@ -135,7 +141,7 @@ def keep(folder: Path, cut: Cut, seen: Observation) -> None:
     write_json(folder / "verdict.json", {
         "window": cut.id, "version": cut.version, "number": cut.number, "start_s": cut.start_s,
         "end_s": cut.end_s, "first_seq": cut.first_seq, "last_seq": cut.last_seq,
-        **verdict_content(seen.verdict),
+        "redacted": seen.redacted, **verdict_content(seen.verdict),
     })  # fmt: skip
     rows = seen.columns
     stored = {
@@ -176,7 +182,9 @@ def _arrays(
     schema = baseline.schema
     count = outputs(schema)
     right = [row for row in rows if fits(row.features, schema)]
-    features = decode([row.features for row in right], schema)
+    features = blank_rows(
+        decode([row.features for row in right], schema), schema, baseline.redacted
+    )
     answers = np.full((len(right), count), np.nan, dtype=np.float32)
     for at, row in enumerate(right):
         if len(row.probabilities) == 4 * count:

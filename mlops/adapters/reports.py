@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mlops.adapters import registry, windows
+from mlops.adapters.baseline import read_baseline
 from mlops.adapters.evidently import make_report
 from mlops.adapters.long_reference import beside
 from mlops.adapters.observe import kept
-from mlops.adapters.thresholds import read_baseline
 from mlops.errors import MonitorError, RegistryError, Unknown
 
 if TYPE_CHECKING:
@@ -75,5 +75,7 @@ def _make(site: Site, window: Window) -> None:
     folder = site.layout.windows / window.id
     rows, _ = kept(folder)
     project = window.cut.project
-    own = read_baseline(registry.fetch(site, project, window.cut.version)).columns
-    make_report(own, rows, window.verdict, folder, beside(site, project, window.fixed))
+    version = registry.fetch(site, project, window.cut.version)
+    own = read_baseline(version, window.redacted).columns
+    fixed = beside(site, project, window.fixed, window.redacted)
+    make_report(own, rows, window.verdict, folder, fixed, note=window.unwatched)

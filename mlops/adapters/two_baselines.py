@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from mlops.core.columns import Columns
     from mlops.core.fixed import Fixed
 
-_STYLE = "font:14px/1.5 sans-serif;max-width:1100px;margin:24px auto;padding:0 24px"
+STYLE = "font:14px/1.5 sans-serif;max-width:1100px;margin:24px auto;padding:0 24px"
+"""Of what stands above Evidently's page."""
 _HEAD = ("column", "distance", "own reference", "threshold", "fixed reference", "threshold")
 
 
@@ -42,7 +43,7 @@ class Beside:
         """
         words = f"{escape(str(self.told))}. It reports only: alarms are the own reference's."
         title = '<h2 style="font-size:18px">Two baselines</h2>'
-        return f'<section style="{_STYLE}">{title}<p>{words}</p>{self._table(own)}</section>'
+        return f'<section style="{STYLE}">{title}<p>{words}</p>{self._table(own)}</section>'
 
     def _table(self, own: Verdict) -> str:
         if self.reference is None:

@@ -111,6 +111,8 @@ def lines(story: Story) -> Iterator[str]:
             f"  window {window.id}: {window.cut.rows} rows, "
             f"{'ALARM ' + over if window.verdict.alarm else 'no alarm'}, accuracy {accuracy}"
         )
+    if story.unwatched:
+        yield f"unseen    {_line(story.unwatched)}"
     if story.fixed is not None:
         yield f"reference {_line(str(story.fixed))}"
     for retrain in story.retrains:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from mlops.adapters import registry, windows
+from mlops.adapters.baseline import read_baseline
 from mlops.adapters.embedding import write_embedding
 from mlops.adapters.files import write_json
 from mlops.adapters.long_reference import beside
@@ -14,7 +15,7 @@ from mlops.adapters.observe import keep, observe
 from mlops.adapters.predictions import insert_batch
 from mlops.adapters.reports import make_named, make_pending
 from mlops.adapters.sql.engine import open_database
-from mlops.adapters.thresholds import read_baseline, thresholds_for
+from mlops.adapters.thresholds import thresholds_for
 from mlops.core.fixed import summed_up
 from mlops.core.prediction import Prediction
 from mlops.core.schema import ImageSchema, to_plain
