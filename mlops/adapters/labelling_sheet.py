@@ -70,7 +70,7 @@ def _shown(task: Task, schema: Schema) -> list[str | float]:
     if isinstance(schema, TextSchema):
         return [_cell(features.decode())]
     row = dict(zip((column.name for column in schema.columns), json.loads(features), strict=True))
-    row |= dict.fromkeys(task.redacted, "(redacted)")
+    row |= {name: "(redacted)" for name in task.redacted if name in row}
     return ["" if v is None else _cell(v) if isinstance(v, str) else v for v in row.values()]
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import sqlalchemy as sa
 
 from mlops.adapters import windows
-from mlops.adapters.sql.tables import SERVED, labels, predictions
+from mlops.adapters.sql.tables import SERVED, WHOLE, labels, predictions
 from mlops.core.example import sampled
 from mlops.core.quality import hits
 from mlops.core.triage import Accuracy
@@ -195,7 +195,10 @@ def first_after(
 
 
 def new_labels(connection: sa.Connection, project: str, *, since_seq: int, since_s: float) -> int:
-    """Count labelled predictions from a seq on whose label came after a time."""
+    """Count labelled predictions from a seq on whose label came after a time, and that may train.
+
+    Where nothing was kept whole, a retrain would learn from what the model knows already.
+    """
     return int(
         connection.scalar(
             sa.select(sa.func.count(sa.distinct(labels.c.prediction_id)))
@@ -205,6 +208,7 @@ def new_labels(connection: sa.Connection, project: str, *, since_seq: int, since
                 & (predictions.c.project == project)
                 & (predictions.c.seq >= since_seq)
                 & (labels.c.at_s > since_s)
+                & WHOLE
             )
         )
         or 0

@@ -121,6 +121,16 @@ def test_no_file_holds_a_redacted_value(tmp_path: Path, kept: bool) -> None:
     )
 
 
+def test_whoever_looks_a_prediction_up_is_told_what_it_lacks(tmp_path: Path) -> None:
+    with serving(tmp_path, TinyModel(TABLE), redact_columns=("city",)) as server:
+        reply = httpx.post(server.url + "/predict", json={"rows": RECORDS}).json()
+        server.write_log()
+        name = reply["predictions"][0]["prediction_id"]
+        found = httpx.get(f"{server.url}/predictions/{name}").json()
+    assert (found["state"], found["redacted"]) == ("logged", ["city"])
+    assert CITY not in str(found)
+
+
 def test_the_spool_says_what_is_redacted_while_the_database_is_away(tmp_path: Path) -> None:
     away = tmp_path / "away"
     away.write_text("no folder")
