@@ -75,10 +75,14 @@ def loop_now(connection: sa.Connection, project: str, *, since_seq: int, now_s: 
     # The cooldown keeps causes from storming; a training that a person started is no answer.
     answered = retrains.last(connection, project, automatic=True)
     ended_s = (answered.ended_s or answered.requested_s) if answered else -math.inf
+    since_s = last.requested_s if last else 0.0
+    fit, unfit = (
+        measured.new_labels(connection, project, since_seq=since_seq, since_s=since_s, whole=whole)
+        for whole in (True, False)
+    )
     return Loop(
-        new_labels=measured.new_labels(
-            connection, project, since_seq=since_seq, since_s=last.requested_s if last else 0.0
-        ),
+        new_labels=fit,
+        unfit=unfit,
         in_flight=flying.id if flying else None,
         minutes_since=(now_s - ended_s) / 60,
         in_30_days=retrains.count_30_days(connection, project, now_s=now_s),

@@ -194,10 +194,17 @@ def first_after(
     return None if found is None else float(found)
 
 
-def new_labels(connection: sa.Connection, project: str, *, since_seq: int, since_s: float) -> int:
-    """Count labelled predictions from a seq on whose label came after a time, and that may train.
+def new_labels(
+    connection: sa.Connection, project: str, *, since_seq: int, since_s: float, whole: bool = True
+) -> int:
+    """Count labelled predictions from a seq on whose label came after a time.
 
-    Where nothing was kept whole, a retrain would learn from what the model knows already.
+    Args:
+        connection: to the database.
+        project: whose.
+        since_seq: first prediction.
+        since_s: labels must be later, seconds since 1970.
+        whole: count those whose features were kept whole, so that they may train, or the others.
     """
     return int(
         connection.scalar(
@@ -208,7 +215,7 @@ def new_labels(connection: sa.Connection, project: str, *, since_seq: int, since
                 & (predictions.c.project == project)
                 & (predictions.c.seq >= since_seq)
                 & (labels.c.at_s > since_s)
-                & WHOLE
+                & (WHOLE if whole else ~WHOLE)
             )
         )
         or 0

@@ -212,7 +212,11 @@ def test_rows_without_some_columns_are_left_out(site: Site, engine: sa.Engine) -
     again = collect(PARAMS, site)
     assert (again.facts["rows"], again.facts["redacted"]) == (0, 2)
     with engine.connect() as connection:
-        assert measured.new_labels(connection, "digits", since_seq=0, since_s=0.0) == 2
+        fit, unfit = (
+            measured.new_labels(connection, "digits", since_seq=0, since_s=0.0, whole=whole)
+            for whole in (True, False)
+        )
+    assert (fit, unfit) == (2, 3)
     assert predictions.prune(engine, "digits", before_s=2000.0) == 5  # nothing waits for `collect`
 
 
