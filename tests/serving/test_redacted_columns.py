@@ -29,6 +29,7 @@ from mlops.serving.following import Bell, follow
 from mlops.serving.model import read_pointer
 from mlops.serving.redaction import Redaction
 from mlops.serving.supervisor import Supervisor
+from tests.kept import copy_state
 from tests.serving.conftest import PROJECT
 from tests.serving.kinds import TABLE, TinyModel, columns, make_table_version, serving
 from tests.serving.test_follower import Shelf
@@ -203,6 +204,16 @@ def test_a_typo_is_refused_at_the_start(site: Site) -> None:
     with pytest.raises(UsageError, match="no column of version 2, which has none"):
         _start(site, "age")
     _start(site, "entity,features")
+
+
+def test_the_ledger_says_which_version_is_in_service(mlflow_site: Site, kept_first: Site) -> None:
+    """What was served last may be older: it has the column, and the champion has none."""
+    copy_state(kept_first, mlflow_site)
+    home = mlflow_site.layout.serving / "digits"
+    make_table_version(home, "9")
+    point(home, "9")
+    with pytest.raises(UsageError, match="no column of version 1, which has none"):
+        _start(mlflow_site, "age")
 
 
 def test_the_first_version_that_comes_must_have_the_columns(
