@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from mlops.adapters import accuracy_loss, registry, unmeasured
+from mlops.adapters import accuracy_loss, lost_slices, registry, unmeasured
 from mlops.adapters.asking import Sections, ask_unprompted
 from mlops.adapters.probing import Prober
 from mlops.adapters.review import review
@@ -67,5 +67,6 @@ def answer(site: Site, engine: sa.Engine, params: Answering, serving: str) -> An
     hours = params.mail.repeat_hours
     unmeasured.note(engine, name, params, serving, repeat_hours=hours, now_s=now_s)
     seen = review(engine, name, params, serving=serving, now_s=now_s, prober=prober)
+    lost_slices.note(engine, name, params, served, now_s=now_s)
     said = ask_unprompted(engine, name, params.trigger, serving, now_s=now_s, prober=prober)
     return Answered((*lost, *seen, *(event for one in said for event in one.events)), said)

@@ -20,6 +20,7 @@ from mlops.adapters.sql.engine import database
 from mlops.adapters.sql.tables import labels as label_table
 from mlops.adapters.thresholds import rules
 from mlops.core.backtest import backtest
+from mlops.core.continuous import gathering
 from mlops.core.past import Cutting, cut
 from mlops.core.past_gate import Judging
 from mlops.core.past_plan import Plan
@@ -145,7 +146,8 @@ def plan_of(params: BacktestParams, past: Past, from_s: float | None) -> Plan:
     t, h = params.trigger, params.holdout
     return Plan(
         windows=(*before, *(slice(w.start + begin, w.stop + begin) for w in after)),
-        first=len(before), rules=replace(asked, window_rows=sized), margin=m.accuracy_margin,
+        first=len(before), rules=replace(asked, window_rows=sized),
+        gathering=gathering(asked.rate) if m.continuous else None, margin=m.accuracy_margin,
         min_labels=m.min_labels, delay_s=60.0 * params.labels.delay_minutes,
         policy=policy_of(t),
         judging=Judging(rules_of(params), params.gate.recent_days),

@@ -20,7 +20,8 @@ def was_real(held: Incident) -> str:
     body, noun = held.body, counted(held)
     lasted = f" It lasted {_span((held.resolved_s or held.updated_s) - held.opened_s)}."
     if held.kind == "quality":
-        return f"It was real: data checks failed in {noun}.{lasted}"
+        what = f"data checks failed in {noun}" if body.windows else held.cause
+        return f"It was real: {what}.{lasted}"
     if held.cause == ACCURACY:
         return f"It was real: labels showed it in {noun}.{lasted} {capital(body.loss)}."
     if body.gradual:

@@ -67,6 +67,8 @@ class Findings:
         unmeasured_s: since when nothing measures a loss that stands, though labels are overdue,
             seconds since 1970; 0 while they come.
         unmeasured_labels: labels that would measure it.
+        slices: parts of the rows that lost more than the others, in words.
+        sliced: labelled predictions when that was last looked at.
         closed: who closed it without that, and why; empty where its windows or labels did.
     """
 
@@ -108,6 +110,8 @@ class Findings:
     told_loss: str = ""
     unmeasured_s: float = 0.0
     unmeasured_labels: int = 0
+    slices: tuple[str, ...] = ()
+    sliced: int = 0
     closed: str = ""
 
     def to_notify(self) -> tuple[Stage, ...]:

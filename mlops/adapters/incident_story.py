@@ -85,8 +85,8 @@ def tell(engine: sa.Engine, project: str, incident: str) -> Story:
 
 def _around(held: Incident, recent: tuple[Window, ...]) -> tuple[Window, ...]:
     """Return the windows from some before the incident to some after it."""
-    first = held.body.windows[0] if held.body.windows else ""
-    at = next((n for n, window in enumerate(recent) if window.id == first), 0)
+    begun = held.body.since_seq
+    at = next((n for n, window in enumerate(recent) if window.cut.last_seq >= begun), 0)
     end_seq = held.body.resolved_seq or recent[-1].cut.last_seq if recent else 0
     inside = [w for w in recent[max(at - _AFTER, 0) :] if w.cut.last_seq <= end_seq]
     return tuple(inside[-_SHOWN:])

@@ -96,6 +96,22 @@ def by_window(
     return tuple(c for c in made if c.labelled and not c.window.verdict.breaks)
 
 
+def outcomes(
+    connection: sa.Connection,
+    project: str,
+    version: str,
+    seqs: tuple[int, int],
+    *,
+    expected: Expected,
+) -> Sequence[sa.Row[Any]]:
+    """Return the labelled predictions that `accuracy` counts, the newest `MOST_OUTCOMES` of them.
+
+    In their order, with `seq, label, probabilities, example_id, entity, redacted`.
+    """
+    told, _ = _told(connection, project, _span(project, version, seqs, expected.until_s), expected)
+    return sorted(told, key=lambda row: row.seq)[-MOST_OUTCOMES:]
+
+
 def _told(
     connection: sa.Connection, project: str, span: sa.ColumnElement[bool], expected: Expected
 ) -> tuple[list[sa.Row[Any]], int]:
@@ -151,7 +167,7 @@ def _labelled(project: str, span: sa.ColumnElement[bool]) -> sa.Select[Any]:
         sa.select(
             labels.c.prediction_id, labels.c.label, labels.c.label_source,
             predictions.c.example_id, predictions.c.probabilities, predictions.c.seq,
-            predictions.c.at_s,
+            predictions.c.at_s, predictions.c.entity, predictions.c.redacted,
         )
         .join(predictions, predictions.c.id == labels.c.prediction_id)
         .where(span & (labels.c.project == project))
@@ -206,20 +222,14 @@ def new_labels(
         since_s: labels must be later, seconds since 1970.
         whole: count those whose features were kept whole, so that they may train, or the others.
     """
-    return int(
-        connection.scalar(
-            sa.select(sa.func.count(sa.distinct(labels.c.prediction_id)))
-            .select_from(labels.join(predictions, predictions.c.id == labels.c.prediction_id))
-            .where(
-                (labels.c.project == project)
-                & (predictions.c.project == project)
-                & (predictions.c.seq >= since_seq)
-                & (labels.c.at_s > since_s)
-                & (WHOLE if whole else ~WHOLE)
-            )
-        )
-        or 0
+    query = (
+        sa.select(sa.func.count(sa.distinct(labels.c.prediction_id)))
+        .select_from(labels.join(predictions, predictions.c.id == labels.c.prediction_id))
+        .where(labels.c.project == project, predictions.c.project == project)
+        .where(predictions.c.seq >= since_seq, labels.c.at_s > since_s)
+        .where(WHOLE if whole else ~WHOLE)
     )
+    return int(connection.scalar(query) or 0)
 
 
 def backfill(engine: sa.Engine, recent: Sequence[windows.Window], expected: Expected) -> int:

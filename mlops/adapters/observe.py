@@ -17,6 +17,7 @@ from mlops.core.features import decode, fits
 from mlops.core.quality import Arrivals, breaks, sound
 from mlops.core.redacted import blank_rows
 from mlops.core.schema import outputs
+from mlops.core.volume import Span
 from mlops.errors import MonitorError
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ def observe(
     cut: Cut,
     baseline: Baseline,
     thresholds: Thresholds,
-    earlier_s: Sequence[float],
+    earlier: Sequence[Span],
 ) -> Observation:
     """Check a window's rows and compute its verdict.
 
@@ -68,7 +69,7 @@ def observe(
         baseline: of the version that predicted, without what is redacted in any of the rows: so
             it is in all of them, and a row that was kept whole does not stand out.
         thresholds: of that version, likewise.
-        earlier_s: durations of the windows before.
+        earlier: the windows before, in the order in which they ended.
 
     Returns:
         What was seen. A window whose log lacks features is broken: what cannot be seen is not
@@ -91,8 +92,8 @@ def observe(
         arrivals=Arrivals(
             wrong_size=wrong_size,
             example_ids=[row.example_id for row in rows],
-            duration_s=cut.end_s - cut.start_s,
-            earlier_s=earlier_s,
+            span=Span(cut.start_s, cut.end_s, cut.version),
+            earlier=earlier,
         ),
     )
     if fit.sum() < _LEAST:

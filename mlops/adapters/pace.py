@@ -22,6 +22,6 @@ def minutes(connection: sa.Connection, project: str) -> float | None:
     recent = spans(connection, project, _MOST)
     if len(recent) < _LEAST:
         return None
-    span_s = recent[-1][1] - recent[0][1]
+    span_s = recent[-1].end_s - recent[0].end_s
     whole = max(span_s / 60 / (len(recent) - 1), 1 / 60)
     return float(2.0 ** math.floor(math.log2(whole)))

@@ -72,7 +72,8 @@ def state(held: Incident, stage: Stage) -> str:
 def _real(held: Incident, stage: Stage) -> str:
     body, noun = held.body, counted(held)
     if body.breaks:
-        return f"Yes: data checks failed in {noun}. {'; '.join(body.breaks)}."
+        where = f"data checks failed in {noun}. " if body.windows else ""
+        return f"Yes: {where}{'; '.join(body.breaks)}."
     if held.cause == ACCURACY:
         return f"Yes: labels show it in {noun}. {capital(body.loss)}."
     if stage == "measured":
@@ -100,6 +101,7 @@ def _how_bad(held: Incident, stage: Stage, after: Aftermath) -> str:
     elif fell := fell_from_to(held):
         advice = f"{fell}. {capital(advice)}"
     more = "".join(f" Looks like {shift}." for shift in body.shifts)
+    more += "".join(f" Lost more than the others: {one}." for one in body.slices)
     return f"{capital(advice)}.{more}"
 
 

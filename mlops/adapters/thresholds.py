@@ -11,7 +11,7 @@ from mlops.adapters.embedding import FILE as EMBEDDING
 from mlops.adapters.files import digest, read_json, sha256, write_json
 from mlops.core.alarm import Rule
 from mlops.core.calibration import Rules, calibrate
-from mlops.core.continuous import SHARE, Detector, limit
+from mlops.core.continuous import SHARE, Detector, gathering
 from mlops.core.thresholds import Thresholds
 from mlops.errors import DataError
 
@@ -47,7 +47,7 @@ def detector(monitoring: MonitoringSection, pace_minutes: float | None = None) -
     """Return what `params.yaml` asks of evidence that adds up over windows; None for nothing."""
     if not monitoring.continuous:
         return None
-    return Detector(limit(rules(monitoring, pace_minutes).rate * SHARE / (1 - SHARE)))
+    return gathering(rules(monitoring, pace_minutes).rate)
 
 
 def write_thresholds(folder: Path, monitoring: MonitoringSection) -> Thresholds:

@@ -10,6 +10,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from mlops.adapters.sql.tables import SERVED, leases, predictions, windows
 from mlops.adapters.window import Cut, ReportState, Window, parsed, verdict_content, written
+from mlops.core.volume import Span
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -143,15 +144,15 @@ def latest(connection: sa.Connection, project: str, limit: int) -> tuple[Window,
     return tuple(parsed(row) for row in reversed(rows))
 
 
-def spans(connection: sa.Connection, project: str, limit: int) -> list[tuple[float, float]]:
+def spans(connection: sa.Connection, project: str, limit: int) -> list[Span]:
     """Return when the newest windows began and ended, in the order in which they ended."""
     rows = connection.execute(
-        sa.select(windows.c.start_s, windows.c.end_s)
+        sa.select(windows.c.start_s, windows.c.end_s, windows.c.version)
         .where(windows.c.project == project)
         .order_by(windows.c.last_seq.desc())
         .limit(limit)
     ).all()
-    return [(float(row.start_s), float(row.end_s)) for row in reversed(rows)]
+    return [Span(float(row.start_s), float(row.end_s), row.version) for row in reversed(rows)]
 
 
 def tally(connection: sa.Connection, project: str, *, since_s: float = 0.0) -> tuple[int, int]:

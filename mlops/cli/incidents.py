@@ -101,6 +101,7 @@ def lines(story: Story) -> Iterator[str]:
     yield f"state     {held.state}, severity {body.severity} of 5, opened {opened}{closed}"
     yield f"triage    {body.triage}: {_line(body.advice or 'not looked at yet')}"
     yield from (f"shift     {_line(shift)}" for shift in body.shifts)
+    yield from (f"slice     {_line(one)}" for one in body.slices)
     yield from _known(held)
     for moment in body.timeline:
         yield f"  {_time(moment.at_s)}  {_line(moment.words)}"

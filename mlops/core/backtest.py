@@ -14,9 +14,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mlops.core.accuracy_loss import began
-from mlops.core.alarm import judge
+from mlops.core.alarm import Verdict, judge
 from mlops.core.backtest_report import Backtest, Retrain, Step
-from mlops.core.columns import columns
 from mlops.core.drift import statistics
 from mlops.core.past import mature
 from mlops.core.past_gate import Judging, compare, lenient
@@ -25,8 +24,9 @@ from mlops.core.past_trigger import answer as trigger
 from mlops.core.past_trigger import loop_at
 from mlops.core.past_watch import Watch
 from mlops.core.power import labels_needed
-from mlops.core.quality import SPANS, Arrivals, breaks
+from mlops.core.quality import Arrivals, breaks
 from mlops.core.triage import Accuracy, triage
+from mlops.core.volume import SPANS, Span
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -74,7 +74,7 @@ class _Walk:
         self.served_from = plan.first
         rules, self.left_out = lenient(past, first, plan.judging.rules)
         self.judging = Judging(rules, plan.judging.recent_days)
-        self.watch = Watch(plan.rules.rule, plan.rules.rate, plan.margin)
+        self.watch = Watch(plan.rules.rule, plan.rules.rate, plan.margin, plan.gathering)
         self.steps: list[Step] = []
         self.retrains: list[Retrain] = []
         self.looks: tuple[Look, ...] = ()
@@ -87,35 +87,35 @@ class _Walk:
         window, served = self.plan.windows[place], self.served
         now_s = float(self.past.observed_s[window.stop - 1])
         self._measure(place, now_s - self.plan.delay_s)
-        drifted, broken = self._verdict(window)
-        events = [self.watch.judge(place, drifted, broken)]
+        verdict = self._verdict(window)
+        events = [self.watch.judge(place, verdict)]
         open_one = self.watch.held
-        worth = self._worth(place, broken, now_s) if open_one else None
+        worth = self._worth(place, verdict.breaks[:1], now_s) if open_one else None
         if worth is not None:
             self.watch.look(place, worth)
         events += self._again(place, now_s)
         if worth is not None and self.served is served:
             events += self._trigger(place, worth, now_s)
-        self.steps.append(self._told(place, served, drifted, [e for e in events if e]))
+        self.steps.append(self._told(place, served, verdict, [e for e in events if e]))
 
-    def _verdict(self, window: slice) -> tuple[str, str]:
-        """Return the column that drifted most and the first broken check, empty for none."""
+    def _verdict(self, window: slice) -> Verdict:
+        """Judge a window as `monitor` does; broken data is not judged for drift."""
         past, served = self.past, self.served
         features = past.features[window]
         times = past.observed_s[window]
-        earlier = [s.end_s - s.start_s for s in self.steps[-SPANS:]]
+        earlier = [Span(s.start_s, s.end_s) for s in self.steps[-SPANS:]]
         found = breaks(
             features, past.schema, served.usual, unsound=0,
             arrivals=Arrivals(
-                0, past.key[window].astype(str).tolist(), float(times[-1] - times[0]), earlier
+                0, past.key[window].astype(str).tolist(),
+                Span(float(times[0]), float(times[-1])), earlier,
             ),
         )  # fmt: skip
         if found:
-            return "", found[0]
-        rows = served.relations.extend(columns(features, served.answers[window], past.schema))
+            return Verdict(len(features), (), found, served.thresholds.calibrated)
+        rows = served.see(features, served.answers[window], past.schema)
         values = statistics(served.reference, rows)
-        verdict = judge(served.thresholds, values, np.zeros_like(values), len(rows), rows.named)
-        return (verdict.drifted[0].column if verdict.drifted else ""), ""
+        return judge(served.thresholds, values, np.zeros_like(values), len(rows), rows.named)
 
     def _measure(self, place: int, until_s: float) -> None:
         """Take in windows of the version in service whose labels have all come."""
@@ -131,7 +131,7 @@ class _Walk:
                 self.watch.measure(self.measured, right, len(rows), (served.accuracy, least))
             self.measured += 1
 
-    def _worth(self, place: int, broken: str, now_s: float) -> Triage | None:
+    def _worth(self, place: int, broken: tuple[str, ...], now_s: float) -> Triage | None:
         """Triage the open incident on its newest windows that hold as many labels as are wanted."""
         held, plan, served = self.watch.held, self.plan, self.served
         if held is None:
@@ -147,7 +147,7 @@ class _Walk:
         index = np.concatenate(rows) if rows else np.zeros(0, dtype=np.int64)
         seen = Accuracy(int(served.hit[index].sum()), len(index), served.accuracy)
         return triage(
-            breaks=(broken,) if broken else (), accuracy=seen, margin=plan.margin,
+            breaks=broken, accuracy=seen, margin=plan.margin,
             min_labels=plan.min_labels,
         )  # fmt: skip
 
@@ -222,9 +222,10 @@ class _Walk:
         rows = np.arange(plan.windows[first].start, stop)
         return rows[past.observed_s[rows] <= until_s]
 
-    def _told(self, place: int, served: Served, drifted: str, events: list[str]) -> Step:
+    def _told(self, place: int, served: Served, verdict: Verdict, events: list[str]) -> Step:
         window, past = self.plan.windows[place], self.past
         rows = mature(past, window, math.inf)
+        drifted = verdict.drifted[0].column if verdict.drifted else ""
         held = self.watch.held or (self.watch.done[-1] if "closed" in events else None)
         return Step(
             start_s=float(past.observed_s[window.start]),

@@ -60,6 +60,15 @@ class Detector:
         return held <= math.sqrt(self.limit)
 
 
+def gathering(rate: float) -> Detector:
+    """Return the detector that goes with a rule over single windows of so many false alarms.
+
+    Args:
+        rate: of the rule over single windows, per window, which has the rest of the budget.
+    """
+    return Detector(limit(rate * SHARE / (1 - SHARE)))
+
+
 def limit(rate: float) -> float:
     """Return m for a budget of so many false alarms per window.
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from mlops.core.calibration import Rules
+    from mlops.core.continuous import Detector
     from mlops.core.past_gate import Judging
     from mlops.core.past_service import Dealing
     from mlops.core.trigger import Policy
@@ -20,6 +21,8 @@ class Plan:
         windows: of the whole history, in order.
         first: windows before this one are what the first model learns from; the walk begins here.
         rules: of the calibration; their rule and budget are those of incidents.
+        gathering: of shifts that no single window shows, with its own share of the budget; None
+            for none.
         margin: loss of accuracy that is worth a retrain.
         min_labels: fewest labels from which accuracy counts as measured.
         delay_s: how long labels take.
@@ -33,6 +36,7 @@ class Plan:
     windows: tuple[slice, ...]
     first: int
     rules: Rules
+    gathering: Detector | None
     margin: float
     min_labels: int
     delay_s: float

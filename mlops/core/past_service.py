@@ -21,8 +21,10 @@ from mlops.core.grouping import entity_keys
 from mlops.core.partition import SplitRows, partition
 from mlops.core.quality import hits
 from mlops.core.relations import relate
+from mlops.core.schema import TextSchema
 from mlops.core.training_window import Window, choose
 from mlops.core.usual import Usual, usual
+from mlops.core.vocabulary import UNKNOWN_WORDS, learn_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,7 +36,9 @@ if TYPE_CHECKING:
     from mlops.core.drift import Reference
     from mlops.core.past import Past
     from mlops.core.relations import Relations
+    from mlops.core.schema import Schema
     from mlops.core.thresholds import Thresholds
+    from mlops.core.vocabulary import Vocabulary
 
     Weights = NDArray[np.float64]
     """(N,): how much each row counts when a model is fitted."""
@@ -85,6 +89,7 @@ class Served:
         memory: what it was fitted on.
         base: int64: held-out labelled rows as old as those it was fitted on.
         relations: that windows are extended by.
+        vocabulary: of its reference's texts; None of other kinds.
         reference: presorted, with its residuals.
         columns: of the reference, likewise.
         thresholds: calibrated on it.
@@ -101,6 +106,7 @@ class Served:
     memory: Memory
     base: NDArray[np.int64]
     relations: Relations
+    vocabulary: Vocabulary | None
     reference: Reference
     columns: Columns
     thresholds: Thresholds
@@ -115,6 +121,19 @@ class Served:
         if self.accuracy is None:
             return None
         return least_accuracy(self.accuracy, self.labels)
+
+    def see(self, features: NDArray[Any], answers: NDArray[np.float32], schema: Schema) -> Columns:
+        """Return the columns of a window's rows; a stand-in model has no embedding to look at.
+
+        Args:
+            features: (N, *shape) of the schema.
+            answers: (N, K): its own of these rows.
+            schema: of the rows.
+        """
+        rows = columns(features, answers, schema)
+        if self.vocabulary is not None:
+            rows = rows.join((UNKNOWN_WORDS,), self.vocabulary.unknown(features)[:, None])
+        return self.relations.extend(rows)
 
 
 def install(
@@ -159,12 +178,16 @@ def install(
     hit = hits(past.label, answers, regression=regression)
     held = np.sort(span[dealt.reference])
     key = entity_keys(past.key[held], past.features[held], past.schema)
-    relations, watched = relate(columns(past.features[held], answers[held], past.schema), key)
+    seen, vocabulary = columns(past.features[held], answers[held], past.schema), None
+    if isinstance(past.schema, TextSchema):
+        vocabulary, unknown = learn_words(past.features[held])
+        seen = seen.join((UNKNOWN_WORDS,), unknown[:, None])
+    relations, watched = relate(seen, key)
     known = held[past.labelled[held] & ~past.active[held]]
     return Served(
         number=number, learnt=learnt, answers=answers, hit=hit,
         memory=Memory(dealt.seen, dealt.trained_until_s), base=span[dealt.test],
-        relations=relations, reference=presort(watched), columns=watched,
+        relations=relations, vocabulary=vocabulary, reference=presort(watched), columns=watched,
         thresholds=calibrate(watched, rules, in_order=True, key=key), labels=len(known),
         accuracy=float(hit[known].mean()) if len(known) >= LEAST_LABELS else None,
         usual=usual(past.features[held], past.schema),

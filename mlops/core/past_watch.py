@@ -1,8 +1,9 @@
 """Incidents in a backtest: opened and closed by the rule of `monitor`, and by measured losses.
 
-Two detectors share the budget. Drift: thresholds, K of N windows, hysteresis. Accuracy: evidence
-that adds up over windows whose labels are here (`mlops.core.accuracy_loss`). It opens nothing that
-cost less than the margin, which is what a false incident is.
+Two detectors share the budget. Drift: thresholds, K of N windows, hysteresis; and, if it is asked
+for, what the windows' p-values add up to (`mlops.core.continuous`). Accuracy: evidence that adds up
+over windows whose labels are here (`mlops.core.accuracy_loss`). It opens nothing that cost less
+than the margin, which is what a false incident is.
 """
 
 from __future__ import annotations
@@ -11,10 +12,11 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
 from mlops.core.accuracy_loss import began, gathered
-from mlops.core.continuous import limit
+from mlops.core.continuous import averaged, limit
 
 if TYPE_CHECKING:
-    from mlops.core.alarm import Rule
+    from mlops.core.alarm import Rule, Verdict
+    from mlops.core.continuous import Detector as Gathering
     from mlops.core.triage import Kind, Triage
 
 Detector = Literal["drift", "accuracy", "quality"]
@@ -67,21 +69,27 @@ class Watch:
         rule: from alarms to incidents.
         rate: budgeted false incidents per window.
         margin: loss of accuracy that is worth a retrain.
+        gathering: of shifts that no single window shows; None for none.
         held: the incident that is open.
         done: those that were closed, oldest first.
         alarms: of the windows since the last change, oldest first.
         evidence: of a loss beyond the margin, since the last change.
         told: losses of measured windows of the version in service: place, labels, loss.
+        shifted: what the windows' p-values add up to.
+        run: the windows that this comes from, each with its place.
     """
 
     rule: Rule
     rate: float
     margin: float
+    gathering: Gathering | None = None
     held: Episode | None = None
     done: list[Episode] = field(default_factory=list)
     alarms: list[bool] = field(default_factory=list)
     evidence: float = 0.0
     told: list[tuple[int, int, float]] = field(default_factory=list)
+    shifted: float = 0.0
+    run: list[tuple[int, Verdict]] = field(default_factory=list)
 
     def measure(
         self, place: int, right: int, labelled: int, reference: tuple[float, float]
@@ -97,27 +105,32 @@ class Watch:
         self.told.append((place, labelled, reference[0] - right / labelled))
         self.evidence = gathered(self.evidence, (right, labelled), reference[1])
 
-    def judge(self, place: int, drifted: str, broken: str) -> str:
+    def judge(self, place: int, verdict: Verdict) -> str:
         """Let a window open, follow or close an incident.
 
         Args:
             place: of the window.
-            drifted: the column that drifted most; empty for none.
-            broken: the first failed quality check; empty for none.
+            verdict: its own.
 
         Returns:
             `opened`, `closed`, or nothing.
         """
-        if broken:
-            return self._broken(place, broken)
-        self.alarms.append(bool(drifted) or (self.held is not None and self._lossy()))
+        if verdict.breaks:
+            return self._broken(place, verdict.breaks[0])
+        self.alarms.append(bool(verdict.drifted) or (self.held is not None and self._lossy()))
+        self._gather(place, verdict)
         if self.held is not None:
-            return self._close(place) if self.rule.clears(self.alarms) else ""
+            faded = self.gathering is None or self.gathering.clears(self.shifted)
+            return self._close(place) if faded and self.rule.clears(self.alarms) else ""
         if self.evidence >= limit(self.rate):
             return self._open(place, "accuracy", "accuracy", began(self.told, self.margin))
         if self.rule.raises(self.alarms):
             looked = self.alarms[-self.rule.raise_n :]
-            return self._open(place, "drift", drifted, place - len(looked) + 1 + looked.index(True))
+            since = place - len(looked) + 1 + looked.index(True)
+            return self._open(place, "drift", verdict.drifted[0].column, since)
+        if self.gathering is not None and self.gathering.raises(self.shifted):
+            lead = averaged([one for _, one in self.run])[0]
+            return self._open(place, "drift", lead.column, self.run[0][0])
         return ""
 
     def look(self, place: int, worth: Triage) -> None:
@@ -132,8 +145,16 @@ class Watch:
     def renew(self, place: int) -> None:
         """Begin anew with a version that serves from a window on; an incident stays open."""
         self.alarms, self.evidence, self.told = [], 0.0, []
+        self.shifted, self.run = 0.0, []
         if self.held is not None:
             self.held = replace(self.held, since=place)
+
+    def _gather(self, place: int, verdict: Verdict) -> None:
+        """Let the window's p-value add to those before it."""
+        if self.gathering is not None:
+            # Below 1 it says nothing: what came before did not lead to what is now.
+            self.run = [*(self.run if self.shifted >= 1.0 else []), (place, verdict)]
+            self.shifted = self.gathering.after(self.shifted, verdict.p)
 
     def _lossy(self) -> bool:
         """Say whether the newest measured window lost more than the margin."""
@@ -156,6 +177,7 @@ class Watch:
         if self.held is not None:
             self.done.append(replace(self.held, closed=place))
         self.held, self.alarms, self.evidence = None, [], 0.0
+        self.shifted, self.run = 0.0, []
         return "closed"
 
     @property

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mlops.core.usual import contents
+from mlops.core.volume import volume
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,16 +17,10 @@ if TYPE_CHECKING:
 
     from mlops.core.schema import Schema
     from mlops.core.usual import Usual
-
-SPANS = 5000
-"""Windows before, at most, whose durations show what is usual."""
+    from mlops.core.volume import Span
 
 _SUM_TOLERANCE = 1e-3  # float32 softmax over some hundred classes stays far inside
 _STUCK_SHARE = 0.5
-_LONGER = 2.0  # than windows before took
-_SLOW_S = 3600.0
-_HISTORY, _TOGETHER = 5, 20.0
-_RARE = 3  # windows before that may have taken as long: an outage is no habit
 
 
 @dataclass(frozen=True)
@@ -35,14 +30,14 @@ class Arrivals:
     Attributes:
         wrong_size: rows whose features are not of the schema.
         example_ids: identity of each row.
-        duration_s: from the first row to the last.
-        earlier_s: durations of the windows before, any number of them.
+        span: when its rows were predicted.
+        earlier: the windows before, in the order in which they ended.
     """
 
     wrong_size: int
     example_ids: Sequence[str]
-    duration_s: float
-    earlier_s: Sequence[float]
+    span: Span
+    earlier: Sequence[Span]
 
 
 def sound(answers: NDArray[np.float32], *, regression: bool = False) -> NDArray[np.bool_]:
@@ -104,24 +99,4 @@ def breaks(
             f"stuck: one example makes up {stuck:.0%} of the window, in the reference "
             f"{before.repeated:.0%}"
         )
-    return (*found, *_late(rows, arrivals))
-
-
-def _late(rows: int, arrivals: Arrivals) -> list[str]:
-    """Say if rows took far longer to come than ever in a history that would show a habit.
-
-    A night or a weekend without rows is one: it is known after twenty times as long.
-    """
-    earlier = sorted(arrivals.earlier_s)
-    if len(earlier) < _HISTORY or sum(earlier) < _TOGETHER * arrivals.duration_s:
-        return []
-    longest = earlier[-min(_RARE, len(earlier) // 2)]
-    if arrivals.duration_s <= max(_LONGER * longest, _SLOW_S):
-        return []
-    return [
-        (
-            f"volume: {rows} rows took {arrivals.duration_s / 60:.0f} minutes; in the "
-            f"{sum(earlier) / 86_400:.1f} days before hardly a window took more than "
-            f"{longest / 60:.1f}"
-        )
-    ]
+    return (*found, *volume(rows, arrivals.span, arrivals.earlier))

@@ -118,9 +118,18 @@ def blank_rows(array: NDArray[Any], schema: Schema, names: Sequence[str]) -> NDA
     return blanked
 
 
+def looks_of(schema: Schema, names: Sequence[str]) -> tuple[str, ...]:
+    """Return the monitored columns that some columns of a table give: a time gives three."""
+    if not isinstance(schema, TableSchema):
+        return ()
+    chosen = tuple(column for column in schema.columns if column.name in names)
+    *own, _ = look_names(replace(schema, columns=chosen))  # the last says how much is missing
+    return tuple(own)
+
+
 def without(rows: Columns, schema: Schema, names: Sequence[str]) -> Columns:
     """Return monitored columns less those that are made of some columns of a table."""
-    gone = _monitored(schema, names)
+    gone = looks_of(schema, names)
     if not gone:
         return rows
     at = [n for n, name in enumerate(rows.names) if name not in gone]
@@ -138,15 +147,6 @@ def union(found: Iterable[Sequence[str]]) -> tuple[str, ...]:
 def unwatched(names: Sequence[str]) -> str:
     """Say what a window is not judged by; empty for nothing."""
     return f"Not watched: {', '.join(names)} (redacted)" if names else ""
-
-
-def _monitored(schema: Schema, names: Sequence[str]) -> tuple[str, ...]:
-    """Return the monitored columns that some columns give: a time gives three."""
-    if not isinstance(schema, TableSchema):
-        return ()
-    chosen = tuple(column for column in schema.columns if column.name in names)
-    *own, _ = look_names(replace(schema, columns=chosen))  # the last says how much is missing
-    return tuple(own)
 
 
 def _nothing(rows: int, column: Column) -> NDArray[Any]:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from mlops.serving import openapi_schemas as schemas
-from mlops.serving.readers import FORM, INVOCATIONS, PREDICT
+from mlops.serving.readers import FORM, INVOCATIONS, PREDICT, media_types
 from mlops.serving.reply import Reply
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 ALWAYS = (400, 405, 431, 500, 503)
 GUARDED = (*ALWAYS, 401, 429)
 BODY = (408, 411, 413, 415, 422)
-_BYTES: Json = {"type": "string", "format": "binary"}
+_BYTES: Json = {"type": "string", "format": "binary", "minLength": 1}
 _TEXT: Json = {"type": "string"}
 
 
@@ -147,7 +147,7 @@ def _scoring(schema: Schema, rows: int) -> Json:
         "predictions": {"type": "object"}, "model_version": _TEXT,
         "prediction_ids": schemas.many(schemas.IDENTITY, rows),
     })  # fmt: skip
-    predict = {**dict.fromkeys(PREDICT, _BYTES), FORM: {"type": "object"},
+    predict = {**dict.fromkeys(media_types(PREDICT, schema), _BYTES), FORM: {"type": "object"},
                "application/json": schemas.predicting(schema, rows)}  # fmt: skip
     invoke = {**dict.fromkeys(INVOCATIONS, _BYTES),
               "application/json": schemas.scoring(schema, rows)}  # fmt: skip

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mlops.core.schema import ImageSchema, TableSchema
+from mlops.core.schema import ImageSchema, Schema, TableSchema, TextSchema
 from mlops.serving import binary, columnar, images, parse, payload, regular, separated, table, text
 from mlops.serving.reply import Refused, invalid, malformed
 from mlops.serving.request import media_type, parse_media_type
@@ -17,7 +17,6 @@ from mlops.serving.rows import Rows, rows
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from mlops.core.schema import Schema
     from mlops.serving.config import Limits
     from mlops.serving.request import Scope
 
@@ -54,7 +53,7 @@ def _columnar(kind: str) -> Reader:
 
 def _text(body: bytes, schema: Schema, limits: Limits) -> Rows:
     if isinstance(schema, ImageSchema | TableSchema):
-        raise _unsupported(PREDICT)
+        raise _unsupported(PREDICT, schema)
     del limits
     try:
         content = body.decode()
@@ -65,7 +64,7 @@ def _text(body: bytes, schema: Schema, limits: Limits) -> Rows:
 
 def _image(body: bytes, schema: Schema, limits: Limits) -> Rows:
     if not isinstance(schema, ImageSchema):
-        raise _unsupported(PREDICT)
+        raise _unsupported(PREDICT, schema)
     pixels = images.decode(body, schema, limits.pixels)[np.newaxis]
     return Rows(pixels, pixels, None, single=True)
 
@@ -84,6 +83,11 @@ PREDICT: Mapping[str, Reader] = {
     "text/plain": _text,
     **_FRAMES,
 }
+_KINDS: Mapping[Reader, Any] = {
+    _image: ImageSchema, _text: TextSchema,
+    binary.raw: ImageSchema | TableSchema, binary.npy: ImageSchema | TableSchema,
+}  # fmt: skip
+"""Readers that not every kind of examples has."""
 _QUICK = (_scoring, _predicting, binary.raw)
 FORM = "multipart/form-data"
 
@@ -110,7 +114,7 @@ def pick(scope: Scope, known: Mapping[str, Reader]) -> Reader | None:
     """
     kind = media_type(scope)
     reader = known.get(kind)
-    if reader is None and not (known is PREDICT and kind == FORM):
+    if reader is None and kind not in media_types(known):
         raise _unsupported(known)
     return reader
 
@@ -182,6 +186,15 @@ def _from_form(
     return text.texts([fields["text"]], "text")
 
 
-def _unsupported(known: Mapping[str, Reader]) -> Refused:
-    kinds = ", ".join([*known, FORM] if known is PREDICT else known)
+def media_types(known: Mapping[str, Reader], schema: Schema | None = None) -> tuple[str, ...]:
+    """Return the media types that a door reads for examples of a schema; None: of any."""
+    found = [
+        name for name, reader in known.items()
+        if schema is None or isinstance(schema, _KINDS.get(reader, Schema))
+    ]  # fmt: skip
+    return (*found, FORM) if known is PREDICT else tuple(found)
+
+
+def _unsupported(known: Mapping[str, Reader], schema: Schema | None = None) -> Refused:
+    kinds = ", ".join(media_types(known, schema))
     return Refused(415, "unsupported_type", "this Content-Type is not read", remedy=f"send {kinds}")

@@ -12,6 +12,7 @@ from mlops.adapters import (
     measured,
     pace,
     registry,
+    standstill,
     windows,
 )
 from mlops.adapters.answering import answer
@@ -27,8 +28,8 @@ from mlops.adapters.tally import Tally
 from mlops.adapters.thresholds import detector, rules, thresholds_for
 from mlops.adapters.window_table import markdown
 from mlops.core.alarm import Verdict
-from mlops.core.quality import SPANS
 from mlops.core.redacted import union
+from mlops.core.volume import SPANS
 from mlops.errors import EXIT_DRIFT, RegistryError
 from mlops.params.base import View
 from mlops.params.labels import LabelsSection
@@ -118,6 +119,7 @@ def monitor(params: MonitorParams, site: Site) -> Report:
                 judged = judged.plus(window)
                 events.extend(happened)
                 reference = watched.baseline.shown
+        events.extend(standstill.respond(engine, name, serving, now_s=run.now_s))
         with engine.connect() as connection:
             recent = windows.latest(connection, name, _RECENT)
         measured.backfill(engine, recent, measured.expect(params.labels, run.now_s))
@@ -169,8 +171,7 @@ def _judge_one(
     """Judge one window and commit it; None if another process was first."""
     with run.engine.connect() as connection:
         before = windows.spans(connection, cut.project, SPANS)
-    earlier_s = [end_s - start_s for start_s, end_s in before]
-    seen = observe(rows, cut, watched.baseline, watched.thresholds, earlier_s)
+    seen = observe(rows, cut, watched.baseline, watched.thresholds, before)
     keep(run.site.layout.windows / cut.id, cut, seen)
     long = watched.fixed
     fixed = long.compare(seen.columns, watched.baseline) if long else None

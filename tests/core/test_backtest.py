@@ -37,7 +37,7 @@ def plan(past: Past, **changes: Any) -> Plan:
     windows = cut(past.observed_s, Cutting("rows", 100, 1e9, 80))
     made = Plan(
         windows=windows, first=10,
-        rules=RULES, margin=0.05,
+        rules=RULES, gathering=None, margin=0.05,
         min_labels=50, delay_s=60.0,
         policy=Policy(enabled=True, min_new_labels=400, cooldown_minutes=10.0, max_per_month=20),
         judging=Judging(GATE, 30.0), dealing=Dealing(0.3, 0.0, 500, Window()), since_loss=True,

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import onnx
 import pytest
+import sqlalchemy as sa
 
-from mlops.adapters import registry, windows
+from mlops.adapters import lost_slices, measured, registry, windows
 from mlops.adapters.embedding import write_embedding
 from mlops.adapters.files import write_json
 from mlops.adapters.incident_page import page_path
@@ -16,9 +17,11 @@ from mlops.adapters.incident_story import tell
 from mlops.adapters.predictions import insert_batch
 from mlops.adapters.reports import make_named
 from mlops.adapters.sql.engine import open_database
+from mlops.adapters.sql.tables import predictions
 from mlops.adapters.thresholds import write_thresholds
 from mlops.cli.incidents import lines
 from mlops.core.features import arrays
+from mlops.core.prediction import Label
 from mlops.core.schema import to_plain
 from mlops.params.load import load
 from mlops.serving.cut import Answered, Cutter
@@ -157,6 +160,28 @@ def test_what_is_left_is_watched_as_closely_as_before(world: World) -> None:
     assert f"unseen    {words}" in [*lines(tell(world.engine, "digits", held.id))]
     kept = list((world.site.layout.work / "thresholds").glob("*.json"))
     assert len(kept) == 2  # both versions', without age; with it they lie with the version
+
+
+def test_no_part_of_the_rows_is_told_by_what_is_redacted(world: World) -> None:
+    """Half of the rows lack the age: neither side is asked by it, nor by how much is missing."""
+    serve(world, 4, "age", some=())
+    with world.engine.connect() as connection:
+        ids = [*connection.scalars(sa.select(predictions.c.id))]
+    given = [Label(name, n % 2, "random", world.clock_s) for n, name in enumerate(ids)]
+    insert_batch(world.engine, "digits", (), given)
+    expected = measured.expect(world.params.labels, world.clock_s + 1e6)
+    folder = world.site.layout.serving / "digits" / "1"
+    with world.engine.connect() as connection:
+        told = measured.outcomes(connection, "digits", "1", (0, 2**62), expected=expected)
+        assert {row.redacted for row in told} == {(), ("age",)}
+        found = lost_slices.compare(connection, folder, told)
+        schema, before = lost_slices._reference(folder, ("age",))
+        now = lost_slices._current(connection, told, schema, ("age",))
+    assert "age" not in {part.name for part in found}
+    assert len(now.looks) == 4 * WINDOW
+    for looks in (before.looks, now.looks):
+        assert np.isnan(looks[:, 0]).all()
+        assert set(looks[:, -1]) == {1 / len(TABLE.columns)}
 
 
 def test_the_page_shows_the_same_numbers(world: World) -> None:

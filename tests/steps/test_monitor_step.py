@@ -78,6 +78,7 @@ class World:
     rng: np.random.Generator
     clock_s: float
     params: MonitorParams
+    step_s: float = 1.0  # from one prediction to the next
 
     def predict(
         self, count: int, version: str = "1", *, bright: bool = False, blank: bool = False
@@ -93,7 +94,7 @@ class World:
     ) -> list[Prediction]:
         made = []
         for image, row in zip(x, p, strict=True):
-            self.clock_s += 1.0
+            self.clock_s += self.step_s
             raw = image.tobytes()
             made.append(Prediction(
                 f"p{self.clock_s:.0f}", self.clock_s, version, example_id(raw, image.shape), None,
@@ -673,6 +674,82 @@ def test_a_measured_loss_without_drift_is_one_incident_one_mail_and_one_retrain(
     page = page_path(world.site, held.id).read_text()
     assert "Measured: accuracy 25.0%" in page
     assert "The inputs, which look as before" in page
+
+
+def test_where_no_prediction_comes_any_more_a_person_is_paged_once(world: World) -> None:
+    world.step_s = 30.0
+    world.predict(150)
+    assert world.run(minutes=30.0).events == ()  # a window took 25 minutes
+    assert world.run(minutes=25.0).events == ()
+    report = world.run("exit-code", minutes=15.0)
+    assert [event.name for event in report.events] == ["quality.broken"]
+    assert report.exit_code == EXIT_DRIFT
+    held = world.incident()
+    words = (
+        "volume: no prediction for 70 minutes; in the 2.6 days before hardly a window took more "
+        "than 24.5"
+    )
+    assert (held.cause, held.body.breaks, held.body.windows) == (words, (words,), ())
+    assert mail_subject(world).startswith("[QUALITY:5] digits")
+    assert f"Yes: {words}." in " ".join(world.mail().split())
+    assert words in page_path(world.site, held.id).read_text()
+    assert words in "\n".join(lines(tell(world.engine, "digits", held.id)))
+    assert world.run(minutes=30.0).events == ()
+    assert world.mails() == ["needs you"]
+    world.predict(3)  # they come again, and are sound
+    world.run()
+    assert world.incident().state == "resolved"
+    assert f"It was real: {words}." in " ".join(world.mail().split())
+    assert world.mails() == ["needs you", "resolved"]
+
+
+def test_a_stop_that_a_person_has_closed_is_not_opened_again(world: World) -> None:
+    world.step_s = 30.0
+    world.predict(150)
+    assert world.run(minutes=90.0).events
+    held = world.incident()
+    close(world.engine, "digits", held.id, by="ann", why="shut down", now_s=world.clock_s)
+    assert world.run(minutes=30.0).events == ()
+    assert world.incident().state == "resolved"
+
+
+def test_the_part_that_lost_more_than_the_others_is_named_everywhere(world: World) -> None:
+    world.label(world.predict(4), accuracy=1.0)
+    world.run(minutes=1.0)
+    rows = world.predict(4)
+    world.clock_s += 1.0
+    said = {r.id: int(np.frombuffer(r.probabilities, dtype="<f4").argmax()) for r in rows}
+    # What looks like class 1 is of class 2 now.
+    given = [Label(i, 2 if k == 1 else k, "random", world.clock_s) for i, k in said.items()]
+    insert_batch(world.engine, "digits", (), given)
+    world.run(minutes=1.0)
+    held = world.incident()
+    [words] = held.body.slices
+    of_two = sum(k > 0 for k in said.values())
+    share = sum(k == 2 for k in said.values()) / of_two
+    assert words == (
+        f"class 2: 100.0% to {share:.1%} ({of_two} labels); the others 100.0% to 100.0%"
+    )
+    told = [m.words for m in held.body.timeline if m.words.startswith("lost more")]
+    assert told == [f"lost more than the others: {words}"]
+    assert f"Lost more than the others: {words}." in " ".join(world.mail().split())
+    assert f"slice     {words}" in "\n".join(lines(tell(world.engine, "digits", held.id)))
+    assert f"Lost more than the others: {words}." in page_path(world.site, held.id).read_text()
+    world.label(world.predict(1), accuracy=1.0)  # some more, of all classes and right
+    world.run(minutes=1.0)
+    newer = world.incident().body
+    assert newer.sliced == held.body.sliced + WINDOW
+    assert newer.slices[0].startswith("class 2: 100.0% to ")
+    assert newer.slices != held.body.slices
+    assert len([m for m in newer.timeline if m.words.startswith("lost more")]) == 1
+
+
+def test_a_loss_of_all_alike_names_no_part(world: World) -> None:
+    losing(world)
+    world.run(minutes=1.0)
+    held = world.incident()
+    assert (held.body.triage, held.body.slices) == ("costly", ())
+    assert held.body.sliced == held.body.labelled
 
 
 def test_quiet_windows_do_not_end_a_loss_and_labels_of_the_same_version_do(world: World) -> None:
