@@ -128,7 +128,10 @@ class Settings(BaseSettings):
     )
     redact: str = Field(
         default="",
-        description="Fields that are logged unreadable, separated by commas: entity, features",
+        description=(
+            "What predictions are logged without, separated by commas: entity, features, or names "
+            "of a table's columns"
+        ),
     )
     log_sample: float = Field(
         default=1.0, gt=0, le=1, description="Share of the predictions that are logged"

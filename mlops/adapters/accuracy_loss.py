@@ -6,11 +6,12 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from mlops.adapters import incidents, measured, pace, windows
+from mlops.adapters.baseline import Baseline, read_baseline
 from mlops.adapters.changes import changes
 from mlops.adapters.estimates import read_mix
 from mlops.adapters.incidents import ACCURACY, Findings, Incident, Moment
 from mlops.adapters.response import event, resolve
-from mlops.adapters.thresholds import Baseline, read_baseline, rules
+from mlops.adapters.thresholds import rules
 from mlops.core.accuracy_loss import Promise, over, shown, total
 from mlops.core.alarm import grade
 from mlops.core.intervals import wilson
@@ -131,7 +132,7 @@ def respond(
     if total(_counts(told))[1] < monitoring.min_labels:
         return ()
     folder = serving[1]()
-    baseline = read_baseline(folder)
+    baseline = read_baseline(folder, told[-1].window.redacted)
     if baseline.accuracy is None:
         return ()
     wanted = rules(monitoring, pace_minutes)

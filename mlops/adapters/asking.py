@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 import sqlalchemy as sa
 
 from mlops.adapters import advice, incidents, retrains, windows
-from mlops.adapters.sql.tables import labels, predictions
+from mlops.adapters.sql.tables import WHOLE, labels, predictions
 from mlops.core.trigger import Answer, Loop, told
 from mlops.site import Event
 
@@ -76,10 +76,14 @@ def loop_now(connection: sa.Connection, project: str, *, since_seq: int, now_s: 
     # The cooldown keeps causes from storming; a training that a person started is no answer.
     answered = retrains.last(connection, project, automatic=True)
     ended_s = (answered.ended_s or answered.requested_s) if answered else -math.inf
+    since_s = last.requested_s if last else 0.0
+    fit, unfit = (
+        new_labels(connection, project, since_seq=since_seq, since_s=since_s, whole=whole)
+        for whole in (True, False)
+    )
     return Loop(
-        new_labels=new_labels(
-            connection, project, since_seq=since_seq, since_s=last.requested_s if last else 0.0
-        ),
+        new_labels=fit,
+        unfit=unfit,
         in_flight=flying.id if flying else None,
         minutes_since=(now_s - ended_s) / 60,
         in_30_days=retrains.count_30_days(connection, project, now_s=now_s),
@@ -166,18 +170,23 @@ def _minutes(last: Retrain | None) -> float:
     return (last.ended_s - last.started_s) / 60
 
 
-def new_labels(connection: sa.Connection, project: str, *, since_seq: int, since_s: float) -> int:
-    """Count labelled predictions from a seq on whose label came after a time."""
-    return int(
-        connection.scalar(
-            sa.select(sa.func.count(sa.distinct(labels.c.prediction_id)))
-            .select_from(labels.join(predictions, predictions.c.id == labels.c.prediction_id))
-            .where(
-                (labels.c.project == project)
-                & (predictions.c.project == project)
-                & (predictions.c.seq >= since_seq)
-                & (labels.c.at_s > since_s)
-            )
-        )
-        or 0
+def new_labels(
+    connection: sa.Connection, project: str, *, since_seq: int, since_s: float, whole: bool = True
+) -> int:
+    """Count labelled predictions from a seq on whose label came after a time.
+
+    Args:
+        connection: to the database.
+        project: whose.
+        since_seq: first prediction.
+        since_s: labels must be later, seconds since 1970.
+        whole: count those whose features were kept whole, so that they may train, or the others.
+    """
+    query = (
+        sa.select(sa.func.count(sa.distinct(labels.c.prediction_id)))
+        .select_from(labels.join(predictions, predictions.c.id == labels.c.prediction_id))
+        .where(labels.c.project == project, predictions.c.project == project)
+        .where(predictions.c.seq >= since_seq, labels.c.at_s > since_s)
+        .where(WHOLE if whole else ~WHOLE)
     )
+    return int(connection.scalar(query) or 0)

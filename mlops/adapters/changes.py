@@ -9,7 +9,7 @@ from mlops.core.significance import adjusted
 from mlops.core.words import in_words
 
 if TYPE_CHECKING:
-    from mlops.adapters.thresholds import Baseline
+    from mlops.adapters.baseline import Baseline
     from mlops.core.alarm import Verdict
     from mlops.core.columns import Columns
 

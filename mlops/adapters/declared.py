@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from mlops.adapters.files import read_json
 from mlops.adapters.sources.base import need_source
 from mlops.core.columns import elsewhere, look_names
+from mlops.core.redacted import parse_redact
 from mlops.core.schema import parse_schema
 from mlops.errors import ParamsError
 
@@ -24,6 +25,7 @@ _THIRDS = ("low", "middle", "high")
 
 
 _TABLES = ("table", "text")
+_NO_COLUMNS = ("digits", "fashion_mnist", "text")
 
 
 def check_network(section: ModelSection) -> None:
@@ -63,6 +65,29 @@ def check_source(layout: Layout, section: DataSection) -> None:
     for key, name in named:
         if name is not None or key in needed:
             need_column(head, name, key)
+
+
+def check_redacted(layout: Layout, section: DataSection, text: str) -> list[str]:
+    """Hold the columns that `MLOPS_REDACT` names against the data's, as far as they are known.
+
+    Returns:
+        One line if only data can tell.
+
+    Raises:
+        UsageError: naming the value, the name and the columns that there are.
+        DataError: if the snapshot's schema, or the source's file, cannot be read.
+    """
+    redact, path = parse_redact(text), layout.snapshot / "schema.json"
+    if not redact.columns:
+        return []
+    if path.is_file():
+        redact.need(parse_schema(read_json(path), str(path)), "the snapshot")
+    elif section.source in _NO_COLUMNS:
+        redact.need_among((), f"what data.source = {section.source} gives")
+    else:
+        names = ", ".join(redact.columns)
+        return [f"MLOPS_REDACT names {names}: only data tell whether there is such: dvc repro"]
+    return []
 
 
 def check_names(layout: Layout, params: Everything) -> list[str]:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import sqlalchemy as sa
     from numpy.typing import NDArray
 
-    from mlops.adapters.thresholds import Baseline
+    from mlops.adapters.baseline import Baseline
     from mlops.adapters.windows import Window
     from mlops.core.columns import Columns
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     import sqlalchemy as sa
 
-    from mlops.adapters.thresholds import Baseline
+    from mlops.adapters.baseline import Baseline
     from mlops.adapters.windows import Cut, Window
     from mlops.core.alarm import Rule
     from mlops.core.continuous import Detector

@@ -160,8 +160,9 @@ def _notes(desk: _Desk, connection: sa.Connection, held: Incident) -> tuple[str,
     """Return the lines of a mail's foot."""
     found = windows.named(connection, desk.project, held.body.windows[-1:])
     fixed = tuple(f"{w.fixed}." for w in found if w.fixed)
+    blind = tuple(f"{w.unwatched}." for w in found if w.unwatched)
     worth = (f"Worth of a retrain: {held.body.worth}.",) if held.body.worth else ()
-    return (*worth, *fixed, realised(connection, desk.project, desk.monitoring).note)
+    return (*worth, *fixed, *blind, realised(connection, desk.project, desk.monitoring).note)
 
 
 def _note(

@@ -10,6 +10,7 @@ from mlops.adapters.ledger import Ledger
 from mlops.adapters.mail import outbox
 from mlops.core.canonical import from_json
 from mlops.core.decision import Decision
+from mlops.core.redacted import union, unwatched
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
@@ -52,6 +53,11 @@ class Story:
     def fixed(self) -> Fixed | None:
         """What the newest window says against the fixed reference."""
         return next((w.fixed for w in reversed(self.windows) if w.fixed), None)
+
+    @property
+    def unwatched(self) -> str:
+        """What its windows were not judged by, in words; empty for nothing."""
+        return unwatched(union(w.redacted for w in self.windows))
 
 
 def tell(engine: sa.Engine, project: str, incident: str) -> Story:

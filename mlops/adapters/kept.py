@@ -47,7 +47,7 @@ def keep(folder: Path, cut: Cut, seen: Observation) -> None:
     write_json(folder / "verdict.json", {
         "window": cut.id, "version": cut.version, "number": cut.number, "start_s": cut.start_s,
         "end_s": cut.end_s, "first_seq": cut.first_seq, "last_seq": cut.last_seq,
-        **verdict_content(seen.verdict),
+        "redacted": seen.redacted, **verdict_content(seen.verdict),
     })  # fmt: skip
     rows = seen.columns
     stored = {

@@ -48,11 +48,19 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Task:
-    """One prediction to be labelled."""
+    """One prediction to be labelled.
+
+    Attributes:
+        prediction_id: whose label is wanted.
+        chosen: how it was chosen.
+        features: canonical bytes.
+        redacted: columns of a table that these lack, for nobody may read them.
+    """
 
     prediction_id: str
     chosen: LabelSource
     features: bytes
+    redacted: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -79,12 +87,12 @@ def ask(
         rows = _pool(connection, project, wanted)
         given = dict(_requested(connection, project, [row.id for row in rows]))
         drawn = [r for r in rows if given.get(r.id) != _RANDOM and r.label_source != _RANDOM]
-        drawn = sorted(drawn, key=lambda row: label_order(row.example_id))[: wanted.random]
+        drawn = sorted(drawn, key=lambda row: label_order(_example(row)))[: wanted.random]
         taken = {row.id for row in drawn}
         free = [r for r in rows if r.id not in taken | set(given) and r.label_source is None]
         hard = _hard(free, schema, wanted.hard)
-        tasks = [Task(r.id, _RANDOM, r.features) for r in drawn]
-        tasks += [Task(r.id, _ACTIVE, r.features) for r in hard]
+        tasks = [Task(r.id, _RANDOM, r.features, r.redacted) for r in drawn]
+        tasks += [Task(r.id, _ACTIVE, r.features, r.redacted) for r in hard]
         _remember(connection, project, tasks, now_s)
     return tuple(sorted(tasks, key=lambda task: label_order(task.prediction_id)))
 
@@ -135,7 +143,7 @@ def _pool(connection: sa.Connection, project: str, wanted: Wanted) -> Sequence[s
     rows = connection.execute(
         sa.select(
             predictions.c.id, predictions.c.example_id, predictions.c.features,
-            predictions.c.probabilities, newest.label("label_source"),
+            predictions.c.probabilities, predictions.c.redacted, newest.label("label_source"),
         )
         .where(
             (predictions.c.project == project) & SERVED
@@ -146,7 +154,12 @@ def _pool(connection: sa.Connection, project: str, wanted: Wanted) -> Sequence[s
         .order_by(predictions.c.seq.desc())
         .limit(_POOL_ROWS)
     ).all()  # fmt: skip
-    return list({row.example_id: row for row in rows}.values())
+    return list({_example(row): row for row in rows}.values())
+
+
+def _example(row: sa.Row[Any]) -> str:
+    """Return what is equal for rows of one example; what is redacted may tell rows apart."""
+    return str(row.id if row.redacted else row.example_id)
 
 
 def _hard(rows: Sequence[sa.Row[Any]], schema: Schema, count: int) -> list[sa.Row[Any]]:

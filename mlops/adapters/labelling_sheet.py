@@ -50,7 +50,7 @@ def write_sheet(folder: Path, tasks: Sequence[Task], schema: Schema) -> Path:
         writer.writerow([*HEAD, *_columns(schema)])
         for number, task in enumerate(tasks, 1):
             file = _name(number) if isinstance(schema, ImageSchema) else ""
-            writer.writerow([number, task.prediction_id, file, "", *_shown(task.features, schema)])
+            writer.writerow([number, task.prediction_id, file, "", *_shown(task, schema)])
     return path
 
 
@@ -60,16 +60,18 @@ def _columns(schema: Schema) -> tuple[str, ...]:
     return ("text",) if isinstance(schema, TextSchema) else ()
 
 
-def _shown(features: bytes, schema: Schema) -> list[str | float]:
+def _shown(task: Task, schema: Schema) -> list[str | float]:
     """Return what a labeller sees of an example that is no image."""
+    features = task.features
     if isinstance(schema, ImageSchema):
         return []
     if not fits(features, schema):
         return ["(of another schema)"] * len(_columns(schema))
     if isinstance(schema, TextSchema):
         return [_cell(features.decode())]
-    row = json.loads(features)
-    return ["" if v is None else _cell(v) if isinstance(v, str) else v for v in row]
+    row = dict(zip((column.name for column in schema.columns), json.loads(features), strict=True))
+    row |= {name: "(redacted)" for name in task.redacted if name in row}
+    return ["" if v is None else _cell(v) if isinstance(v, str) else v for v in row.values()]
 
 
 def _cell(text: str) -> str:

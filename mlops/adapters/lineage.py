@@ -88,7 +88,7 @@ def trace(site: Site, project: str, prediction_id: str) -> Trace:
         ledger = Ledger(engine, project)
         ledger.verify_chain()
         entries = ledger.entries()
-    answer, missing = _answer(found), []
+    answer, missing = _answer(found), _unkept(found)
     model = _model(entries, answer.version)
     move = _move(entries, answer)
     if model is None:
@@ -103,6 +103,14 @@ def trace(site: Site, project: str, prediction_id: str) -> Trace:
             missing.append(f"run {model.run_id}: {error}")
         missing += _gaps(model, run)
     return Trace(project, answer, model, run, move, tuple(missing))
+
+
+def _unkept(found: Logged | Labelled) -> list[str]:
+    """Say which columns of the row nobody may read."""
+    made = (found.logged if isinstance(found, Labelled) else found).prediction
+    if not made.redacted:
+        return []
+    return [f"the model saw {', '.join(made.redacted)}, which was not kept (redacted)"]
 
 
 def _answer(found: Logged | Labelled) -> Answer:

@@ -6,10 +6,11 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from mlops.adapters import registry
+from mlops.adapters.baseline import Baseline, read_baseline
 from mlops.adapters.ledger import Ledger
 from mlops.adapters.moves import effective
 from mlops.adapters.observe import shifts
-from mlops.adapters.thresholds import Baseline, read_baseline, thresholds_for
+from mlops.adapters.thresholds import thresholds_for
 from mlops.adapters.two_baselines import Beside
 from mlops.core.alarm import judge
 from mlops.core.columns import look_names
@@ -78,6 +79,8 @@ def find(
     project: str,
     monitoring: MonitoringSection,
     pace_minutes: float | None,
+    *,
+    redacted: tuple[str, ...] = (),
 ) -> LongReference | None:
     """Fetch the reference of `monitoring.baseline`; None while there is none to be had.
 
@@ -90,6 +93,7 @@ def find(
         project: registered-model name.
         monitoring: the section.
         pace_minutes: that a window takes, as seen.
+        redacted: columns of a table that windows lack.
     """
     version = monitoring.baseline
     if version == FIRST:
@@ -99,26 +103,29 @@ def find(
         return None
     try:
         folder = registry.fetch(site, project, version)
-        baseline = read_baseline(folder)
-        found = thresholds_for(site, folder, monitoring, pace_minutes)
+        baseline = read_baseline(folder, redacted)
+        found = thresholds_for(site, folder, monitoring, pace_minutes, redacted)
     except (RegistryError, MonitorError, Unavailable):
         return None
     columns = inputs(baseline.columns, baseline)
     return LongReference(version, columns, presort(columns), found, baseline)
 
 
-def beside(site: Site, project: str, told: Fixed | None) -> Beside | None:
+def beside(
+    site: Site, project: str, told: Fixed | None, redacted: tuple[str, ...] = ()
+) -> Beside | None:
     """Return what a window's page says of the fixed reference; None where there is none to tell.
 
     Args:
         site: where versions are fetched.
         project: registered-model name.
         told: what was stored with the window.
+        redacted: columns of a table that the window lacks.
     """
     if told is None or not told.inputs:
         return None
     try:
-        baseline = read_baseline(registry.fetch(site, project, told.version))
+        baseline = read_baseline(registry.fetch(site, project, told.version), redacted)
     except (RegistryError, MonitorError):
         return Beside(told, None)
     return Beside(told, inputs(baseline.columns, baseline))
@@ -126,7 +133,7 @@ def beside(site: Site, project: str, told: Fixed | None) -> Beside | None:
 
 def inputs(rows: Columns, baseline: Baseline) -> Columns:
     """Return the columns that the examples alone give."""
-    names = look_names(baseline.schema)
+    names = tuple(name for name in look_names(baseline.schema) if name in rows.names)
     at = [rows.names.index(name) for name in names]
     named = tuple(name for name in rows.named if name in names)
     return replace(rows, names=names, values=rows.values[:, at], named=named)

@@ -19,6 +19,7 @@ from mlops.core.features import decode, fits
 from mlops.core.grouping import entity_keys
 from mlops.core.lost_slices import Side, find_lost
 from mlops.core.quality import hits, sound
+from mlops.core.redacted import blank_rows, looks_of, union
 from mlops.core.schema import outputs, parse_schema
 from mlops.core.slices import parts, properties, terciles
 from mlops.errors import DataError, MonitorError
@@ -79,12 +80,11 @@ def note(
         costly = [i for i in incidents.find_all_open(connection, project) if _due(i, version)]
         if not costly:
             return
-        schema, before = _reference(fetch())
-        found = []
+        folder, found = fetch(), []
         for held in costly:
             span = (held.body.since_seq, _LAST_SEQ)
             told = measured.outcomes(connection, project, version, span, expected=expected)
-            found.append(_compare(schema, before, _current(connection, told, schema)))
+            found.append(compare(connection, folder, told))
     for held, lost in zip(costly, found, strict=True):
         _save(engine, held, lost, now_s)
 
@@ -95,13 +95,38 @@ def _due(held: Incident, version: str) -> bool:
     return costly and body.labelled != body.sliced
 
 
-def _compare(schema: Schema, before: _Rows, now: _Rows) -> tuple[LostSlice, ...]:
-    names, cuts = look_names(schema), terciles(before.looks)
-    sides = []
+def compare(
+    connection: sa.Connection, folder: Path, told: Sequence[sa.Row[Any]]
+) -> tuple[LostSlice, ...]:
+    """Return the parts that lost more than the others since a version's reference.
+
+    What is redacted in any of the rows is no part, on neither side.
+
+    Args:
+        connection: to the database.
+        folder: of the version.
+        told: of `mlops.adapters.measured.outcomes`.
+
+    Raises:
+        MonitorError: if the version's reference is unusable.
+    """
+    redacted = union(row.redacted for row in told)
+    schema, before = _reference(folder, redacted)
+    now = _current(connection, told, schema, redacted)
+    return _compare(schema, before, now, looks_of(schema, redacted))
+
+
+def _compare(
+    schema: Schema, before: _Rows, now: _Rows, unseen: tuple[str, ...]
+) -> tuple[LostSlice, ...]:
+    """Compare two sides; columns of which nothing is seen are asked about no part."""
+    at = [n for n, name in enumerate(look_names(schema)) if name not in unseen]
+    names = tuple(look_names(schema)[n] for n in at)
+    cuts, sides = terciles(before.looks[:, at]), []
     for rows in (before, now):
         s = rows.scored
         right_N = hits(s.label, s.probabilities, regression=not schema.classes)
-        sides.append(Side(right_N, parts(s, schema, rows.looks, names, cuts)))
+        sides.append(Side(right_N, parts(s, schema, rows.looks[:, at], names, cuts)))
     return find_lost(*sides)
 
 
@@ -118,7 +143,7 @@ def _save(engine: sa.Engine, held: Incident, lost: tuple[LostSlice, ...], now_s:
         incidents.save(connection, replace(newest, body=body))
 
 
-def _reference(folder: Path) -> tuple[Schema, _Rows]:
+def _reference(folder: Path, redacted: tuple[str, ...]) -> tuple[Schema, _Rows]:
     path, model = folder / "reference.npz", folder / "model.json"
     try:
         schema = parse_schema(read_json(model).get("schema"), str(model))
@@ -131,10 +156,16 @@ def _reference(folder: Path) -> tuple[Schema, _Rows]:
         raise MonitorError(msg) from None
     fit = has_label(label) & sound(answers, regression=not schema.classes)
     key = entity_keys(key[fit], features[fit], schema)
-    return schema, _alone(label[fit], answers[fit], key, properties(features[fit], schema)[1])
+    seen = blank_rows(features[fit], schema, redacted)
+    return schema, _alone(label[fit], answers[fit], key, properties(seen, schema)[1])
 
 
-def _current(connection: sa.Connection, told: Sequence[sa.Row[Any]], schema: Schema) -> _Rows:
+def _current(
+    connection: sa.Connection,
+    told: Sequence[sa.Row[Any]],
+    schema: Schema,
+    redacted: tuple[str, ...],
+) -> _Rows:
     """Return labelled predictions whose features were kept, and are of the schema."""
     count, dtype = outputs(schema), np.int64 if schema.classes else np.float64
     kept: list[sa.Row[Any]] = []
@@ -148,7 +179,7 @@ def _current(connection: sa.Connection, told: Sequence[sa.Row[Any]], schema: Sch
         ]  # fmt: skip
         if fit:
             arrays = decode([features[row.seq] for row in fit], schema)
-            looked.append(properties(arrays, schema)[1])
+            looked.append(properties(blank_rows(arrays, schema, redacted), schema)[1])
             kept += fit
     answers = np.frombuffer(b"".join(row.probabilities for row in kept), dtype="<f4")
     key = np.array([key_hash(row.entity or f"row:{row.seq}") for row in kept], dtype=np.uint64)

@@ -106,7 +106,7 @@ def outcomes(
 ) -> Sequence[sa.Row[Any]]:
     """Return the labelled predictions that `accuracy` counts, the newest `MOST_OUTCOMES` of them.
 
-    In their order, with `seq, label, probabilities, example_id, entity`.
+    In their order, with `seq, label, probabilities, example_id, entity, redacted`.
     """
     told, _ = _told(connection, project, _span(project, version, seqs, expected.until_s), expected)
     return sorted(told, key=lambda row: row.seq)[-MOST_OUTCOMES:]
@@ -171,7 +171,7 @@ def _labelled(project: str, span: sa.ColumnElement[bool]) -> sa.Select[Any]:
         sa.select(
             labels.c.prediction_id, labels.c.label, labels.c.label_source,
             predictions.c.example_id, predictions.c.probabilities, predictions.c.seq,
-            predictions.c.at_s, predictions.c.entity,
+            predictions.c.at_s, predictions.c.entity, predictions.c.redacted,
         )
         .join(predictions, predictions.c.id == labels.c.prediction_id)
         .where(span & (labels.c.project == project))

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mlops.adapters.thresholds import pictures
+from mlops.adapters.baseline import pictures
 from mlops.core.alarm import Verdict, judge
 from mlops.core.drift import mix, moved, shares, statistics
 from mlops.core.features import decode, fits
 from mlops.core.joint import learn_joint
 from mlops.core.quality import Arrivals, breaks, sound
+from mlops.core.redacted import blank_rows
 from mlops.core.schema import outputs
 from mlops.core.sent import Sent, sent_rows
 from mlops.core.usual import contents
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     import sqlalchemy as sa
     from numpy.typing import NDArray
 
-    from mlops.adapters.thresholds import Baseline
+    from mlops.adapters.baseline import Baseline
     from mlops.adapters.windows import Cut
     from mlops.core.columns import Columns
     from mlops.core.thresholds import Thresholds
@@ -45,12 +46,14 @@ class Observation:
         columns: its sound rows; None when hardly any is sound.
         shown: up to six of its images, uint8 (N, H, W, C), for the mail; none of other kinds.
         sent: its rows as they came; None where its log has no features.
+        redacted: columns of a table that it was not judged by.
     """
 
     verdict: Verdict
     columns: Columns | None
     shown: NDArray[np.uint8]
     sent: Sent | None
+    redacted: tuple[str, ...] = ()
 
 
 def observe(
@@ -63,10 +66,11 @@ def observe(
     """Check a window's rows and compute its verdict.
 
     Args:
-        rows: `example_id, features, probabilities` of its predictions.
+        rows: of `mlops.adapters.windows.read`.
         cut: where it lies.
-        baseline: of the version that predicted.
-        thresholds: of that version.
+        baseline: of the version that predicted, without what is redacted in any of the rows: so
+            it is in all of them, and a row that was kept whole does not stand out.
+        thresholds: of that version, likewise.
         earlier: the windows before, in the order in which they ended.
 
     Returns:
@@ -101,7 +105,7 @@ def observe(
     )
     if fit.sum() < _LEAST:
         verdict = Verdict(len(rows), (), found, thresholds.calibrated)
-        return Observation(verdict, None, shown, sent)
+        return Observation(verdict, None, shown, sent, baseline.redacted)
     seen = baseline.sight.see(features[fit], answers[fit])
     if seen.all_names != thresholds.columns:
         msg = f"window {cut.id}: columns {seen.all_names}, thresholds for {thresholds.columns}"
@@ -110,7 +114,8 @@ def observe(
         thresholds, statistics(baseline.reference, seen), shifts(baseline.columns, seen),
         len(seen), seen.named,
     )  # fmt: skip
-    return Observation(replace(judged, rows=len(rows), breaks=found), seen, shown, sent)
+    whole = replace(judged, rows=len(rows), breaks=found)
+    return Observation(whole, seen, shown, sent, baseline.redacted)
 
 
 def _unseen(hidden: int, rows: int, thresholds: Thresholds, baseline: Baseline) -> Observation:
@@ -119,7 +124,8 @@ def _unseen(hidden: int, rows: int, thresholds: Thresholds, baseline: Baseline) 
         "seen; set MLOPS_PAYLOADS=keep"
     )
     nothing = pictures(baseline.shown[:0], baseline.schema)
-    return Observation(Verdict(rows, (), (why,), thresholds.calibrated), None, nothing, None)
+    verdict = Verdict(rows, (), (why,), thresholds.calibrated)
+    return Observation(verdict, None, nothing, None, baseline.redacted)
 
 
 def shifts(reference: Columns, window: Columns) -> NDArray[np.float64]:
@@ -148,7 +154,9 @@ def _arrays(
     schema = baseline.schema
     count = outputs(schema)
     right = [row for row in rows if fits(row.features, schema)]
-    features = decode([row.features for row in right], schema)
+    features = blank_rows(
+        decode([row.features for row in right], schema), schema, baseline.redacted
+    )
     answers = np.full((len(right), count), np.nan, dtype=np.float32)
     for at, row in enumerate(right):
         if len(row.probabilities) == 4 * count:

@@ -9,6 +9,7 @@ import numpy as np
 from mlops.adapters.evidently.performance import Labelled
 from mlops.adapters.snapshot import has_label
 from mlops.core.quality import sound
+from mlops.core.redacted import blank_rows
 from mlops.core.schema import outputs
 from mlops.core.sent import sent_rows
 from mlops.errors import MonitorError
@@ -23,12 +24,15 @@ if TYPE_CHECKING:
     from mlops.core.sent import SentRows
 
 
-def reference_rows(folder: Path, schema: Schema) -> tuple[SentRows, Labelled]:
+def reference_rows(
+    folder: Path, schema: Schema, redacted: tuple[str, ...] = ()
+) -> tuple[SentRows, Labelled]:
     """Return rows of a version's reference as they came, and those with a label.
 
     Args:
         folder: of the version.
         schema: its schema.
+        redacted: columns that the window lacks: they are blank here, too.
 
     Raises:
         MonitorError: if `reference.npz` is missing or damaged.
@@ -42,6 +46,7 @@ def reference_rows(folder: Path, schema: Schema) -> tuple[SentRows, Labelled]:
         msg = f"{path}: no usable reference ({error}); run: mlops evaluate, mlops register"
         raise MonitorError(msg) from None
     fit = sound(answers, regression=not schema.classes)
+    features = blank_rows(features, schema, redacted)
     ids = [row.tobytes().hex() for row in features.reshape(len(features), -1)]
     known = has_label(label) & fit
     return (

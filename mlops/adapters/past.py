@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from mlops.adapters.predictions import newest_labels
 from mlops.adapters.sources import base
 from mlops.adapters.sql.engine import database
-from mlops.adapters.sql.tables import SERVED, predictions
+from mlops.adapters.sql.tables import SERVED, WHOLE, predictions
 from mlops.core import features
 from mlops.core.example import key_hash, sampled, side
 from mlops.core.grouping import groups, split_keys
@@ -68,22 +68,25 @@ def from_log(
 ) -> Past:
     """Return the predictions that were served, in the order of time, with their newest labels.
 
+    Those of which columns are redacted are left out: no model was ever asked about such rows.
+
     Raises:
-        DataError: if the log holds none whose features were kept.
+        DataError: if the log holds none whose features were kept whole.
     """
     with database(site) as engine, engine.connect() as connection:
         rows = connection.execute(
             sa.select(predictions.c.id, predictions.c.at_s, predictions.c.example_id,
                       predictions.c.entity, predictions.c.features)
-            .where(predictions.c.project == project, SERVED, predictions.c.features.is_not(None))
+            .where(predictions.c.project == project, SERVED, WHOLE)
             .order_by(predictions.c.at_s, predictions.c.seq)
         ).all()  # fmt: skip
         known = newest_labels(connection, project, [row.id for row in rows])
     rows = [row for row in rows if features.fits(row.features, schema)]
     if not rows:
         raise DataError(
-            f"the prediction log of {project} holds no prediction with its features: nothing has "
-            "been served yet (mlops up), or MLOPS_PAYLOADS keeps hashes only"
+            f"the prediction log of {project} holds no prediction with all its features: nothing "
+            "has been served yet (mlops up), MLOPS_PAYLOADS keeps hashes only, or MLOPS_REDACT "
+            "leaves columns out"
         )
     values = features.read([row.features for row in rows], schema)
     found = [known.get(row.id) for row in rows]

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from mlops.adapters.scores import forget_scores, put_scores
-from mlops.adapters.sql.tables import SERVED, labels, predictions
+from mlops.adapters.sql.tables import SERVED, WHOLE, labels, predictions
 from mlops.core.prediction import Label, Labelled, Logged, Prediction, Score
 
 if TYPE_CHECKING:
@@ -70,29 +70,28 @@ def labelled(
 
 
 def uncollected(engine: sa.Engine, project: str) -> list[Labelled]:
-    """Return predictions with a label that no production shard holds yet, and kept features."""
-    return _labelled(
-        engine, project, labels.c.collected_in.is_(None), predictions.c.features.is_not(None)
-    )
+    """Return predictions with a label that no production shard holds yet, kept whole."""
+    return _labelled(engine, project, labels.c.collected_in.is_(None), WHOLE)
 
 
-def count_uncollected(engine: sa.Engine, project: str, *, features: bool | None = None) -> int:
-    """Count predictions with a label not yet collected.
+def count_unfit(engine: sa.Engine, project: str) -> tuple[int, int]:
+    """Count labelled predictions that cannot be collected.
 
-    Args:
-        engine: the database.
-        project: whose.
-        features: count only those whose features were kept (True) or not (False).
+    Returns:
+        How many were logged without features, and how many without some of their columns.
     """
+    bare = predictions.c.features.is_(None)
+    kinds = (bare, ~bare & predictions.c.redacted.is_not(None))
     query = (
-        sa.select(sa.func.count(sa.distinct(labels.c.prediction_id)))
+        sa.select(
+            *(sa.func.count(sa.distinct(sa.case((kind, predictions.c.id)))) for kind in kinds)
+        )
         .select_from(_joined())
         .where(labels.c.project == project, labels.c.collected_in.is_(None))
     )
-    if features is not None:
-        query = query.where(predictions.c.features.is_not(None) == features)
     with engine.connect() as connection:
-        return int(connection.execute(query).scalar_one())
+        hidden, redacted = connection.execute(query).one()
+    return int(hidden), int(redacted)
 
 
 def claim(engine: sa.Engine, project: str, label_seqs: Sequence[int], shard: str) -> None:
@@ -131,7 +130,7 @@ def prune(engine: sa.Engine, project: str, *, before_s: float) -> int:
     old = (
         sa.select(predictions.c.id)
         .where(predictions.c.project == project, predictions.c.at_s < before_s)
-        .where(~(wanted & predictions.c.features.is_not(None)))
+        .where(~(wanted & WHOLE))
         .limit(_CHUNK)
     )
     gone = 0

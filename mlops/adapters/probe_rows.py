@@ -38,7 +38,8 @@ class Found:
         key: uint64 (N,): hash of the split key.
         scored: bool (N,): not chosen for being hard, so that they measure.
         judging: rows that were left out because they judge.
-        unkept: rows that were left out because their features were not logged, or do not fit.
+        unkept: rows that were left out because their features were not logged whole, or do not
+            fit.
     """
 
     features: NDArray[Any]
@@ -64,7 +65,9 @@ class Found:
         if hard := len(self.key) - measuring:
             words.append(f"{hard} were chosen for being hard")
         if self.unkept:
-            words.append(f"{self.unkept} have no features that fit (MLOPS_PAYLOADS)")
+            words.append(
+                f"{self.unkept} have no whole features that fit (MLOPS_PAYLOADS, MLOPS_REDACT)"
+            )
         return "; ".join(words)
 
 
@@ -122,8 +125,9 @@ def _trains(key: str, split: SplitSection) -> bool:
 
 
 def _usable(row: Labelled, schema: Schema) -> bool:
-    """Say whether a row's features were kept and fit, and its answer is one."""
-    content, scores = row.logged.prediction.features, row.logged.scores
+    """Say whether a row's features were kept whole and fit, and its answer is one."""
+    made, scores = row.logged.prediction, row.logged.scores
+    content = None if made.redacted else made.features
     if content is None or not features.fits(content, schema) or len(scores) != outputs(schema):
         return False
     return bool(sound(scores[np.newaxis], regression=not schema.classes)[0])

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 from mlops.adapters import files, measured, registry, report_states
 from mlops.adapters import windows as table
+from mlops.adapters.baseline import read_baseline
 from mlops.adapters.evidently.page import NAMES, Material, make_failure, make_page
 from mlops.adapters.evidently.quality import Quality
 from mlops.adapters.kept import Kept, read_kept
 from mlops.adapters.long_reference import beside
 from mlops.adapters.page_rows import labelled_rows, reference_rows
-from mlops.adapters.thresholds import read_baseline
 from mlops.errors import DataError, MonitorError, RegistryError, Unknown
 from mlops.params.base import View
 from mlops.params.labels import LabelsSection
@@ -129,8 +129,8 @@ def _material(site: Site, window: Window, told: Sequence[sa.Row[Any]]) -> Materi
         kept, model = read_kept(folder), _fetch(site, window)
     except (MonitorError, RegistryError):
         return Material(window, site.now)  # nothing was kept, or its version is gone
-    baseline = read_baseline(model)
-    rows, _ = reference_rows(model, baseline.schema)
+    baseline = read_baseline(model, window.redacted)
+    rows, _ = reference_rows(model, baseline.schema, window.redacted)
     seen = Quality(kept.sent, rows, baseline.schema, baseline.usual) if kept.sent else None
     return Material(window, site.now, quality=seen)
 
@@ -142,12 +142,12 @@ def _fetch(site: Site, window: Window) -> Path:
 def _judged(
     site: Site, window: Window, told: Sequence[sa.Row[Any]], kept: Kept, model: Path
 ) -> Material:
-    baseline = read_baseline(model)
+    baseline = read_baseline(model, window.redacted)
     schema = baseline.schema
-    rows, labelled = reference_rows(model, schema)
+    rows, labelled = reference_rows(model, schema, window.redacted)
     return Material(
         window, site.now, baseline.columns, kept.columns,
-        beside(site, window.cut.project, window.fixed),
+        beside(site, window.cut.project, window.fixed, window.redacted),
         Quality(kept.sent, rows, schema, baseline.usual) if kept.sent else None,
         labelled_rows(told, schema) if told else None,
         labelled if len(labelled) else None,

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
     import sqlalchemy as sa
 
+    from mlops.adapters.baseline import Baseline
     from mlops.adapters.estimates import Known
-    from mlops.adapters.thresholds import Baseline
     from mlops.adapters.windows import Window
     from mlops.core.alarm import Rule
     from mlops.core.columns import Columns

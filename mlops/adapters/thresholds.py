@@ -1,152 +1,28 @@
-"""A version's reference and its calibrated thresholds, as files."""
+"""A version's calibrated thresholds, as files."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from functools import cached_property
+import json
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
+from mlops.adapters.baseline import read_baseline
 from mlops.adapters.embedding import FILE as EMBEDDING
 from mlops.adapters.files import digest, read_json, sha256, write_json
-from mlops.adapters.sight import Sight, learn
-from mlops.adapters.snapshot import has_label
 from mlops.core.alarm import Rule
 from mlops.core.calibration import Rules, calibrate
 from mlops.core.continuous import SHARE, Detector, gathering
-from mlops.core.drift import Reference, presort
-from mlops.core.grouping import entity_keys
-from mlops.core.likeness import SAMPLE_ROWS, Library, learn_library
-from mlops.core.quality import hits, sound
-from mlops.core.schema import ImageSchema, parse_schema
 from mlops.core.thresholds import Thresholds
-from mlops.core.usual import Usual, usual
-from mlops.errors import DataError, MonitorError
+from mlops.errors import DataError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from numpy.typing import NDArray
-
-    from mlops.core.columns import Columns
-    from mlops.core.schema import Schema
     from mlops.params.monitoring import MonitoringSection
     from mlops.site import Site
 
 _FILE = "thresholds.json"
 _MEASURE = 6  # raise it when a column, a statistic or the drawing changes: it voids what is kept
-_SHOWN = 6
-_MIN_LABELS = 30
-
-
-@dataclass(frozen=True)
-class Baseline:
-    """What windows of a version are compared with.
-
-    Attributes:
-        columns: of the reference rows.
-        sight: that windows are seen by.
-        in_order: whether the rows stand in the order of time.
-        key: uint64, (N,): equal for rows of one entity.
-        reference: the same, presorted.
-        right: (N,): 1 where the version was right, 0 where it was not, NaN without a label; a
-            regression is right where the target lies between its outer quantiles.
-        accuracy: share of right answers; None with fewer than 30 labels.
-        labels: of those rows.
-        usual: what they hold, that windows must not break with.
-        schema: of the version.
-        shown: up to six images, uint8 (N, H, W, C), for the mail; none of other kinds.
-        sample: of the examples, that known corruptions are tried on.
-    """
-
-    columns: Columns
-    sight: Sight
-    in_order: bool
-    key: NDArray[np.uint64]
-    reference: Reference
-    right: NDArray[np.float64]
-    accuracy: float | None
-    labels: int
-    usual: Usual
-    schema: Schema
-    shown: NDArray[np.uint8]
-    sample: NDArray[Any]
-
-    @cached_property
-    def likenesses(self) -> Library | None:
-        """What known corruptions would do to its pictures; nothing of other kinds."""
-        if not isinstance(self.schema, ImageSchema):
-            return None
-        return learn_library(self.sample, self.schema)
-
-
-def read_baseline(folder: Path) -> Baseline:
-    """Read `reference.npz` of a model folder.
-
-    Raises:
-        MonitorError: if it is missing, damaged or empty: unknown is not healthy.
-    """
-    path = folder / "reference.npz"
-    try:
-        model = folder / "model.json"
-        schema = parse_schema(read_json(model).get("schema"), str(model))
-        with np.load(path, allow_pickle=False) as stored:
-            features, answers = stored["features"], stored["probabilities"]
-            label = stored["label"]
-            times = stored["observed_s"] if "observed_s" in stored else np.full(len(label), np.nan)
-            key = stored["key"] if "key" in stored else np.arange(len(label), dtype=np.uint64)
-    except (OSError, ValueError, KeyError, EOFError, DataError) as error:
-        msg = f"{path}: no usable reference ({error}); run: mlops evaluate, mlops register"
-        raise MonitorError(msg) from None
-    fit = np.zeros(0, dtype=bool)
-    if answers.ndim == 2:
-        fit = sound(answers, regression=not schema.classes)
-    if features.shape[1:] != schema.shape or len(fit) != len(features) or fit.sum() < 2:
-        msg = f"{path}: {int(fit.sum())} usable rows of {len(features)}; run: mlops evaluate"
-        raise MonitorError(msg)
-    known = has_label(label) & fit
-    right = np.full(len(label), np.nan)
-    right[known] = hits(label[known], answers[known], regression=not schema.classes)
-    in_order = bool(np.isfinite(times).all())
-    order = np.argsort(times, kind="stable")
-    order = order[fit[order]]
-    key = entity_keys(key[order], features[order], schema)
-    sight, rows = _learned(features[order], answers[order], key, schema, folder)
-    return Baseline(
-        columns=rows,
-        sight=sight,
-        in_order=in_order,
-        key=key,
-        reference=presort(rows),
-        right=right[order],
-        accuracy=float(right[known].mean()) if known.sum() >= _MIN_LABELS else None,
-        labels=int(known.sum()),
-        usual=usual(features, schema),
-        schema=schema,
-        shown=pictures(features, schema),
-        sample=features[np.linspace(0, len(features) - 1, SAMPLE_ROWS).astype(np.int64)],
-    )
-
-
-def _learned(
-    features: NDArray[Any],
-    answers: NDArray[np.float32],
-    key: NDArray[np.uint64],
-    schema: Schema,
-    folder: Path,
-) -> tuple[Sight, Columns]:
-    try:
-        return learn(features, answers, key, schema, folder)
-    except DataError as error:
-        raise MonitorError(str(error)) from None
-
-
-def pictures(features: NDArray[Any], schema: Schema) -> NDArray[np.uint8]:
-    """Return the first six images for a mail; none where the examples are no images."""
-    if isinstance(schema, ImageSchema):
-        return features[:_SHOWN]
-    return np.zeros((0, 1, 1, 1), dtype=np.uint8)
 
 
 def rules(monitoring: MonitoringSection, pace_minutes: float | None = None) -> Rules:
@@ -184,29 +60,43 @@ def write_thresholds(folder: Path, monitoring: MonitoringSection) -> Thresholds:
 
 
 def thresholds_for(
-    site: Site, folder: Path, monitoring: MonitoringSection, pace_minutes: float | None = None
+    site: Site,
+    folder: Path,
+    monitoring: MonitoringSection,
+    pace_minutes: float | None = None,
+    redacted: tuple[str, ...] = (),
 ) -> Thresholds:
     """Return a version's thresholds; calibrate anew if they were made for other rules.
 
-    A budget per year depends on how many windows a year has, which is known once some have come.
-    What is made anew is kept in `.mlops/work/`, for the version's own files are sealed.
+    A budget per year depends on how many windows a year has, which is known once some have come;
+    what a version's windows lack, once they do. What is made anew is kept in `.mlops/work/`, for
+    the version's own files are sealed.
+
+    Args:
+        site: where it is kept.
+        folder: of the version.
+        monitoring: the section.
+        pace_minutes: minutes that a window takes, as seen.
+        redacted: columns of a table that windows lack.
 
     Raises:
         MonitorError: if the reference is unusable.
     """
-    source = _source(folder)
+    source = _source(folder, redacted)
     kept = site.layout.work / "thresholds" / f"{source[:32]}.json"
     for path in (folder / _FILE, kept):
         found = _read(path, source, rules(monitoring, pace_minutes))
         if found is not None:
             return found
-    return _calibrated(folder, kept, rules(monitoring, pace_minutes))
+    return _calibrated(folder, kept, rules(monitoring, pace_minutes), redacted)
 
 
-def _calibrated(folder: Path, path: Path, wanted: Rules) -> Thresholds:
-    baseline = read_baseline(folder)
+def _calibrated(
+    folder: Path, path: Path, wanted: Rules, redacted: tuple[str, ...] = ()
+) -> Thresholds:
+    baseline = read_baseline(folder, redacted)
     made = calibrate(baseline.columns, wanted, in_order=baseline.in_order, key=baseline.key)
-    write_json(path, {**_head(_source(folder), wanted), "thresholds": asdict(made)})
+    write_json(path, {**_head(_source(folder, redacted), wanted), "thresholds": asdict(made)})
     return made
 
 
@@ -225,10 +115,13 @@ def _read(path: Path, source: str, wanted: Rules) -> Thresholds | None:
     return Thresholds(**{**stored, **lists})
 
 
-def _source(folder: Path) -> str:
+def _source(folder: Path, redacted: tuple[str, ...]) -> str:
     """Return the digest of what the reference's columns are made of."""
     paths = [folder / name for name in ("reference.npz", EMBEDDING)]
-    return digest({path.name: sha256(path) for path in paths if path.is_file()})
+    made_of = {path.name: sha256(path) for path in paths if path.is_file()}
+    if redacted:
+        made_of["redacted"] = json.dumps(redacted)
+    return digest(made_of)
 
 
 def _head(reference: str, wanted: Rules) -> dict[str, object]:

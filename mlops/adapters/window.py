@@ -10,6 +10,7 @@ from mlops.core.alarm import ColumnVerdict, Verdict
 from mlops.core.alert import ColumnChange
 from mlops.core.estimate import Estimate
 from mlops.core.fixed import Fixed
+from mlops.core.redacted import unwatched
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
@@ -59,6 +60,7 @@ class Window:
         estimate: of its accuracy, without labels, as it was judged.
         evidence: of a shift, that the version's windows have added up to.
         fixed: its inputs against the fixed reference; None where that is the version's own.
+        redacted: columns of a table that some of its rows were kept without.
     """
 
     cut: Cut
@@ -71,6 +73,7 @@ class Window:
     estimate: Estimate | None = None
     evidence: float = 0.0
     fixed: Fixed | None = None
+    redacted: tuple[str, ...] = ()
 
     @property
     def id(self) -> str:
@@ -90,6 +93,11 @@ class Window:
         told = self.estimate
         return f"est. {told.value:.1%} ({told.low:.1%}–{told.high:.1%})" if told else "unknown"
 
+    @property
+    def unwatched(self) -> str:
+        """What it was not judged by, in words; empty for nothing."""
+        return unwatched(self.redacted)
+
 
 def verdict_content(verdict: Verdict) -> dict[str, object]:
     """Return a verdict as JSON-ready values."""
@@ -103,6 +111,7 @@ def written(window: Window) -> str:
         "correct": window.correct, "regression": window.regression,
         "estimate": asdict(window.estimate) if window.estimate else None,
         "evidence": window.evidence, "fixed": asdict(window.fixed) if window.fixed else None,
+        "redacted": window.redacted,
     }  # fmt: skip
     return json.dumps(content, sort_keys=True, allow_nan=False)
 
@@ -126,6 +135,7 @@ def parsed(row: sa.Row[Any]) -> Window:
         regression=content.get("regression", False),
         estimate=Estimate(**guess) if guess else None,
         evidence=content.get("evidence", 0.0), fixed=_fixed(content.get("fixed")),
+        redacted=tuple(content.get("redacted", ())),
     )  # fmt: skip
 
 

@@ -22,6 +22,7 @@ def markdown(recent: tuple[Window, ...]) -> str:
     ]
     lines += [f"- broken: {text}" for text in newest.verdict.breaks]
     lines += [f"- {newest.fixed}"] * (newest.fixed is not None)
+    lines += [f"- {newest.unwatched}"] * bool(newest.unwatched)
     lines += ["", f"| window | rows | alarm | {newest.measure} | labels | incident |"]
     lines.append("|---|---|---|---|---|---|")
     for w in reversed(recent):

@@ -93,9 +93,10 @@ def next_cut(
 
 
 def read(connection: sa.Connection, cut: Cut) -> Sequence[sa.Row[Any]]:
-    """Return `example_id, features, probabilities` of a window's predictions, in order."""
+    """Return a window's predictions in order, as `mlops.adapters.observe` looks at them."""
+    wanted = ("example_id", "features", "probabilities", "redacted")
     return connection.execute(
-        sa.select(predictions.c.example_id, predictions.c.features, predictions.c.probabilities)
+        sa.select(*(predictions.c[name] for name in wanted))
         .where(
             (predictions.c.project == cut.project)
             & (predictions.c.version == cut.version)
@@ -115,10 +116,12 @@ def insert(
     regression: bool = False,
     evidence: float = 0.0,
     fixed: Fixed | None = None,
+    redacted: tuple[str, ...] = (),
 ) -> Window | None:
     """Insert a judged window and return it; None if somebody else was first."""
     serialise(connection)
-    made = Window(cut, verdict, 0, 0, "pending", None, regression, estimate, evidence, fixed)
+    made = Window(cut, verdict, 0, 0, "pending", None, regression, estimate, evidence, fixed,
+                  redacted)  # fmt: skip
     values = {
         **asdict(cut), "id": cut.id, "alarm": verdict.alarm, "report": made.report,
         "verdict": written(made), "incident": None,

@@ -26,7 +26,12 @@ def check(*, json: bool = False) -> int:
     Args:
         json: Print the advice as JSON.
     """
-    from mlops.adapters.declared import check_names, check_network, check_source
+    from mlops.adapters.declared import (
+        check_names,
+        check_network,
+        check_redacted,
+        check_source,
+    )
     from mlops.layout import Layout, find_root
     from mlops.params.everything import Everything, advice
     from mlops.params.load import load
@@ -40,6 +45,7 @@ def check(*, json: bool = False) -> int:
     serving_config(layout, settings, host=settings.host, workers=settings.serve_workers)
     named = (*check_names(layout, params), *advice(params))
     told = [*_unknown(layout), *(f"params.yaml: {line}" for line in named)]
+    told += check_redacted(layout, params.data, settings.redact)
     if json:
         print(json_lib.dumps({"advice": told}, indent=2))
         return 0

@@ -115,6 +115,8 @@ def lines(story: Story) -> Iterator[str]:
             f"  window {window.id}: {window.cut.rows} rows, {alarm}, "
             f"{window.measure} {window.share}"
         )
+    if story.unwatched:
+        yield f"unseen    {_line(story.unwatched)}"
     if story.fixed is not None:
         yield f"reference {_line(str(story.fixed))}"
     for retrain in story.retrains:

@@ -158,6 +158,8 @@ def lines(seen: Situation, server: Server) -> Iterator[str]:
         )
     if seen.windows and seen.windows[-1].fixed is not None:
         yield f"  {seen.windows[-1].fixed}"
+    if seen.windows and seen.windows[-1].unwatched:
+        yield f"  {seen.windows[-1].unwatched}"
     yield f"  alarms: {seen.alarms}"
     if seen.retrain:
         yield f"  retrain {seen.retrain.id} {seen.retrain.state}: {seen.retrain.reason}"

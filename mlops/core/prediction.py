@@ -38,6 +38,8 @@ class Prediction:
         latency_s: from the whole request's arrival to the model's answer; of a shadow's, the
             model's own time.
         shadow_of: the prediction that was served, if this one only looked on; None if served.
+        redacted: columns of a table that the model saw and that are missing in `features`, for
+            nobody may read them; `example_id` is without them, too.
     """
 
     id: str
@@ -49,6 +51,7 @@ class Prediction:
     probabilities: bytes
     latency_s: float
     shadow_of: str | None = None
+    redacted: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

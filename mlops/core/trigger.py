@@ -58,6 +58,7 @@ class Loop:
         minutes_30_days: machine time that they took.
         typical_minutes: what one takes; 0 if none has ended yet.
         worth: what a probe says that one gains; None if none was made.
+        unfit: labels since then of rows that were not kept whole, so that nothing learns from them.
     """
 
     new_labels: int
@@ -67,6 +68,7 @@ class Loop:
     minutes_30_days: float = 0.0
     typical_minutes: float = 0.0
     worth: Worth | None = None
+    unfit: int = 0
 
 
 @dataclass(frozen=True)
@@ -109,7 +111,7 @@ def decide(policy: Policy, worth: Kind, loop: Loop, cause: Cause = "drift") -> A
         (
             missing > 0,
             "labels",
-            f"{loop.new_labels} of {wanted} new labels; {missing} missing",
+            f"{loop.new_labels} of {wanted} new labels; {missing} missing{_unfit(loop)}",
         ),
         (rest > 0, "cooldown", f"the last retrain was lately; {rest} minutes of cooldown left"),
         (
@@ -152,6 +154,12 @@ def told(cause: Cause, words: str) -> str:
 def automatic(reason: str) -> bool:
     """Say whether a recorded reason is that of a cause without an incident, not of a person."""
     return reason.startswith(tuple(f"{cause}: " for cause in UNPROMPTED))
+
+
+def _unfit(loop: Loop) -> str:
+    if not loop.unfit:
+        return ""
+    return f"; {loop.unfit} more cannot train (MLOPS_PAYLOADS, MLOPS_REDACT)"
 
 
 def _minutes(policy: Policy, loop: Loop) -> str:

@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
+_PLAIN = 9
+"""So many columns of a block JSON can hold."""
+
+
 class Block(NamedTuple):
     """N rows that one model version answered.
 
@@ -31,6 +35,7 @@ class Block(NamedTuple):
         sizes: bytes of each row's features; None if they are not kept.
         features: canonical bytes, one row after the other.
         probabilities: float32, little-endian, (N, classes) as bytes.
+        redacted: columns of a table that are missing because nobody may read them.
     """
 
     version: str
@@ -44,10 +49,15 @@ class Block(NamedTuple):
     sizes: Sequence[int] | None
     features: bytes
     probabilities: bytes
+    redacted: Sequence[str] = ()
 
     def head(self) -> list[Any]:
-        """Return what JSON can hold, and last how long the probabilities are."""
-        return [*self[:-2], len(self.probabilities)]
+        """Return what JSON can hold: the first columns, how long the probabilities are, the rest.
+
+        The rest is left out where nothing is redacted: the release before has no such place.
+        """
+        rest = [[*self.redacted]] if self.redacted else []
+        return [*self[:_PLAIN], len(self.probabilities), *rest]
 
     @classmethod
     def read(cls, head: Sequence[Any], body: bytes, at: int) -> tuple[Block, int]:
@@ -58,10 +68,11 @@ class Block(NamedTuple):
             body: holds features and probabilities from `at` on.
             at: place of the first byte.
         """
-        *columns, length = head
+        columns, (length, *rest) = head[:_PLAIN], head[_PLAIN:]
         middle = at + sum(columns[-1] or ())
         end = middle + length
-        return cls._make([*columns, body[at:middle], body[middle:end]]), end
+        bytes_of = (body[at:middle], body[middle:end])
+        return cls._make([*columns, *bytes_of, *(rest or [()])]), end
 
     def rows(self) -> list[Prediction]:
         """Return the rows one by one."""
@@ -73,7 +84,7 @@ class Block(NamedTuple):
             kept = [self.features[a:b] for a, b in pairwise(accumulate(self.sizes, initial=0))]
             examples = examples or [example_id(content, self.shape) for content in kept]
             contents = [*kept]
-        width = len(self.probabilities) // count
+        width, redacted = len(self.probabilities) // count, tuple(self.redacted)
         columns = zip(
             self.ids, self.at_s, examples or (), self.entities or nobody, contents,
             range(0, count * width, width), self.latency_s, self.shadow_of or nobody, strict=True,
@@ -81,7 +92,7 @@ class Block(NamedTuple):
         return [
             Prediction(
                 identity, at_s, self.version, example, entity, content,
-                self.probabilities[start : start + width], latency_s, shadowed,
+                self.probabilities[start : start + width], latency_s, shadowed, redacted,
             )
             for identity, at_s, example, entity, content, start, latency_s, shadowed in columns
         ]  # fmt: skip

@@ -24,7 +24,7 @@ DRAIN_S = 30
 HUNG_S = 15.0
 """A worker that gives no sign of life for so long is ended, and another started."""
 EXIT_NO_MODEL = 69
-"""The follower's last word (EX_UNAVAILABLE): the registry is down and nothing is cached."""
+"""The follower's last word (EX_UNAVAILABLE): there is nothing that may be served, and why."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +79,7 @@ class ServingConfig:
         tls: files of the certificate chain and of its key; empty for plain HTTP.
         keep_payloads: whether features go into the prediction log.
         redact: fields that go into it unreadable.
+        redact_columns: columns of a table that go into it as missing.
         sample: share of the predictions that go into it.
         provider: where ONNX Runtime runs the models.
         code: whether a model from elsewhere may run code of its own.
@@ -100,6 +101,7 @@ class ServingConfig:
     tls: tuple[str, str] = ("", "")
     keep_payloads: bool = True
     redact: tuple[str, ...] = ()
+    redact_columns: tuple[str, ...] = ()
     sample: float = 1.0
     provider: Provider = "cpu"
     code: bool = False
@@ -129,7 +131,8 @@ def from_environment() -> ServingConfig:
         msg = f"{VARIABLE} is not set; serving processes are started by: mlops serve"
         raise UsageError(msg)
     content = json.loads(text)
-    lists = {name: tuple(content.get(name, ())) for name in ("tls", "redact") if name in content}
+    lists = {name: tuple(content[name]) for name in ("tls", "redact", "redact_columns")
+             if name in content}  # fmt: skip
     return ServingConfig(**{**content, **lists, "limits": Limits(**content["limits"])})
 
 

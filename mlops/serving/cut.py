@@ -57,7 +57,7 @@ class Cutter:
 
     Args:
         keep: whether features are kept.
-        redaction: fields to be made unreadable; None for none.
+        redaction: of fields and columns; None for none.
         sample: share of the predictions that are kept, drawn by id.
     """
 
@@ -80,7 +80,7 @@ class Cutter:
     def cut(self, alike: Sequence[Answered]) -> Block | None:
         """Return what is kept of requests of one version; None if chance takes no row of them."""
         version, schema, served = alike[0].version, alike[0].schema, alike[0].shadow_of is None
-        columns = _joined(alike, schema)
+        columns = _joined(alike, schema, self._redaction)
         scores = np.concatenate([*map(_SCORES, alike)]).astype("<f4", copy=False)
         if self._sample < 1.0:
             drawn = [n for n, name in enumerate(columns[-1]) if self._drawn(name)]
@@ -90,14 +90,17 @@ class Cutter:
             columns = tuple([column[n] for n in drawn] for column in columns)
             scores = scores[drawn]
         ids, at_s, latency_s, entities, contents, originals = columns
-        if self._redaction:
-            entities = [name and self._redaction.entity(name) for name in entities]
-        keep = self._keep and served
+        keep, redaction = self._keep and served, self._redaction
+        examples = None if keep else identities(contents, schema)
+        if redaction:
+            entities = [name and redaction.entity(name) for name in entities]
+            examples = examples and [*map(redaction.example, examples)]
         return Block(
             version, ids, at_s, latency_s, entities if any(entities) else None,
-            None if served else originals, None if keep else identities(contents, schema),
+            None if served else originals, examples,
             identity_shape(schema), [*map(len, contents)] if keep else None,
             b"".join(contents) if keep else b"", scores.tobytes(),
+            redaction.columns(schema) if redaction else (),
         )  # fmt: skip
 
     def _drawn(self, identity: str) -> bool:
@@ -111,7 +114,9 @@ def _kind(item: Answered | Sequence[Given]) -> tuple[str, Schema, bool] | None:
     return item.version, item.schema, item.shadow_of is None
 
 
-def _joined(alike: Sequence[Answered], schema: Schema) -> tuple[list[Any], ...]:
+def _joined(
+    alike: Sequence[Answered], schema: Schema, redaction: Redaction | None
+) -> tuple[list[Any], ...]:
     """Return ids, times, latencies, entities, canonical bytes and served ids, one per row each."""
     # Turned on their side in C: nothing here is done once per request if that can be helped.
     ids, at_s, _, named, values, _, _, latency_s, shadow_of = zip(*alike, strict=True)
@@ -122,11 +127,12 @@ def _joined(alike: Sequence[Answered], schema: Schema) -> tuple[list[Any], ...]:
         entities = [
             name for mine, n in zip(named, rows, strict=True) for name in mine or [None] * n
         ]
+    examples = together(values, schema)
     return (
         every,
         [*chain.from_iterable(map(repeat, at_s, rows))],
         [*chain.from_iterable(map(repeat, latency_s, rows))],
         entities,
-        canonical(together(values, schema), schema),
+        canonical(redaction.blank(examples, schema) if redaction else examples, schema),
         [*chain.from_iterable(filter(None, shadow_of))] or every,
     )

@@ -129,6 +129,7 @@ def _shown(found: Logged | Labelled, score: float | None, classes: Sequence[str]
     return {
         "prediction_id": row.id, "state": "logged", "model_version": row.version,
         "at": at.isoformat(), "example_id": row.example_id, "entity": row.entity,
+        "redacted": row.redacted,
         **_answer(logged.scores.tolist(), classes), "latency_ms": row.latency_s * 1000.0,
         "label": None if label is None else _name(classes, label.label),
         "label_source": None if label is None else label.label_source,

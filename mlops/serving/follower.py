@@ -14,10 +14,18 @@ import sqlalchemy as sa
 import structlog
 
 from mlops.adapters import seal
-from mlops.errors import MlopsError, RegistryError, Unavailable
+from mlops.core.redacted import parse_redact
+from mlops.errors import MlopsError, RegistryError, Unavailable, UsageError
 from mlops.serving import metrics
 from mlops.serving.beat import Beat
-from mlops.serving.model import Model, Pointer, read_pointer, sealed, write_pointer
+from mlops.serving.model import (
+    Model,
+    Pointer,
+    read_pointer,
+    read_schema,
+    sealed,
+    write_pointer,
+)
 
 if TYPE_CHECKING:
     from mlops.site import Site
@@ -46,7 +54,13 @@ class Keeper(Protocol):
 
 
 class Follower:
-    """Brings the registry's champion into service."""
+    """Brings the registry's champion into service.
+
+    Attributes:
+        reached: whether the registry has answered.
+        unfit: why the first version that came must not be served: `MLOPS_REDACT` names columns
+            that it lacks; empty for no such reason.
+    """
 
     def __init__(
         self, site: Site, project: str, registry: Registry, keeper: Keeper | None = None
@@ -57,8 +71,9 @@ class Follower:
         self._refused: dict[str, float] = {}
         self._notes: list[tuple[str, str]] = []
         self._settled: str | None = None
+        self._redact = parse_redact(site.settings.redact)
         self._answered_s = time.monotonic()
-        self.reached = False
+        self.reached, self.unfit = False, ""
 
     def poll(self, now_s: float) -> str | None:
         """Look once; return the version that is now in service, if any.
@@ -126,10 +141,20 @@ class Follower:
         except RegistryError as error:
             self._refuse(version, first_line(error), now_s)
             return False
+        if read_pointer(self._home) is None and not self._fits(pointer):
+            return False
         write_pointer(self._home, pointer)
         self._refused.clear()
         structlog.get_logger().info("in service", version=version)
         return True
+
+    def _fits(self, pointer: Pointer) -> bool:
+        """Say whether the first version has the columns that are to be redacted."""
+        try:
+            self._redact.need(read_schema(Path(pointer.folder)), f"version {pointer.version}")
+        except UsageError as error:
+            self.unfit = str(error)
+        return not self.unfit
 
     def _refuse(self, version: str, reason: str, now_s: float) -> None:
         self._refused[version] = now_s

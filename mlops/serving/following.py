@@ -88,7 +88,10 @@ def _follow(
     while not bell.over and os.getppid() == supervisor:
         said = _poll(follower, said, cached=cached)
         if said and not cached and not follower.reached and time.monotonic() > give_up_s:
-            _last_word(said)
+            _last_word(f"{said}; no cached version to serve")
+            return EXIT_NO_MODEL
+        if follower.unfit:
+            _last_word(follower.unfit)
             return EXIT_NO_MODEL
         for duty in duties:
             _keep(duty)
@@ -125,12 +128,13 @@ def _give_up(follower: Follower, cached: bool) -> None:  # noqa: FBT001 - called
     """End a start that hangs in a call: a name that resolves to nothing may take minutes."""
     if cached or follower.reached:
         return
-    _last_word(f"no answer from the registry or the database within {START_S:.0f} s")
+    within = f"within {START_S:.0f} s; no cached version to serve"
+    _last_word(f"no answer from the registry or the database {within}")
     os._exit(EXIT_NO_MODEL)
 
 
 def _last_word(why: str) -> None:
-    print(f"error: {why}; no cached version to serve", file=sys.stderr, flush=True)  # noqa: T201 - the terminal of `mlops serve`
+    print(f"error: {why}", file=sys.stderr, flush=True)  # noqa: T201 - the terminal of `mlops serve`
 
 
 def duties(site: Site, project: str, registry: Registry, wishes: Wishes) -> tuple[Duty, ...]:

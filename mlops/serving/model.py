@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from mlops.adapters.onnx_session import Provider
     from mlops.core.schema import Schema
 
-__all__ = ["Model", "Pointer", "load", "read_pointer", "sealed", "write_pointer"]
+__all__ = ["Model", "Pointer", "load", "read_pointer", "read_schema", "sealed", "write_pointer"]
 
 GOLDEN_FILE = "golden.npz"
 TOLERANCE = 1e-4
@@ -57,7 +57,7 @@ class Model:
 
     def __init__(self, folder: Path, version: str, provider: Provider = "cpu") -> None:
         self.version, self.digest = version, ""
-        self.schema = _read_schema(folder / "model.json")
+        self.schema = read_schema(folder)
         self.row_s = 0.0  # of late, per row; kept by whoever runs it
         try:
             self._session = open_model(folder, provider=provider)
@@ -138,7 +138,13 @@ def difference(found: NDArray[Any], expected: NDArray[np.float32], schema: Schem
     return worst / max(float(np.ptp(expected)), float(np.finfo(np.float32).tiny))
 
 
-def _read_schema(path: Path) -> Schema:
+def read_schema(folder: Path) -> Schema:
+    """Return what a version's examples are.
+
+    Raises:
+        UnverifiedModel: if its `model.json` is missing or damaged.
+    """
+    path = folder / "model.json"
     try:
         return parse_schema(files.read_json(path).get("schema"), str(path))
     except DataError as error:

@@ -5,17 +5,22 @@ from __future__ import annotations
 import os
 import time
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import structlog
+
 from mlops.adapters import files
 from mlops.adapters.onnx_session import choose_provider
-from mlops.errors import UsageError
+from mlops.core.redacted import parse_redact
+from mlops.errors import RegistryError, Unavailable, UsageError
 from mlops.params.name import project_name
 from mlops.serving.config import Limits, ServingConfig, check_address, is_loopback
-from mlops.serving.pointer import Pointer, write_pointer
-from mlops.serving.redaction import FIELDS
+from mlops.serving.model import read_schema
+from mlops.serving.pointer import Pointer, read_pointer, write_pointer
 from mlops.serving.tokens import read_tokens
+from mlops.site import Site
 
 if TYPE_CHECKING:
     from mlops.layout import Layout
@@ -34,13 +39,14 @@ def serving_config(layout: Layout, settings: Settings, *, host: str, workers: in
     known = len(read_tokens(tokens))
     check_address(host, token, known)
     check_address(settings.metrics_host, token, known, setting="MLOPS_METRICS_HOST")
-    flush_s = settings.log_flush_ms / 1000.0
+    flush_s, redact = settings.log_flush_ms / 1000.0, parse_redact(settings.redact)
     return ServingConfig(
         project=project, home=str(layout.serving / project), spool=str(layout.spool),
         database_url=settings.database(layout), token=token, tokens=str(tokens),
         closed=not is_loopback(host), rate=settings.rate_limit / workers, share=1.0 / workers,
         tls=_tls(settings),
-        keep_payloads=settings.payloads == "keep", redact=_redact(settings),
+        keep_payloads=settings.payloads == "keep", redact=redact.fields,
+        redact_columns=redact.columns,
         provider=choose_provider(settings.serve_provider),
         sample=settings.log_sample, shadow_sample=settings.shadow_sample,
         access_log=settings.access_log,
@@ -79,6 +85,39 @@ def foreign_config(
     )
 
 
+def check_columns(layout: Layout, settings: Settings, project: str) -> None:
+    """Refuse to start if `MLOPS_REDACT` names what the version in service has no column for.
+
+    That version is the ledger's; the one served last where the ledger or the store does not
+    answer. While there is none, the follower looks at the first that comes.
+
+    Raises:
+        UsageError: naming the value and the columns that there are.
+        UnverifiedModel: if that version's schema is damaged.
+    """
+    redact = parse_redact(settings.redact)
+    found = _in_service(layout, settings, project) if redact.columns else None
+    if found is not None:
+        redact.need(read_schema(found[1]), f"version {found[0]}")
+
+
+def _in_service(layout: Layout, settings: Settings, project: str) -> tuple[str, Path] | None:
+    from mlops.adapters import registry
+    from mlops.adapters.ledger import Ledger
+    from mlops.adapters.sql.engine import database
+
+    site = Site(layout, settings, datetime.now(UTC), layout.work / "serve")
+    try:
+        with database(site) as engine:
+            version = Ledger(engine, project).in_service()
+        if version is not None:
+            return version, registry.fetch(site, project, version)
+    except (RegistryError, Unavailable) as error:
+        structlog.get_logger().warning("the version in service is not known", why=str(error))
+    pointer = read_pointer(layout.serving / project)
+    return None if pointer is None else (pointer.version, Path(pointer.folder))
+
+
 def environment(layout: Layout, settings: Settings, config: ServingConfig) -> dict[str, str]:
     """Return the environment of every serving process; the folder of its metrics is made anew."""
     folder = config.folder / "metrics"
@@ -110,12 +149,3 @@ def _tls(settings: Settings) -> tuple[str, str]:
         msg = f"MLOPS_TLS_CERT={pair[0]}, MLOPS_TLS_KEY={pair[1]}: {why}; give PEM files that match"
         raise UsageError(msg) from None
     return pair
-
-
-def _redact(settings: Settings) -> tuple[str, ...]:
-    names = tuple(name.strip() for name in settings.redact.split(",") if name.strip())
-    for name in names:
-        if name not in FIELDS:
-            msg = f"MLOPS_REDACT: {name!r} is no field of a prediction; of {', '.join(FIELDS)}"
-            raise UsageError(msg)
-    return names

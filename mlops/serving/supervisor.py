@@ -17,7 +17,7 @@ from mlops.errors import EXIT_ERROR, UsageError
 from mlops.serving.child import Child
 from mlops.serving.config import DRAIN_S, EXIT_NO_MODEL, HUNG_S, is_loopback
 from mlops.serving.exposition import serve_metrics
-from mlops.serving.setup import environment, foreign_config, serving_config
+from mlops.serving.setup import check_columns, environment, foreign_config, serving_config
 from mlops.serving.tokens import Guard
 
 if TYPE_CHECKING:
@@ -46,7 +46,9 @@ class Supervisor:
         self._note = ""
         if model:
             self._config, self._note = foreign_config(layout, settings, self._config, model)
-        elif settings.serve_provider == "auto":
+        else:
+            check_columns(layout, settings, self._config.project)
+        if not model and settings.serve_provider == "auto":
             self._note = (
                 f"; on the {'GPU' if self._config.provider == 'cuda' else 'CPU: '}{lacking()}"
             )

@@ -29,7 +29,7 @@ from mlops.serving.child import parent
 from mlops.serving.config import DRAIN_S, HUNG_S, ServingConfig, from_environment
 from mlops.serving.ids import Minter, load_key
 from mlops.serving.log import PredictionLog
-from mlops.serving.redaction import Redaction
+from mlops.serving.redaction import made
 from mlops.serving.shadow import Mirror
 from mlops.serving.watcher import Watcher
 
@@ -138,7 +138,7 @@ def build(config: ServingConfig) -> tuple[App, Watcher]:
     key = load_key(config.folder)
     log = PredictionLog(
         Path(config.spool), config.limits, keep_payloads=config.keep_payloads,
-        redaction=Redaction(config.redact, key) if config.redact else None, sample=config.sample,
+        redaction=made(config, key), sample=config.sample,
     )  # fmt: skip
     mirror = Mirror(log, config.shadow_sample)
     app = App(config, batcher, log, Minter(key, config.project), mirror)

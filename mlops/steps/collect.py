@@ -27,6 +27,7 @@ from mlops.adapters.sql.engine import database
 from mlops.core import features
 from mlops.core.grouping import groups
 from mlops.core.prediction import REDACTED
+from mlops.core.redacted import parse_redact
 from mlops.core.schema import parse_schema
 from mlops.errors import DataError
 from mlops.params.base import View
@@ -54,7 +55,7 @@ def collect(params: CollectParams, site: Site) -> Report:
 
     The newest label of a prediction wins; equal examples in one shard stand once, with the newest
     label. A prediction that is labelled anew after it was collected is collected again: `ingest`
-    lets the later shard win.
+    lets the later shard win. Rows of which columns are redacted are left out.
 
     Raises:
         DataError: if no schema is known, logged features do not fit it, or `MLOPS_REDACT` hashes
@@ -65,10 +66,10 @@ def collect(params: CollectParams, site: Site) -> Report:
     with database(site) as engine:
         mended = _mend(engine, project, site)
         found = predictions.uncollected(engine, project)
-        hidden = predictions.count_uncollected(engine, project, features=False)
+        unfit = predictions.count_unfit(engine, project)
         found, apart = _of_one_kind(found, site)
         if not found:
-            return _nothing(mended, hidden, apart)
+            return _nothing(mended, unfit, apart)
         schema = _schema(site, project)
         table = _table(found, schema)
         name = _name(table, site.now)
@@ -76,8 +77,8 @@ def collect(params: CollectParams, site: Site) -> Report:
         predictions.claim(engine, project, seqs, name)
     write_shard(folder / name, table, schema)
     text = f"{table.num_rows} labelled predictions → data/production/{name}"
-    facts = {"rows": table.num_rows, "shard": name, "mended": mended, "hidden": hidden}
-    return Report(text + _hint(hidden, apart), facts)
+    facts = {"rows": table.num_rows, "shard": name, "mended": mended}
+    return Report(text + _hint(unfit, apart), {**facts, **_counts(unfit)})
 
 
 def _of_one_kind(found: list[Labelled], site: Site) -> tuple[list[Labelled], str]:
@@ -88,7 +89,7 @@ def _of_one_kind(found: list[Labelled], site: Site) -> tuple[list[Labelled], str
     Returns:
         The rows that stay, and in words what was left out.
     """
-    redacting = "entity" in site.settings.redact
+    redacting = "entity" in parse_redact(site.settings.redact).fields
     plain, hashed = has_entities(site.layout.snapshot, REDACTED)
     if not (plain or hashed):
         plain, hashed = has_entities(site.layout.production, REDACTED)
@@ -193,18 +194,29 @@ def _schema(site: Site, project: str) -> Schema:
     return parse_schema(files.read_json(model).get("schema"), str(model))
 
 
-def _nothing(mended: int, hidden: int, apart: str) -> Report:
+def _nothing(mended: int, unfit: tuple[int, int], apart: str) -> Report:
     text = "nothing to collect: no labelled prediction is left"
     if mended:
         text = f"{mended} interrupted shards written; nothing else to collect"
-    return Report(text + _hint(hidden, apart), {"rows": 0, "shard": None, "mended": mended,
-                                         "hidden": hidden})  # fmt: skip
+    facts = {"rows": 0, "shard": None, "mended": mended}
+    return Report(text + _hint(unfit, apart), {**facts, **_counts(unfit)})
 
 
-def _hint(hidden: int, apart: str) -> str:
-    if not hidden:
-        return apart
-    return (
-        f"{apart}; {hidden} more are labelled but were logged without features "
-        "(MLOPS_PAYLOADS=hash): set MLOPS_PAYLOADS=keep to retrain from production"
-    )
+def _counts(unfit: tuple[int, int]) -> dict[str, int]:
+    return dict(zip(("hidden", "redacted"), unfit, strict=True))
+
+
+def _hint(unfit: tuple[int, int], apart: str) -> str:
+    """Say what was left out, and why: a model must not learn that redacted means missing."""
+    hidden, redacted = unfit
+    if hidden:
+        apart += (
+            f"; {hidden} more are labelled but were logged without features "
+            "(MLOPS_PAYLOADS=hash): set MLOPS_PAYLOADS=keep to retrain from production"
+        )
+    if redacted:
+        apart += (
+            f"; {redacted} more are labelled but columns of theirs are redacted (MLOPS_REDACT): "
+            "what the model saw there was not kept, so nothing can learn from them"
+        )
+    return apart

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mlops.adapters import (
     beside,
@@ -16,6 +16,7 @@ from mlops.adapters import (
     windows,
 )
 from mlops.adapters.answering import answer
+from mlops.adapters.baseline import Baseline, read_baseline
 from mlops.adapters.estimates import Known, guess, read_known
 from mlops.adapters.hand_over import hand_over
 from mlops.adapters.kept import keep
@@ -25,15 +26,10 @@ from mlops.adapters.observe import NO_IMAGES, observe
 from mlops.adapters.response import Judged, respond
 from mlops.adapters.sql.engine import database
 from mlops.adapters.tally import Tally
-from mlops.adapters.thresholds import (
-    Baseline,
-    detector,
-    read_baseline,
-    rules,
-    thresholds_for,
-)
+from mlops.adapters.thresholds import detector, rules, thresholds_for
 from mlops.adapters.window_table import markdown
 from mlops.core.alarm import Verdict
+from mlops.core.redacted import union
 from mlops.core.volume import SPANS
 from mlops.errors import EXIT_DRIFT, RegistryError
 from mlops.params.base import View
@@ -46,7 +42,7 @@ from mlops.params.trigger import TriggerSection
 from mlops.site import Report
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     import sqlalchemy as sa
 
@@ -146,31 +142,35 @@ def monitor(params: MonitorParams, site: Site) -> Report:
 
 def _judge(run: _Run, version: str) -> Iterator[tuple[Window, _Watched, tuple[Event, ...]]]:
     """Judge each complete window of a version, in order."""
-    watched: _Watched | None = None
+    held: dict[tuple[str, ...], _Watched] = {}
     while True:
         with run.engine.connect() as connection:
             cut = windows.next_cut(
                 connection, run.params.project.name, version, run.params.monitoring,
                 now_s=run.now_s, receiving=version in run.receiving,
             )  # fmt: skip
+            rows = windows.read(connection, cut) if cut else ()
         if cut is None:
             return
+        redacted = union(row.redacted for row in rows)
         try:
-            watched = watched or _watched(run, version)
+            if redacted not in held:
+                held[redacted] = _watched(run, version, redacted)
         except RegistryError as error:
             if version == run.serving:
                 raise
             _write_off(run, cut, str(error))
             continue
-        done = _judge_one(run, cut, watched)
+        done = _judge_one(run, cut, rows, held[redacted])
         if done is not None:
-            yield done[0], watched, done[1]
+            yield done[0], held[redacted], done[1]
 
 
-def _judge_one(run: _Run, cut: Cut, watched: _Watched) -> tuple[Window, tuple[Event, ...]] | None:
+def _judge_one(
+    run: _Run, cut: Cut, rows: Sequence[sa.Row[Any]], watched: _Watched
+) -> tuple[Window, tuple[Event, ...]] | None:
     """Judge one window and commit it; None if another process was first."""
     with run.engine.connect() as connection:
-        rows = windows.read(connection, cut)
         before = windows.spans(connection, cut.project, SPANS)
     seen = observe(rows, cut, watched.baseline, watched.thresholds, before)
     keep(run.site.layout.windows / cut.id, cut, seen)
@@ -180,7 +180,7 @@ def _judge_one(run: _Run, cut: Cut, watched: _Watched) -> tuple[Window, tuple[Ev
     with run.engine.begin() as connection:
         window = windows.insert(
             connection, cut, seen.verdict, told, regression=regression,
-            fixed=fixed,
+            fixed=fixed, redacted=seen.redacted,
             evidence=_evidence(connection, run, cut, seen.verdict, watched.detector),
         )  # fmt: skip
         if window is None:
@@ -209,15 +209,18 @@ def _write_off(run: _Run, cut: Cut, why: str) -> None:
         windows.insert(connection, cut, verdict)
 
 
-def _watched(run: _Run, version: str) -> _Watched:
-    """Fetch a version's reference and thresholds from the registry, verified."""
+def _watched(run: _Run, version: str, redacted: tuple[str, ...]) -> _Watched:
+    """Fetch a version's reference and thresholds from the registry, verified.
+
+    Both without the columns that are redacted in a window: what is not there has not gone missing.
+    """
     folder = registry.fetch(run.site, run.params.project.name, version)
     monitoring = run.params.monitoring
     with run.engine.connect() as connection:
         found = pace.minutes(connection, run.params.project.name)
-    thresholds = thresholds_for(run.site, folder, monitoring, found)
-    long = find(run.site, run.engine, run.params.project.name, monitoring, found)
-    baseline = read_baseline(folder)
+    thresholds = thresholds_for(run.site, folder, monitoring, found, redacted)
+    long = find(run.site, run.engine, run.params.project.name, monitoring, found, redacted=redacted)
+    baseline = read_baseline(folder, redacted)
     return _Watched(
         baseline, thresholds, read_known(folder, baseline), detector(monitoring, found),
         long if long and long.version != version else None,

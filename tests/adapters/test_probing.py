@@ -152,7 +152,7 @@ def test_rows_that_judge_or_have_no_features_are_told(prober: Prober, folder: Pa
     )  # fmt: skip
     words = prober(0).trouble
     assert "judge (the test side) and must not be spent" in words
-    assert words.endswith("1 have no features that fit (MLOPS_PAYLOADS)")
+    assert words.endswith("1 have no whole features that fit (MLOPS_PAYLOADS, MLOPS_REDACT)")
 
 
 def test_a_probe_stands_until_a_tenth_more_labels_came(prober: Prober, folder: Path) -> None:

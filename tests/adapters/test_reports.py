@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from mlops.adapters import measured, registry, report_states, windows
+from mlops.adapters.baseline import read_baseline
 from mlops.adapters.embedding import write_embedding
 from mlops.adapters.files import write_json
 from mlops.adapters.kept import keep, read_kept
@@ -18,7 +19,7 @@ from mlops.adapters.predictions import insert_batch
 from mlops.adapters.report_store import prune
 from mlops.adapters.reports import make_named, make_pending
 from mlops.adapters.sql.engine import open_database
-from mlops.adapters.thresholds import read_baseline, thresholds_for
+from mlops.adapters.thresholds import thresholds_for
 from mlops.cli.report import make_all
 from mlops.core.alarm import Verdict
 from mlops.core.fixed import summed_up

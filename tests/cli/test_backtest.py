@@ -3,6 +3,7 @@ from __future__ import annotations
 import csv
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,7 @@ from mlops.cli.backtest_words import pieces
 from mlops.cli.here import open_site
 from mlops.core.features import canonical
 from mlops.core.prediction import Label, Prediction
+from mlops.core.schema import table_columns
 from mlops.errors import DataError, ParamsError, UsageError
 from mlops.params.load import load
 from tests.streams import stream
@@ -126,6 +128,9 @@ def test_the_log_is_walked_once_it_has_labels(site: Site) -> None:
             zip(past.observed_s, canonical(values, past.schema), strict=True)
         )
     ]
+    whole = rows[-1]  # of which a column is redacted, a row is no history of what was asked
+    name = table_columns(past.schema)[0].name
+    rows += [replace(whole, id=f"r{n}", redacted=(name,)) for n in range(9)]
     known = [
         Label(f"p{n}", float(label), "active" if n % 3 == 0 else "random", 2e9)
         for n, label in enumerate(past.label[:1100])

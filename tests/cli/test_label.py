@@ -219,6 +219,27 @@ def test_rows_of_a_table_are_shown_and_numbers_taken(
         take(path)
 
 
+def test_what_is_redacted_is_shown_as_that_and_rows_stay_apart(
+    site: Site, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    schema = TableSchema(("a", "b"), (Column("age", "number"), Column("size", "number")))
+    files.write_json(site.layout.snapshot / "schema.json", to_plain(schema))
+    rows = [
+        Prediction(f"t{n}", 1000.0 + n, "2", "same", None, b"[null,38.0]",
+                   np.array([0.5, 0.5], dtype="<f4").tobytes(), 0.001,
+                   redacted=("age",) if n else ())
+        for n in range(6)
+    ]  # fmt: skip
+    with database(site) as engine:
+        insert_batch(engine, "digits", rows)
+    facts = give_out(tmp_path, capsys, random=4, hard=2)
+    assert (facts["random"], facts["hard"]) == (4, 2)  # all six, though what was kept is the same
+    with (tmp_path / "labels.csv").open(newline="") as stream:
+        lines = list(csv.DictReader(stream))
+    assert sorted((line["prediction_id"], line["age"], line["size"]) for line in lines) == [
+        ("t0", "", "38.0"), *((f"t{n}", "(redacted)", "38.0") for n in range(1, 6))]  # fmt: skip
+
+
 def test_under_a_canary_the_version_in_service_is_labelled(
     site: Site, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

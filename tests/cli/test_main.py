@@ -179,7 +179,11 @@ def _take_data(root: Path, data: str) -> None:
         ("source: table\n  path: nowhere.csv", {}, 'data.path = "nowhere.csv" does not exist'),
         ("source: table\n  path: t.csv\n  target: z", {}, 'data.target = "z" is no column'),
         ("source: text\n  path: t.csv\n  target: y", {}, "data.text is not set; columns: x, y"),
-        ("source: digits", {"REDACT": "foo"}, "MLOPS_REDACT: 'foo' is no field"),
+        (
+            "source: digits",
+            {"REDACT": "foo"},
+            "'foo' is no field of a prediction (entity, features) and no column",
+        ),
         ("source: digits", {"TLS_CERT": "cert.pem"}, "MLOPS_TLS_KEY is empty"),
         ("source: digits", {"HOST": "192.0.2.1"}, "is not loopback and there is no token"),
         ("source: digits", {"METRICS_HOST": "0.0.0.0"}, "MLOPS_METRICS_HOST=0.0.0.0 is not"),

@@ -69,6 +69,17 @@ def test_it_is_written_to_a_file_or_printed(site: Site, capsys: pytest.CaptureFi
     assert capsys.readouterr().out == target.read_text()
 
 
+def test_what_of_the_row_nobody_may_read_is_said(
+    site: Site, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scores = np.eye(3, dtype="<f4")[1].tobytes()
+    row = Prediction("p-2", 0.0, "2", "e1", None, b"[null]", scores, 0.0, redacted=("age", "city"))
+    with database(site) as engine:
+        predictions.insert_batch(engine, "digits", [row])
+    assert run("p-2") == 0
+    assert "the model saw age, city, which was not kept (redacted)" in capsys.readouterr().out
+
+
 def test_an_unknown_prediction_is_one_line_and_exit_1(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("nope") == 1
     said = capsys.readouterr().err

@@ -32,6 +32,13 @@ def test_a_retrain_is_requested_when_every_condition_holds() -> None:
         (replace(POLICY, enabled=False), "costly", LOOP, "disabled", "trigger.enabled"),
         (POLICY, "costly", replace(LOOP, in_flight="r-1"), "in flight", "r-1"),
         (POLICY, "costly", replace(LOOP, new_labels=299), "labels", "1 missing"),
+        (
+            POLICY,
+            "costly",
+            replace(LOOP, new_labels=0, unfit=7),
+            "labels",
+            "300 missing; 7 more cannot train (MLOPS_PAYLOADS, MLOPS_REDACT)",
+        ),
         (POLICY, "costly", replace(LOOP, minutes_since=9.5), "cooldown", "1 minutes"),
         (POLICY, "costly", replace(LOOP, in_30_days=20), "budget", "the most is 20"),
         (

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import numpy as np
+import onnx
 import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
+from mlops.adapters import files, seal
 from mlops.core.features import arrays
-from mlops.core.schema import Column, Schema, TableSchema, TextSchema
+from mlops.core.schema import Column, Schema, TableSchema, TextSchema, to_plain
 from tests.serving.conftest import Running, running
 
 if TYPE_CHECKING:
@@ -51,23 +53,24 @@ class TinyModel:
         size = int(np.prod(schema.shape))
         weights = np.random.default_rng(seed).normal(0, 0.05, (size, width)).astype(np.float32)
         last = ("Softmax", {"axis": 1}) if schema.classes else ("Identity", {})
+        out = "probabilities" if schema.classes else "quantiles"
         nodes = [
             helper.make_node("Cast", ["in"], ["numbers"], to=TensorProto.FLOAT),
             helper.make_node("IsNaN", ["numbers"], ["missing"]),
             helper.make_node("Where", ["missing", "zero", "numbers"], ["known"]),
             helper.make_node("MatMul", ["known", "weights"], ["logits"]),
-            helper.make_node(last[0], ["logits"], ["out"], **last[1]),
+            helper.make_node(last[0], ["logits"], [out], **last[1]),
         ]
         kind = TensorProto.DOUBLE if schema.dtype == np.float64 else TensorProto.UINT8
         graph = helper.make_graph(
             nodes, "tiny",
             [helper.make_tensor_value_info("in", kind, ["batch", *schema.shape])],
-            [helper.make_tensor_value_info("out", TensorProto.FLOAT, ["batch", width])],
+            [helper.make_tensor_value_info(out, TensorProto.FLOAT, ["batch", width])],
             [numpy_helper.from_array(weights, "weights"),
              numpy_helper.from_array(np.float32(0).reshape(()), "zero")],
         )  # fmt: skip
         self.proto = helper.make_model(
-            graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9
+            graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9
         )
         self._session = onnxruntime.InferenceSession(self.proto.SerializeToString())
 
@@ -78,6 +81,18 @@ class TinyModel:
 
     def expected(self, values: Any) -> NDArray[np.float32]:
         return self.predict(arrays(values, self.schema))
+
+
+def make_table_version(home: Path, version: str, schema: Schema = TABLE) -> TinyModel:
+    """Write a verified version of a table's model; return the model."""
+    model, folder = TinyModel(schema, version), home / version
+    folder.mkdir(parents=True)
+    onnx.save(model.proto, folder / "model.onnx")
+    files.write_json(folder / "model.json", {"schema": to_plain(schema)})
+    golden = np.random.default_rng(9).normal(0, 1, (8, *schema.shape))
+    np.savez(folder / "golden.npz", features=golden, probabilities=model.predict(golden))
+    seal.write_manifest(folder)
+    return model
 
 
 def columns(records: list[dict[str, Any]] = RECORDS) -> tuple[NDArray[Any], ...]:

@@ -18,6 +18,7 @@ import sqlalchemy as sa
 from mlops.adapters import predictions
 from mlops.adapters.sql.engine import open_database
 from mlops.adapters.sql.tables import incidents, labels
+from mlops.core.example import example_id
 from mlops.core.prediction import Label, Logged, Prediction
 from mlops.serving import metrics, spool
 from mlops.serving.alarms import Alarms
@@ -55,6 +56,8 @@ def test_a_redacted_entity_still_tells_who_is_the_same(serve: Callable[..., Runn
     assert one == same != other
     assert one.startswith("redacted-")
     assert [row.features for row in rows] == [None] * 3
+    plain = {example_id(image.tobytes(), image.shape) for image in images(3)}
+    assert len({row.example_id for row in rows} - plain) == 3
     assert b"ann" not in spooled
 
 

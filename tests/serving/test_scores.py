@@ -86,7 +86,8 @@ def test_scores_are_replayed_without_effect_and_leave_with_their_prediction(url:
     assert score_of(engine, project, "s1") == 0.75
     assert score_of(engine, "another", "s1") is None
     assert predictions.labelled(engine, project, "1") == []
-    assert predictions.count_uncollected(engine, project) == 0
+    assert predictions.uncollected(engine, project) == []
+    assert predictions.count_unfit(engine, project) == (0, 0)
     assert predictions.prune(engine, project, before_s=2.0) == 2
     assert score_of(engine, project, "s1") is None
     assert score_of(engine, project, "s2") == 1.0

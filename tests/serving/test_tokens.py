@@ -178,7 +178,7 @@ def test_beyond_this_machine_a_token_is_needed(root: Path) -> None:
     [
         ({"tls_cert": "a.pem"}, "MLOPS_TLS_KEY is empty"),
         ({"tls_cert": "a.pem", "tls_key": "b.pem"}, "a.pem"),
-        ({"redact": "entity,name"}, "'name' is no field"),
+        ({"redact": "entity,column: "}, "column: names no column"),
     ],
 )
 def test_wrong_settings_end_the_start(root: Path, changes: dict[str, str], said: str) -> None:

@@ -14,7 +14,7 @@ from mlops.adapters import predictions, snapshot
 from mlops.adapters.sql.engine import open_database
 from mlops.core.example import example_id
 from mlops.core.prediction import Label, Prediction
-from mlops.core.schema import ImageSchema
+from mlops.core.schema import Column, ImageSchema, TableSchema
 from mlops.errors import DataError
 from mlops.params.project import ProjectSection
 from mlops.serving.redaction import Redaction
@@ -186,6 +186,38 @@ def test_a_lost_shard_comes_back_byte_for_byte(site: Site, engine: sa.Engine) ->
     path.unlink()
     assert collect(PARAMS, site).facts["mended"] == 1
     assert path.read_bytes() == content
+
+
+def test_rows_without_some_columns_are_left_out(site: Site, engine: sa.Engine) -> None:
+    """They hold a missing value where the model saw one: what they teach is not so."""
+    table = TableSchema(("no", "yes"), (Column("identity", "number"), Column("size", "number")))
+    snapshot.write_schema(site.layout.snapshot, table)
+    rows = [
+        Prediction(f"p{n:03}", 1000.0 + n, "1", f"{n:032x}", None, content,
+                   np.full(2, 0.5, "<f4").tobytes(), 0.001, redacted=redacted)
+        for n, (content, redacted) in enumerate([
+            (b"[1.0,2.0]", ()), (b"[null,2.0]", ("identity",)), (b"[null,3.0]", ()),
+            (b"[null,4.0]", ("identity",)), (None, ("identity",)),
+        ])
+    ]  # fmt: skip
+    predictions.insert_batch(engine, "digits", rows)
+    _label(engine, *((n, n % 2, 5000.0) for n in range(5)), (1, 0, 6000.0))
+    # The name of the column holds the word: it is not the field.
+    settings = site.settings.model_copy(update={"redact": "identity"})
+    report = collect(PARAMS, replace(site, settings=settings))
+    assert (report.facts["rows"], report.facts["redacted"], report.facts["hidden"]) == (2, 2, 1)
+    assert "2 more are labelled but columns of theirs are redacted (MLOPS_REDACT)" in report.summary
+    found = snapshot.read_shards(site.layout.production, table).to_pylist()
+    assert [(row["identity"], row["size"]) for row in found] == [(1.0, 2.0), (None, 3.0)]
+    again = collect(PARAMS, site)
+    assert (again.facts["rows"], again.facts["redacted"]) == (0, 2)
+    with engine.connect() as connection:
+        fit, unfit = (
+            new_labels(connection, "digits", since_seq=0, since_s=0.0, whole=whole)
+            for whole in (True, False)
+        )
+    assert (fit, unfit) == (2, 3)
+    assert predictions.prune(engine, "digits", before_s=2000.0) == 5  # nothing waits for `collect`
 
 
 def test_no_hashed_entity_stands_beside_plain_ones(site: Site, engine: sa.Engine) -> None:

@@ -71,6 +71,8 @@ def head(window: Window, made: datetime) -> str:
                   f"{_time(cut.end_s)}. This page was made {made:%Y-%m-%d %H:%M} UTC."),
         f"<p><strong>{escape(said[0].upper() + said[1:])}.</strong></p>",
     ]  # fmt: skip
+    if window.unwatched:
+        lines.append(paragraph(f"{window.unwatched}."))
     if verdict.breaks:
         items = "".join(f"<li>{escape(text)}</li>" for text in verdict.breaks)
         lines.append(f"<ul>{items}</ul>")

@@ -5,7 +5,13 @@ Many clones may share one database: every table has the column `project`.
 
 from __future__ import annotations
 
+import json
+from typing import TYPE_CHECKING
+
 import sqlalchemy as sa
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import Dialect
 
 metadata = sa.MetaData()
 
@@ -21,6 +27,21 @@ def _partial(name: str, where: str, *columns: str) -> sa.Index:
     """Return an index over some rows only."""
     only = sa.text(where)
     return sa.Index(name, *columns, sqlite_where=only, postgresql_where=only)
+
+
+class Names(sa.types.TypeDecorator[tuple[str, ...]]):
+    """Names as a JSON list; NULL for none."""
+
+    impl = sa.Text
+    cache_ok = True
+
+    def process_bind_param(self, value: tuple[str, ...] | None, _dialect: Dialect) -> str | None:
+        """Write them."""
+        return json.dumps(value) if value else None
+
+    def process_result_value(self, value: str | None, _dialect: Dialect) -> tuple[str, ...]:
+        """Read them."""
+        return tuple(json.loads(value)) if value else ()
 
 
 predictions = sa.Table(
@@ -39,11 +60,17 @@ predictions = sa.Table(
     ),  # or quantiles; float32, little-endian
     sa.Column("latency_s", sa.Double, nullable=False),
     sa.Column("shadow_of", sa.String(_ID)),  # the served prediction; NULL: this one was served
+    sa.Column(
+        "redacted", Names
+    ),  # columns that features hold as missing, though the model saw them
     _partial("ix_predictions_window", "shadow_of IS NULL", "project", "version", "at_s"),
     _partial("ix_predictions_shadow", "shadow_of IS NOT NULL", "project", "version", "shadow_of"),
 )
 SERVED = predictions.c.shadow_of.is_(None)
 """What every query of the log asks for that counts traffic: a shadow's answers reached nobody."""
+
+WHOLE = predictions.c.features.is_not(None) & predictions.c.redacted.is_(None)
+"""Rows that may train: features of which the model saw more than was kept teach something else."""
 
 labels = sa.Table(
     "labels",

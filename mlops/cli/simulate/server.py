@@ -10,7 +10,7 @@ from mlops.core.quality import hits
 from mlops.serving.cut import Answered, Cutter
 from mlops.serving.ids import Minter, load_key
 from mlops.serving.model import Pointer, load
-from mlops.serving.redaction import Redaction
+from mlops.serving.redaction import made
 from mlops.serving.setup import serving_config
 
 if TYPE_CHECKING:
@@ -32,8 +32,7 @@ class Server:
         """Read what the settings say of payloads, redaction and sampling."""
         config = serving_config(site.layout, site.settings, host="127.0.0.1", workers=1)
         key = load_key(site.layout.state)
-        redaction = Redaction(config.redact, key) if config.redact else None
-        self._cutter = Cutter(config.keep_payloads, redaction, config.sample)
+        self._cutter = Cutter(config.keep_payloads, made(config, key), config.sample)
         self._minter = Minter(key, project)
 
     def load(self, version: str, folder: str, digest: str) -> None:

@@ -158,6 +158,7 @@ def _prepare(site: Site, params: Everything, asked: _Asked) -> tuple[Drill, Shif
     from mlops.cli.simulate.drill import Drill, Plan
     from mlops.cli.simulate.traffic import Traffic, open_pool
     from mlops.core.drill import parse_shift
+    from mlops.core.redacted import parse_redact
     from mlops.errors import MlopsError
 
     # What is wrong with the question leaves the last drill where it is.
@@ -171,6 +172,7 @@ def _prepare(site: Site, params: Everything, asked: _Asked) -> tuple[Drill, Shif
         write_params(changed, folder / site.layout.params.name)
         made = scratch.make(site, params.project.name, folder)
         shift = parse_shift(asked.shift, made.schema)
+        parse_redact(site.settings.redact).need(made.schema, f"version {made.version}")
         pool = open_pool(params.data, site.layout.root, made.folder, made.schema)
         plan = Plan(asked.windows, asked.windows // 3, asked.labelled)
         return Drill(made, changed, Traffic(pool, shift, asked.seed), plan), shift, pool.words

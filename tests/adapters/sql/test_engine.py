@@ -7,14 +7,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 import sqlalchemy as sa
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
+from mlops.adapters.predictions import find, insert_batch
 from mlops.adapters.sql import engine as engine_module
 from mlops.adapters.sql.engine import open_database
-from mlops.adapters.sql.tables import ledger, metadata
+from mlops.adapters.sql.tables import ledger, metadata, predictions
+from mlops.core.prediction import Logged, Prediction
 from mlops.errors import Unavailable
 
 if TYPE_CHECKING:
@@ -81,6 +84,31 @@ def test_the_newest_revision_by_name_is_alembics_head() -> None:
     config.set_main_option("script_location", str(engine_module._MIGRATIONS))
     head = ScriptDirectory.from_config(config).get_current_head()
     assert engine_module.newest_revision() == head
+
+
+def test_a_log_of_the_release_before_is_taken_over(url: str) -> None:
+    engine = open_database(url)
+    config = Config()
+    config.set_main_option("script_location", str(engine_module._MIGRATIONS))
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.downgrade(config, "0006")
+        old = sa.text(
+            "INSERT INTO predictions (project, id, at_s, version, example_id, probabilities, "
+            "latency_s) VALUES ('before', 'old', 1.0, '1', 'e', :scores, 0.1)"
+        )
+        connection.execute(old, {"scores": b""})
+    engine.dispose()
+    engine = open_database(url)
+    new = Prediction("new", 2.0, "1", "e", None, b"[null]", b"", 0.1, None, ("last, first", "é"))
+    assert insert_batch(engine, "before", [new]) == (1, 0)
+    found = [find(engine, "before", name) for name in ("old", "new")]
+    assert [one.prediction.redacted for one in found if isinstance(one, Logged)] == [
+        (), ("last, first", "é")]  # fmt: skip
+    with engine.connect() as connection:
+        whole = sa.select(predictions.c.id).where(predictions.c.redacted.is_(None))
+        assert [*connection.scalars(whole.where(predictions.c.project == "before"))] == ["old"]
+    engine.dispose()
 
 
 def test_a_database_that_is_up_to_date_needs_no_alembic(url: str) -> None:
