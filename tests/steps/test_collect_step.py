@@ -11,6 +11,7 @@ import pyarrow as pa
 import pytest
 
 from mlops.adapters import predictions, snapshot
+from mlops.adapters.asking import new_labels
 from mlops.adapters.sql.engine import open_database
 from mlops.core.example import example_id
 from mlops.core.prediction import Label, Prediction
