@@ -10,12 +10,14 @@ import numpy as np
 from scipy import stats
 from scipy.spatial.distance import cdist
 
+from benchmarks import drift_libraries
 from mlops.core.drift import Reference, presort, shares, statistics
 from mlops.core.smirnov import distance
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from benchmarks.drift_libraries import Score
     from mlops.core.columns import Columns
 
 ANY, HEADLINE, BONFERRONI = "Evidently, any column", "Evidently, headline", "KS, Bonferroni"
@@ -36,11 +38,13 @@ class Peer:
         columns: its rows.
         ready: the same, presorted.
         inverse: of the columns' correlations, (D, D).
+        libraries: detectors of open libraries, by name; empty where they are not installed.
     """
 
     columns: Columns
     ready: Reference
     inverse: NDArray[np.float64]
+    libraries: dict[str, Score]
 
 
 def prepare(reference: Columns) -> Peer:
@@ -50,7 +54,8 @@ def prepare(reference: Columns) -> Peer:
     correlation = np.cov(((values - values.mean(axis=0)) / spread).T) + 1e-3 * np.eye(
         values.shape[1]
     )
-    return Peer(reference, presort(reference), np.linalg.inv(correlation))
+    libraries = drift_libraries.prepare((values - values.mean(axis=0)) / spread)
+    return Peer(reference, presort(reference), np.linalg.inv(correlation), libraries)
 
 
 def ks_p_values(peer: Peer, window: Columns) -> NDArray[np.float64]:
@@ -70,7 +75,7 @@ def _chi_square(reference: Columns, window: Columns) -> float:
     )
 
 
-def scores(peer: Peer, window: Columns) -> dict[str, float]:
+def scores(peer: Peer, window: Columns, *, slow: bool) -> dict[str, float]:
     """Return how much each detector sees: the larger, the more drift, for size-adjusted power.
 
     Evidently's headline says drift when half of the columns have drifted: its score is that of
@@ -84,7 +89,11 @@ def scores(peer: Peer, window: Columns) -> dict[str, float]:
         HEADLINE: float(np.sort(own)[::-1][math.ceil(len(own) / 2) - 1]),
         MMD: _mmd(peer, window),
         MEANS: _means(peer, window),
-    }
+        **{
+            name: score(_standard(peer, window)[1]) for name, score in peer.libraries.items()
+            if slow or name not in drift_libraries.SLOW
+        },
+    }  # fmt: skip
 
 
 def evidently_scores(peer: Peer, window: Columns, p: NDArray[np.float64]) -> NDArray[np.float64]:

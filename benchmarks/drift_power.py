@@ -26,11 +26,14 @@ SIZE = 0.05  # every detector's, on clean windows of the same references
 WINDOWS = (50, 200)
 SHARES = (0.05, 0.1, 0.2, 0.4)
 SEVERITIES = (1, 3, 5)
+LATE = (0.05, 0.1)
+"""Shares of a window for which delays are measured: with more of it two windows are enough."""
 SLACK = 0.05  # of power, that the best may be ahead
 NEEDED = 0.75  # share of the cells in which ours is no farther behind
 _REFERENCE_ROWS = 1000
 _REFERENCES = 20  # shared by all shifts, so that a calibration serves many windows
 _RULE = Rule(2, 3, 2)
+_ROUNDS = 4  # of windows, in one of which slow detectors are asked: each of all references
 _LONGEST = 20  # windows that a delay is looked for
 
 
@@ -43,11 +46,11 @@ class Watch:
     thresholds: Thresholds
     peer: peers.Peer
 
-    def scores(self, window: Columns) -> dict[str, float]:
+    def scores(self, window: Columns, *, slow: bool) -> dict[str, float]:
         """Return what every detector says of a window; the larger, the more drift."""
         values = statistics(self.ready, self.relations.extend(window))
         own = self.thresholds.standardised(values, len(window))
-        return {OURS: own, **peers.scores(self.peer, window)}
+        return {OURS: own, **peers.scores(self.peer, window, slow=slow)}
 
     def alarms(self, window: Columns) -> bool:
         """Say whether ours alarms."""
@@ -114,18 +117,22 @@ def _limits(clean: dict[str, NDArray[np.float64]]) -> dict[str, float]:
 def _table(
     watches: list[Watch], rng: np.random.Generator, rows: int, shift: Shift | None, trials: int
 ) -> dict[str, NDArray[np.float64]]:
-    seen = [watches[t % len(watches)].scores(shifted(rng, rows, shift)) for t in range(trials)]
-    return {k: np.array([s[k] for s in seen]) for k in seen[0]}
+    count = len(watches)
+    seen = [
+        watches[t % count].scores(shifted(rng, rows, shift), slow=t // count % _ROUNDS == 0)
+        for t in range(trials)
+    ]
+    return {k: np.array([s[k] for s in seen if k in s]) for k in seen[0]}
 
 
-def delays(rows: int, wanted: list[Shift], streams: int) -> dict[str, float]:
+def delays(rows: int, wanted: list[Shift], streams: int) -> dict[Shift, float]:
     """Return the median number of windows from a shift's begin to the incident, 1 in 1000 clean."""
     watches = [watch(rows, 1000, r) for r in range(min(streams, _REFERENCES))]
     rng = np.random.default_rng([5, rows])
-    found = {}
+    found: dict[Shift, float] = {}
     for shift in wanted:
         waited = [_delay(watches[s % len(watches)], rng, rows, shift) for s in range(streams)]
-        found[f"{shift.name}, {rows} rows"] = float(np.median(waited))
+        found[shift] = float(np.median(waited))
     return found
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from benchmarks.drift_power import Power
+    from benchmarks.drift_worlds import Shift
     from benchmarks.gate_cells import Cell
 
 LEVEL = 0.01  # of all cells of a part together, by Holm
@@ -36,7 +37,7 @@ class Findings:
         others: cell → detector → its rate on the cell's clean windows.
         spread: dependence → quantiles .1, .5, .9 and 1 of the references' alarm rates.
         power: power on corrupted digits.
-        delay: shift → median windows until the incident.
+        delay: shift → median windows of 100 rows until the incident.
         seconds: that it took.
     """
 
@@ -44,7 +45,7 @@ class Findings:
     others: dict[str, dict[str, float]] = field(default_factory=dict)
     spread: dict[str, list[float]] = field(default_factory=dict)
     power: list[Power] = field(default_factory=list)
-    delay: dict[str, float] = field(default_factory=dict)
+    delay: dict[Shift, float] = field(default_factory=dict)
     seconds: float = 0.0
 
     @property
@@ -86,7 +87,8 @@ def write_json(path: Path, found: Findings) -> None:
     ]
     whole: dict[str, Any] = {
         "hardware": HARDWARE, "seconds": round(found.seconds), "near_best": round(found.near, 4),
-        "telling_cells": len(found.telling), "spread": found.spread, "delay": found.delay,
+        "telling_cells": len(found.telling), "spread": found.spread,
+        "delay": {shift.name: windows for shift, windows in found.delay.items()},
     }  # fmt: skip
     body = ",\n".join("  " + json.dumps(c, ensure_ascii=False) for c in cells)
     seen = ",\n".join("  " + json.dumps(p, ensure_ascii=False) for p in power)
@@ -205,12 +207,20 @@ def _power(axes: Axes, telling: list[Power]) -> None:
     axes.grid(color=GRID)
 
 
-def _delay(axes: Axes, delay: dict[str, float]) -> None:
-    words = list(delay)
-    axes.barh(range(len(words)), list(delay.values()), color=BLUE, height=0.6)
-    axes.set_yticks(range(len(words)), words, fontsize=8)
-    axes.invert_yaxis()
-    axes.axvline(2, color=MUTED, linewidth=1.5)
-    axes.set(xlabel="windows until the incident, median")
-    axes.set_title("How soon: 2 at the least")
-    axes.grid(axis="x", color=GRID)
+def _delay(axes: Axes, delay: dict[Shift, float]) -> None:
+    names, shares = (dict.fromkeys(getattr(s, k) for s in delay) for k in ("corruption", "share"))
+    styles = dict(zip(sorted(shares), ("--", "-"), strict=False))
+    for number, name in enumerate(names):
+        for share, style in styles.items():
+            told = [(s.severity, v) for s, v in delay.items()
+                    if (s.corruption, s.share) == (name, share)]  # fmt: skip
+            nudge = 0.03 * (number - len(names) / 2)  # equal lines beside each other
+            axes.plot([at + nudge for at, _ in told], [v + nudge for _, v in told], f"o{style}",
+                      color=f"C{number}", markersize=3,
+                      label=name if style == "-" else None)  # fmt: skip
+    axes.axhline(2, color=MUTED, linewidth=1.5)
+    axes.set(xlabel="severity", ylabel="windows until the incident, median", ylim=(0, None))
+    axes.set_xticks(sorted({s.severity for s in delay}))
+    axes.set_title("How soon: in 10 % of each window, dashed 5 %")
+    axes.legend(fontsize=8)
+    axes.grid(color=GRID)

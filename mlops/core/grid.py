@@ -36,8 +36,11 @@ class Grid:
         self._numeric, self._classes = len(values), rows.classes
         self._cut = self._numeric * _CELLS
         coded = np.empty((len(rows), self._numeric + 1), dtype=np.int64)
+        self._weights = np.empty((self._numeric, _CELLS))
         for d, (edge, value) in enumerate(zip(edges, values, strict=True)):
-            coded[:, d] = np.searchsorted(edge, value, "left") + d * _CELLS
+            cell = np.searchsorted(edge, value, "left")
+            coded[:, d] = cell + d * _CELLS
+            self._weights[d] = _weights(edge, value, cell) / norm[d]
         coded[:, self._numeric] = rows.predicted + self._cut
         self._width = self._cut + rows.classes
         # A column of names is counted by name as well, and judged by that.
@@ -53,7 +56,6 @@ class Grid:
         # An embedding that never varies lies at its mean, always.
         self._together = joint.rows(rows.values) if joint else np.zeros((len(rows), 1))
         self._embedded = bool(rows.embedded_at)
-        self._steps = np.diff(edges, axis=1) / norm[:, np.newaxis]
 
     def counts(self, rows_BN: NDArray[np.int64]) -> NDArray[np.float64]:
         """Return shares per cell of each drawn batch, and what stands for an embedding as one.
@@ -80,7 +82,7 @@ class Grid:
         gap = (rows[:, : self._cut] - base[:, : self._cut]).reshape(-1, self._numeric, _CELLS)
         np.cumsum(gap, axis=2, out=gap)
         np.abs(gap, out=gap)
-        numeric = np.einsum("bdg,dg->bd", gap, self._weights())
+        numeric = np.einsum("bdg,dg->bd", gap, self._weights)
         for d, start, stop in self._named:
             numeric[:, d] = jensenshannon_rows(base[0, start:stop], rows[:, start:stop])
         end = self._cut + self._classes
@@ -98,13 +100,31 @@ class Grid:
         """
         share = base[0, : self._cut].reshape(self._numeric, _CELLS).cumsum(axis=1)
         spread = np.sqrt(np.maximum(share * (1 - share), 0.0) * 2 / np.pi)
-        found = np.asarray((spread * self._weights()).sum(axis=1))
+        found = np.asarray((spread * self._weights).sum(axis=1))
         found[[d for d, _, _ in self._named]] = 1.0  # Jensen-Shannon needs no scale
         return found
 
-    def _weights(self) -> NDArray[np.float64]:
-        """Return the trapezoid rule's weights; float64, (D, cells)."""
-        weights = np.zeros((self._numeric, _CELLS))
-        weights[:, :-1] += self._steps / 2
-        weights[:, 1:] += self._steps / 2
-        return weights
+
+def _weights(
+    edge: NDArray[np.float64], value: NDArray[np.float64], cell: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """Return what a distribution function at each edge weighs in its integral; float64, (cells,).
+
+    Between two edges it rises as the world's own values there do: where they lie evenly that is the
+    trapezoid rule; where they all are the upper edge it stays as it was until there, as that of a
+    column of few values does.
+
+    Args:
+        edge: ascending, (cells,).
+        value: of the world's rows.
+        cell: of each the first edge that is no less.
+    """
+    width = np.diff(edge)
+    counts = np.bincount(cell, minlength=len(edge))[1:]
+    missing = np.bincount(cell, weights=edge[cell] - value, minlength=len(edge))[1:]
+    # How much of a cell's width the function has risen for, on average over the cell.
+    risen = missing / np.maximum(counts, 1)
+    found = np.zeros(len(edge))
+    found[:-1] += width - risen
+    found[1:] += risen
+    return found

@@ -14,7 +14,8 @@ from mlops.core.calibration import Rules, calibrate
 from mlops.core.columns import Columns
 from mlops.core.continuous import SHARE, Detector, limit
 from mlops.core.continuous import incidents as complete
-from mlops.core.drift import presort, statistics
+from mlops.core.drift import norms, presort, statistics
+from mlops.core.grid import Grid
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -238,3 +239,40 @@ def test_entities_that_come_back_in_a_slow_stream_keep_to_the_budget() -> None:
 def test_entities_that_come_back_in_a_slow_stream_keep_to_the_budget_in_full() -> None:
     found = false_alarms(400)
     assert beta.ppf(0.05, found, 401 - found) <= 0.05
+
+
+def rare(rng: np.random.Generator, rows: int, share: float) -> Columns:
+    """Draw columns of few values: one that is mostly 0, one of two values, and a normal one."""
+    often = (rng.random(rows) < share) * rng.integers(1, 4, rows) / 3
+    values = np.column_stack([often, rng.integers(0, 2, rows), rng.normal(size=rows)])
+    return Columns(("rare", "two", "normal"), values, rng.integers(0, 3, rows), 3)
+
+
+@pytest.mark.parametrize("share", [0.01, 0.05, 0.3])
+def test_columns_of_few_values_keep_to_the_budget(share: float) -> None:
+    rng = np.random.default_rng(11)
+    streams, by_rare = [], 0
+    for _ in range(12):
+        reference = rare(rng, 600, share)
+        thresholds, ready = calibrate(reference, RULES), presort(reference)
+        alarms = []
+        for _ in range(100):
+            found = statistics(ready, rare(rng, RULES.window_rows, share))
+            verdict = judge(thresholds, found, np.zeros(4), RULES.window_rows)
+            by_rare += any(c.column == "rare" for c in verdict.drifted)
+            alarms.append(verdict.alarm)
+        streams.append(alarms)
+    opened = int(incidents(RULES.rule, np.array(streams)).sum())
+    assert opened <= poisson.ppf(0.999, RULES.rate * 1200)
+    assert by_rare <= 80  # of 1,200; by the trapezoid rule between its values 96 to 187
+
+
+@pytest.mark.parametrize("share", [0.0, 0.02, 0.5, 1.0])
+def test_the_grid_is_exact_where_columns_have_few_values(share: float) -> None:
+    rng = np.random.default_rng(12)
+    world, window = rare(rng, 500, share), np.arange(120)
+    grid = Grid(world, norms(world))
+    drawn = grid.statistics(grid.counts(np.arange(500)[None]), grid.counts(window[None]))[0]
+    exact = statistics(presort(world), world.take(window))
+    assert drawn[:2] == pytest.approx(exact[:2], rel=1e-9, abs=1e-12)
+    assert drawn[2] == pytest.approx(exact[2], rel=0.1)
