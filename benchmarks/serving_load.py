@@ -8,12 +8,13 @@ shares the machine); after an hour with a swap every half minute memory has grow
 descriptors (but for clients' connections) and threads are as many as before, and the log holds
 exactly the replies that were sent; a worker is ready within 1.5 s of its start, in 150 MB.
 
-How: one worker, one client process, an open loop: a request is sent when it is due, whatever
-became of the earlier ones, and its latency counts from then; one that is never answered is an
-error. A load that the client did not offer in time breaks a limit, too. Overload uses a model of
-some milliseconds a row, so that the client can send four times the peak at all: with a model of
-microseconds refusing costs a quarter of answering, and no server keeps 90 %. Client and server
-share the machine's cores: only ratios mean something. Exits 1 if a limit does not hold.
+How: the network of benchmarks/serving.py; one worker, one client process, an open loop: a request
+is sent when it is due, whatever became of the earlier ones, and its latency counts from then; one
+that is never answered is an error. A load that the client did not offer in time breaks a limit,
+too. Overload uses a model of some milliseconds a row, so that the client can send four times the
+peak at all: with a model of microseconds refusing costs a quarter of answering, and no server keeps
+90 %. Client and server share the machine's cores: only ratios mean something. Exits 1 if a limit
+does not hold.
 
 Run: python benchmarks/serving_load.py [SECONDS] [PART[=SECONDS]] …
 Parts are start, steady, swaps, overload and soak; all of them where none is named. SECONDS shortens
@@ -38,11 +39,11 @@ from typing import TYPE_CHECKING
 
 from benchmarks.open_loop import Answer, closed_loop, open_loop
 from benchmarks.serving_steady import JSON, ON_TIME, errors, offered, p99_ms, steady
-from benchmarks.serving_worker import SHAPE, Worker, heavy_version
+from benchmarks.serving_worker import Worker, cnn_version, heavy_version
 from mlops.adapters.sql.engine import open_database
 from mlops.serving.config import Limits
 from mlops.serving.writer import Writer
-from tests.serving.tiny import logged_ids, make_version, point
+from tests.serving.tiny import logged_ids, point
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -63,7 +64,7 @@ def start(scratch: Path, _seconds: float) -> Held:
     took, memory = [], []
     for n in range(3):
         home = scratch / f"start{n}"
-        make_version(home, "1", shape=SHAPE)
+        cnn_version(home, "1")
         point(home, "1")
         with Worker(home) as worker:
             took.append(worker.ready_s)
@@ -79,7 +80,7 @@ def swaps(scratch: Path, seconds: float) -> Held:
     """Print errors and tails of a steady stream, without and with swaps."""
     home = scratch / "swaps"
     for version in ("1", "2", "3"):
-        make_version(home, version, seed=int(version), shape=SHAPE)
+        cnn_version(home, version)
     point(home, "1")
     with Worker(home) as worker:
         quiet = asyncio.run(open_loop(worker.port, JSON, RATE, seconds))
@@ -157,7 +158,7 @@ def soak(scratch: Path, seconds: float) -> Held:
     """Print growth of the worker over time, and whether the log is what was sent."""
     home, url = scratch / "soak", f"sqlite:///{scratch / 'soak.db'}"
     for version in ("1", "2", "3"):
-        make_version(home, version, seed=int(version), shape=SHAPE)
+        cnn_version(home, version)
     point(home, "1")
     seen: list[tuple[float, int, int]] = []
     with Worker(home, url=url) as worker:

@@ -115,7 +115,7 @@ def writing(spool: Path, url: str) -> AbstractContextManager[None]:
 
 def cnn_version(home: Path, version: str) -> Path:
     """Write a verified version of 206,922 parameters: two strided convolutions, two layers."""
-    rng = np.random.default_rng(0)
+    rng = np.random.default_rng(int(version))
     weights: list[TensorProto] = []
 
     def drawn(name: str, *shape: int) -> str:
