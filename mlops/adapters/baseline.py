@@ -87,9 +87,52 @@ def read_baseline(folder: Path, redacted: tuple[str, ...] = ()) -> Baseline:
     Raises:
         MonitorError: if it is missing, damaged or empty: unknown is not healthy.
     """
-    path = folder / "reference.npz"
+    rows = _read(folder)
+    schema, label, times = rows.schema, rows.label, rows.observed_s
+    known = has_label(label) & rows.fit
+    right = np.full(len(label), np.nan)
+    right[known] = hits(label[known], rows.answers[known], regression=not schema.classes)
+    order = np.argsort(times, kind="stable")
+    order = order[rows.fit[order]]
+    # Before the features are blanked: a row without an entity is known by what it holds.
+    key = entity_keys(rows.key[order], rows.features[order], schema)
+    features = blank_rows(rows.features, schema, redacted)
+    sight, seen = _learned(
+        features[order], rows.answers[order], key, schema, folder, redacted=redacted
+    )
+    return Baseline(
+        columns=seen,
+        sight=sight,
+        in_order=bool(np.isfinite(times).all()),
+        key=key,
+        reference=presort(seen),
+        right=right[order],
+        accuracy=float(right[known].mean()) if known.sum() >= _MIN_LABELS else None,
+        labels=int(known.sum()),
+        usual=usual(features, schema),
+        schema=schema,
+        shown=pictures(features, schema),
+        sample=features[np.linspace(0, len(features) - 1, SAMPLE_ROWS).astype(np.int64)],
+        redacted=redacted,
+    )
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """`reference.npz` as it stands; `fit` says which rows have a sound answer."""
+
+    schema: Schema
+    features: NDArray[Any]
+    answers: NDArray[np.float32]
+    label: NDArray[Any]
+    observed_s: NDArray[np.float64]
+    key: NDArray[np.uint64]
+    fit: NDArray[np.bool_]
+
+
+def _read(folder: Path) -> _Rows:
+    path, model = folder / "reference.npz", folder / "model.json"
     try:
-        model = folder / "model.json"
         schema = parse_schema(read_json(model).get("schema"), str(model))
         with np.load(path, allow_pickle=False) as stored:
             features, answers = stored["features"], stored["probabilities"]
@@ -105,30 +148,7 @@ def read_baseline(folder: Path, redacted: tuple[str, ...] = ()) -> Baseline:
     if features.shape[1:] != schema.shape or len(fit) != len(features) or fit.sum() < 2:
         msg = f"{path}: {int(fit.sum())} usable rows of {len(features)}; run: mlops evaluate"
         raise MonitorError(msg)
-    known = has_label(label) & fit
-    right = np.full(len(label), np.nan)
-    right[known] = hits(label[known], answers[known], regression=not schema.classes)
-    in_order = bool(np.isfinite(times).all())
-    order = np.argsort(times, kind="stable")
-    order = order[fit[order]]
-    key = entity_keys(key[order], features[order], schema)  # before it is blanked: by its content
-    features = blank_rows(features, schema, redacted)
-    sight, rows = _learned(features[order], answers[order], key, schema, folder, redacted=redacted)
-    return Baseline(
-        columns=rows,
-        sight=sight,
-        in_order=in_order,
-        key=key,
-        reference=presort(rows),
-        right=right[order],
-        accuracy=float(right[known].mean()) if known.sum() >= _MIN_LABELS else None,
-        labels=int(known.sum()),
-        usual=usual(features, schema),
-        schema=schema,
-        shown=pictures(features, schema),
-        sample=features[np.linspace(0, len(features) - 1, SAMPLE_ROWS).astype(np.int64)],
-        redacted=redacted,
-    )
+    return _Rows(schema, features, answers, label, times, key, fit)
 
 
 def _learned(

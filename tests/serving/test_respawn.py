@@ -17,6 +17,7 @@ import psutil
 import pytest
 from prometheus_client import REGISTRY
 
+from mlops.adapters.files import write_json
 from mlops.serving.config import ServingConfig
 from mlops.serving.supervisor import bind
 from mlops.serving.worker import build, uvicorn_config
@@ -124,7 +125,7 @@ def test_what_replaces_an_unfit_pointer_is_not_kept_waiting(legible: bool, tmp_p
         if legible:
             point(server.home, "1")
         else:
-            (server.home / "current.json").write_text("{}")
+            write_json(server.home / "current.json", {})
         until(lambda: (REGISTRY.get_sample_value(_FAILURES) or 0.0) > failures)
         time.sleep(0.2)  # ten looks
         assert REGISTRY.get_sample_value(_FAILURES) == failures + 1
