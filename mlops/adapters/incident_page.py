@@ -103,8 +103,8 @@ def _time(at_s: float) -> str:
 def _pictures(story: Story) -> tuple[Picture, ...]:
     if not story.windows:
         return ()
-    drift, accuracy = _drift(story), _accuracy(story)
-    return (drift, accuracy) if accuracy else (drift,)
+    drift = _drift(story) if story.incident.body.columns else None
+    return tuple(picture for picture in (drift, _accuracy(story)) if picture)
 
 
 def _drift(story: Story) -> Picture:
