@@ -173,12 +173,15 @@ def _note(
 
 
 def _quiet(desk: _Desk, connection: sa.Connection, held: Incident) -> bool:
-    """Say whether an incident opens no thread: silenced, or harmless and left to the digest."""
+    """Say whether an incident opens no thread: silenced, or harmless when found.
+
+    That is logged, and a line of the digest where there is one.
+    """
     if incidents.silenced(connection, desk.project, held.id, now_s=desk.now_s):
         return True
     if held.body.apart and held.body.to_notify() == ("resolved",):
         return True
-    return held.body.triage == "harmless" and desk.mail.digest_hour is not None
+    return held.body.triage == "harmless"
 
 
 def _urgency(held: Incident) -> tuple[bool, int, float]:

@@ -16,5 +16,5 @@ class MailSection(Section):
     repeat_hours: float = Field(gt=0.0)
     """An incident that waits for a person is told again after so long."""
     digest_hour: int | None = Field(ge=0, le=23)
-    """Hour, UTC, of a daily mail with what needed no mail of its own; null for none. With it,
-    shifts that are harmless when found stand there only."""
+    """Hour, UTC, of a daily mail with what needed no mail of its own, such as shifts that were
+    harmless when found; null for none: then they are logged only."""

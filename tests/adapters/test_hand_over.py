@@ -34,11 +34,14 @@ def later(site: Site, minutes: float) -> Site:
     return replace(site, now=site.now + timedelta(minutes=minutes))
 
 
-def flap(engine: sa.Engine, site: Site, number: int, kind: incidents.Kind, severity: int) -> None:
+def flap(
+    engine: sa.Engine, site: Site, number: int, kind: incidents.Kind, severity: int, *,
+    triage: str = "",
+) -> None:  # fmt: skip
     """Open an incident and, where it is drift, resolve it at once."""
     at_s, drift = site.now.timestamp() + number / 1000, kind == "drift"
     due: tuple[Stage, ...] = ("detected", "resolved") if drift else ("needs you",)
-    triage = "harmless" if drift else "quality"
+    triage = triage or ("unclear" if drift else "quality")
     with engine.begin() as connection:
         incidents.open_once(connection, Incident(
             f"{kind}-digits-1-{number}", "digits", kind, f"cause {number}", "1", "open", at_s,
@@ -103,7 +106,7 @@ def test_what_waits_for_a_person_is_told_again(site: Site, engine: sa.Engine) ->
 def test_harmless_shifts_wait_for_the_digest(site: Site, engine: sa.Engine) -> None:
     params = site.layout.params.read_text().replace("digest_hour: null", "digest_hour: 13")
     write_text(site.layout.params, params)
-    flap(engine, site, 1, "drift", 2)
+    flap(engine, site, 1, "drift", 2, triage="harmless")
     assert hand_over(site, engine, "digits") == 0  # noon
     for minutes in (61, 62, 120):
         hand_over(later(site, minutes), engine, "digits")
@@ -111,6 +114,17 @@ def test_harmless_shifts_wait_for_the_digest(site: Site, engine: sa.Engine) -> N
     assert "drift-digits-1-1" in text(engine, "digest-2026-01-05:digest")
     hand_over(later(site, 25 * 60), engine, "digits")
     assert keys(engine)[1:] == ["digest-2026-01-06:digest"]
+
+
+def test_harmless_shifts_are_only_logged_where_there_is_no_digest(
+    site: Site, engine: sa.Engine
+) -> None:
+    flap(engine, site, 1, "drift", 2, triage="harmless")
+    for minutes in (0, 61, 25 * 60):
+        assert hand_over(later(site, minutes), engine, "digits") == 0
+    assert keys(engine) == []
+    with engine.connect() as connection:
+        assert [i.id for i in incidents.recent(connection, "digits")] == ["drift-digits-1-1"]
 
 
 def test_a_loss_of_an_incident_that_stood_in_the_digest_only_opens_one_thread_in_its_turn(
