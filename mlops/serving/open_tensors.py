@@ -127,6 +127,9 @@ def _listed(data: Any, datatype: str, count: int) -> NDArray[Any] | list[Any]:
         values = [None if value is None else int(value) for value in values]
         return values if type(None) in kinds else np.array(values, dtype=np.uint8)
     floating = datatype.startswith("FP")
+    if float in kinds and not floating:  # JSON has one kind of number: 229.0 is 229
+        values = [int(v) if type(v) is float and v.is_integer() else v for v in values]
+        kinds = {*map(type, values)}
     if not kinds <= ({int, float, type(None)} if floating else {int}):
         raise invalid(f"must be numbers of {datatype}", field="inputs.data")
     if type(None) in kinds:

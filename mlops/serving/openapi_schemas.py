@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 from mlops.core.prediction import LABEL_SOURCES, MAX_ENTITY, SCORES
 from mlops.core.schema import LARGEST, QUANTILES, ImageSchema, TableSchema
 from mlops.core.times import WRITTEN
-from mlops.serving.open_rows import output_metadata
+from mlops.serving.open_rows import input_metadata, output_metadata
 from mlops.serving.open_tensors import DTYPES
 from mlops.serving.payload import KEYS
 
@@ -136,7 +137,8 @@ def feedback(schema: Schema) -> Json:
 def inference(schema: Schema, output: str) -> Json:
     """Return the schema of an Open Inference request with its tensors in JSON.
 
-    What a tensor's shape and datatype say of its data no JSON schema can tell.
+    One row and two stand there as the model takes them. What any other shape and datatype say of a
+    tensor's data no JSON schema can tell.
     """
     tensor = strict({
         "name": {"type": "string", "minLength": 1},
@@ -149,9 +151,35 @@ def inference(schema: Schema, output: str) -> Json:
     asked = strict({"name": {"enum": names}, "parameters": {"type": "object"}}, "parameters")
     return strict({
         "id": {"type": "string", "maxLength": 256}, "parameters": {"type": "object"},
-        "inputs": {"type": "array", "items": tensor, "minItems": 1},
+        "inputs": {"anyOf": [
+            *(_exactly(_tensors(schema, count)) for count in (1, 2)),
+            {"type": "array", "items": tensor, "minItems": 1},
+        ]},
         "outputs": {"type": "array", "items": asked},
     }, "id", "parameters", "outputs")  # fmt: skip
+
+
+def _tensors(schema: Schema, count: int) -> list[Json]:
+    """Return the schemas of the tensors that so many rows are sent in, in their usual order."""
+    if isinstance(schema, ImageSchema):
+        values = {"image": {"type": "integer", "minimum": 0, "maximum": 255}}
+    elif isinstance(schema, TableSchema):
+        values = {
+            c.name: _NUMBER if c.kind == "number" else {"type": ["string", "null"]}
+            for c in schema.columns
+        }
+    else:
+        values = {"text": example(schema)}
+    found = []
+    for told in input_metadata(schema):
+        shape = [count, *told["shape"][1:]]
+        found.append(strict({
+            "name": {"const": told["name"]}, "shape": {"const": shape},
+            "datatype": {"const": told["datatype"]},
+            "data": {"type": "array", "items": values[told["name"]],
+                     "minItems": math.prod(shape), "maxItems": math.prod(shape)},
+        }))  # fmt: skip
+    return found
 
 
 _NULL: Json = {"type": "null"}

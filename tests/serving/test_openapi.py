@@ -72,10 +72,20 @@ def test_schemas_are_those_of_the_model(tmp_path: Path) -> None:
 BYTES = sorted({*INVOCATIONS, *PREDICT} - {"application/json", "application/octet-stream"})
 HOOKS = f"""
 import schemathesis
+from jsonschema import Draft202012Validator
 from schemathesis.generation import GenerationMode
 
 OCTETS = "application/octet-stream"
 schemathesis.serializer.alias({BYTES!r}, OCTETS)
+
+
+def whole_rows(case):
+    body = case.operation.definition.raw["requestBody"]["content"]["application/json"]["schema"]
+    *exact, _ = body["properties"]["inputs"]["anyOf"]
+    asked = case.body
+    if "parameters" in asked or any("parameters" in one for one in asked.get("outputs", ())):
+        return False
+    return any(Draft202012Validator(one).is_valid(asked["inputs"]) for one in exact)
 
 
 @schemathesis.check
@@ -84,6 +94,8 @@ def valid_json_is_answered(ctx, response, case):
     if positive and case.media_type == "application/json":
         known = {{"/predict": (200,), "/invocations": (200,), "/feedback": (200, 404)}}
         wanted = known.get(case.operation.path, (200, 404, 422))
+        if case.operation.path.endswith("/infer") and whole_rows(case):
+            wanted = (200, 404)  # not every name of a model is in service
         if "explain" in (case.query or {{}}):  # of one row alone, which stands in the body
             wanted = (200, 422)
         assert response.status_code in wanted, "JSON of its schema is refused"
