@@ -204,7 +204,7 @@ def _escalate(look: _Look, held: Incident) -> tuple[Event, ...]:
     if held.version != look.version:
         body = replace(
             body, reference_mix=look.mix, reference_accuracy=look.promise.accuracy,
-            slices=(), sliced=0, opened_seq=found[-1].window.cut.last_seq,
+            slices=(), sliced=0, looks=0, opened_seq=found[-1].window.cut.last_seq,
         )  # fmt: skip
     incidents.save(
         look.connection, replace(held, version=look.version, body=body, updated_s=look.now_s)

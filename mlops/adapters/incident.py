@@ -69,6 +69,7 @@ class Findings:
         unmeasured_labels: labels that would measure it.
         slices: parts of the rows that lost more than the others, in words.
         sliced: labelled predictions when that was last looked at.
+        looks: how often that was.
         closed: who closed it without that, and why; empty where its windows or labels did.
     """
 
@@ -112,6 +113,7 @@ class Findings:
     unmeasured_labels: int = 0
     slices: tuple[str, ...] = ()
     sliced: int = 0
+    looks: int = 0
     closed: str = ""
 
     def to_notify(self) -> tuple[Stage, ...]:

@@ -17,7 +17,7 @@ from mlops.core.columns import look_names
 from mlops.core.example import key_hash
 from mlops.core.features import decode, fits
 from mlops.core.grouping import entity_keys
-from mlops.core.lost_slices import Side, find_lost
+from mlops.core.lost_slices import Side, find_lost, level
 from mlops.core.quality import hits, sound
 from mlops.core.redacted import blank_rows, looks_of, union
 from mlops.core.schema import outputs, parse_schema
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from mlops.core.schema import Schema
 
 _LAST_SEQ = 2**62
+_MORE = 2  # times as many labels make another look: each costs of the one level of all
 _CHUNK_ROWS = 256  # of features in memory at once: only what they look like is kept
 
 
@@ -62,7 +63,7 @@ def note(
 ) -> None:
     """Note in open incidents that cost accuracy which part of the rows lost it.
 
-    Again once more labels measure them; run again, it changes nothing.
+    Again once twice as many labels measure them; run again, it changes nothing.
 
     Args:
         engine: the project's database.
@@ -84,7 +85,7 @@ def note(
         for held in costly:
             span = (held.body.since_seq, _LAST_SEQ)
             told = measured.outcomes(connection, project, version, span, expected=expected)
-            found.append(compare(connection, folder, told))
+            found.append(compare(connection, folder, told, level(held.body.looks + 1)))
     for held, lost in zip(costly, found, strict=True):
         _save(engine, held, lost, now_s)
 
@@ -92,11 +93,11 @@ def note(
 def _due(held: Incident, version: str) -> bool:
     body = held.body
     costly = held.kind == "drift" and held.version == version and body.triage == "costly"
-    return costly and body.labelled != body.sliced
+    return costly and body.labelled >= max(_MORE * body.sliced, 1)
 
 
 def compare(
-    connection: sa.Connection, folder: Path, told: Sequence[sa.Row[Any]]
+    connection: sa.Connection, folder: Path, told: Sequence[sa.Row[Any]], alpha: float
 ) -> tuple[LostSlice, ...]:
     """Return the parts that lost more than the others since a version's reference.
 
@@ -106,6 +107,7 @@ def compare(
         connection: to the database.
         folder: of the version.
         told: of `mlops.adapters.measured.outcomes`.
+        alpha: level of this look.
 
     Raises:
         MonitorError: if the version's reference is unusable.
@@ -113,21 +115,24 @@ def compare(
     redacted = union(row.redacted for row in told)
     schema, before = _reference(folder, redacted)
     now = _current(connection, told, schema, redacted)
-    return _compare(schema, before, now, looks_of(schema, redacted))
+    then, since = _sides(schema, (before, now), looks_of(schema, redacted))
+    return find_lost(then, since, alpha)
 
 
-def _compare(
-    schema: Schema, before: _Rows, now: _Rows, unseen: tuple[str, ...]
-) -> tuple[LostSlice, ...]:
-    """Compare two sides; columns of which nothing is seen are asked about no part."""
+def _sides(schema: Schema, both: tuple[_Rows, _Rows], unseen: tuple[str, ...]) -> list[Side]:
+    """Return two sides to compare; columns of which nothing is seen are asked about no part.
+
+    An answer that is none is wrong, as where accuracy is measured.
+    """
     at = [n for n, name in enumerate(look_names(schema)) if name not in unseen]
     names = tuple(look_names(schema)[n] for n in at)
-    cuts, sides = terciles(before.looks[:, at]), []
-    for rows in (before, now):
+    cuts, sides = terciles(both[0].looks[:, at]), []
+    for rows in both:
         s = rows.scored
         right_N = hits(s.label, s.probabilities, regression=not schema.classes)
+        right_N &= np.isfinite(s.probabilities).all(axis=1)
         sides.append(Side(right_N, parts(s, schema, rows.looks[:, at], names, cuts)))
-    return find_lost(*sides)
+    return sides
 
 
 def _save(engine: sa.Engine, held: Incident, lost: tuple[LostSlice, ...], now_s: float) -> None:
@@ -137,7 +142,10 @@ def _save(engine: sa.Engine, held: Incident, lost: tuple[LostSlice, ...], now_s:
         newest = incidents.get(connection, held.project, held.id)
         if newest.state != "open" or newest.version != held.version:
             return  # it was closed or taken over meanwhile: these labels are history
-        body = replace(newest.body, slices=words, sliced=held.body.labelled)
+        body = replace(
+            newest.body, slices=words or newest.body.slices, sliced=held.body.labelled,
+            looks=held.body.looks + 1,
+        )  # fmt: skip
         if lost and not newest.body.slices:
             body = body.told(now_s, f"lost more than the others: {words[0]}")
         incidents.save(connection, replace(newest, body=body))

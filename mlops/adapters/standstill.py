@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
@@ -14,13 +16,17 @@ from mlops.core.volume import SPANS, silence
 from mlops.errors import Unknown
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from mlops.site import Event
 
 _SEVERITY = 5  # as of all broken data
 
 
-def respond(engine: sa.Engine, project: str, serving: str, *, now_s: float) -> tuple[Event, ...]:
-    """Open a quality incident where predictions have stopped, unless one of its kind is open.
+def respond(
+    engine: sa.Engine, project: str, versions: Sequence[str], serving: str, *, now_s: float
+) -> tuple[Event, ...]:
+    """Open a quality incident where predictions have stopped; one that is open already notes it.
 
     Windows that come later close it, as they close every other. In one transaction: run again, it
     changes nothing.
@@ -28,33 +34,60 @@ def respond(engine: sa.Engine, project: str, serving: str, *, now_s: float) -> t
     Args:
         engine: the project's database.
         project: its name.
+        versions: that have predicted.
         serving: the version in service.
         now_s: seconds since 1970.
     """
-    newest = (
-        sa.select(predictions.c.seq, predictions.c.at_s)
-        .where((predictions.c.project == project) & SERVED)
-        .order_by(predictions.c.seq.desc())
-        .limit(1)
-    )
     with engine.begin() as connection:
         windows.serialise(connection)
-        last = connection.execute(newest).first()
-        if last is None or incidents.find_open(connection, project, "quality") is not None:
+        newest_s = max(_newest_s(connection, project, version) for version in versions)
+        words = silence(now_s - newest_s, windows.spans(connection, project, SPANS))
+        if not words:
             return ()
-        words = silence(now_s - last.at_s, windows.spans(connection, project, SPANS))
-        name = f"stop-{project}-{last.seq}"
-        if not words or _known(connection, project, name):
+        held = incidents.find_open(connection, project, "quality")
+        if held is not None:
+            _note(connection, held, newest_s, now_s)
             return ()
+        name = f"stop-{project}-{newest_s:.0f}"
+        if _known(connection, project, name):
+            return ()
+        seq = _last_seq(connection, project)
         body = Findings(
-            since_seq=last.seq, opened_seq=last.seq, breaks=(words,), severity=_SEVERITY,
-            timeline=(Moment(now_s, f"opened: {words}"),), due=("needs you",),
+            since_seq=seq, opened_seq=seq, breaks=(words,), severity=_SEVERITY,
+            timeline=(Moment(now_s, f"opened: {words}"), Moment(now_s, _since(newest_s))),
+            due=("needs you",),
         )  # fmt: skip
         made = incidents.open_once(connection, Incident(
             id=name, project=project, kind="quality", cause=words, version=serving, state="open",
             opened_s=now_s, updated_s=now_s, resolved_s=None, body=body,
         ))  # fmt: skip
         return (event("quality.broken", made),)
+
+
+def _newest_s(connection: sa.Connection, project: str, version: str) -> float:
+    """Return when a version predicted last, which is not what was logged last: a seek in an index.
+
+    A server may hand over now what it had to keep for hours.
+    """
+    mine = (predictions.c.project == project) & (predictions.c.version == version) & SERVED
+    return float(connection.scalar(sa.select(sa.func.max(predictions.c.at_s)).where(mine)) or 0.0)
+
+
+def _last_seq(connection: sa.Connection, project: str) -> int:
+    mine = (predictions.c.project == project) & SERVED
+    query = sa.select(predictions.c.seq).where(mine).order_by(predictions.c.seq.desc()).limit(1)
+    return int(connection.scalar(query) or 0)
+
+
+def _note(connection: sa.Connection, held: Incident, newest_s: float, now_s: float) -> None:
+    """Note a stop in the quality incident that is open already, once."""
+    said = _since(newest_s)
+    if said not in [moment.words for moment in held.body.timeline]:
+        incidents.save(connection, replace(held, body=held.body.told(now_s, said)))
+
+
+def _since(newest_s: float) -> str:
+    return f"no prediction since {datetime.fromtimestamp(newest_s, UTC):%Y-%m-%d %H:%M} UTC"
 
 
 def _known(connection: sa.Connection, project: str, name: str) -> bool:

@@ -128,8 +128,11 @@ def averaged(run: Sequence[Verdict]) -> tuple[ColumnVerdict, ...]:
     """Return the columns of windows with their mean value and shift, the strongest first.
 
     Args:
-        run: at least one window, all of one version.
+        run: at least one window, all of one version; those count that are judged by the same
+            columns as the newest, for a column may be redacted from some window on.
     """
+    names = [c.column for c in run[-1].columns]
+    run = [verdict for verdict in run if [c.column for c in verdict.columns] == names]
     table = [[(c.value, c.shift) for c in verdict.columns] for verdict in run]
     means = np.array(table).mean(axis=0).tolist()
     found = [

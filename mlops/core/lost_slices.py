@@ -11,6 +11,7 @@ proportions and differences of proportions result from adding two successes and 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
     from mlops.core.slices import Part
 
-_ALPHA = 0.05
+_ALPHA = 0.05  # of all looks at an incident together
 _LEAST = 20  # labels inside and outside from which a part is asked for
 _MOST = 3
 
@@ -92,12 +93,21 @@ class _Shares:
     others: int
 
 
-def find_lost(reference: Side, current: Side) -> tuple[LostSlice, ...]:
+def level(look: int) -> float:
+    """Return the level of the first look, the second, and so on: all of them together have .05.
+
+    Their share falls with the square, which adds up to π² / 6.
+    """
+    return _ALPHA * 6.0 / (math.pi * look) ** 2
+
+
+def find_lost(reference: Side, current: Side, alpha: float = _ALPHA) -> tuple[LostSlice, ...]:
     """Return the parts that lost more than the others, the clearest first; at most three.
 
     Args:
         reference: labelled rows that the model was not fitted on.
         current: labelled rows of a random sample since.
+        alpha: level of this look.
     """
     before = {(p.name, p.value): p for p in reference.parts}
     asked = [(before.get((p.name, p.value)), p) for p in current.parts if p.name != EVERYTHING]
@@ -110,7 +120,7 @@ def find_lost(reference: Side, current: Side) -> tuple[LostSlice, ...]:
             break
         adjusted = holm([p for p, *_ in tested])
         best = int(np.argmin(adjusted))
-        if adjusted[best] >= _ALPHA:
+        if adjusted[best] >= alpha:
             break
         _, then, part, old, new = tested[best]
         found.append(LostSlice(

@@ -55,28 +55,30 @@ def volume(rows: int, now: Span, earlier: Sequence[Span]) -> tuple[str, ...]:
         now: the window.
         earlier: windows before it, in the order in which they ended.
     """
-    found = (_slow(rows, now, earlier), _surge(now, earlier), _late(now, earlier))
+    # Of other versions later windows may be judged already: where monitoring catches up.
+    before = [s for s in earlier if s.end_s <= now.end_s or s.version == now.version]
+    found = (_slow(rows, now, before), _surge(now, before), _late(now, before))
     return tuple(words for words in found if words)
 
 
 def silence(silent_s: float, earlier: Sequence[Span]) -> str:
-    """Say if no row came for far longer than a whole window ever took; else nothing.
+    """Say if no row came for far longer than ever, in a window or between two; else nothing.
 
     Args:
         silent_s: since the newest row.
         earlier: windows before, in the order in which they ended.
     """
-    usual = _usual(silent_s, [span.duration_s for span in earlier], earlier)
+    usual = _usual(silent_s, _waits(earlier), earlier)
     if usual is None:
         return ""
     return (
         f"volume: no prediction for {silent_s / 60:.0f} minutes; {_before(earlier)} hardly a "
-        f"window took more than {usual / 60:.1f}"
+        f"window, or the time between two, took more than {usual / 60:.1f}"
     )
 
 
 def _slow(rows: int, now: Span, earlier: Sequence[Span]) -> str:
-    usual = _usual(now.duration_s, [span.duration_s for span in earlier], earlier)
+    usual = _usual(now.duration_s, _waits(earlier), earlier)
     if usual is None:
         return ""
     return (
@@ -120,12 +122,31 @@ def _surge(now: Span, earlier: Sequence[Span]) -> str:
 def _usual(value_s: float, before_s: Sequence[float], earlier: Sequence[Span]) -> float | None:
     """Return the most that is usual if a time is far beyond it; None if it is not, or unknown."""
     ordered = sorted(before_s)
-    together = sum(span.duration_s for span in earlier)
-    if len(ordered) < _HISTORY or together < _TOGETHER * value_s:
+    if len(ordered) < _HISTORY or _together(earlier) < _TOGETHER * value_s:
         return None
     usual = ordered[-min(_RARE, len(ordered) // 2)]
     return usual if value_s > max(_LONGER * usual, _SLOW_S) else None
 
 
+def _waits(earlier: Sequence[Span]) -> list[float]:
+    """Return how long windows took, and how long nothing came between two, in seconds.
+
+    A night is in one of the two, as the rows fall.
+    """
+    ordered = sorted(earlier, key=lambda span: span.start_s)
+    gaps, until_s = [], ordered[0].end_s if ordered else 0.0
+    for span in ordered[1:]:
+        gaps.append(max(span.start_s - until_s, 0.0))
+        until_s = max(until_s, span.end_s)
+    return [*(span.duration_s for span in ordered), *gaps]
+
+
+def _together(earlier: Sequence[Span]) -> float:
+    """Return how long a history is, in seconds."""
+    if not earlier:
+        return 0.0
+    return max(span.end_s for span in earlier) - min(span.start_s for span in earlier)
+
+
 def _before(earlier: Sequence[Span]) -> str:
-    return f"in the {sum(span.duration_s for span in earlier) / _DAY_S:.1f} days before"
+    return f"in the {_together(earlier) / _DAY_S:.1f} days before"

@@ -122,10 +122,7 @@ def _listed(data: Any, datatype: str, count: int) -> NDArray[Any] | list[Any]:
             raise invalid("must be texts", field="inputs.data")
         return values
     if datatype == "BOOL":
-        if not kinds <= {bool, type(None)}:
-            raise invalid("must be true or false", field="inputs.data")
-        values = [None if value is None else int(value) for value in values]
-        return values if type(None) in kinds else np.array(values, dtype=np.uint8)
+        return _truths(values, kinds)
     floating = datatype.startswith("FP")
     if float in kinds and not floating:  # JSON has one kind of number: 229.0 is 229
         values = [int(v) if type(v) is float and v.is_integer() else v for v in values]
@@ -140,6 +137,14 @@ def _listed(data: Any, datatype: str, count: int) -> NDArray[Any] | list[Any]:
         return np.array(values, dtype=np.float64 if floating else DTYPES[datatype])
     except (OverflowError, ValueError):
         raise invalid(f"must be numbers of {datatype}", field="inputs.data") from None
+
+
+def _truths(values: list[Any], kinds: set[type]) -> NDArray[Any] | list[Any]:
+    """Return true and false as 1 and 0, and null as it is."""
+    if not kinds <= {bool, type(None)}:
+        raise invalid("must be true or false", field="inputs.data")
+    found = [None if value is None else int(value) for value in values]
+    return found if type(None) in kinds else np.array(found, dtype=np.uint8)
 
 
 def _flat(data: Any) -> list[Any] | None:

@@ -120,7 +120,7 @@ def monitor(params: MonitorParams, site: Site) -> Report:
                 judged = judged.plus(window)
                 events.extend(happened)
                 reference = watched.baseline.shown
-        events.extend(standstill.respond(engine, name, serving, now_s=run.now_s))
+        events.extend(standstill.respond(engine, name, versions, serving, now_s=run.now_s))
         with engine.connect() as connection:
             recent = windows.latest(connection, name, _RECENT)
         measured.backfill(engine, recent, measured.expect(params.labels, run.now_s))

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from mlops.core.lost_slices import LostSlice, Side, find_lost
+from mlops.core.lost_slices import LostSlice, Side, find_lost, level
 from mlops.core.slices import Part
 
 if TYPE_CHECKING:
@@ -69,6 +69,23 @@ def test_a_part_that_was_always_weak_and_a_loss_of_all_alike_blame_none() -> Non
         alike = side(rng, 600, lambda x, y: usual(x, y) - 0.15)
         counts["all alike"] += bool(find_lost(before, alike))
     assert max(counts.values()) <= 10  # of 100 at 5 %: more by chance once in a hundred
+
+
+def test_all_looks_together_have_one_level() -> None:
+    assert 0.045 < sum(level(look) for look in range(1, 200)) < 0.05
+    assert [round(level(look), 4) for look in (1, 2, 3)] == [0.0304, 0.0076, 0.0034]
+    rng, wrong = np.random.default_rng(8), 0
+    for _ in range(60):
+        before = side(rng, 1500, usual)
+        alike = side(rng, 1920, lambda x, y: usual(x, y) - 0.15)
+        for look, rows in enumerate((60, 120, 240, 480, 960, 1920), 1):
+            seen = Side(alike.right[:rows], tuple(
+                Part(p.name, p.value, p.limits, p.mask[:rows]) for p in alike.parts
+            ))  # fmt: skip
+            if find_lost(before, seen, level(look)):
+                wrong += 1
+                break
+    assert wrong <= 8  # of 60 at 5 %: more by chance once in a hundred
 
 
 def test_what_the_reference_hardly_has_is_held_against_the_rest_of_it() -> None:

@@ -45,8 +45,8 @@ def checked(
             0,
             replace(
                 GOOD,
-                span=Span(20_000.0, 20_000.0 + DAY_S / 2),
-                earlier=[Span(n, n + 60.0) for n in range(20_000)],
+                span=Span(1.2e6, 1.2e6 + DAY_S / 2),
+                earlier=[Span(60.0 * n, 60.0 * n + 60.0) for n in range(20_000)],
             ),
             "volume",
         ),

@@ -54,9 +54,35 @@ def test_a_stop_is_said_in_minutes() -> None:
     earlier = after([600.0] * 1000)
     assert silence(0.0, earlier) == silence(HOUR_S, earlier) == silence(2 * HOUR_S, []) == ""
     assert silence(2 * HOUR_S, earlier) == (
-        "volume: no prediction for 120 minutes; in the 6.9 days before hardly a window took more "
-        "than 10.0"
+        "volume: no prediction for 120 minutes; in the 6.9 days before hardly a window, or the "
+        "time between two, took more than 10.0"
     )
+
+
+@pytest.mark.parametrize("hours", [1, 8, 10])
+def test_a_night_between_windows_is_a_habit_too(hours: int) -> None:
+    """A batch a day, or office hours whose last window is cut by time: no window holds the gap."""
+    every_s = 600.0
+    earlier = [
+        Span(day * DAY_S + n * every_s, day * DAY_S + (n + 1) * every_s - 1.0, "1")
+        for day in range(40) for n in range(hours * 6)
+    ]  # fmt: skip
+    last_s = earlier[-1].end_s
+    for silent_s in np.arange(0.0, DAY_S - hours * HOUR_S, 900.0):
+        assert silence(float(silent_s), earlier) == ""
+    following = Span(last_s + DAY_S - hours * HOUR_S, last_s + DAY_S - hours * HOUR_S + 599.0, "1")
+    assert volume(100, following, earlier) == ()
+    across = Span(last_s, last_s + DAY_S - hours * HOUR_S + 60.0, "1")
+    assert volume(100, across, earlier) == ()
+
+
+def test_a_stop_is_told_from_the_nights_between_windows() -> None:
+    earlier = [
+        Span(day * DAY_S + n * 600.0, day * DAY_S + n * 600.0 + 599.0, "1")
+        for day in range(60) for n in range(60)
+    ]  # fmt: skip
+    assert silence(20 * HOUR_S, earlier) == ""
+    assert silence(40 * HOUR_S, earlier).startswith("volume: no prediction for 2400 minutes")
 
 
 @pytest.mark.parametrize(
@@ -93,6 +119,10 @@ def test_rows_that_come_after_much_younger_ones_are_late() -> None:
     assert judged(600.0, earlier, late_s=30.0) == []
     assert judged(600.0, earlier, late_s=50 * 60.0) == []  # less than an hour
     assert judged(600.0, earlier, late_s=3 * HOUR_S) == ["volume", "lateness"]
+    # Champion's windows of later hours, judged before a challenger's where monitoring catches up.
+    later = [*earlier, *(Span(s.start_s + 1e6, s.end_s + 1e6, "1") for s in earlier[:40])]
+    challenger = Span(earlier[-1].end_s - 500.0, earlier[-1].end_s + 10.0, "2")
+    assert volume(100, challenger, later) == ()
     # A challenger's windows take longer, and lie beside the champion's: they are not late.
     other = [Span(s.start_s, s.end_s, "2") for s in earlier]
     assert judged(600.0, other, late_s=3 * HOUR_S) == ["volume"]
