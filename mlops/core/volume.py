@@ -1,8 +1,8 @@
 """How rows come in, against how they came before: too slowly, too many, too late, or not at all.
 
-What is usual is what a history shows that is twenty times as long as what is judged: a night or a
-weekend without rows is a habit, and is known as one after some of them. What happened once or twice
-in it is none: an outage does not make the next one usual.
+What is usual is what a history shows that is twenty times as long as what is judged, and of waiting
+five days at least: a night or a weekend without rows is a habit, known as one after three. What
+happened once or twice in it is none: an outage does not make the next one usual.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ _RARE = 3  # times that something may have been as bad before: an outage is no h
 _LONGER, _SLOW_S = 2.0, 3600.0
 _MORE, _MANY, _HOUR_S = 10.0, 10, 3600.0
 _DAY_S = 86_400.0
+_NIGHTS_S = 5 * _DAY_S  # three nights must have been seen, wherever a history begins
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ def silence(silent_s: float, earlier: Sequence[Span]) -> str:
         silent_s: since the newest row.
         earlier: windows before, in the order in which they ended.
     """
-    usual = _usual(silent_s, _waits(earlier), earlier)
+    usual = _usual(silent_s, _waits(earlier), earlier, _NIGHTS_S)
     if usual is None:
         return ""
     return (
@@ -78,7 +79,7 @@ def silence(silent_s: float, earlier: Sequence[Span]) -> str:
 
 
 def _slow(rows: int, now: Span, earlier: Sequence[Span]) -> str:
-    usual = _usual(now.duration_s, _waits(earlier), earlier)
+    usual = _usual(now.duration_s, _waits(earlier), earlier, _NIGHTS_S)
     if usual is None:
         return ""
     return (
@@ -119,10 +120,12 @@ def _surge(now: Span, earlier: Sequence[Span]) -> str:
     return f"volume: {came} windows in an hour; in the {days:.1f} days before hardly over {usual}"
 
 
-def _usual(value_s: float, before_s: Sequence[float], earlier: Sequence[Span]) -> float | None:
+def _usual(
+    value_s: float, before_s: Sequence[float], earlier: Sequence[Span], least_s: float = 0.0
+) -> float | None:
     """Return the most that is usual if a time is far beyond it; None if it is not, or unknown."""
     ordered = sorted(before_s)
-    if len(ordered) < _HISTORY or _together(earlier) < _TOGETHER * value_s:
+    if len(ordered) < _HISTORY or _together(earlier) < max(_TOGETHER * value_s, least_s):
         return None
     usual = ordered[-min(_RARE, len(ordered) // 2)]
     return usual if value_s > max(_LONGER * usual, _SLOW_S) else None

@@ -677,17 +677,17 @@ def test_a_measured_loss_without_drift_is_one_incident_one_mail_and_one_retrain(
 
 
 def test_where_no_prediction_comes_any_more_a_person_is_paged_once(world: World) -> None:
-    world.step_s = 30.0
+    world.step_s = 60.0
     world.predict(150)
-    assert world.run(minutes=30.0).events == ()  # a window took 25 minutes
-    assert world.run(minutes=25.0).events == ()
+    assert world.run(minutes=60.0).events == ()  # a window took 49 minutes
+    assert world.run(minutes=35.0).events == ()
     report = world.run("exit-code", minutes=15.0)
     assert [event.name for event in report.events] == ["quality.broken"]
     assert report.exit_code == EXIT_DRIFT
     held = world.incident()
     words = (
-        "volume: no prediction for 70 minutes; in the 2.6 days before hardly a window, or the "
-        "time between two, took more than 24.5"
+        "volume: no prediction for 110 minutes; in the 5.2 days before hardly a window, or the "
+        "time between two, took more than 49.0"
     )
     assert (held.cause, held.body.breaks, held.body.windows) == (words, (words,), ())
     assert mail_subject(world).startswith("[QUALITY:5] digits")
@@ -704,7 +704,7 @@ def test_where_no_prediction_comes_any_more_a_person_is_paged_once(world: World)
 
 
 def test_rows_that_are_handed_over_late_make_no_stop(world: World) -> None:
-    world.step_s = 30.0
+    world.step_s = 60.0
     world.predict(150)
     world.run()
     x = images(world.rng, 1)
@@ -716,7 +716,7 @@ def test_rows_that_are_handed_over_late_make_no_stop(world: World) -> None:
 
 
 def test_a_stop_is_noted_once_in_the_quality_incident_that_is_open(world: World) -> None:
-    world.step_s = 30.0
+    world.step_s = 60.0
     world.predict(150)
     world.predict(1, blank=True)
     assert [event.name for event in world.run().events] == ["quality.broken"]
@@ -727,9 +727,9 @@ def test_a_stop_is_noted_once_in_the_quality_incident_that_is_open(world: World)
 
 
 def test_a_stop_that_a_person_has_closed_is_not_opened_again(world: World) -> None:
-    world.step_s = 30.0
+    world.step_s = 60.0
     world.predict(150)
-    assert world.run(minutes=90.0).events
+    assert world.run(minutes=120.0).events
     held = world.incident()
     close(world.engine, "digits", held.id, by="ann", why="shut down", now_s=world.clock_s)
     assert world.run(minutes=30.0).events == ()
