@@ -13,13 +13,13 @@ import socket
 import sys
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import structlog
 import uvicorn
 from PIL import Image
 
-from mlops.errors import MlopsError
+from mlops.errors import EXIT_ERROR, MlopsError
 from mlops.log import configure
 from mlops.serving import protocol
 from mlops.serving.app import App
@@ -31,10 +31,14 @@ from mlops.serving.ids import Minter, load_key
 from mlops.serving.log import PredictionLog
 from mlops.serving.redaction import made
 from mlops.serving.shadow import Mirror
+from mlops.serving.terminal import say
 from mlops.serving.watcher import Watcher
 
 if TYPE_CHECKING:
-    from types import FrameType
+    from collections.abc import Callable
+    from types import FrameType, TracebackType
+
+    T = TypeVar("T")
 
 _KEEP_ALIVE_S = 75  # longer than the minute after which load balancers drop idle connections
 
@@ -84,22 +88,52 @@ class Server(uvicorn.Server):
         super().handle_exit(sig, frame)
 
     async def _watch(self) -> None:
+        trouble = Trouble("watch")
         while not self.should_exit:
-            await self._watcher.step()
-            self._keys.refresh()
-            _refresh(self._app)
+            with trouble:
+                await self._watcher.step()
+                self._keys.refresh()
+                _refresh(self._app)
             if os.getppid() != self._parent:  # the supervisor was killed: nobody respawns us
                 self._app.draining = self.should_exit = True
             await asyncio.sleep(self._app.config.watch_s)
 
     async def _live(self) -> None:
         """Give signs of life to the end, as long as predictions come back; answer who is late."""
+        trouble = Trouble("sign of life")
         while True:
-            self._app.batcher.expire()
-            self._app.admission.expire()
-            if self._app.batcher.hung_s() < HUNG_S:
-                self._beat.give(ready=self._app.batcher.ready)
+            with trouble:
+                self._app.batcher.expire()
+                self._app.admission.expire()
+                if self._app.batcher.hung_s() < HUNG_S:
+                    self._beat.give(ready=self._app.batcher.ready)
             await asyncio.sleep(self._app.config.watch_s)
+
+
+class Trouble:
+    """A context for one turn of what goes on to the end: errors are logged, not raised.
+
+    One that is the last turn's again is no news.
+
+    Args:
+        what: goes on.
+    """
+
+    def __init__(self, what: str) -> None:
+        self._what, self._said = what, ""
+
+    def __enter__(self) -> None:
+        """Begin a turn."""
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
+    ) -> bool:
+        """End it; what cancels or ends the process is raised."""
+        found = "" if error is None else repr(error)
+        if isinstance(error, Exception) and found != self._said:
+            structlog.get_logger().error("failed", what=self._what, exc_info=error)
+        self._said = found
+        return isinstance(error, Exception)
 
 
 class Keys:
@@ -145,6 +179,15 @@ def build(config: ServingConfig) -> tuple[App, Watcher]:
     return app, Watcher(config, batcher, mirror)
 
 
+def built(make: Callable[[ServingConfig], T]) -> T:
+    """Return what a worker is made of; if it cannot be made, say why in one line and end."""
+    try:
+        return make(from_environment())
+    except (MlopsError, OSError) as error:
+        say(f"a worker cannot start: {error}", sys.stderr)
+        sys.exit(EXIT_ERROR)
+
+
 def serve_on(listener: socket.socket, app: App, watcher: Watching) -> None:
     """Serve on a bound socket until a signal comes; then drain, and sync the log."""
     # Uvicorn raises the signal again when it has drained, with the handlers that it found: the
@@ -177,7 +220,7 @@ def main() -> None:
     configure(os.environ.get("MLOPS_LOG_LEVEL", "info"))
     # Images are measured before they are decoded, against a limit far below Pillow's.
     warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-    app, watcher = build(from_environment())
+    app, watcher = built(build)
     # Parsed JSON is thousands of short-lived lists without cycles: look for garbage rarely, and
     # never again at what was loaded at the start.
     # The log's thread gives the interpreter back within half a millisecond, not five.

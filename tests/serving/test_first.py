@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from mlops.serving import metrics
+from mlops.serving.beat import READY
 from mlops.serving.config import Limits, ServingConfig
 from mlops.serving.first import FirstModel
 from mlops.serving.foreign.worker import build
@@ -112,7 +113,7 @@ def test_a_model_from_elsewhere_is_waited_for_only_if_some_worker_has_it(
     """MLflow takes seconds: nobody is let wait so long without need."""
     if another:
         (tmp_path / "alive").mkdir()
-        (tmp_path / "alive" / "1").write_bytes(b"ready")
+        (tmp_path / "alive" / "1").touch(mode=READY)
     limits = Limits(deadline_s=0.5)
     app, loading = build(ServingConfig("theirs", str(tmp_path), "", "", limits=limits))
     app.coming = loading.coming
