@@ -32,11 +32,12 @@ from mlops.serving.log import PredictionLog
 from mlops.serving.redaction import made
 from mlops.serving.shadow import Mirror
 from mlops.serving.terminal import say
+from mlops.serving.trouble import Trouble
 from mlops.serving.watcher import Watcher
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from types import FrameType, TracebackType
+    from types import FrameType
 
     T = TypeVar("T")
 
@@ -61,10 +62,23 @@ class Server(uvicorn.Server):
 
     A worker that is started while others serve, and cannot have its model yet, does not listen:
     on the one socket of all, every connection that it took would be one that they had answered.
+
+    Args:
+        config: of uvicorn.
+        app: to serve.
+        watcher: brings its models.
+        loaded: is called once, when the first model is here; None: nothing is.
     """
 
-    def __init__(self, config: uvicorn.Config, app: App, watcher: Watching) -> None:
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        app: App,
+        watcher: Watching,
+        loaded: Callable[[], None] | None = None,
+    ) -> None:
         super().__init__(config)
+        self._loaded = loaded
         self._app, self._watcher = app, watcher
         self._keys = Keys(config, app.config.tls)
         self._beat = Beat(app.config.folder)
@@ -75,6 +89,7 @@ class Server(uvicorn.Server):
         """Load, then watch; listen with a model, or when nobody else has one either."""
         self._tasks = [asyncio.create_task(self._live())]
         await asyncio.to_thread(self._watcher.first)
+        self._tell_loaded()
         self._tasks.append(asyncio.create_task(self._watch()))
         batcher = self._app.batcher
         while not (batcher.ready or self.should_exit) and self._beat.another_is_ready():  # noqa: ASYNC110 - files ring no bell
@@ -92,11 +107,17 @@ class Server(uvicorn.Server):
         while not self.should_exit:
             with trouble:
                 await self._watcher.step()
+                self._tell_loaded()
                 self._keys.refresh()
                 _refresh(self._app)
             if os.getppid() != self._parent:  # the supervisor was killed: nobody respawns us
                 self._app.draining = self.should_exit = True
             await asyncio.sleep(self._app.config.watch_s)
+
+    def _tell_loaded(self) -> None:
+        if self._loaded is not None and self._app.batcher.ready:
+            self._loaded()
+            self._loaded = None
 
     async def _live(self) -> None:
         """Give signs of life to the end, as long as predictions come back; answer who is late."""
@@ -108,32 +129,6 @@ class Server(uvicorn.Server):
                 if self._app.batcher.hung_s() < HUNG_S:
                     self._beat.give(ready=self._app.batcher.ready)
             await asyncio.sleep(self._app.config.watch_s)
-
-
-class Trouble:
-    """A context for one turn of what goes on to the end: errors are logged, not raised.
-
-    One that is the last turn's again is no news.
-
-    Args:
-        what: goes on.
-    """
-
-    def __init__(self, what: str) -> None:
-        self._what, self._said = what, ""
-
-    def __enter__(self) -> None:
-        """Begin a turn."""
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
-    ) -> bool:
-        """End it; what cancels or ends the process is raised."""
-        found = "" if error is None else repr(error)
-        if isinstance(error, Exception) and found != self._said:
-            structlog.get_logger().error("failed", what=self._what, exc_info=error)
-        self._said = found
-        return isinstance(error, Exception)
 
 
 class Keys:
@@ -188,14 +183,22 @@ def built(make: Callable[[ServingConfig], T]) -> T:
         sys.exit(EXIT_ERROR)
 
 
-def serve_on(listener: socket.socket, app: App, watcher: Watching) -> None:
+def keep_loaded() -> None:
+    """Never look for garbage again at what is loaded by now."""
+    gc.collect()
+    gc.freeze()
+
+
+def serve_on(
+    listener: socket.socket, app: App, watcher: Watching, loaded: Callable[[], None] | None = None
+) -> None:
     """Serve on a bound socket until a signal comes; then drain, and sync the log."""
     # Uvicorn raises the signal again when it has drained, with the handlers that it found: the
     # default one would end the process here, and the log's last rows with it.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _drained)
     try:
-        Server(uvicorn_config(app), app, watcher).run(sockets=[listener])
+        Server(uvicorn_config(app), app, watcher, loaded).run(sockets=[listener])
     finally:
         app.mirror.close()
         app.log.close()
@@ -221,14 +224,11 @@ def main() -> None:
     # Images are measured before they are decoded, against a limit far below Pillow's.
     warnings.simplefilter("ignore", Image.DecompressionBombWarning)
     app, watcher = built(build)
-    # Parsed JSON is thousands of short-lived lists without cycles: look for garbage rarely, and
-    # never again at what was loaded at the start.
+    # Parsed JSON is thousands of short-lived lists without cycles: look for garbage rarely.
     # The log's thread gives the interpreter back within half a millisecond, not five.
     sys.setswitchinterval(0.0005)
-    gc.collect()
-    gc.freeze()
     gc.set_threshold(50_000, 20, 50)
-    serve_on(socket.socket(fileno=int(sys.argv[1])), app, watcher)
+    serve_on(socket.socket(fileno=int(sys.argv[1])), app, watcher, keep_loaded)
 
 
 if __name__ == "__main__":
