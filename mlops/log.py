@@ -6,7 +6,8 @@ import logging
 import os
 import sys
 import warnings
-from typing import TYPE_CHECKING
+from contextlib import suppress
+from typing import TYPE_CHECKING, TextIO, cast
 
 if TYPE_CHECKING:
     from mlops.layout import Layout
@@ -64,6 +65,27 @@ def prefect_environment(layout: Layout, api_url: str = "") -> dict[str, str]:
     return values
 
 
+class _Lines:
+    """Stderr as it is now; a line that it does not take is lost, and ends nobody.
+
+    Where a log file's disk is full, so are the ones that the program has to go on without.
+    """
+
+    def write(self, text: str) -> int:
+        """Write a part of a line."""
+        with suppress(OSError):
+            sys.stderr.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Write what is still in memory."""
+        with suppress(OSError):
+            sys.stderr.flush()
+
+
+_LINES = cast("TextIO", _Lines())
+
+
 def configure(level: str = "info") -> None:
     """Send structured log lines to stderr; colour only on a terminal."""
     import structlog
@@ -79,6 +101,6 @@ def configure(level: str = "info") -> None:
         ],
         wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
         # Looked up at each line: whoever redirects stderr later must not meet a closed file.
-        logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),
+        logger_factory=lambda *_: structlog.PrintLogger(_LINES),
         cache_logger_on_first_use=False,
     )

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 _COLUMNS = {
     "double": "FP64", "float": "FP32", "long": "INT64", "integer": "INT32", "string": "BYTES",
-    "boolean": "UINT8", "datetime": "BYTES",
+    "boolean": "BOOL", "datetime": "BYTES",
 }  # fmt: skip
-"""By MLflow's types of columns; a truth value travels as 0 or 1."""
+"""By MLflow's types of columns; a truth value is read as `UINT8` 0 or 1, too."""
 _TENSORS = {"f": "FP", "i": "INT", "u": "UINT"}
 
 
@@ -70,7 +70,7 @@ def _name(spec: Any, place: int, alone: str) -> str:
 def _datatype(dtype: np.dtype[Any]) -> str:
     if dtype.kind in _TENSORS:
         return f"{_TENSORS[dtype.kind]}{dtype.itemsize * 8}"
-    return {"b": "UINT8", "O": "BYTES", "U": "BYTES", "S": "BYTES"}.get(dtype.kind, "")
+    return {"b": "BOOL", "O": "BYTES", "U": "BYTES", "S": "BYTES"}.get(dtype.kind, "")
 
 
 def from_tensors(given: Sequence[Given], signature: Any) -> Any:
@@ -137,7 +137,7 @@ def tensors(answer: Any, alone: str) -> list[Wire]:
 
 def _wire(values: NDArray[Any]) -> NDArray[Any] | list[str]:
     if values.dtype.kind == "b":
-        return values.astype(np.uint8)
+        return values
     if values.dtype.kind in _TENSORS:
         if not np.isfinite(values).all():
             raise FloatingPointError("the model's answer is not finite")

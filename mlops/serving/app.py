@@ -6,7 +6,6 @@ look-up beside its own work.
 
 from __future__ import annotations
 
-import asyncio
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +19,7 @@ from mlops.serving.browser import CHALLENGE, translate
 from mlops.serving.counting import Counting
 from mlops.serving.direct import begin
 from mlops.serving.feedback import Lookup
+from mlops.serving.first import FirstModel
 from mlops.serving.patience import Patience
 from mlops.serving.pulse import Pulse
 from mlops.serving.reply import Refused
@@ -41,8 +41,6 @@ if TYPE_CHECKING:
 
     Receive = Callable[[], Awaitable[dict[str, Any]]]
     Send = Callable[[dict[str, Any]], Awaitable[None]]
-
-_LOOK_S = 0.02
 
 
 @dataclass
@@ -71,6 +69,7 @@ class App:
     coming: Callable[[], bool] = bool  # which says no
     lookup: Lookup = field(init=False)
     admission: Admission = field(init=False)
+    first: FirstModel = field(init=False)
     pulse: Pulse = field(init=False)
     situations: Situations = field(init=False)
     guard: Guard = field(init=False)
@@ -86,6 +85,7 @@ class App:
             rate=config.rate, share=config.share,
         )  # fmt: skip
         self.admission = Admission(self.config.limits)
+        self.first = FirstModel(config.limits.requests, self._expects_model)
         self.pulse = Pulse(config.folder / "pulse")
         self.situations = Situations(config)
         self.patience = Patience(self.config.limits.body_s)
@@ -106,7 +106,7 @@ class App:
         try:
             self._check(route, scope, asked)
             if route.gated and not self.batcher.ready:
-                await self._await_model(asked.due_s)
+                await self.first.wait(asked.due_s)
             reply = await route.handler(self, scope, ticket if route.gated else receive)
         except Gone:
             self.counting.gone()
@@ -131,14 +131,8 @@ class App:
         if route.gated and self.admission.full():
             raise busy()
 
-    async def _await_model(self, due_s: float) -> None:
-        """Wait for the first model, if it is on its way.
-
-        Another worker may have it already: whoever heard from that one that there is a model must
-        not hear from this one that there is none.
-        """
-        while not self.batcher.ready and self.coming() and time.perf_counter() < due_s:  # noqa: ASYNC110 - what is on its way lies in a file
-            await asyncio.sleep(_LOOK_S)
+    def _expects_model(self) -> bool:
+        return not self.batcher.ready and self.coming()
 
     def admit(self, route: Route, asked: Asked) -> None:
         """Let in who may ask.

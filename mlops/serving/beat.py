@@ -1,18 +1,22 @@
-"""Signs of life: a file per worker, touched several times a second; in it, whether it has a model.
+"""Signs of life: a file per worker, touched several times a second; its mode says: I have a model.
 
 The supervisor ends who is silent, and takes the file of who is dead away. Workers read each other's
 before they listen: whoever has no model leaves the requests to those that have one.
+
+Neither time nor mode takes a block of the disk: who serves on a full one gives its signs.
 """
 
 from __future__ import annotations
 
 import os
+import stat
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-_READY = b"ready"
+WAITS, READY = 0o600, 0o700
+"""Modes of a worker's file: without a model, and with one."""
 
 
 class Beat:
@@ -25,16 +29,17 @@ class Beat:
     def __init__(self, home: Path) -> None:
         self._folder = home / "alive"
         self._own = self._folder / str(os.getpid())
-        self._said = False
 
     def give(self, *, ready: bool) -> None:
-        """Show that this worker lives, and from when on it has a model; it keeps that one."""
+        """Show that this worker lives, and whether it has a model.
+
+        Raises:
+            OSError: if there is no file yet, and the disk refuses one.
+        """
         if not self._folder.is_dir():
             return
         self._own.touch()
-        if ready and not self._said:
-            self._own.write_bytes(_READY)
-            self._said = True
+        self._own.chmod(READY if ready else WAITS)
 
     def another_is_ready(self) -> bool:
         """Say whether another worker has a model."""
@@ -45,6 +50,6 @@ class Beat:
 
 def _says_so(path: Path) -> bool:
     try:
-        return path.stat().st_size > 0
+        return bool(path.stat().st_mode & stat.S_IXUSR)
     except FileNotFoundError:  # it has died in this moment
         return False

@@ -7,8 +7,12 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+from mlops.serving.beat import WAITS
+from mlops.serving.terminal import say
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -56,6 +60,9 @@ class Child:
             self.command, env=told, pass_fds=self.descriptors, process_group=0
         )
         self._started_s = time.monotonic()
+        if self.beat is not None:
+            with suppress(OSError):  # then it can make none either: it is not called silent
+                (self.beat / str(self.process.pid)).touch(mode=WAITS)
 
     def tend(self, now_s: float) -> int | None:
         """Start it again if it has died and its pause is over; return the exit code of a death."""
@@ -78,14 +85,14 @@ class Child:
             self.start()
         except OSError as error:
             self._pause(now_s, longer=True)
-            print(f"no process started: {error.strerror}", file=sys.stderr, flush=True)  # noqa: T201 - the terminal of `mlops serve`
+            say(f"no process started: {error.strerror}", sys.stderr)
 
     def _pause(self, now_s: float, *, longer: bool) -> None:
         self._pause_s = min(self._pause_s * 2, _SLOWEST_S) if longer else 0.1
         self._again_s = now_s + self._pause_s
 
     def silent_s(self, now_s: float) -> float:
-        """Return for how long it has given no sign of life; 0 if it gives none at all.
+        """Return for how long it has given no sign of life; 0 if it can give none at all.
 
         By this clock: the file's time is only compared with itself, so the date may jump.
         """
@@ -93,8 +100,8 @@ class Child:
             return 0.0
         try:
             mark = (self.beat / str(self.process.pid)).stat().st_mtime_ns
-        except OSError:
-            mark = 0
+        except FileNotFoundError:
+            return 0.0
         if mark != self._beaten_ns:
             self._beaten_ns, self._beaten_s = mark, now_s
         return now_s - max(self._beaten_s, self._started_s)

@@ -22,6 +22,7 @@ from mlops.serving import metrics
 from mlops.serving.child import parent
 from mlops.serving.config import EXIT_NO_MODEL
 from mlops.serving.follower import Follower, first_line, prepare
+from mlops.serving.terminal import say
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -134,7 +135,7 @@ def _give_up(follower: Follower, cached: bool) -> None:  # noqa: FBT001 - called
 
 
 def _last_word(why: str) -> None:
-    print(f"error: {why}", file=sys.stderr, flush=True)  # noqa: T201 - the terminal of `mlops serve`
+    say(f"error: {why}", sys.stderr)
 
 
 def duties(site: Site, project: str, registry: Registry, wishes: Wishes) -> tuple[Duty, ...]:
@@ -190,7 +191,7 @@ def main() -> int:
     try:
         return follow(follower, settings.poll_s, bell, every)
     except MlopsError as error:
-        print(f"error: {error}", file=sys.stderr)  # noqa: T201 - the last word
+        say(f"error: {error}", sys.stderr)
         return EXIT_ERROR
     finally:
         writer.close()

@@ -13,8 +13,12 @@ from typing import TYPE_CHECKING
 
 from prometheus_client import Counter, Gauge, Histogram
 
+from mlops.serving import counted
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+counted.begin()
 
 
 class Summed(Histogram):

@@ -16,6 +16,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
+import structlog
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,9 +40,12 @@ class Pulse:
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
         _bury(folder)
-        with (folder / f"{os.getpid()}").open("wb+") as file:
-            file.truncate(_BYTES)
-            self._cells = memoryview(mmap.mmap(file.fileno(), _BYTES)).cast("d")
+        try:
+            ring: mmap.mmap | bytearray = _mapped(folder / f"{os.getpid()}")
+        except OSError as error:
+            structlog.get_logger().warning("the page lacks this worker's requests", why=str(error))
+            ring = bytearray(_BYTES)
+        self._cells = memoryview(ring).cast("d")
 
     def add(self, latencies_s: Sequence[float], status: int) -> None:
         """Count requests that were answered with one status."""
@@ -68,6 +72,17 @@ class Pulse:
             fresh = ring[:, 0] == seconds
             total[fresh] += ring[fresh, 1:]
         return Beat(total[:, 1:].sum(axis=1), total[:, 0], total[:, 1:])
+
+
+def _mapped(path: Path) -> mmap.mmap:
+    """Return a ring whose every block is on the disk: a missing one would end the process later."""
+    try:
+        path.write_bytes(bytes(_BYTES))
+    except OSError:
+        path.unlink(missing_ok=True)
+        raise
+    with path.open("rb+") as file:
+        return mmap.mmap(file.fileno(), _BYTES)
 
 
 def _bury(folder: Path) -> None:

@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING
 from mlops.adapters import files
 from mlops.adapters.onnx_session import lacking
 from mlops.errors import EXIT_ERROR, UsageError
+from mlops.serving import counted
 from mlops.serving.child import Child
 from mlops.serving.config import DRAIN_S, EXIT_NO_MODEL, HUNG_S, is_loopback
 from mlops.serving.exposition import serve_metrics
 from mlops.serving.setup import check_columns, environment, foreign_config, serving_config
+from mlops.serving.terminal import say
 from mlops.serving.tokens import Guard
 
 if TYPE_CHECKING:
@@ -64,14 +66,10 @@ class Supervisor:
         alive = self._home / "alive"
         files.remove(alive)
         alive.mkdir(parents=True)
-        python = [sys.executable, "-m"]
-        fd = self._listener.fileno()
         # A model from elsewhere follows no alias, and nothing that it answers is logged.
-        self._follower = None if model else Child([*python, "mlops.serving.following"], told)
-        worker = "mlops.serving.foreign.worker" if model else "mlops.serving.worker"
-        self._workers = [
-            Child([*python, worker, str(fd)], told, (fd,), beat=alive) for _ in range(workers)
-        ]
+        self._follower = None if model else _child("following", "follower", told)
+        module, fd = ("foreign.worker" if model else "worker"), self._listener.fileno()
+        self._workers = [_child(module, f"worker{n}", told, fd, beat=alive) for n in range(workers)]
 
     def run(self) -> int:
         """Serve until SIGTERM or Ctrl-C; return the exit code."""
@@ -97,11 +95,12 @@ class Supervisor:
         for child in self._workers:
             pid = child.process.pid if child.process else 0
             if child.silent_s(now_s) > HUNG_S:
-                print(f"worker {pid} hangs; it is ended", file=sys.stderr, flush=True)  # noqa: T201 - the terminal of `mlops serve`
+                say(f"worker {pid} hangs; it is ended", sys.stderr)
                 child.tell(signal.SIGKILL)
-            if child.tend(now_s) is not None:
-                self._forget_metrics(pid)
-                print(f"worker {pid} died; starting another", file=sys.stderr, flush=True)  # noqa: T201 - the terminal of `mlops serve`
+            code = child.tend(now_s)
+            if code is not None:
+                counted.forget(self._home / "metrics", child.environment[counted.PLACE])
+                say(f"worker {pid} died ({_ended(code)}); starting another", sys.stderr)
         if self._follower and self._follower.tend(now_s) == EXIT_NO_MODEL:
             return EXIT_ERROR
         return 0
@@ -112,13 +111,13 @@ class Supervisor:
             return said
         version, waiting = _health(self._local, tls=bool(self._config.tls[0]))
         if version:
-            print(  # noqa: T201 - the terminal is where this verb speaks
+            say(
                 f"serving {self._project} version {version} at {self._url}"
-                f" (metrics: http://{metrics_at}/metrics){self._note}", flush=True,
-            )  # fmt: skip
+                f" (metrics: http://{metrics_at}/metrics){self._note}"
+            )
             return "ready"
         if waiting and not said and not (self._home / "current.json").exists():
-            print(f"{self._url} waits for a champion of {self._project}", flush=True)  # noqa: T201 - the terminal of `mlops serve`
+            say(f"{self._url} waits for a champion of {self._project}")
             return "waiting"
         return said
 
@@ -143,11 +142,6 @@ class Supervisor:
         port = serve_metrics(self._home / "metrics", host, self._metrics_port, guard, tls)
         return f"{_written(host)}:{port}"
 
-    def _forget_metrics(self, pid: int) -> None:
-        from prometheus_client.multiprocess import mark_process_dead
-
-        mark_process_dead(pid, str(self._home / "metrics"))  # type: ignore[no-untyped-call]
-
     def _on_hup(self, _number: int, _frame: FrameType | None) -> None:
         """Let the follower look at the registry now."""
         if self._follower:
@@ -155,6 +149,16 @@ class Supervisor:
 
     def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
         self._stopping = True
+
+
+def _child(
+    module: str, place: str, told: dict[str, str], *descriptors: int, beat: Path | None = None
+) -> Child:
+    """Return a process of the server; whoever replaces it has its place."""
+    command = [sys.executable, "-m", f"mlops.serving.{module}"]
+    return Child(
+        [*command, *map(str, descriptors)], told | {counted.PLACE: place}, descriptors, beat=beat
+    )
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -175,6 +179,13 @@ def bind(host: str, port: int) -> socket.socket:
     # Listening from here on: who connects before a worker is up waits instead of being refused.
     listener.listen(2048)
     return listener
+
+
+def _ended(code: int) -> str:
+    """Return how a process ended: by which signal, or with which exit code."""
+    if code >= 0:
+        return f"exit code {code}"
+    return signal.strsignal(-code) or f"signal {-code}"
 
 
 def _reachable(host: str) -> str:

@@ -14,6 +14,8 @@ from mlops.serving.pointer import read_pointer
 from mlops.serving.split import Split
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from mlops.serving.batch import Batcher
     from mlops.serving.config import ServingConfig
     from mlops.serving.model import Model
@@ -90,15 +92,27 @@ class Watcher:
         if mark == self._seen.get(role):
             return False, None
         self._seen[role] = mark  # also where it cannot be read: that is a failure of this one
-        return True, read_pointer(self._config.folder, role) if mark else None
+        if mark is None:
+            return True, None
+        if mark[1] < 0:
+            self._path(role).stat()  # raises what its mark stands for
+        return True, read_pointer(self._config.folder, role)
 
     def _mark(self, role: Role) -> Mark | None:
-        """Return what tells a pointer's file from the one that replaces it; None without one."""
+        """Return what tells a pointer's file from the one that replaces it; None without one.
+
+        One that cannot be looked at has the error for a mark: it is unfit until that changes.
+        """
         try:
-            found = (self._config.folder / f"{role}.json").stat()
+            found = self._path(role).stat()
         except FileNotFoundError:
             return None
+        except OSError as error:
+            return 0, -(error.errno or 0)
         return found.st_ino, found.st_mtime_ns
+
+    def _path(self, role: Role) -> Path:
+        return self._config.folder / f"{role}.json"
 
     def _put(self, role: Role, pointer: Pointer, model: Model) -> None:
         """Put a loaded model to work; on the event loop, so between two batches."""

@@ -13,13 +13,13 @@ import socket
 import sys
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import structlog
 import uvicorn
 from PIL import Image
 
-from mlops.errors import MlopsError
+from mlops.errors import EXIT_ERROR, MlopsError
 from mlops.log import configure
 from mlops.serving import protocol
 from mlops.serving.app import App
@@ -31,10 +31,15 @@ from mlops.serving.ids import Minter, load_key
 from mlops.serving.log import PredictionLog
 from mlops.serving.redaction import made
 from mlops.serving.shadow import Mirror
+from mlops.serving.terminal import say
+from mlops.serving.trouble import Trouble
 from mlops.serving.watcher import Watcher
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import FrameType
+
+    T = TypeVar("T")
 
 _KEEP_ALIVE_S = 75  # longer than the minute after which load balancers drop idle connections
 
@@ -57,10 +62,23 @@ class Server(uvicorn.Server):
 
     A worker that is started while others serve, and cannot have its model yet, does not listen:
     on the one socket of all, every connection that it took would be one that they had answered.
+
+    Args:
+        config: of uvicorn.
+        app: to serve.
+        watcher: brings its models.
+        loaded: is called once, when the first model is here; None: nothing is.
     """
 
-    def __init__(self, config: uvicorn.Config, app: App, watcher: Watching) -> None:
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        app: App,
+        watcher: Watching,
+        loaded: Callable[[], None] | None = None,
+    ) -> None:
         super().__init__(config)
+        self._loaded = loaded
         self._app, self._watcher = app, watcher
         self._keys = Keys(config, app.config.tls)
         self._beat = Beat(app.config.folder)
@@ -71,6 +89,7 @@ class Server(uvicorn.Server):
         """Load, then watch; listen with a model, or when nobody else has one either."""
         self._tasks = [asyncio.create_task(self._live())]
         await asyncio.to_thread(self._watcher.first)
+        self._tell_loaded()
         self._tasks.append(asyncio.create_task(self._watch()))
         batcher = self._app.batcher
         while not (batcher.ready or self.should_exit) and self._beat.another_is_ready():  # noqa: ASYNC110 - files ring no bell
@@ -84,21 +103,31 @@ class Server(uvicorn.Server):
         super().handle_exit(sig, frame)
 
     async def _watch(self) -> None:
+        trouble = Trouble("watch")
         while not self.should_exit:
-            await self._watcher.step()
-            self._keys.refresh()
-            _refresh(self._app)
+            with trouble:
+                await self._watcher.step()
+                self._tell_loaded()
+                self._keys.refresh()
+                _refresh(self._app)
             if os.getppid() != self._parent:  # the supervisor was killed: nobody respawns us
                 self._app.draining = self.should_exit = True
             await asyncio.sleep(self._app.config.watch_s)
 
+    def _tell_loaded(self) -> None:
+        if self._loaded is not None and self._app.batcher.ready:
+            self._loaded()
+            self._loaded = None
+
     async def _live(self) -> None:
         """Give signs of life to the end, as long as predictions come back; answer who is late."""
+        trouble = Trouble("sign of life")
         while True:
-            self._app.batcher.expire()
-            self._app.admission.expire()
-            if self._app.batcher.hung_s() < HUNG_S:
-                self._beat.give(ready=self._app.batcher.ready)
+            with trouble:
+                self._app.batcher.expire()
+                self._app.admission.expire()
+                if self._app.batcher.hung_s() < HUNG_S:
+                    self._beat.give(ready=self._app.batcher.ready)
             await asyncio.sleep(self._app.config.watch_s)
 
 
@@ -145,14 +174,31 @@ def build(config: ServingConfig) -> tuple[App, Watcher]:
     return app, Watcher(config, batcher, mirror)
 
 
-def serve_on(listener: socket.socket, app: App, watcher: Watching) -> None:
+def built(make: Callable[[ServingConfig], T]) -> T:
+    """Return what a worker is made of; if it cannot be made, say why in one line and end."""
+    try:
+        return make(from_environment())
+    except (MlopsError, OSError) as error:
+        say(f"a worker cannot start: {error}", sys.stderr)
+        sys.exit(EXIT_ERROR)
+
+
+def keep_loaded() -> None:
+    """Never look for garbage again at what is loaded by now."""
+    gc.collect()
+    gc.freeze()
+
+
+def serve_on(
+    listener: socket.socket, app: App, watcher: Watching, loaded: Callable[[], None] | None = None
+) -> None:
     """Serve on a bound socket until a signal comes; then drain, and sync the log."""
     # Uvicorn raises the signal again when it has drained, with the handlers that it found: the
     # default one would end the process here, and the log's last rows with it.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _drained)
     try:
-        Server(uvicorn_config(app), app, watcher).run(sockets=[listener])
+        Server(uvicorn_config(app), app, watcher, loaded).run(sockets=[listener])
     finally:
         app.mirror.close()
         app.log.close()
@@ -177,15 +223,12 @@ def main() -> None:
     configure(os.environ.get("MLOPS_LOG_LEVEL", "info"))
     # Images are measured before they are decoded, against a limit far below Pillow's.
     warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-    app, watcher = build(from_environment())
-    # Parsed JSON is thousands of short-lived lists without cycles: look for garbage rarely, and
-    # never again at what was loaded at the start.
+    app, watcher = built(build)
+    # Parsed JSON is thousands of short-lived lists without cycles: look for garbage rarely.
     # The log's thread gives the interpreter back within half a millisecond, not five.
     sys.setswitchinterval(0.0005)
-    gc.collect()
-    gc.freeze()
     gc.set_threshold(50_000, 20, 50)
-    serve_on(socket.socket(fileno=int(sys.argv[1])), app, watcher)
+    serve_on(socket.socket(fileno=int(sys.argv[1])), app, watcher, keep_loaded)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from mlops.adapters.sql.tables import incidents
 from mlops.errors import RegistryError, Unavailable, UnverifiedModel
 from mlops.serving import following as module
 from mlops.serving import metrics
+from mlops.serving.beat import READY
 from mlops.serving.config import EXIT_NO_MODEL
 from mlops.serving.damage import Damage
 from mlops.serving.follower import Follower
@@ -194,7 +195,7 @@ def test_a_worker_that_serves_from_memory_is_not_given_up(
     (make_version(shelf.home, "1") / "golden.npz").write_bytes(b"")
     point(shelf.home, "1")
     (shelf.home / "alive").mkdir()
-    (shelf.home / "alive" / "1").write_bytes(b"ready")
+    (shelf.home / "alive" / "1").touch(mode=READY)
     shelf.down = True
     bell = Bell()
     threading.Timer(0.5, bell.end).start()

@@ -7,9 +7,12 @@ import json
 import os
 import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import httpx
@@ -27,7 +30,6 @@ from tests.serving.tiny import images, make_version, point
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from mlops.site import Site
     from tests.serving.lines import Group
@@ -185,3 +187,76 @@ def _slowly_read(path: Path) -> Iterator[threading.Event]:
     yield go_on
     go_on.set()
     writing.join(5)
+
+
+_FROZEN = """
+import gc, json, os, signal, socket, sys, threading, time
+from pathlib import Path
+import httpx
+from mlops.serving import worker
+from mlops.serving.config import ServingConfig
+from mlops.serving.model import Model
+from mlops.serving.supervisor import bind
+from tests.serving.tiny import make_version, point
+folder, later = Path(sys.argv[1]), sys.argv[2] == "later"
+home, listener = folder / "serving", bind("127.0.0.1", 0)
+port = listener.getsockname()[1]
+for version in ("1", "2"):
+    make_version(home, version)
+config = ServingConfig("tiny", str(home), str(folder / "spool"), "", watch_s=0.02)
+os.environ.update(config.environment())
+
+def serves(version):
+    reply = httpx.get(f"http://127.0.0.1:{port}/health", timeout=20)
+    return reply.headers.get("x-model-version") == version
+
+def watched():
+    return sorted(o.version for o in gc.get_objects() if type(o) is Model)
+
+def ask():
+    said = []
+    for version in ("1", "2"):
+        if later or version == "2":
+            time.sleep(0.3)
+            point(home, version)
+        while not serves(version):
+            time.sleep(0.02)
+        said.append(watched())
+    print(json.dumps(said))
+    os.kill(os.getpid(), signal.SIGTERM)
+
+if not later:
+    point(home, "1")
+threading.Thread(target=ask).start()
+sys.argv[1] = str(listener.detach())
+worker.main()
+"""
+
+
+@pytest.mark.parametrize("when", ["at the start", "later"])
+def test_garbage_is_not_looked_for_in_the_first_model_and_what_it_needs(
+    when: str, tmp_path: Path
+) -> None:
+    """What comes afterwards is not kept for ever: a version that is swapped out goes."""
+    done = subprocess.run(
+        [sys.executable, "-c", _FROZEN, str(tmp_path), when],
+        capture_output=True, text=True, check=False, cwd=Path.cwd(), timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout.splitlines()[-1]) == [[], ["2"]]
+
+
+def test_a_pointer_that_nobody_may_look_at_does_not_end_the_watch(tmp_path: Path) -> None:
+    """It is tried again after five seconds, as an unfit one is; what replaces it, at once."""
+    with running(tmp_path, version=None, watch_s=0.02) as server:
+        make_version(server.home, "1")
+        failures = REGISTRY.get_sample_value(_FAILURES) or 0.0
+        pointer = server.home / "current.json"
+        pointer.symlink_to(pointer)  # refuses everybody, the superuser too
+        until(lambda: (REGISTRY.get_sample_value(_FAILURES) or 0.0) > failures)
+        time.sleep(0.2)  # ten looks
+        assert REGISTRY.get_sample_value(_FAILURES) == failures + 1
+        assert _post(server.url).json()["error_code"] == "no_model"
+        pointer.unlink()
+        point(server.home, "1")
+        until(lambda: _post(server.url).status_code == 200, 2.5)

@@ -17,6 +17,7 @@ from mlops.serving import metrics
 from mlops.serving.admission import late
 from mlops.serving.asked import ASKED
 from mlops.serving.batch import Batcher
+from mlops.serving.beat import Beat
 from mlops.serving.pointer import read_pointer
 from mlops.serving.reply import Refused, invalid
 
@@ -119,13 +120,18 @@ class Loading:
     def __init__(self, config: ServingConfig, runner: Runner) -> None:
         self._config, self._runner = config, runner
         self._done, self._retry_at_s = False, 0.0
+        self._beat = Beat(config.folder)
 
     def first(self) -> None:
         """Leave it to the first step: until then the page says what is being waited for."""
 
     def coming(self) -> bool:
-        """Say whether the model is being loaded, and has not been found unfit."""
-        return not self._done and not self._retry_at_s
+        """Say whether it is to be waited for: others have it, and so far it is not unfit here.
+
+        MLflow takes seconds, longer than anybody is let wait; who heard of nobody that has it asks
+        again.
+        """
+        return not (self._done or self._retry_at_s) and self._beat.another_is_ready()
 
     async def step(self) -> None:
         """Load, if that is still to be done; on failure the next try waits a little."""

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import socket
 import sys
+from typing import TYPE_CHECKING
 
 from mlops.log import configure, quieten
 from mlops.serving import open_inference
 from mlops.serving.app import App
-from mlops.serving.config import ServingConfig, from_environment
 from mlops.serving.foreign.doors import Doors
 from mlops.serving.foreign.runner import Loading, Runner
 from mlops.serving.foreign.tell import Teller
@@ -17,7 +17,10 @@ from mlops.serving.ids import Minter, load_key
 from mlops.serving.log import PredictionLog
 from mlops.serving.routes import Route, Routes, version
 from mlops.serving.shadow import Mirror
-from mlops.serving.worker import serve_on
+from mlops.serving.worker import built, serve_on
+
+if TYPE_CHECKING:
+    from mlops.serving.config import ServingConfig
 
 
 def routes(runner: Runner) -> tuple[Route, ...]:
@@ -63,7 +66,7 @@ def main() -> None:
     """Run one worker on the socket whose descriptor is the only argument."""
     quieten()
     configure(os.environ.get("MLOPS_LOG_LEVEL", "info"))
-    app, loading = build(from_environment())
+    app, loading = built(build)
     serve_on(socket.socket(fileno=int(sys.argv[1])), app, loading)
 
 

@@ -19,6 +19,7 @@ from mlops.adapters import files
 from mlops.errors import UnverifiedModel, UsageError
 from mlops.layout import Layout
 from mlops.serving.asked import ASKED, Asked
+from mlops.serving.beat import READY
 from mlops.serving.config import ServingConfig
 from mlops.serving.foreign import bring as module
 from mlops.serving.foreign.bring import bring, brought
@@ -109,7 +110,7 @@ def test_a_worker_that_is_started_while_another_serves_listens_with_its_model(
     """What it took before would have been answered by the other one."""
     alive = tmp_path / "home" / "alive"
     alive.mkdir(parents=True)
-    (alive / "1").write_bytes(b"ready")
+    (alive / "1").touch(mode=READY)
     refused = {"route": "/ping", "status": "503"}
     before = REGISTRY.get_sample_value("mlops_requests_total", refused)
     with asking(save_sklearn(tmp_path / "model"), tmp_path / "home") as (client, _):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import io
 import json
 from typing import TYPE_CHECKING, Any
@@ -233,7 +234,7 @@ def test_open_inference_by_columns(ours: httpx.Client) -> None:
     told = ours.get("/v2/models/theirs").json()
     assert told["platform"] == "mlflow_pyfunc"
     assert [(t["name"], t["datatype"]) for t in told["inputs"]] == [
-        ("age", "FP64"), ("city", "BYTES"), ("visits", "INT64"), ("member", "UINT8"),
+        ("age", "FP64"), ("city", "BYTES"), ("visits", "INT64"), ("member", "BOOL"),
     ]  # fmt: skip
     assert told["outputs"] == [{"name": "predictions", "datatype": "BYTES", "shape": [-1]}]
     reply = ours.post("/v2/models/theirs/versions/3/infer", json=_tensors(id="mine"))
@@ -252,6 +253,17 @@ def test_open_inference_by_columns(ours: httpx.Client) -> None:
         ("/v2/models/theirs/ready", 200), ("/v2/health/ready", 200), ("/v2", 200),
     ):  # fmt: skip
         assert ours.get(path).status_code == status, path
+
+
+def test_tritons_client_sends_what_the_metadata_asks_for(ours: httpx.Client) -> None:
+    triton: Any = importlib.import_module("tritonclient.http")  # it has no types
+    client = triton.InferenceServerClient(str(ours.base_url).removeprefix("http://"))
+    inputs = []
+    for told in client.get_model_metadata("theirs")["inputs"]:
+        inputs.append(triton.InferInput(told["name"], [4], told["datatype"]))
+        inputs[-1].set_data_from_numpy(ROWS[told["name"]].to_numpy())
+    found = client.infer("theirs", inputs).as_numpy("predictions")
+    assert [value.decode() for value in found] == list(ANSWERS)
 
 
 @pytest.mark.parametrize("change", [
@@ -332,7 +344,13 @@ def test_frames_parameters_and_failures_of_a_python_file(tmp_path: Path) -> None
         tensor = {"name": "x", "datatype": "FP32", "shape": [1, 1], "data": [2]}
         asked = {"inputs": [tensor], "outputs": [{"name": "large"}]}
         [large] = client.post("/v2/models/theirs/infer", json=asked).json()["outputs"]
-        assert (large["datatype"], large["data"]) == ("UINT8", [1])
+        assert (large["datatype"], large["data"]) == ("BOOL", [True])
+        triton: Any = importlib.import_module("tritonclient.http")  # it has no types
+        address = str(client.base_url).removeprefix("http://")
+        x = triton.InferInput("x", [2, 1], "FP32")
+        x.set_data_from_numpy(np.array([[2], [0]], dtype=np.float32))
+        found = triton.InferenceServerClient(address).infer("theirs", [x]).as_numpy("large")
+        assert (found.dtype, found.tolist()) == (np.bool_, [True, False])
         broken = ask(-1e9)
         assert (broken.status_code, broken.json()["error"]["code"]) == (500, "model_failed")
         assert ask(1e308).status_code == 500  # twice that is no number that JSON has
