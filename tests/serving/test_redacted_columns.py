@@ -8,6 +8,7 @@ import signal
 import struct
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -22,8 +23,9 @@ from mlops.core import features
 from mlops.core.prediction import Labelled, Prediction
 from mlops.core.schema import Column, TableSchema
 from mlops.errors import UsageError
-from mlops.serving import spool
+from mlops.serving import metrics, spool
 from mlops.serving.config import EXIT_NO_MODEL, ServingConfig, from_environment
+from mlops.serving.damage import Damage
 from mlops.serving.follower import Follower
 from mlops.serving.following import Bell, follow
 from mlops.serving.model import read_pointer
@@ -32,7 +34,7 @@ from mlops.serving.supervisor import Supervisor
 from tests.kept import copy_state
 from tests.serving.conftest import PROJECT
 from tests.serving.kinds import TABLE, TinyModel, columns, make_table_version, serving
-from tests.serving.test_follower import Shelf
+from tests.serving.test_follower import Shelf, is_whole, spoil
 from tests.serving.tiny import logged_ids, make_version, point
 
 if TYPE_CHECKING:
@@ -232,6 +234,54 @@ def test_the_first_version_that_comes_must_have_the_columns(
     make_version(shelf.home, "2")  # a later one may lack it
     shelf.alias_of["champion"] = "2"
     assert (follower.poll(2.0), follower.unfit) == ("2", "")
+
+
+@pytest.mark.parametrize("what", ["copy", "pointer", "no pointer"])
+@pytest.mark.parametrize("again", [False, True])
+def test_damage_to_a_version_that_lacks_the_column_ends_nobody(
+    what: str, again: bool, site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It came later, so it may; that it is fetched again does not make it the first one."""
+    site = replace(site, settings=site.settings.model_copy(update={"redact": "age"}))
+    shelf = Shelf(site.layout.serving / "tiny")
+    make_table_version(shelf.home, "1")
+    make_version(shelf.home, "2")
+    follower = Follower(site, "tiny", shelf)
+    for now_s, version in enumerate("12"):
+        shelf.alias_of["champion"] = version
+        assert follower.poll(float(now_s)) == version
+    (shelf.home / "alive").mkdir()
+    (shelf.home / "alive" / "1").write_bytes(b"ready")  # a worker that has it in memory
+    damage = Damage(follower)
+    if what == "copy":
+        spoil(shelf, "2", monkeypatch)
+    elif what == "pointer":
+        (shelf.home / "current.json").write_text("{}")
+        metrics.LOAD_FAILURES.inc()
+    else:
+        (shelf.home / "current.json").unlink()
+    if again:  # the follower died, too
+        follower = Follower(site, "tiny", shelf)
+        damage = Damage(follower)
+    bell = Bell()
+    threading.Timer(0.5, bell.end).start()
+    assert follow(follower, 0.05, bell, (damage,)) == 0
+    assert is_whole(shelf.home)
+
+
+def test_the_first_version_is_looked_at_though_its_damaged_copy_is_fetched_again(
+    site: Site, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """At the start nobody could read its columns; no worker may have it before somebody did."""
+    shelf = Shelf(site.layout.serving / "tiny")
+    make_table_version(shelf.home, "1")
+    point(shelf.home, "1")
+    spoil(shelf, "1", monkeypatch)
+    wrong = replace(site, settings=site.settings.model_copy(update={"redact": "aeg"}))
+    shelf.alias_of["champion"] = "1"
+    assert follow(Follower(wrong, "tiny", shelf), 0.01, Bell()) == EXIT_NO_MODEL
+    assert "'aeg' is no field" in capsys.readouterr().err
+    assert read_pointer(shelf.home) is None
 
 
 @pytest.fixture
