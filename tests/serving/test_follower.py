@@ -180,9 +180,14 @@ def test_a_damaged_cache_is_not_served(site: Site, shelf: Shelf) -> None:
     assert _incidents(site) == [("serving", "1", "open")]
 
 
+@pytest.mark.parametrize("pointer", ["", "{}", "[]", "{"])
 def test_without_registry_and_cache_it_gives_up_with_a_line(
-    site: Site, shelf: Shelf, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+    pointer: str, site: Site, shelf: Shelf,
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    if pointer:
+        shelf.home.mkdir(parents=True)
+        (shelf.home / "current.json").write_text(pointer)
     monkeypatch.setattr(module, "START_S", 0.1)
     shelf.down = True
     code = follow(Follower(site, "tiny", shelf), 0.05, Bell())
