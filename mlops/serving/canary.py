@@ -129,15 +129,19 @@ class Canary:
                 raise untold  # its tag still asks for what was rolled back
             self._save(replace(self._state, told=True))  # it was deleted: nobody is to be told
         champion = read_pointer(self._home)
-        share = asked.share if asked and champion and champion.version != asked.version else 0.0
-        if asked is not None and share > 0.0:
-            self._run(asked.version, share, now_s)
-        elif self._state is not None and self._state.state == "running":
+        promoted = asked and champion and champion.version == asked.version
+        if asked is None or asked.share <= 0.0 or promoted:
+            self._stop(now_s)
+        elif champion is not None:  # where its pointer is lost, what runs goes on
+            self._run(asked.version, asked.share, now_s)
+        running = self._state is not None and self._state.state == "running"
+        metrics.CANARY_SHARE.set(self._state.share if running and self._state else 0.0)
+
+    def _stop(self, now_s: float) -> None:
+        if self._state is not None and self._state.state == "running":
             self._save(replace(self._state, state="off", since_s=now_s))
             drop_pointer(self._home, "challenger")
             self._notices.close(f"canary of version {self._state.version}", _ALARM)
-        running = self._state is not None and self._state.state == "running"
-        metrics.CANARY_SHARE.set(self._state.share if running and self._state else 0.0)
 
     def _run(self, version: str, share: float, now_s: float) -> None:
         if self._state is not None and not self._state.noted:
@@ -146,16 +150,14 @@ class Canary:
         running = state is not None and state.state == "running" and state.version == version
         if state and running and held and (held.version, held.weight) == (version, share):
             return
+        fresh = State(version, share, "running", now_s)
         try:
             pointer = self._prepare(version, now_s)
         except RegistryError as error:
-            self._end(
-                State(version, share, "running", now_s), f"refused: {first_line(error)}", now_s
-            )
+            self._end(fresh, f"refused: {first_line(error)}", now_s)
             return
         self._notices.close(f"canary of version {version}", _ALARM)
         write_pointer(self._home, replace(pointer, weight=share), "challenger")
-        fresh = State(version, share, "running", now_s)
         self._save(replace(state, share=share) if state and running else fresh)
         if not running:
             self._before, self._paced = self._read(), None

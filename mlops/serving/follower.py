@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -26,6 +27,7 @@ from mlops.serving.model import (
     sealed,
     write_pointer,
 )
+from mlops.serving.pointer import drop_pointer
 
 if TYPE_CHECKING:
     from mlops.site import Site
@@ -72,6 +74,8 @@ class Follower:
         self._notes: list[tuple[str, str]] = []
         self._settled: str | None = None
         self._redact = parse_redact(site.settings.redact)
+        self._held: Pointer | None = None  # what was in service last, its copy whole or not
+        self._damaged = self._begun = False
         self._answered_s = time.monotonic()
         self.reached, self.unfit = False, ""
 
@@ -96,35 +100,61 @@ class Follower:
         metrics.STALENESS.set(time.monotonic() - self._answered_s)
 
     def cached(self) -> bool:
-        """Say whether a verified copy can be served without the registry."""
+        """Say whether a verified copy can be served without the registry.
+
+        A damaged copy's pointer stays: it says what is in service, and is to be fetched again.
+        """
+        found = None
         try:
-            pointer = read_pointer(self._home)
-            if pointer is None:
+            found = read_pointer(self._home)
+            if found is None:
                 return False
-            seal.verify(Path(pointer.folder), pointer.digest)
-        except MlopsError as error:
-            structlog.get_logger().error("cached version is not served", why=str(error))
-            (self._home / "current.json").unlink(missing_ok=True)
+            seal.verify(Path(found.folder), found.digest)
+        except (MlopsError, OSError) as error:
+            if not self._damaged:
+                structlog.get_logger().error("cached version is not served", why=str(error))
+            self._damaged, self._held = True, found or self._held
+            # A worker loads what a pointer names as soon as it is whole, looked at or not.
+            if found is None or self._is_first():
+                drop_pointer(self._home, "current")
             return False
+        self._held, self._damaged, self._begun = found, False, True
         return True
+
+    def mend(self, now_s: float) -> None:
+        """Fetch what is in service again if its copy or its pointer is lost, whoever is champion.
+
+        Raises:
+            Unavailable: if registry, database or disk do not answer.
+        """
+        held = self._held
+        if held is not None and self._whole() is None and not self._waits(held.version, now_s):
+            self._bring(held.version, now_s)
 
     def remembered(self) -> bool:
         """Say whether a worker serves, if only from memory: it is not to end for a damaged copy."""
         return Beat(self._home).another_is_ready()
 
     def _follow(self, champion: str | None, now_s: float) -> str | None:
-        current = read_pointer(self._home)
-        served = current.version if current else None
+        served = self._whole()
         if champion is None:
             return served
         if served != champion:
-            # The distance, not the order: a clock that jumps back must not refuse for ever.
-            if abs(now_s - self._refused.get(champion, -math.inf)) < _REFUSED_FOR_S:
+            if self._waits(champion, now_s) or not self._bring(champion, now_s):
                 return served
-            if not self._bring(champion, now_s):
-                return served
+            self._refused.clear()
         self._record(now_s, settled=champion)
         return champion
+
+    def _whole(self) -> str | None:
+        """Return the version in service, if a worker that starts now could load it."""
+        pointer = read_pointer(self._home)
+        return pointer.version if pointer is not None and not self._damaged else None
+
+    def _waits(self, version: str, now_s: float) -> bool:
+        """Say whether a version was refused a moment ago."""
+        # The distance, not the order: a clock that jumps back must not refuse for ever.
+        return abs(now_s - self._refused.get(version, -math.inf)) < _REFUSED_FOR_S
 
     def _ask(self) -> str | None:
         try:
@@ -141,15 +171,25 @@ class Follower:
         except RegistryError as error:
             self._refuse(version, first_line(error), now_s)
             return False
-        if read_pointer(self._home) is None and not self._fits(pointer):
+        if self._is_first() and not self._fits(pointer):
             return False
+        held = self._held
+        if held is not None and held.version == version:
+            pointer = replace(pointer, since_s=held.since_s)  # it never left
         write_pointer(self._home, pointer)
-        self._refused.clear()
+        self._held, self._damaged, self._begun = pointer, False, True
         structlog.get_logger().info("in service", version=version)
         return True
 
+    def _is_first(self) -> bool:
+        """Say whether nothing was served since the start, so that columns are to be looked for.
+
+        That a pointer is missing does not tell: its file, or what it names, may be damaged.
+        """
+        return bool(self._redact.columns) and not self._begun and not self.remembered()
+
     def _fits(self, pointer: Pointer) -> bool:
-        """Say whether the first version has the columns that are to be redacted."""
+        """Say whether a version has the columns that are to be redacted."""
         try:
             self._redact.need(read_schema(Path(pointer.folder)), f"version {pointer.version}")
         except UsageError as error:

@@ -7,14 +7,16 @@ import time
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from queue import Empty, SimpleQueue
+from threading import Thread
 from typing import TYPE_CHECKING
 
 import structlog
 
-from mlops.adapters import files
+from mlops.adapters import files, seal
 from mlops.adapters.onnx_session import choose_provider
-from mlops.core.redacted import parse_redact
-from mlops.errors import RegistryError, Unavailable, UsageError
+from mlops.core.redacted import parse_redact, present
+from mlops.errors import MlopsError, Unavailable, UsageError
 from mlops.params.name import project_name
 from mlops.serving.config import Limits, ServingConfig, check_address, is_loopback
 from mlops.serving.model import read_schema
@@ -23,8 +25,11 @@ from mlops.serving.tokens import read_tokens
 from mlops.site import Site
 
 if TYPE_CHECKING:
+    from mlops.core.schema import Schema
     from mlops.layout import Layout
     from mlops.settings import Settings
+
+_LEDGER_S = 20.0  # a start that is refused is so within 30 s
 
 
 def serving_config(layout: Layout, settings: Settings, *, host: str, workers: int) -> ServingConfig:
@@ -88,34 +93,66 @@ def foreign_config(
 def check_columns(layout: Layout, settings: Settings, project: str) -> None:
     """Refuse to start if `MLOPS_REDACT` names what the version in service has no column for.
 
-    That version is the ledger's; the one served last where the ledger or the store does not
-    answer. While there is none, the follower looks at the first that comes.
+    The verified copy is served first and needs no database, so it is asked first. Only where it
+    lacks a column may the ledger know of a newer version that has it. Without such a copy the
+    follower looks at the first version that comes, before a worker may have it.
 
     Raises:
         UsageError: naming the value and the columns that there are.
-        UnverifiedModel: if that version's schema is damaged.
     """
     redact = parse_redact(settings.redact)
-    found = _in_service(layout, settings, project) if redact.columns else None
-    if found is not None:
-        redact.need(read_schema(found[1]), f"version {found[0]}")
+    held = _cached(layout.serving / project) if redact.columns else None
+    if held is None or len(present(redact.columns, held[1])) == len(redact.columns):
+        return
+    version, schema = _asked(layout, settings, project) or held
+    redact.need(schema, f"version {version}")
 
 
-def _in_service(layout: Layout, settings: Settings, project: str) -> tuple[str, Path] | None:
+def _cached(home: Path) -> tuple[str, Schema] | None:
+    """Return the version of a verified copy, and its schema; the follower tells of damage."""
+    try:
+        pointer = read_pointer(home)
+        if pointer is None:
+            return None
+        folder = Path(pointer.folder)
+        seal.verify(folder, pointer.digest)
+        return pointer.version, read_schema(folder)
+    except (MlopsError, OSError):
+        return None
+
+
+def _asked(layout: Layout, settings: Settings, project: str) -> tuple[str, Schema] | None:
+    """Ask the ledger, for so long: a database may take a connection and never say a word."""
+    site = Site(layout, settings, datetime.now(UTC), layout.work / "serve")
+    answers: SimpleQueue[tuple[str, Schema] | Exception | None] = SimpleQueue()
+
+    def ask() -> None:
+        try:
+            answers.put(_in_service(site, project))
+        except Exception as error:  # noqa: BLE001 - whatever it is, the copy here is known
+            answers.put(error)
+
+    Thread(target=ask, daemon=True).start()
+    try:
+        found = answers.get(timeout=_LEDGER_S)
+    except Empty:
+        found = Unavailable(f"no answer from the registry or the database in {_LEDGER_S:.0f} s")
+    if not isinstance(found, Exception):
+        return found
+    structlog.get_logger().warning("the version in service is not known", why=str(found))
+    return None
+
+
+def _in_service(site: Site, project: str) -> tuple[str, Schema] | None:
     from mlops.adapters import registry
     from mlops.adapters.ledger import Ledger
     from mlops.adapters.sql.engine import database
 
-    site = Site(layout, settings, datetime.now(UTC), layout.work / "serve")
-    try:
-        with database(site) as engine:
-            version = Ledger(engine, project).in_service()
-        if version is not None:
-            return version, registry.fetch(site, project, version)
-    except (RegistryError, Unavailable) as error:
-        structlog.get_logger().warning("the version in service is not known", why=str(error))
-    pointer = read_pointer(layout.serving / project)
-    return None if pointer is None else (pointer.version, Path(pointer.folder))
+    with database(site) as engine:
+        version = Ledger(engine, project).in_service()
+    if version is None:
+        return None
+    return version, read_schema(registry.fetch(site, project, version))
 
 
 def environment(layout: Layout, settings: Settings, config: ServingConfig) -> dict[str, str]:

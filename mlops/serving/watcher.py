@@ -76,9 +76,12 @@ class Watcher:
                     self._take_away(role)
                     continue
                 held = self._loaded.get(role)
-                known = held is not None and held.version == pointer.version and role != "current"
-                model = held if held and known else await self._load(pointer)
-                self._put(role, pointer, model)
+                named = (pointer.version, pointer.digest)
+                if held is None or (held.version, held.digest) != named:
+                    held = await self._load(pointer)
+                elif role == "current":
+                    continue  # its copy was fetched again; in memory it was whole
+                self._put(role, pointer, held)
             except (MlopsError, OSError) as error:
                 self._failed(role, error)
                 self._retry_at_s[role] = loop.time() + _RETRY_S

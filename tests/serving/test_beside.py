@@ -295,6 +295,24 @@ def test_a_canary_follows_what_is_asked_for(bench: Bench) -> None:
     assert bench.pointed() is None
 
 
+def test_a_lost_pointer_of_the_champion_ends_no_canary(bench: Bench) -> None:
+    """The workers have it in memory; one that begins while it is lost has nobody beside it."""
+    (bench.home / "current.json").unlink()
+    bench.asking.asked = Wish("2", 0.05, "5%")
+    bench.canary.keep(1.0)
+    assert bench.pointed() is None
+    point(bench.home, "1")
+    bench.canary.keep(2.0)
+    (bench.home / "current.json").unlink()
+    bench.canary.keep(3.0)
+    state = read_state(bench.home)
+    assert state is not None
+    assert (state.state, bench.pointed()) == ("running", ("2", 0.05))
+    bench.asking.asked = Wish("2", 0.0, "off")
+    bench.canary.keep(4.0)
+    assert bench.pointed() is None
+
+
 def test_a_promoted_challenger_is_no_canary_any_more(bench: Bench) -> None:
     bench.asking.asked = Wish("2", 0.05, "5%")
     bench.canary.keep(1.0)

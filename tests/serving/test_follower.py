@@ -5,11 +5,13 @@ from __future__ import annotations
 import threading
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 import sqlalchemy as sa
 
+from mlops.adapters.seal import is_verified
 from mlops.adapters.sql.engine import open_database
 from mlops.adapters.sql.tables import incidents
 from mlops.errors import RegistryError, Unavailable, UnverifiedModel
@@ -25,7 +27,6 @@ from tests.serving.tiny import make_version, point
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from mlops.site import Site
 
@@ -173,13 +174,21 @@ def test_a_damaged_cache_is_not_served(site: Site, shelf: Shelf) -> None:
     assert pointer is not None
     with pytest.raises(UnverifiedModel, match="golden"):
         load(pointer)
-    assert not Follower(site, "tiny", shelf).cached()
-    assert read_pointer(shelf.home) is None
+    follower = Follower(site, "tiny", shelf)
+    shelf.alias_of["champion"] = "1"
+    assert not follower.cached()
+    assert follower.poll(2.0) is None  # the registry's is no better
+    assert _incidents(site) == [("serving", "1", "open")]
 
 
+@pytest.mark.parametrize("pointer", ["", "{}", "[]", "{"])
 def test_without_registry_and_cache_it_gives_up_with_a_line(
-    site: Site, shelf: Shelf, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+    pointer: str, site: Site, shelf: Shelf,
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    if pointer:
+        shelf.home.mkdir(parents=True)
+        (shelf.home / "current.json").write_text(pointer)
     monkeypatch.setattr(module, "START_S", 0.1)
     shelf.down = True
     code = follow(Follower(site, "tiny", shelf), 0.05, Bell())
@@ -202,28 +211,107 @@ def test_a_worker_that_serves_from_memory_is_not_given_up(
     assert follow(Follower(site, "tiny", shelf), 0.05, bell) == 0
 
 
+def spoil(shelf: Shelf, version: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Damage a copy, as a worker finds when it starts; whoever fetches it makes it whole."""
+    model = shelf.home / version / "model.onnx"
+    whole, fetch = model.read_bytes(), shelf.fetch
+
+    def mended(site: Site, project: str, wanted: str, /) -> Path:
+        if wanted == version:
+            model.write_bytes(whole)
+        return fetch(site, project, wanted)
+
+    model.write_bytes(whole[:-1])
+    metrics.LOAD_FAILURES.inc()
+    monkeypatch.setattr(shelf, "fetch", mended)
+
+
+def is_whole(home: Path) -> bool:
+    pointer = read_pointer(home)
+    assert pointer is not None
+    return is_verified(Path(pointer.folder), pointer.digest)
+
+
 def test_a_copy_that_a_worker_could_not_load_is_verified_and_fetched_again(
-    site: Site, shelf: Shelf
+    site: Site, shelf: Shelf, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     follower = Follower(site, "tiny", shelf)
-    model = make_version(shelf.home, "1") / "model.onnx"
+    make_version(shelf.home, "1")
     shelf.alias_of["champion"] = "1"
     follower.poll(1.0)
     damage = Damage(follower)
     metrics.LOAD_FAILURES.inc()
-    damage.keep(1.0)
-    assert read_pointer(shelf.home)  # it was something else
-    whole = model.read_bytes()
-    model.write_bytes(whole[:-1])
+    damage.keep(1.0)  # it was something else
+    spoil(shelf, "1", monkeypatch)
     damage.keep(2.0)
-    assert read_pointer(shelf.home)  # nobody has loaded it since
-    metrics.LOAD_FAILURES.inc()
-    damage.keep(3.0)
-    assert read_pointer(shelf.home) is None
-    model.write_bytes(whole)
-    assert follower.poll(4.0) == "1"
     assert shelf.fetched == ["1", "1"]
-    assert read_pointer(shelf.home)
+    assert is_whole(shelf.home)
+    assert (follower.poll(3.0), shelf.fetched) == ("1", ["1", "1"])
+    spoil(shelf, "1", monkeypatch)
+    assert not follower.cached()  # as a poll finds it that comes first
+    assert (follower.poll(4.0), shelf.fetched) == ("1", ["1", "1", "1"])
+    held = read_pointer(shelf.home)
+    assert held is not None
+    assert held.since_s == 1.0  # it was in service all the time
+
+
+@pytest.mark.parametrize("new", ["2", None])
+@pytest.mark.parametrize("again", [False, True])
+def test_the_old_copy_is_mended_while_it_is_no_champion_any_more(
+    new: str | None, again: bool, site: Site, shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The new champion is refused, or there is none: the old version is what users are given."""
+    follower = Follower(site, "tiny", shelf)
+    make_version(shelf.home, "1")
+    make_version(shelf.home, "2", wrong=0.5)
+    shelf.alias_of["champion"] = "1"
+    follower.poll(1.0)
+    shelf.alias_of["champion"] = new
+    assert follower.poll(2.0) == "1"
+    damage = Damage(follower)
+    spoil(shelf, "1", monkeypatch)
+    if again:  # after the follower died
+        follower = Follower(site, "tiny", shelf)
+        assert not follower.cached()
+        damage = Damage(follower)
+    damage.keep(3.0)
+    assert is_whole(shelf.home)
+    assert follower.poll(4.0) == "1"
+
+
+def test_a_lost_copy_is_not_asked_for_at_every_poll(site: Site, shelf: Shelf) -> None:
+    follower = Follower(site, "tiny", shelf)
+    folder = make_version(shelf.home, "1")
+    shelf.alias_of["champion"] = "1"
+    follower.poll(1.0)
+    damage = Damage(follower)
+    (folder / "model.onnx").unlink()
+    metrics.LOAD_FAILURES.inc()
+    for now_s in (2.0, 3.0, 4.0):
+        damage.keep(now_s)
+        assert follower.poll(now_s) is None
+    assert shelf.fetched == ["1", "1"]
+    assert (_incidents(site), metrics.REFUSED._value.get()) == ([("serving", "1", "open")], 1.0)
+
+
+@pytest.mark.parametrize("gone", ["{}", ""])
+def test_a_lost_pointer_is_written_anew_though_the_alias_is_gone(
+    gone: str, site: Site, shelf: Shelf
+) -> None:
+    follower = Follower(site, "tiny", shelf)
+    make_version(shelf.home, "1")
+    shelf.alias_of["champion"] = "1"
+    follower.poll(1.0)
+    held = read_pointer(shelf.home)
+    shelf.alias_of["champion"] = None
+    damage = Damage(follower)
+    if gone:
+        (shelf.home / "current.json").write_text(gone)
+        metrics.LOAD_FAILURES.inc()
+    else:
+        (shelf.home / "current.json").unlink()
+    damage.keep(2.0)
+    assert held == read_pointer(shelf.home)
 
 
 def test_a_registry_without_a_champion_is_waited_for(

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import re
 import signal
 import struct
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -21,18 +21,17 @@ from mlops.adapters.sql.engine import open_database
 from mlops.core import features
 from mlops.core.prediction import Labelled, Prediction
 from mlops.core.schema import Column, TableSchema
-from mlops.errors import UsageError
-from mlops.serving import spool
+from mlops.serving import metrics, spool
 from mlops.serving.config import EXIT_NO_MODEL, ServingConfig, from_environment
+from mlops.serving.damage import Damage
 from mlops.serving.follower import Follower
 from mlops.serving.following import Bell, follow
 from mlops.serving.model import read_pointer
 from mlops.serving.redaction import Redaction
-from mlops.serving.supervisor import Supervisor
-from tests.kept import copy_state
+from mlops.serving.writer import Writer
 from tests.serving.conftest import PROJECT
 from tests.serving.kinds import TABLE, TinyModel, columns, make_table_version, serving
-from tests.serving.test_follower import Shelf
+from tests.serving.test_follower import Shelf, is_whole, spoil
 from tests.serving.tiny import logged_ids, make_version, point
 
 if TYPE_CHECKING:
@@ -182,40 +181,6 @@ def test_a_worker_is_told_which_columns(monkeypatch: pytest.MonkeyPatch) -> None
     assert from_environment() == told
 
 
-def _start(site: Site, text: str) -> None:
-    settings = site.settings.model_copy(update={"redact": text})
-    Supervisor(site.layout, settings, host="127.0.0.1", port=0, workers=1)._listener.close()
-
-
-def test_a_typo_is_refused_at_the_start(site: Site) -> None:
-    home = site.layout.serving / "digits"
-    _start(site, "aeg")  # nothing is in service yet: whoever comes first is looked at
-    make_table_version(home, "1")
-    point(home, "1")
-    for right in ("age,city", "entity, size of shoe", "features", ""):
-        _start(site, right)
-    said = "'aeg' is no field of a prediction (entity, features) and no column of version 1"
-    with pytest.raises(UsageError, match=re.escape(said)) as refused:
-        _start(site, "entity,aeg")
-    assert "which has age, city, size of shoe" in str(refused.value)
-    assert "MLOPS_REDACT = 'entity,aeg'" in str(refused.value)
-    make_version(home, "2")  # of images
-    point(home, "2")
-    with pytest.raises(UsageError, match="no column of version 2, which has none"):
-        _start(site, "age")
-    _start(site, "entity,features")
-
-
-def test_the_ledger_says_which_version_is_in_service(mlflow_site: Site, kept_first: Site) -> None:
-    """What was served last may be older: it has the column, and the champion has none."""
-    copy_state(kept_first, mlflow_site)
-    home = mlflow_site.layout.serving / "digits"
-    make_table_version(home, "9")
-    point(home, "9")
-    with pytest.raises(UsageError, match="no column of version 1, which has none"):
-        _start(mlflow_site, "age")
-
-
 def test_the_first_version_that_comes_must_have_the_columns(
     site: Site, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -232,6 +197,54 @@ def test_the_first_version_that_comes_must_have_the_columns(
     make_version(shelf.home, "2")  # a later one may lack it
     shelf.alias_of["champion"] = "2"
     assert (follower.poll(2.0), follower.unfit) == ("2", "")
+
+
+@pytest.mark.parametrize("what", ["copy", "pointer", "no pointer"])
+@pytest.mark.parametrize("again", [False, True])
+def test_damage_to_a_version_that_lacks_the_column_ends_nobody(
+    what: str, again: bool, site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It came later, so it may; that it is fetched again does not make it the first one."""
+    site = replace(site, settings=site.settings.model_copy(update={"redact": "age"}))
+    shelf = Shelf(site.layout.serving / "tiny")
+    make_table_version(shelf.home, "1")
+    make_version(shelf.home, "2")
+    follower = Follower(site, "tiny", shelf)
+    for now_s, version in enumerate("12"):
+        shelf.alias_of["champion"] = version
+        assert follower.poll(float(now_s)) == version
+    (shelf.home / "alive").mkdir()
+    (shelf.home / "alive" / "1").write_bytes(b"ready")  # a worker that has it in memory
+    damage = Damage(follower)
+    if what == "copy":
+        spoil(shelf, "2", monkeypatch)
+    elif what == "pointer":
+        (shelf.home / "current.json").write_text("{}")
+        metrics.LOAD_FAILURES.inc()
+    else:
+        (shelf.home / "current.json").unlink()
+    if again:  # the follower died, too
+        follower = Follower(site, "tiny", shelf)
+        damage = Damage(follower)
+    bell = Bell()
+    threading.Timer(0.5, bell.end).start()
+    assert follow(follower, 0.05, bell, (damage,)) == 0
+    assert is_whole(shelf.home)
+
+
+def test_the_first_version_is_looked_at_though_its_damaged_copy_is_fetched_again(
+    site: Site, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """At the start nobody could read its columns; no worker may have it before somebody did."""
+    shelf = Shelf(site.layout.serving / "tiny")
+    make_table_version(shelf.home, "1")
+    point(shelf.home, "1")
+    spoil(shelf, "1", monkeypatch)
+    wrong = replace(site, settings=site.settings.model_copy(update={"redact": "aeg"}))
+    shelf.alias_of["champion"] = "1"
+    assert follow(Follower(wrong, "tiny", shelf), 0.01, Bell()) == EXIT_NO_MODEL
+    assert "'aeg' is no field" in capsys.readouterr().err
+    assert read_pointer(shelf.home) is None
 
 
 @pytest.fixture
@@ -271,6 +284,10 @@ def test_a_whole_server_keeps_it_to_itself(
     process.send_signal(signal.SIGTERM)
     assert process.wait(30) == 0
     assert found_below(root) == []
-    engine = open_database(f"sqlite:///{root / '.mlops' / 'mlops.db'}")
+    url = f"sqlite:///{root / '.mlops' / 'mlops.db'}"
+    # A follower that was still starting has left them in the spool.
+    Writer(root / ".mlops" / "spool", "digits", url).drain()
+    assert found_below(root) == []
+    engine = open_database(url)
     assert len(logged_ids(engine, "digits")) == 2
     engine.dispose()

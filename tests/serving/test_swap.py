@@ -11,11 +11,15 @@ import numpy as np
 import pytest
 
 from mlops.adapters.onnx_session import Session
+from mlops.serving import metrics
+from mlops.serving.config import ServingConfig
 from mlops.serving.model import sealed
+from mlops.serving.worker import build
 from tests.serving.tiny import images, make_version, point
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from tests.serving.conftest import Running
 
@@ -87,6 +91,24 @@ def test_a_version_that_the_worker_cannot_load_changes_nothing(
     told = httpx.get(server.url + "/health").headers
     assert told["x-model-version"] == "1"
     assert told["x-model-digest"] == sealed(server.home / "1")
+
+
+def test_who_has_a_version_does_not_load_its_mended_copy(tmp_path: Path) -> None:
+    """What is in memory was never damaged; who failed to load it looks at once, as at any news."""
+    make_version(tmp_path, "1")
+    point(tmp_path, "1")
+    app, watcher = build(ServingConfig("tiny", str(tmp_path), str(tmp_path / "spool"), ""))
+    watcher.first()
+    model, swaps = app.batcher.model, metrics.SWAPS._value.get()
+    for version in ("1", "2"):
+        if version == "2":
+            make_version(tmp_path, "2", seed=2)
+        point(tmp_path, version)
+        asyncio.run(watcher.step())
+        assert (app.batcher.model is model) == (version == "1")
+        assert metrics.SWAPS._value.get() - swaps == float(version) - 1.0
+    app.log.close()
+    app.mirror.close()
 
 
 def test_a_model_of_another_shape_comes_into_service(serve: Callable[..., Running]) -> None:
