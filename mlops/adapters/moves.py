@@ -43,6 +43,12 @@ def effective(entries: Sequence[Entry]) -> tuple[Entry, ...]:
     )  # fmt: skip
 
 
+def since(entries: Sequence[Entry], version: str) -> float:
+    """Return when a version came into service last, seconds since 1970; 0 if no row says."""
+    came = (e.at_s for e in reversed(effective(entries)) if e.to_version == version)
+    return next(came, 0.0)
+
+
 def is_pending(ledger: Ledger, move: Entry) -> bool:
     """Say whether the alias may not have followed a move yet."""
     moves = move.kind != "observed" and move.from_version != move.to_version

@@ -37,7 +37,8 @@ class Judged:
         baseline: of its version.
         known: what the version's labelled reference rows teach.
         serving: the version in service. Only its windows open or resolve an incident:
-            what a replaced version's last rows show is history.
+            what a replaced version's last rows show is history, and a canary's are on trial.
+        since_s: since when it is, seconds since 1970; 0 where the ledger does not say.
         now_s: seconds since 1970.
     """
 
@@ -46,6 +47,7 @@ class Judged:
     baseline: Baseline
     known: Known
     serving: str
+    since_s: float
     now_s: float
 
     @property
@@ -62,14 +64,11 @@ def respond(
     Broken data pages at once. Drift follows the K-of-N rule, in which windows with broken data
     are no evidence either way, and the evidence that adds up over windows, if it is asked for.
     """
-    recent = windows.latest(connection, judged.window.cut.project, _LOOK_BACK)
     both = gradual.CompleteRule(rule, detector)
-    return (*_quality(connection, judged, recent, rule), *_drift(connection, judged, recent, both))
+    return (*_quality(connection, judged, rule), *_drift(connection, judged, both))
 
 
-def _quality(
-    connection: sa.Connection, judged: Judged, recent: Sequence[Window], rule: Rule
-) -> tuple[Event, ...]:
+def _quality(connection: sa.Connection, judged: Judged, rule: Rule) -> tuple[Event, ...]:
     verdict = judged.window.verdict
     held = incidents.find_open(connection, judged.window.cut.project, _QUALITY)
     if verdict.breaks and held is not None:
@@ -78,37 +77,35 @@ def _quality(
         made = _open(connection, judged, [judged.window], _QUALITY, verdict.breaks[0])
         return (event("quality.broken", made),)
     elif held is not None and judged.counts:
-        since = _since(recent, judged, held.body.opened_seq)
+        since = _since(connection, judged, held.body.opened_seq)
         if rule.clears([bool(w.verdict.breaks) for w in since]):
             _quiet(connection, held, judged)
     return ()
 
 
 def _drift(
-    connection: sa.Connection, judged: Judged, recent: Sequence[Window], rule: gradual.CompleteRule
+    connection: sa.Connection, judged: Judged, rule: gradual.CompleteRule
 ) -> tuple[Event, ...]:
     if judged.window.verdict.breaks:
         return ()
     held = incidents.find_open(connection, judged.window.cut.project, _DRIFT)
     if held is not None:
-        return _follow(connection, held, judged, recent, rule)
-    made = _raised(connection, judged, recent, rule) if judged.counts else None
+        return _follow(connection, held, judged, rule)
+    made = _raised(connection, judged, rule) if judged.counts else None
     return (event("drift.detected", made),) if made else ()
 
 
 def _follow(
-    connection: sa.Connection,
-    held: Incident,
-    judged: Judged,
-    recent: Sequence[Window],
-    rule: gradual.CompleteRule,
+    connection: sa.Connection, held: Incident, judged: Judged, rule: gradual.CompleteRule
 ) -> tuple[Event, ...]:
     window = judged.window
     if window.verdict.drifted or (judged.counts and rule.gathered(window)):
         _update(connection, held, judged)
         return ()
-    since = _clean(_since(recent, judged, held.body.opened_seq))
-    if not judged.counts or not rule.clears(window, since):
+    if not judged.counts:
+        return ()
+    since = _clean(_since(connection, judged, held.body.opened_seq))
+    if not rule.clears(window, since):
         return ()
     if not held.ends_quietly(window.cut.version):
         return ()
@@ -116,10 +113,12 @@ def _follow(
 
 
 def _raised(
-    connection: sa.Connection, judged: Judged, recent: Sequence[Window], rule: gradual.CompleteRule
+    connection: sa.Connection, judged: Judged, rule: gradual.CompleteRule
 ) -> Incident | None:
     window = judged.window
-    since = _clean(_since(recent, judged, incidents.drift_ended(connection, window.cut.project)))
+    since = _clean(
+        _since(connection, judged, incidents.drift_ended(connection, window.cut.project))
+    )
     looked = since[-rule.single.raise_n :]
     if rule.single.raises([bool(w.verdict.drifted) for w in looked]):
         alarming = [w for w in looked if w.verdict.drifted]
@@ -133,14 +132,14 @@ def _raised(
     return _open(connection, judged, together, _DRIFT, cause, why=why)
 
 
-def _since(recent: Sequence[Window], judged: Judged, floor: int) -> list[Window]:
-    """Return the version's unbroken run of newest windows after a place in the log."""
-    found: list[Window] = []
-    for window in reversed(recent):
-        if window.cut.version != judged.window.cut.version or window.cut.last_seq <= floor:
-            break
-        found.append(window)
-    return found[::-1]
+def _since(connection: sa.Connection, judged: Judged, floor: int) -> list[Window]:
+    """Return the version's own newest windows after a place in the log, oldest first.
+
+    A canary's windows beside them break no run. Those from before the version came into service,
+    when another one served or it was tried itself, are no part of it.
+    """
+    found = windows.latest_of(connection, judged.window.cut, floor, _LOOK_BACK)
+    return [w for w in found if w.cut.end_s > judged.since_s or w.id == judged.window.id]
 
 
 def _clean(found: Sequence[Window]) -> list[Window]:

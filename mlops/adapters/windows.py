@@ -144,6 +144,25 @@ def latest(connection: sa.Connection, project: str, limit: int) -> tuple[Window,
     return tuple(parsed(row) for row in reversed(rows))
 
 
+def latest_of(connection: sa.Connection, cut: Cut, floor: int, limit: int) -> tuple[Window, ...]:
+    """Return a version's newest windows up to one of its own, in the order in which they ended.
+
+    Args:
+        connection: an open transaction.
+        cut: the window up to which; those of other versions beside it are left out.
+        floor: a place in the log: windows that ended there or before are left out.
+        limit: how many at most.
+    """
+    mine = (windows.c.project == cut.project) & (windows.c.version == cut.version)
+    rows = connection.execute(
+        sa.select(windows)
+        .where(mine & (windows.c.number <= cut.number) & (windows.c.last_seq > floor))
+        .order_by(windows.c.number.desc())
+        .limit(limit)
+    ).all()
+    return tuple(parsed(row) for row in reversed(rows))
+
+
 def spans(connection: sa.Connection, project: str, limit: int) -> list[Span]:
     """Return when the newest windows began and ended, in the order in which they ended."""
     rows = connection.execute(

@@ -4,14 +4,16 @@ A regression has no confidence that tells a right answer from a wrong one. So a 
 on the labelled reference rows, whether a row's target lies between its outer quantiles, from what
 can be seen without the label: the monitored columns. What it says of a window's rows, on average,
 is their coverage; what it got wrong on those reference rows that are like the window's corrects it.
-Where it learnt too little, the correction finds what it missed; where no reference row is like the
-window's, the interval says so.
+Where it learnt too little, the correction finds what it missed. Rows that no reference row is near
+(`mlops.core.support`) may be right or wrong, all of them: the interval holds both.
 
 Sources: NannyML's documentation, Direct Loss Estimation, which regresses the loss; Yoo and Kweon,
 Learning loss for active learning (2019), where a model tells the loss of inputs without labels.
 Here the loss is a miss, so it is classified. The weights are the odds of a classifier between
 window and reference (Bickel, Brückner and Scheffer, Discriminative learning under covariate shift,
-2009), used with a model of the outcome as in Robins, Rotnitzky and Zhao (1994).
+2009), used with a model of the outcome as in Robins, Rotnitzky and Zhao (1994). Where nothing
+identifies the outcome it is bounded by what it can be (Manski, Nonparametric bounds on treatment
+effects, 1990).
 
 Like every estimate without labels it is blind to concept shift: to noise that no column shows.
 """
@@ -26,6 +28,7 @@ from scipy.special import expit
 
 from mlops.core.estimate import Z95, Estimate, variance
 from mlops.core.relations import GIVEN
+from mlops.core.support import Support, survey, unsupported
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -57,6 +60,7 @@ class Losses:
         off: (N,), 1 for a right row and 0 for a wrong one, less what a model said that never saw
             its key.
         place: (N,), which key each row is of, from 0.
+        support: where the reference lies in the columns that are numbers.
     """
 
     names: tuple[str, ...]
@@ -67,6 +71,7 @@ class Losses:
     rows: NDArray[np.float64]
     off: NDArray[np.float64]
     place: NDArray[np.int64]
+    support: Support
 
 
 def learn(rows: Columns, right_N: NDArray[np.float64], key_N: NDArray[np.uint64]) -> Losses | None:
@@ -94,7 +99,8 @@ def learn(rows: Columns, right_N: NDArray[np.float64], key_N: NDArray[np.uint64]
     slope, intercept = _corrected(odds_N, right)
     numbers = tuple(d for d, name in enumerate(names) if name not in rows.named)
     off_N = right - expit(slope * odds_N + intercept)
-    return Losses(names, numbers, tuple(models), slope, intercept, row_ND, off_N, place)
+    support = survey(row_ND[:, numbers], group)
+    return Losses(names, numbers, tuple(models), slope, intercept, row_ND, off_N, place, support)
 
 
 def estimate(known: Losses, rows: Columns) -> Estimate | None:
@@ -102,7 +108,8 @@ def estimate(known: Losses, rows: Columns) -> Estimate | None:
 
     The interval of 95 % has the noise of as many labels, and that of the reference rows that speak
     for these: by their effective number (Kish, Survey sampling, 1965), or, if that is more, by what
-    the model is off by, added up by key. It holds no error of the weights themselves.
+    the model is off by, added up by key. It holds no error of the weights themselves. Of the share
+    of rows that lie beyond the reference, it holds that all are wrong, and that all are right.
     """
     if not len(rows):
         return None
@@ -114,7 +121,9 @@ def estimate(known: Losses, rows: Columns) -> Estimate | None:
     speaking = variance(value, 1.0 / float((weight_N**2).sum()))
     noise = variance(value, len(row_ND)) + max(speaking, float((by_key**2).sum()))
     reach = Z95 * float(np.sqrt(noise))
-    return Estimate(value, max(value - reach, 0.0), min(value + reach, 1.0))
+    low, high = max(value - reach, 0.0), min(value + reach, 1.0)
+    blind = unsupported(known.support, row_ND[:, known.numbers])
+    return Estimate(value, (1.0 - blind) * low, (1.0 - blind) * high + blind)
 
 
 def _said(known: Losses, model: Any, row_ND: NDArray[np.float64]) -> NDArray[np.float64]:

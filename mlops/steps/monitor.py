@@ -22,6 +22,7 @@ from mlops.adapters.hand_over import hand_over
 from mlops.adapters.kept import keep
 from mlops.adapters.ledger import Ledger
 from mlops.adapters.long_reference import LongReference, find
+from mlops.adapters.moves import since
 from mlops.adapters.observe import NO_IMAGES, observe
 from mlops.adapters.response import Judged, respond
 from mlops.adapters.sql.engine import database
@@ -79,12 +80,13 @@ class _Watched:
 
 @dataclass(frozen=True)
 class _Run:
-    """One run of the step: what it was given, and the version in service."""
+    """One run of the step: what it was given, and the version in service with since when."""
 
     params: MonitorParams
     site: Site
     engine: sa.Engine
     serving: str
+    since_s: float
     receiving: frozenset[str]
 
     @property
@@ -109,9 +111,10 @@ def monitor(params: MonitorParams, site: Site) -> Report:
         if not versions:
             return Report("no predictions yet", facts=Tally().facts((), ()))
         # Not the version that predicted last: under a canary that is either of two.
-        serving = Ledger(engine, name).in_service() or versions[-1]
+        book = Ledger(engine, name)
+        serving = book.in_service() or versions[-1]
         receiving = beside.receiving(site.layout.serving / name, serving, versions[-1])
-        run = _Run(params, site, engine, serving, receiving)
+        run = _Run(params, site, engine, serving, since(book.entries(), serving), receiving)
         judged = Tally()
         events: list[Event] = []
         reference = NO_IMAGES
@@ -186,8 +189,9 @@ def _judge_one(
         if window is None:
             return None
         judged = Judged(
-            window, seen.columns, watched.baseline, watched.known, run.serving, run.now_s
-        )
+            window, seen.columns, watched.baseline, watched.known, run.serving, run.since_s,
+            run.now_s,
+        )  # fmt: skip
         rule = rules(run.params.monitoring).rule
         return window, respond(connection, judged, rule, watched.detector)
 

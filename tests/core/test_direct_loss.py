@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -144,11 +146,29 @@ def test_where_nothing_tells_a_miss_it_is_the_references_coverage_with_its_noise
     assert min(slopes) == 0.0
 
 
-def test_rows_unlike_all_of_the_reference_have_a_wide_interval(known: Losses) -> None:
-    near, far = (estimate(known, world(500, 1, at=at)[0]) for at in (0.0, 3.0))
-    assert near is not None
-    assert far is not None
-    assert far.high - far.low > 3 * (near.high - near.low)
+@pytest.mark.parametrize("columns", [["a"], ["a", "b", "prediction", "spread"]])
+def test_the_farther_rows_lie_from_the_reference_the_less_is_known(columns: list[str]) -> None:
+    """They are missed ever more often, and no reference row says how often."""
+    rng, names = np.random.default_rng(1), ("a", "b", "prediction", "spread")
+
+    def drawn(rows: int, far: float) -> World:
+        table = rng.normal(size=(rows, len(names)))
+        table[:, [names.index(name) for name in columns]] += far
+        right = rng.random(rows) < 1 / (1 + np.exp(1.2 * table[:, 0] - 2.2))
+        seen = Columns(names, table, np.zeros(rows, dtype=np.int64), 1)
+        return seen, right.astype(np.float64), np.arange(rows, dtype=np.uint64)
+
+    known, wide = learn(*drawn(2000, 0.0)), []
+    assert known is not None
+    for far in (0.0, 1.0, 2.0, 3.0, 4.0, 6.0, 10.0, 50.0):
+        rows, right, _ = drawn(1000, far)
+        told = estimate(known, rows)
+        assert told is not None
+        assert told.low <= right.mean() <= told.high
+        wide.append(told.high - told.low)
+    assert all(b > a - 0.01 for a, b in itertools.pairwise(wide))
+    assert wide[0] < 0.06
+    assert min(wide[-3:]) > 0.95
 
 
 def test_entities_of_many_rows_count_as_what_they_are() -> None:
