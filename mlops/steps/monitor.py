@@ -16,6 +16,7 @@ from mlops.adapters import (
     windows,
 )
 from mlops.adapters.answering import answer
+from mlops.adapters.backfill import backfill
 from mlops.adapters.baseline import Baseline, read_baseline
 from mlops.adapters.estimates import Known, guess, read_known
 from mlops.adapters.hand_over import hand_over
@@ -51,7 +52,6 @@ if TYPE_CHECKING:
     from mlops.core.thresholds import Thresholds
     from mlops.site import Event, Site
 
-_RECENT = 50  # windows whose labels are still looked for
 _SHOWN = 5
 
 
@@ -121,9 +121,7 @@ def monitor(params: MonitorParams, site: Site) -> Report:
                 events.extend(happened)
                 reference = watched.baseline.shown
         events.extend(standstill.respond(engine, name, serving, now_s=run.now_s))
-        with engine.connect() as connection:
-            recent = windows.latest(connection, name, _RECENT)
-        measured.backfill(engine, recent, measured.expect(params.labels, run.now_s))
+        backfill(engine, name, measured.expect(params.labels, run.now_s), run.now_s)
         answered = answer(site, engine, params, serving)
         events.extend(answered.events)
         hand_over(site, engine, name, reference)

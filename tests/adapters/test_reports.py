@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from mlops.adapters import measured, registry, report_states, windows
+from mlops.adapters.backfill import backfill
 from mlops.adapters.baseline import read_baseline
 from mlops.adapters.embedding import write_embedding
 from mlops.adapters.files import write_json
@@ -153,9 +154,8 @@ def label(site: Site, engine: sa.Engine, rows: range, *, wrong: int = 0) -> None
         for at, n in enumerate(rows)
     ]
     insert_batch(engine, "digits", (), given)
-    with engine.connect() as connection:
-        recent = windows.latest(connection, "digits", 9)
-    measured.backfill(engine, recent, measured.Expected(site.now.timestamp(), 1.0, 0.1))
+    now_s = site.now.timestamp()
+    backfill(engine, "digits", measured.Expected(now_s, 1.0, 0.1), now_s)
 
 
 def p_of(site: Site) -> list[int]:
