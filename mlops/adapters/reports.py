@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
 from mlops.adapters import files, measured, registry, report_states
@@ -54,11 +55,13 @@ def make_pending(
         MonitorError: after the others are made, if one could not be or disagrees with the verdict.
     """
     with engine.connect() as connection:
-        waiting = report_states.waiting(connection, project, "pending", limit)
-        outdated = report_states.waiting(connection, project, "outdated", 10 * limit)
-    due = [w for w in outdated if _due(site, w, patience_s)]
+        pending = report_states.waiting(connection, project, "pending")
+        outdated = report_states.waiting(connection, project, "outdated")
+        # Chosen before they are counted: however many are not due, they hold up none that is.
+        due = (window for window in outdated if _due(site, window, patience_s))
+        names = tuple(islice(chain(pending, due), limit))
+        chosen = sorted(table.named(connection, project, names), key=lambda w: names.index(w.id))
     problems: list[str] = []
-    chosen = (*waiting, *due)[:limit]
     for window in chosen:
         try:
             make_one(site, engine, window)
@@ -111,10 +114,10 @@ def make_one(site: Site, engine: sa.Engine, window: Window) -> None:
             files.remove(folder / name)
 
 
-def _due(site: Site, window: Window, patience_s: float) -> bool:
+def _due(site: Site, window: str, patience_s: float) -> bool:
     """Say whether an outdated page is to be made anew now: the first labels do not wait."""
     try:
-        shown: dict[str, Any] = files.read_json(site.layout.windows / window.id / NAMES[-1])
+        shown: dict[str, Any] = files.read_json(site.layout.windows / window / NAMES[-1])
         young = site.now.timestamp() - float(shown["made_s"]) < patience_s
         return not (young and shown["labelled"])
     except (DataError, KeyError):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+import sqlalchemy as sa
 
 from mlops.adapters import measured, registry, report_states, windows
 from mlops.adapters.backfill import backfill
@@ -19,6 +20,7 @@ from mlops.adapters.observe import Observation, observe
 from mlops.adapters.predictions import insert_batch
 from mlops.adapters.report_store import prune
 from mlops.adapters.reports import make_named, make_pending
+from mlops.adapters.sql import tables
 from mlops.adapters.sql.engine import open_database
 from mlops.adapters.thresholds import thresholds_for
 from mlops.cli.report import make_all
@@ -37,8 +39,6 @@ from tests.entrants import write_onnx
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-
-    import sqlalchemy as sa
 
     from mlops.site import Site
 
@@ -187,6 +187,28 @@ def test_labels_that_come_later_are_on_the_page_made_anew(site: Site, judged: sa
     assert make_pending(later, judged, "digits", patience_s=3600.0) == 1
     assert "40 of 50 labelled" in text(site, "digits-1-1")
     assert states(judged) == ["made", "made"]
+
+
+def test_pages_that_must_wait_hold_up_none_that_is_due(site: Site, judged: sa.Engine) -> None:
+    make_pending(site, judged, "digits")
+    names = ["digits-1-1", "digits-1-2"]
+    with judged.begin() as connection:
+        held = tables.windows
+        row = connection.execute(sa.select(held).where(held.c.id == names[1])).one()
+        for n in range(10, 40):  # newer ones, alarming, that show labels of a minute ago
+            young = {**row._mapping, "id": f"digits-1-{n}", "number": n, "first_seq": 100 * n,
+                     "last_seq": 100 * n + 9, "report": "outdated", "alarm": True}  # fmt: skip
+            connection.execute(held.insert().values(**young))
+            shown = {"made_s": site.now.timestamp() - 60, "labelled": 3, "correct": 3}
+            write_json(site.layout.windows / f"digits-1-{n}" / "page.json", shown)
+        outdated = held.update().where(held.c.id.in_(names))
+        connection.execute(outdated.values(report="outdated", alarm=False))
+    made = [make_pending(site, judged, "digits", 1, patience_s=3600.0) for _ in range(3)]
+    assert made == [1, 1, 0]
+    with judged.connect() as connection:
+        told = {w.id: w.report for w in windows.latest(connection, "digits", 99)}
+    assert [told.pop(name) for name in names] == ["made", "made"]
+    assert set(told.values()) == {"outdated"}
 
 
 def test_labels_that_come_while_a_page_is_made_outdate_it(site: Site, judged: sa.Engine) -> None:
