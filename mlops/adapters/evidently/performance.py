@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mlops.adapters.evidently.run import Part, agree, run, shown
+from mlops.adapters.evidently.run import Part, agree, distinct, run
 from mlops.core.quality import hits
 from mlops.core.sent import evenly
 
@@ -121,7 +121,7 @@ def _wanted(
     if len(found) != _PAIR:
         told = MulticlassClassification(target=LABEL, prediction_labels=PREDICTION)
         return right, [ClassificationPreset()], {"classification": [told], **names}
-    positive = next(name for name in map(shown, reversed(classes)) if name in found)
+    positive = next(name for name in reversed(_names(classes)) if name in found)
     return right, [ClassificationPreset()], {"classification": [_binary(positive)], **names}
 
 
@@ -136,6 +136,10 @@ def _binary(positive: str) -> Any:
     return BinaryClassification(target=LABEL, prediction_labels=PREDICTION, pos_label=positive)
 
 
+def _names(classes: tuple[str, ...]) -> tuple[str, ...]:
+    return distinct(classes, (NONE,))
+
+
 def _frame(rows: Labelled) -> pd.DataFrame:
     import pandas as pd
 
@@ -143,7 +147,7 @@ def _frame(rows: Labelled) -> pd.DataFrame:
     if not rows.classes:
         target = rows.label.astype(float)
         return pd.DataFrame({LABEL: target, PREDICTION: rows.middle, RIGHT: right})
-    names = dict(enumerate(map(shown, rows.classes)))
+    names = dict(enumerate(_names(rows.classes)))
     label = [names.get(n, f"class {n}") for n in rows.label.astype(int).tolist()]
     best, fits = rows.answers.argmax(axis=1).tolist(), rows.finite.tolist()
     said = [names[n] if fit else NONE for n, fit in zip(best, fits, strict=True)]

@@ -12,7 +12,7 @@ from mlops.adapters.files import replacing
 from mlops.errors import MonitorError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
     import pandas as pd
@@ -96,6 +96,23 @@ def shown(name: str) -> str:
     A name with `</script>` in it would end that script, and begin another.
     """
     return name.replace("<", "\u2039")
+
+
+def distinct(names: Iterable[str], taken: Iterable[str]) -> tuple[str, ...]:
+    """Return names as they stand on the page, none like another, nor like a stand-in of ours.
+
+    Args:
+        names: that users gave.
+        taken: what stands for something else.
+    """
+    held, found = set(taken), list[str]()
+    for name in map(shown, names):
+        own = name
+        while own in held:
+            own += "'"
+        held.add(own)
+        found.append(own)
+    return tuple(found)
 
 
 def write_page(folder: Path, above: str, parts: Sequence[Part]) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
 from mlops.adapters.evidently import words
-from mlops.adapters.evidently.performance import Labelled, performance
+from mlops.adapters.evidently.performance import NONE, Labelled, performance
 from mlops.adapters.window import Cut, Window
 from mlops.core.alarm import Verdict
 from mlops.core.amounts import number
@@ -96,3 +97,11 @@ def test_another_mean_absolute_error_than_evidentlys_is_refused(
     monkeypatch.setattr(Labelled, "error", property(lambda _: theirs + 1e-6))
     with pytest.raises(MonitorError, match="window w: mean absolute error is"):
         performance(window, labelled(0, 200, 1), counted, "w")
+
+
+def test_a_class_named_like_no_answer_is_a_class() -> None:
+    names = (NONE, "a<", "a\u2039")
+    window, reference = (replace(labelled(3, n, n, broken=True), classes=names) for n in (60, 200))
+    told = performance(window, reference, (60, int(window.right.sum())), "w")
+    [labels] = [m["value"] for m in told.metrics if m["config"]["type"].endswith(":F1ByLabel")]
+    assert set(map(str, labels)) >= {f"{NONE}'", "a\u2039", "a\u2039'"}
