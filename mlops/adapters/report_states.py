@@ -5,7 +5,7 @@
     pending ──> made ──> stored (in MLflow, too) | local (its version has no run)
        │         │ ^                 │
        │         │ └── remade ── outdated  <── labels came since it was made
-       └──> failed                                     any of them but pending ──> pruned
+       └──> failed                                     any of them, once it is old ──> pruned
 
 A page is made again and again until its state is noted, and a state is noted only over the one
 that it follows: so any process may be killed at any instruction, and two may work at once.

@@ -105,13 +105,21 @@ def make_one(site: Site, engine: sa.Engine, window: Window) -> None:
     except (MonitorError, RegistryError, DataError) as error:
         make_failure(window, str(error), site.now, folder)
         with engine.begin() as connection:
-            report_states.note(connection, window.id, "failed", after=report_states.UNPRUNED)
+            known = report_states.note(
+                connection, window.id, "failed", after=report_states.UNPRUNED
+            )
+        if not known:  # it was pruned meanwhile
+            _remove(folder)
         raise MonitorError(str(error)) from None
     with engine.begin() as connection:
         wanted = report_states.note_made(connection, window)
     if not wanted:  # it was pruned meanwhile
-        for name in NAMES:
-            files.remove(folder / name)
+        _remove(folder)
+
+
+def _remove(folder: Path) -> None:
+    for name in NAMES:
+        files.remove(folder / name)
 
 
 def _due(site: Site, window: str, patience_s: float) -> bool:

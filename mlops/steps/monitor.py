@@ -24,6 +24,7 @@ from mlops.adapters.kept import keep
 from mlops.adapters.ledger import Ledger
 from mlops.adapters.long_reference import LongReference, find
 from mlops.adapters.observe import NO_IMAGES, observe
+from mlops.adapters.report_store import prune_here
 from mlops.adapters.response import Judged, respond
 from mlops.adapters.sql.engine import database
 from mlops.adapters.tally import Tally
@@ -38,6 +39,7 @@ from mlops.params.labels import LabelsSection
 from mlops.params.mail import MailSection
 from mlops.params.monitoring import MonitoringSection
 from mlops.params.project import ProjectSection
+from mlops.params.reports import ReportsSection
 from mlops.params.split import SplitSection
 from mlops.params.trigger import TriggerSection
 from mlops.site import Report
@@ -64,6 +66,7 @@ class MonitorParams(View):
     labels: LabelsSection
     mail: MailSection
     split: SplitSection
+    reports: ReportsSection
 
 
 @dataclass(frozen=True)
@@ -125,6 +128,7 @@ def monitor(params: MonitorParams, site: Site) -> Report:
         answered = answer(site, engine, params, serving)
         events.extend(answered.events)
         hand_over(site, engine, name, reference)
+        prune_here(site, engine, name, keep_days=params.reports.keep_days)  # if nobody makes pages
         with engine.connect() as connection:
             held = [i for i in incidents.find_all_open(connection, name) if i.kind != "serving"]
             recent = windows.latest(connection, name, _SHOWN)

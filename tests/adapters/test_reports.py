@@ -18,7 +18,7 @@ from mlops.adapters.kept import keep, read_kept
 from mlops.adapters.long_reference import beside
 from mlops.adapters.observe import Observation, observe
 from mlops.adapters.predictions import insert_batch
-from mlops.adapters.report_store import prune
+from mlops.adapters.report_store import prune, prune_here
 from mlops.adapters.reports import make_named, make_pending
 from mlops.adapters.sql import tables
 from mlops.adapters.sql.engine import open_database
@@ -235,6 +235,17 @@ def test_a_pruned_page_stays_pruned(site: Site, judged: sa.Engine) -> None:
         assert not report_states.note_made(connection, held)
     assert states(judged) == ["pruned", "pruned"]
     assert [p.name for p in (site.layout.windows / "digits-1-1").iterdir()] == ["verdict.json"]
+
+
+def test_rows_of_a_window_whose_page_nobody_made_are_pruned(site: Site, judged: sa.Engine) -> None:
+    kept = [site.layout.windows / f"digits-1-{n}" / "window.npz" for n in (1, 2)]
+    assert prune_here(site, judged, "digits", keep_days=99_999) == 0
+    assert all(path.is_file() for path in kept)
+    later = replace(site, now=site.now + timedelta(days=9999))
+    assert prune_here(later, judged, "digits", keep_days=1) == 2
+    assert states(judged) == ["pruned", "pruned"]
+    assert not any(path.exists() for path in kept)
+    assert make_pending(later, judged, "digits") == 0
 
 
 def test_an_accuracy_that_is_not_the_labels_is_refused_and_the_page_says_so(
