@@ -204,15 +204,6 @@ def newest_s(
     return max((float(row.at_s) for row in told), default=0.0)
 
 
-def backfill(engine: sa.Engine, recent: Sequence[windows.Window], expected: Expected) -> int:
-    """Fill in the accuracy of windows whose labels came later; return how many changed."""
-    changed = 0
-    for window in recent:
-        with engine.begin() as connection:
-            changed += renewed(connection, window, expected)[0] != window
-    return changed
-
-
 def renewed(
     connection: sa.Connection, window: windows.Window, expected: Expected
 ) -> tuple[windows.Window, Sequence[sa.Row[Any]]]:
@@ -223,6 +214,7 @@ def renewed(
     cut = window.cut
     if cut.end_s > expected.until_s:
         return window, ()
+    window = windows.claim(connection, window)  # before its labels are read
     span = _span(cut.project, cut.version, (cut.first_seq, cut.last_seq), expected.until_s)
     told, _ = _told(connection, cut.project, span, expected)
     if len(told) < window.labelled and _count(connection, span) < cut.rows:

@@ -5,7 +5,7 @@
     pending ──> made ──> stored (in MLflow, too) | local (its version has no run)
        │         │ ^                 │
        │         │ └── remade ── outdated  <── labels came since it was made
-       └──> failed                                     any of them but pending ──> pruned
+       └──> failed                                     any of them, once it is old ──> pruned
 
 A page is made again and again until its state is noted, and a state is noted only over the one
 that it follows: so any process may be killed at any instruction, and two may work at once.
@@ -21,26 +21,27 @@ from mlops.adapters.sql.tables import windows
 from mlops.adapters.window import MADE, ReportState, parsed
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from mlops.adapters.window import Window
 
 _WEEK_S = 7 * 86_400.0
+_AT_ONCE = 500
 UNPRUNED: tuple[ReportState, ...] = ("pending", "outdated", "failed", *MADE)
 """States of a window whose rows are still here."""
 
 
-def waiting(
-    connection: sa.Connection, project: str, state: ReportState, limit: int
-) -> tuple[Window, ...]:
-    """Return windows whose page is `pending` or `outdated`: alarms first, then the newest."""
-    rows = connection.execute(
-        sa.select(windows)
+def waiting(connection: sa.Connection, project: str, state: ReportState) -> Iterator[str]:
+    """Yield the windows whose page is `pending` or `outdated`: alarms first, then the newest.
+
+    There may be thousands, of which the caller wants one: rows are fetched as they are asked for.
+    """
+    query = (
+        sa.select(windows.c.id)
         .where((windows.c.project == project) & (windows.c.report == state))
         .order_by(windows.c.alarm.desc(), windows.c.last_seq.desc())
-        .limit(limit)
-    ).all()
-    return tuple(parsed(row) for row in rows)
+    )
+    yield from connection.scalars(query, execution_options={"yield_per": _AT_ONCE})
 
 
 def note(

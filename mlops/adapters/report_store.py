@@ -13,12 +13,15 @@ from mlops.adapters.sql import tables
 from mlops.errors import RegistryError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from mlops.adapters.window import ReportState
     from mlops.site import Site
 
 FOLDER = "windows"
 _STORED = NAMES[:2]
 _MAY_LIE_THERE: tuple[ReportState, ...] = ("stored", "outdated", "failed")
+_LIE_HERE: tuple[ReportState, ...] = ("local", "made", "pending")
 
 
 def store(site: Site, engine: sa.Engine, project: str, limit: int = 20) -> int:
@@ -48,13 +51,35 @@ def store(site: Site, engine: sa.Engine, project: str, limit: int = 20) -> int:
 
 
 def prune(site: Site, engine: sa.Engine, project: str, *, keep_days: float, limit: int = 50) -> int:
-    """Delete the pages of windows that ended longer ago; return of how many.
+    """Delete the pages and rows of windows that ended longer ago; return of how many.
+
+    Those go first that lie nowhere but here: MLflow need not answer for them.
 
     Raises:
         Unavailable: if MLflow does not answer; what is deleted here is asked for again then.
     """
+    here = prune_here(site, engine, project, keep_days=keep_days, limit=limit)
+    return here + _prune(site, engine, project, _MAY_LIE_THERE, keep_days=keep_days, limit=limit)
+
+
+def prune_here(
+    site: Site, engine: sa.Engine, project: str, *, keep_days: float, limit: int = 50
+) -> int:
+    """Delete the pages and rows of old windows that MLflow has not; return of how many."""
+    return _prune(site, engine, project, _LIE_HERE, keep_days=keep_days, limit=limit)
+
+
+def _prune(
+    site: Site,
+    engine: sa.Engine,
+    project: str,
+    states: Sequence[ReportState],
+    *,
+    keep_days: float,
+    limit: int,
+) -> int:
     before_s, done = site.now.timestamp() - 86400 * keep_days, 0
-    for state in (*_MAY_LIE_THERE, "local", "made"):
+    for state in states:
         for window, version, end_s in _find(engine, project, state, limit):
             if end_s >= before_s:
                 continue

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
 from mlops.adapters import files, measured, registry, report_states
@@ -54,11 +55,13 @@ def make_pending(
         MonitorError: after the others are made, if one could not be or disagrees with the verdict.
     """
     with engine.connect() as connection:
-        waiting = report_states.waiting(connection, project, "pending", limit)
-        outdated = report_states.waiting(connection, project, "outdated", 10 * limit)
-    due = [w for w in outdated if _due(site, w, patience_s)]
+        pending = report_states.waiting(connection, project, "pending")
+        outdated = report_states.waiting(connection, project, "outdated")
+        # Chosen before they are counted: however many are not due, they hold up none that is.
+        due = (window for window in outdated if _due(site, window, patience_s))
+        names = tuple(islice(chain(pending, due), limit))
+        chosen = sorted(table.named(connection, project, names), key=lambda w: names.index(w.id))
     problems: list[str] = []
-    chosen = (*waiting, *due)[:limit]
     for window in chosen:
         try:
             make_one(site, engine, window)
@@ -102,19 +105,27 @@ def make_one(site: Site, engine: sa.Engine, window: Window) -> None:
     except (MonitorError, RegistryError, DataError) as error:
         make_failure(window, str(error), site.now, folder)
         with engine.begin() as connection:
-            report_states.note(connection, window.id, "failed", after=report_states.UNPRUNED)
+            known = report_states.note(
+                connection, window.id, "failed", after=report_states.UNPRUNED
+            )
+        if not known:  # it was pruned meanwhile
+            _remove(folder)
         raise MonitorError(str(error)) from None
     with engine.begin() as connection:
         wanted = report_states.note_made(connection, window)
     if not wanted:  # it was pruned meanwhile
-        for name in NAMES:
-            files.remove(folder / name)
+        _remove(folder)
 
 
-def _due(site: Site, window: Window, patience_s: float) -> bool:
+def _remove(folder: Path) -> None:
+    for name in NAMES:
+        files.remove(folder / name)
+
+
+def _due(site: Site, window: str, patience_s: float) -> bool:
     """Say whether an outdated page is to be made anew now: the first labels do not wait."""
     try:
-        shown: dict[str, Any] = files.read_json(site.layout.windows / window.id / NAMES[-1])
+        shown: dict[str, Any] = files.read_json(site.layout.windows / window / NAMES[-1])
         young = site.now.timestamp() - float(shown["made_s"]) < patience_s
         return not (young and shown["labelled"])
     except (DataError, KeyError):

@@ -125,6 +125,7 @@ def insert(
     values = {
         **asdict(cut), "id": cut.id, "alarm": verdict.alarm, "report": made.report,
         "verdict": written(made), "incident": None,
+        "stale_s": cut.end_s,  # labels may have come before it was judged
     }  # fmt: skip
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
     statement = dialect.insert(windows).values(values).on_conflict_do_nothing()
@@ -135,12 +136,8 @@ def insert(
 
 def latest(connection: sa.Connection, project: str, limit: int) -> tuple[Window, ...]:
     """Return the newest windows of a project, in the order in which they ended."""
-    rows = connection.execute(
-        sa.select(windows)
-        .where(windows.c.project == project)
-        .order_by(windows.c.last_seq.desc())
-        .limit(limit)
-    ).all()
+    query = sa.select(windows).where(windows.c.project == project)
+    rows = connection.execute(query.order_by(windows.c.last_seq.desc()).limit(limit)).all()
     return tuple(parsed(row) for row in reversed(rows))
 
 
@@ -226,3 +223,27 @@ def set_accuracy(connection: sa.Connection, window: Window, labelled: int, corre
     connection.execute(
         windows.update().where(windows.c.id == window.id).values(verdict=text, report=state)
     )
+
+
+def stale(
+    connection: sa.Connection, project: str, *, until_s: float, limit: int
+) -> tuple[str, ...]:
+    """Return windows that ended by a time and may lack labels, those that wait longest first."""
+    rows = connection.execute(
+        sa.select(windows.c.id)
+        .where((windows.c.project == project) & windows.c.stale_s.is_not(None))
+        .where(windows.c.end_s <= until_s)
+        .order_by(windows.c.stale_s, windows.c.last_seq)
+        .limit(limit)
+    )
+    return tuple(rows.scalars())
+
+
+def claim(connection: sa.Connection, window: Window) -> Window:
+    """Lock a window until the transaction ends, and return it as it is now: it lacks nothing.
+
+    Whoever reads its labels afterwards may say so: one that comes meanwhile is noticed later.
+    """
+    mine = windows.update().where(windows.c.id == window.id).values(stale_s=None)
+    row = connection.execute(mine.returning(*windows.c)).first()
+    return parsed(row) if row else window

@@ -16,6 +16,7 @@ from mlops.adapters import (
     windows,
 )
 from mlops.adapters.answering import answer
+from mlops.adapters.backfill import backfill
 from mlops.adapters.baseline import Baseline, read_baseline
 from mlops.adapters.estimates import Known, guess, read_known
 from mlops.adapters.hand_over import hand_over
@@ -24,6 +25,7 @@ from mlops.adapters.ledger import Ledger
 from mlops.adapters.long_reference import LongReference, find
 from mlops.adapters.moves import since
 from mlops.adapters.observe import NO_IMAGES, observe
+from mlops.adapters.report_store import prune_here
 from mlops.adapters.response import Judged, respond
 from mlops.adapters.sql.engine import database
 from mlops.adapters.tally import Tally
@@ -38,6 +40,7 @@ from mlops.params.labels import LabelsSection
 from mlops.params.mail import MailSection
 from mlops.params.monitoring import MonitoringSection
 from mlops.params.project import ProjectSection
+from mlops.params.reports import ReportsSection
 from mlops.params.split import SplitSection
 from mlops.params.trigger import TriggerSection
 from mlops.site import Report
@@ -52,7 +55,6 @@ if TYPE_CHECKING:
     from mlops.core.thresholds import Thresholds
     from mlops.site import Event, Site
 
-_RECENT = 50  # windows whose labels are still looked for
 _SHOWN = 5
 
 
@@ -65,6 +67,7 @@ class MonitorParams(View):
     labels: LabelsSection
     mail: MailSection
     split: SplitSection
+    reports: ReportsSection
 
 
 @dataclass(frozen=True)
@@ -124,12 +127,11 @@ def monitor(params: MonitorParams, site: Site) -> Report:
                 events.extend(happened)
                 reference = watched.baseline.shown
         events.extend(standstill.respond(engine, name, versions, serving, now_s=run.now_s))
-        with engine.connect() as connection:
-            recent = windows.latest(connection, name, _RECENT)
-        measured.backfill(engine, recent, measured.expect(params.labels, run.now_s))
+        backfill(engine, name, measured.expect(params.labels, run.now_s), run.now_s)
         answered = answer(site, engine, params, serving)
         events.extend(answered.events)
         hand_over(site, engine, name, reference)
+        prune_here(site, engine, name, keep_days=params.reports.keep_days)  # if nobody makes pages
         with engine.connect() as connection:
             held = [i for i in incidents.find_all_open(connection, name) if i.kind != "serving"]
             recent = windows.latest(connection, name, _SHOWN)

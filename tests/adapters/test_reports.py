@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+import sqlalchemy as sa
 
 from mlops.adapters import measured, registry, report_states, windows
+from mlops.adapters.backfill import backfill
 from mlops.adapters.baseline import read_baseline
 from mlops.adapters.embedding import write_embedding
 from mlops.adapters.files import write_json
@@ -16,8 +18,9 @@ from mlops.adapters.kept import keep, read_kept
 from mlops.adapters.long_reference import beside
 from mlops.adapters.observe import Observation, observe
 from mlops.adapters.predictions import insert_batch
-from mlops.adapters.report_store import prune
+from mlops.adapters.report_store import prune, prune_here
 from mlops.adapters.reports import make_named, make_pending
+from mlops.adapters.sql import tables
 from mlops.adapters.sql.engine import open_database
 from mlops.adapters.thresholds import thresholds_for
 from mlops.cli.report import make_all
@@ -36,8 +39,6 @@ from tests.entrants import write_onnx
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-
-    import sqlalchemy as sa
 
     from mlops.site import Site
 
@@ -153,9 +154,8 @@ def label(site: Site, engine: sa.Engine, rows: range, *, wrong: int = 0) -> None
         for at, n in enumerate(rows)
     ]
     insert_batch(engine, "digits", (), given)
-    with engine.connect() as connection:
-        recent = windows.latest(connection, "digits", 9)
-    measured.backfill(engine, recent, measured.Expected(site.now.timestamp(), 1.0, 0.1))
+    now_s = site.now.timestamp()
+    backfill(engine, "digits", measured.Expected(now_s, 1.0, 0.1), now_s)
 
 
 def p_of(site: Site) -> list[int]:
@@ -189,6 +189,28 @@ def test_labels_that_come_later_are_on_the_page_made_anew(site: Site, judged: sa
     assert states(judged) == ["made", "made"]
 
 
+def test_pages_that_must_wait_hold_up_none_that_is_due(site: Site, judged: sa.Engine) -> None:
+    make_pending(site, judged, "digits")
+    names = ["digits-1-1", "digits-1-2"]
+    with judged.begin() as connection:
+        held = tables.windows
+        row = connection.execute(sa.select(held).where(held.c.id == names[1])).one()
+        for n in range(10, 40):  # newer ones, alarming, that show labels of a minute ago
+            young = {**row._mapping, "id": f"digits-1-{n}", "number": n, "first_seq": 100 * n,
+                     "last_seq": 100 * n + 9, "report": "outdated", "alarm": True}  # fmt: skip
+            connection.execute(held.insert().values(**young))
+            shown = {"made_s": site.now.timestamp() - 60, "labelled": 3, "correct": 3}
+            write_json(site.layout.windows / f"digits-1-{n}" / "page.json", shown)
+        outdated = held.update().where(held.c.id.in_(names))
+        connection.execute(outdated.values(report="outdated", alarm=False))
+    made = [make_pending(site, judged, "digits", 1, patience_s=3600.0) for _ in range(3)]
+    assert made == [1, 1, 0]
+    with judged.connect() as connection:
+        told = {w.id: w.report for w in windows.latest(connection, "digits", 99)}
+    assert [told.pop(name) for name in names] == ["made", "made"]
+    assert set(told.values()) == {"outdated"}
+
+
 def test_labels_that_come_while_a_page_is_made_outdate_it(site: Site, judged: sa.Engine) -> None:
     with judged.connect() as connection:
         before = windows.latest(connection, "digits", 1)[0]
@@ -213,6 +235,17 @@ def test_a_pruned_page_stays_pruned(site: Site, judged: sa.Engine) -> None:
         assert not report_states.note_made(connection, held)
     assert states(judged) == ["pruned", "pruned"]
     assert [p.name for p in (site.layout.windows / "digits-1-1").iterdir()] == ["verdict.json"]
+
+
+def test_rows_of_a_window_whose_page_nobody_made_are_pruned(site: Site, judged: sa.Engine) -> None:
+    kept = [site.layout.windows / f"digits-1-{n}" / "window.npz" for n in (1, 2)]
+    assert prune_here(site, judged, "digits", keep_days=99_999) == 0
+    assert all(path.is_file() for path in kept)
+    later = replace(site, now=site.now + timedelta(days=9999))
+    assert prune_here(later, judged, "digits", keep_days=1) == 2
+    assert states(judged) == ["pruned", "pruned"]
+    assert not any(path.exists() for path in kept)
+    assert make_pending(later, judged, "digits") == 0
 
 
 def test_an_accuracy_that_is_not_the_labels_is_refused_and_the_page_says_so(

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 
 from mlops.adapters import measured, report_states, windows
 from mlops.adapters.asking import new_labels
+from mlops.adapters.backfill import backfill
 from mlops.adapters.predictions import insert_batch
 from mlops.adapters.sql import tables
 from mlops.adapters.sql.engine import open_database
@@ -155,9 +156,9 @@ def test_only_a_random_sample_measures(
     ids = predict(engine, "1", 40)
     insert_batch(engine, "digits", (), [Label(n, 1, source, 100.0) for n in ids[:count]])
     with engine.connect() as connection:
-        seen = measured.accuracy(connection, "digits", "1", (0, 999), 0.9, expected=DUE)
+        seen = measured.accuracy(connection, "digits", "1", (0, 10**9), 0.9, expected=DUE)
         young = measured.accuracy(
-            connection, "digits", "1", (0, 999), 0.9, expected=measured.Expected(-1.0, 1.0, 0.9)
+            connection, "digits", "1", (0, 10**9), 0.9, expected=measured.Expected(-1.0, 1.0, 0.9)
         )
     assert (seen.labelled, seen.apart, sum(seen.mix)) == (measures, apart, measures)
     assert (young.labelled, young.apart) == (0, 0)
@@ -174,19 +175,19 @@ def test_labels_that_come_late_fill_windows_in_backwards(
     insert_batch(engine, "digits", (), given + hard)
     insert_batch(engine, "digits", (), corrected)
     with engine.connect() as connection:
-        recent = windows.latest(connection, "digits", 9)
         assert new_labels(connection, "digits", since_seq=0, since_s=0.0) == 40
         assert new_labels(connection, "digits", since_seq=0, since_s=119.0) == 21
-    assert measured.backfill(engine, recent, EARLY) == 0  # their time has not come
-    assert measured.backfill(engine, recent, DUE) == 1
+    assert backfill(engine, "digits", EARLY, 400.0) == 0  # their time has not come
+    assert backfill(engine, "digits", DUE, 400.0) == 1
     with engine.connect() as connection:
         [held] = windows.latest(connection, "digits", 9)
     assert (held.labelled, held.correct) == (20, 16)
-    assert measured.backfill(engine, [held], DUE) == 0
+    assert backfill(engine, "digits", DUE, 400.0) == 0
     with engine.begin() as connection:
         for table in (tables.labels.c.prediction_id, tables.predictions.c.id):
             connection.execute(sa.delete(table.table).where(table.in_(ids[:5])))
-    assert measured.backfill(engine, [held], DUE) == 0  # retention takes rows, not what they said
+        seen, _ = measured.renewed(connection, held, DUE)
+    assert seen == held  # retention takes rows, not what they said
 
 
 def test_reports_are_made_of_alarms_first(engine: sa.Engine, monitoring: MonitoringSection) -> None:
@@ -200,5 +201,5 @@ def test_reports_are_made_of_alarms_first(engine: sa.Engine, monitoring: Monitor
     with engine.begin() as connection:
         assert report_states.note(connection, "digits-1-3", "made", after=("pending",))
         assert not report_states.note(connection, "digits-1-3", "stored", after=("local",))
-        waiting = [w.id for w in report_states.waiting(connection, "digits", "pending", 9)]
+        waiting = list(report_states.waiting(connection, "digits", "pending"))
     assert waiting == ["digits-1-2", "digits-1-1"]

@@ -157,6 +157,28 @@ def test_clean_windows_are_estimated_and_scored_when_labels_come(world: World) -
     assert found.error < 0.03
 
 
+def test_labels_later_than_fifty_windows_are_filled_in(world: World) -> None:
+    labels = world.predict(6)
+    world.run()
+    world.predict(52)
+    world.run()
+    insert_batch(world.engine, "digits", (), labels)
+    world.run()
+    counts = [w.labelled for w in world.windows()]
+    assert (counts[:6], set(counts[6:])) == ([WINDOW] * 6, {0})
+
+
+def test_rows_are_pruned_though_nobody_makes_pages(world: World) -> None:
+    world.predict(2)
+    world.run()
+    kept = [world.site.layout.windows / w.id / "window.npz" for w in world.windows()]
+    assert [path.is_file() for path in kept] == [True, True]
+    world.clock_s += 86_400 * (world.params.reports.keep_days + 1)
+    world.run()
+    assert [path.is_file() for path in kept] == [False, False]
+    assert [w.report for w in world.windows()] == ["pruned", "pruned"]
+
+
 def test_a_costly_shift_is_escalated_before_labels_and_told_as_coverage(world: World) -> None:
     labels = world.predict(3, at=1.5)
     world.run()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from mlops.adapters.evidently.run import TOLERANCE, Part, agree, run, shown
+from mlops.adapters.evidently.run import Part, agree, run, same, shown
 from mlops.core.columns import PREDICTED
 from mlops.core.drift import HOTELLING, presort, statistics
 from mlops.core.sent import evenly
@@ -136,10 +136,10 @@ def _recompute(reference: Columns, window: Columns, verdict: Verdict, name: str)
     for told, now in zip(
         verdict.columns, computed(reference, window, verdict).columns, strict=True
     ):
-        if abs(told.value - now.value) > TOLERANCE:
+        if not same(told.value, now.value):
             msg = (
-                f"window {name}: {told.column} is {told.value:.12g} in our verdict and "
-                f"{now.value:.12g} of the rows that are kept; do not trust either, report this "
+                f"window {name}: {told.column} is {told.value!r} in our verdict and "
+                f"{now.value!r} of the rows that are kept; do not trust either, report this "
                 "as a defect"
             )
             raise MonitorError(msg)

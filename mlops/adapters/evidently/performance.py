@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mlops.adapters.evidently.run import Part, agree, run, shown
+from mlops.adapters.evidently.run import Part, agree, distinct, run
 from mlops.core.quality import hits
 from mlops.core.sent import evenly
 
@@ -49,6 +49,20 @@ class Labelled:
         """Which answers are numbers; bool (N,)."""
         return np.asarray(np.isfinite(self.answers).all(axis=1))
 
+    @property
+    def middle(self) -> NDArray[np.float64]:
+        """The middle quantile of each answer, NaN where an answer is none; (N,)."""
+        found = self.answers[:, self.answers.shape[1] // 2].astype(np.float64)
+        found[~self.finite] = np.nan
+        return found
+
+    @property
+    def error(self) -> float | None:
+        """Mean absolute error of a regression; None of classes, or where no answer is a number."""
+        if self.classes or not self.finite.any():
+            return None
+        return float(np.nanmean(np.abs(self.label - self.middle)))
+
     def sample(self) -> Labelled:
         """Return the rows that the page is made of: evenly spread, all if they are few."""
         at = evenly(len(self))
@@ -80,6 +94,8 @@ def performance(window: Labelled, reference: Labelled, counted: tuple[int, int],
         if kind in ("CategoryCount", "Accuracy"):
             theirs = told["value"]["share"] if kind == "CategoryCount" else told["value"]
             agree(f"window {name}: {kind} of right answers", ours, float(theirs))
+        elif kind == "MAE" and new.error is not None:
+            agree(f"window {name}: mean absolute error", new.error, float(told["value"]["mean"]))
     return Part("performance", snapshot.to_snapshot_model().widgets, metrics)
 
 
@@ -95,7 +111,7 @@ def _wanted(
     if not classes:
         numbers = {"numerical_columns": [LABEL, PREDICTION], "categorical_columns": [RIGHT]}
         task = Regression(target=LABEL, prediction=PREDICTION)
-        errors = [MAE(), RMSE(), MeanError()] if new[PREDICTION].notna().any() else []
+        errors = [MAE(), RMSE(), MeanError()] if _has_errors(new) and _has_errors(old) else []
         return right, errors, {"regression": [task], **numbers}
     names = {"categorical_columns": [LABEL, PREDICTION, RIGHT]}
     found, known = (frozenset(t[[LABEL, PREDICTION]].to_numpy().ravel()) for t in (new, old))
@@ -105,8 +121,13 @@ def _wanted(
     if len(found) != _PAIR:
         told = MulticlassClassification(target=LABEL, prediction_labels=PREDICTION)
         return right, [ClassificationPreset()], {"classification": [told], **names}
-    positive = next(name for name in map(shown, reversed(classes)) if name in found)
+    positive = next(name for name in reversed(_names(classes)) if name in found)
     return right, [ClassificationPreset()], {"classification": [_binary(positive)], **names}
+
+
+def _has_errors(told: pd.DataFrame) -> bool:
+    """Say whether Evidently can compute errors: it divides by the targets that are not 0."""
+    return bool((told[PREDICTION].notna() & (told[LABEL] != 0)).any())
 
 
 def _binary(positive: str) -> Any:
@@ -115,15 +136,18 @@ def _binary(positive: str) -> Any:
     return BinaryClassification(target=LABEL, prediction_labels=PREDICTION, pos_label=positive)
 
 
+def _names(classes: tuple[str, ...]) -> tuple[str, ...]:
+    return distinct(classes, (NONE,))
+
+
 def _frame(rows: Labelled) -> pd.DataFrame:
     import pandas as pd
 
     right = np.where(rows.right, "yes", "no")
     if not rows.classes:
-        middle = rows.answers[:, rows.answers.shape[1] // 2].astype(float)
-        middle[~rows.finite] = np.nan
-        return pd.DataFrame({LABEL: rows.label.astype(float), PREDICTION: middle, RIGHT: right})
-    names = dict(enumerate(map(shown, rows.classes)))
+        target = rows.label.astype(float)
+        return pd.DataFrame({LABEL: target, PREDICTION: rows.middle, RIGHT: right})
+    names = dict(enumerate(_names(rows.classes)))
     label = [names.get(n, f"class {n}") for n in rows.label.astype(int).tolist()]
     best, fits = rows.answers.argmax(axis=1).tolist(), rows.finite.tolist()
     said = [names[n] if fit else NONE for n, fit in zip(best, fits, strict=True)]

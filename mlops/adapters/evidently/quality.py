@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mlops.adapters.evidently.run import Part, agree, run, shown
+from mlops.adapters.evidently.run import Part, agree, distinct, run
 from mlops.core.schema import UNKNOWN_CATEGORY, TableSchema
 from mlops.core.usual import Contents, contents, far
 
@@ -70,11 +70,11 @@ def quality(told: Quality, name: str) -> Part:
     """
     wanted = _counts(told)
     new, old = _frame(told.sent.shown, told.schema), _frame(told.reference, told.schema)
-    columns = _columns(told)
+    columns = _columns(told.schema)
     definition = {
-        "numerical_columns": [COPIES, *(shown(c.name) for c in columns if c.kind == "number")],
+        "numerical_columns": [COPIES, *(c.name for c in columns if c.kind == "number")],
         "categorical_columns": [
-            ANSWER, EXAMPLE, *(shown(c.name) for c in columns if c.kind == "category"),
+            ANSWER, EXAMPLE, *(c.name for c in columns if c.kind == "category"),
         ],
     }  # fmt: skip
     counted = run([count.metric for count in wanted], new, old, **definition)
@@ -110,8 +110,8 @@ def _counts(told: Quality) -> list[_Count]:
         _Count("blank examples", CategoryCount(column=EXAMPLE, category=BLANK), held.blank),
         _Count("copies of an example", MaxValue(column=COPIES), copies, usual=1),
     ]
-    for c, column in enumerate(_columns(told)):
-        name = shown(column.name)
+    for c, column in enumerate(_columns(told.schema)):
+        name = column.name
         missing, limits = held.missing[c], far(told.usual.ranges[c])
         found.append(
             # What a card shows needs no counter: only a column without any value has no card.
@@ -138,14 +138,18 @@ def _cards(
     from evidently.presets import ValueStats
 
     full = [
-        ValueStats(column=shown(c.name)) for c in columns
-        if not c.time and new[shown(c.name)].notna().any() and old[shown(c.name)].notna().any()
+        ValueStats(column=c.name) for c in columns
+        if not c.time and new[c.name].notna().any() and old[c.name].notna().any()
     ]  # fmt: skip
     return run(full, new, old, **definition)
 
 
-def _columns(told: Quality) -> tuple[Column, ...]:
-    return told.schema.columns if isinstance(told.schema, TableSchema) else ()
+def _columns(schema: Schema) -> tuple[Column, ...]:
+    """Return a table's columns by the names under which they stand on the page."""
+    if not isinstance(schema, TableSchema):
+        return ()
+    names = distinct((c.name for c in schema.columns), (ANSWER, EXAMPLE, COPIES))
+    return tuple(replace(c, name=name) for c, name in zip(schema.columns, names, strict=True))
 
 
 def _value(value: Any) -> float:
@@ -160,14 +164,14 @@ def _frame(rows: SentRows, schema: Schema) -> pd.DataFrame:
         EXAMPLE: np.where(rows.blank, BLANK, HOLDS),
         COPIES: rows.copies,
     }
-    if isinstance(schema, TableSchema):
-        for column, value_N in zip(schema.columns, rows.features.T, strict=True):
-            table[shown(column.name)] = _names(column, value_N) if column.categories else value_N
+    for c, column in enumerate(_columns(schema)):
+        value_N = rows.features[:, c]
+        table[column.name] = _names(column, value_N) if column.categories else value_N
     return pd.DataFrame(table)
 
 
 def _names(column: Column, code_N: np.ndarray[Any, Any]) -> list[str | None]:
-    known = [shown(name) for name in column.categories]
+    known = distinct(column.categories, (UNKNOWN,))
     return [
         None if np.isnan(code)
         else UNKNOWN if code == UNKNOWN_CATEGORY else known[int(code)]

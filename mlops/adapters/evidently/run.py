@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -11,14 +12,18 @@ from mlops.adapters.files import replacing
 from mlops.errors import MonitorError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
     import pandas as pd
 
 _PHONE = "<style>.MuiPaper-root{overflow-x:auto!important}</style>"  # else wide tables are cut off
 TOLERANCE = 1e-9
-"""Largest difference between Evidently's number and ours."""
+"""Largest difference between Evidently's number and ours, of the value where that is above 1.
+
+A column that is constant in the reference is divided by Evidently's least spread, 0.001: distances
+of 1e8 come of it, whose last digits depend on the order in which numbers were added up.
+"""
 
 
 @dataclass(frozen=True)
@@ -61,6 +66,11 @@ def run(metrics: Sequence[Any], new: pd.DataFrame, old: pd.DataFrame, **definiti
             raise MonitorError(msg) from error
 
 
+def same(one: float, other: float) -> bool:
+    """Say whether two numbers are the same but for the rounding of their sums; NaN never is."""
+    return math.isclose(one, other, rel_tol=TOLERANCE, abs_tol=TOLERANCE)
+
+
 def agree(what: str, ours: float, theirs: float | None) -> None:
     """Hold a number of ours against Evidently's.
 
@@ -72,9 +82,9 @@ def agree(what: str, ours: float, theirs: float | None) -> None:
     Raises:
         MonitorError: if they differ: page and verdict must be the same thing.
     """
-    if theirs is None or not abs(theirs - ours) <= TOLERANCE:
+    if theirs is None or not same(ours, theirs):
         msg = (
-            f"{what} is {ours:.12g} in our verdict and {theirs} in Evidently's report; "
+            f"{what} is {ours!r} in our verdict and {theirs!r} in Evidently's report; "
             "do not trust either, report this as a defect"
         )
         raise MonitorError(msg)
@@ -86,6 +96,23 @@ def shown(name: str) -> str:
     A name with `</script>` in it would end that script, and begin another.
     """
     return name.replace("<", "\u2039")
+
+
+def distinct(names: Iterable[str], taken: Iterable[str]) -> tuple[str, ...]:
+    """Return names as they stand on the page, none like another, nor like a stand-in of ours.
+
+    Args:
+        names: that users gave.
+        taken: what stands for something else.
+    """
+    held, found = set(taken), list[str]()
+    for name in map(shown, names):
+        own = name
+        while own in held:
+            own += "'"
+        held.add(own)
+        found.append(own)
+    return tuple(found)
 
 
 def write_page(folder: Path, above: str, parts: Sequence[Part]) -> None:

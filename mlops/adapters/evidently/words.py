@@ -180,6 +180,8 @@ def answers(window: Window, found: Labelled | None, reference: Labelled | None) 
             right = int(reference.right.sum())
             lines.append(f"In the reference {right:,} of {len(reference):,}: "
                          f"{right / len(reference):.1%}.")  # fmt: skip
+        if found is not None and found.error is not None:
+            lines.append(f"Their mean absolute error is {number(found.error)}.")
         if found is None:
             lines.append("The labelled predictions themselves are not here to be shown any more.")
         if window.estimate is not None:

@@ -82,8 +82,10 @@ labels = sa.Table(
     sa.Column("label_source", sa.String(20), nullable=False),  # random | active | user
     sa.Column("at_s", sa.Double, nullable=False),
     sa.Column("collected_in", sa.String(120)),  # the production shard, once collected
+    sa.Column("noticed", sa.Boolean),  # NULL until its window is known to lack it
     sa.Index("ix_labels_prediction", "project", "prediction_id"),
     sa.Index("ix_labels_uncollected", "project", "collected_in"),
+    _partial("ix_labels_unnoticed", "noticed IS NULL", "project", "seq"),
 )
 
 scores = sa.Table(
@@ -120,8 +122,10 @@ windows = sa.Table(
     sa.Column("verdict", sa.Text, nullable=False),  # JSON: statistics, thresholds, reasons
     sa.Column("report", sa.String(20), nullable=False),  # see report_states
     sa.Column("incident", sa.String(_ID)),
+    sa.Column("stale_s", sa.Double),  # since when it may lack labels; NULL: it has what came
     sa.UniqueConstraint("project", "version", "number"),
     sa.UniqueConstraint("project", "version", "first_seq"),
+    _partial("ix_windows_stale", "stale_s IS NOT NULL", "project", "stale_s"),
 )
 
 incidents = sa.Table(

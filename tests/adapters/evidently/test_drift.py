@@ -1,16 +1,17 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
 from mlops.adapters.evidently.drift import computed, run_drift, sample, values
 from mlops.adapters.evidently.page import Material, make_page
-from mlops.adapters.evidently.run import TOLERANCE
+from mlops.adapters.evidently.run import TOLERANCE, agree
 from mlops.adapters.observe import shifts
 from mlops.adapters.two_baselines import Beside
 from mlops.adapters.window import Cut, Window
@@ -164,6 +165,42 @@ def test_a_page_that_disagrees_with_the_verdict_is_refused(tmp_path: Path) -> No
         make_report(reference, window, replace(verdict, columns=(turned, *verdict.columns[1:])),
                     tmp_path)  # fmt: skip
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("count", [100, 10_500])
+def test_large_distances_agree_within_a_part_of_their_value(tmp_path: Path, count: int) -> None:
+    """A column that is constant in the reference is divided by a spread of 0.001."""
+    rng = np.random.default_rng(0)
+
+    def of(values: np.ndarray[Any, Any]) -> Columns:
+        return Columns(("fee",), values[:, None], np.zeros(len(values), dtype=np.int64), 2)
+
+    reference, window = of(np.full(2000, 1.7e9)), of(1.7e9 + rng.uniform(0, 86_400, count))
+    limits = replace(LIMITS, columns=("fee", "predicted"), limits=(0.2, 0.2), means=(0.0,) * 2)
+    verdict = judge(limits, statistics(presort(reference), window), np.zeros(2), count)
+    assert verdict.columns[0].value > 1e6
+    make_report(reference, window, verdict, tmp_path)
+    value = verdict.columns[0].value
+    wrong = replace(verdict.columns[0], value=value * (1 + 1e-8))
+    with pytest.raises(MonitorError, match="fee is"):
+        make_report(reference, window, replace(verdict, columns=(wrong, *verdict.columns[1:])),
+                    tmp_path)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "agreed"),
+    [
+        (0.0, 9e-10, True), (0.0, 2e-9, False), (1e8, 1e8 + 0.05, True), (1e8, 1e8 + 1, False),
+        (math.nan, math.nan, False), (math.inf, 5.0, False), (5.0, math.inf, False),
+        (1.0, None, False),
+    ],
+)  # fmt: skip
+def test_numbers_agree_but_for_rounding(ours: float, theirs: float | None, *, agreed: bool) -> None:
+    if agreed:
+        agree("w: a", ours, theirs)
+        return
+    with pytest.raises(MonitorError, match="w: a is"):
+        agree("w: a", ours, theirs)
 
 
 def test_of_a_large_window_a_sample_is_shown_and_the_verdict_is_of_all(tmp_path: Path) -> None:

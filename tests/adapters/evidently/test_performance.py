@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
-from mlops.adapters.evidently.performance import Labelled, performance
+from mlops.adapters.evidently import words
+from mlops.adapters.evidently.performance import NONE, Labelled, performance
+from mlops.adapters.window import Cut, Window
+from mlops.core.alarm import Verdict
+from mlops.core.amounts import number
 from mlops.core.sent import PAGE_ROWS
 from mlops.errors import MonitorError
 
@@ -55,3 +60,48 @@ def test_of_many_labels_a_sample_is_measured() -> None:
     share = next(m["value"] for m in told.metrics if m["config"].get("column") == "right")
     assert share["count"] == window.sample().right.sum()
     assert len(window.sample()) == PAGE_ROWS
+
+
+@pytest.mark.parametrize("zeros", ["window", "reference", "both", "all that are answered"])
+def test_of_targets_that_are_all_zero_the_share_is_measured(zeros: str) -> None:
+    """Evidently divides by targets that are not 0, and fails where there are none."""
+    window, reference = labelled(0, 30), labelled(0, 200, 1)
+    zero = {"window": [window], "reference": [reference], "both": [window, reference]}
+    for rows in zero.get(zeros, []):
+        rows.label[:] = 0.0
+    if zeros == "all that are answered":
+        window.label[:-1] = 0.0
+        window.answers[-1] = np.nan
+    right = int(window.right.sum())
+    told = performance(window, reference, (30, right), "w")
+    assert kinds(told.metrics) == {"CategoryCount"}
+    held = np.isfinite(window.answers).all(axis=1)
+    error = np.abs(window.label - window.answers[:, 1])[held].mean()
+    cut = Cut("digits", "1", 1, 1, 30, 30, 0.0, 60.0)
+    seen = Window(
+        cut, Verdict(30, (), (), calibrated=True), 30, right, "pending", None, regression=True
+    )
+    said = words.answers(seen, window, reference)
+    assert f"{right} of 30 labelled predictions were within the outer quantiles" in said
+    assert f"mean absolute error is {number(error)}" in said
+
+
+def test_another_mean_absolute_error_than_evidentlys_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    window = labelled(0, 30)
+    counted = (30, int(window.right.sum()))
+    told = performance(window, labelled(0, 200, 1), counted, "w").metrics
+    [theirs] = [m["value"]["mean"] for m in told if m["config"]["type"].endswith(":MAE")]
+    assert window.error == pytest.approx(theirs, abs=1e-12)
+    monkeypatch.setattr(Labelled, "error", property(lambda _: theirs + 1e-6))
+    with pytest.raises(MonitorError, match="window w: mean absolute error is"):
+        performance(window, labelled(0, 200, 1), counted, "w")
+
+
+def test_a_class_named_like_no_answer_is_a_class() -> None:
+    names = (NONE, "a<", "a\u2039")
+    window, reference = (replace(labelled(3, n, n, broken=True), classes=names) for n in (60, 200))
+    told = performance(window, reference, (60, int(window.right.sum())), "w")
+    [labels] = [m["value"] for m in told.metrics if m["config"]["type"].endswith(":F1ByLabel")]
+    assert set(map(str, labels)) >= {f"{NONE}'", "a\u2039", "a\u2039'"}

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mlops.adapters.evidently.quality import Quality, quality
+from mlops.adapters.evidently.quality import UNKNOWN, Quality, quality
 from mlops.core.columns import blank
 from mlops.core.quality import Arrivals, breaks
 from mlops.core.schema import Column, ImageSchema, Schema, TableSchema
@@ -131,3 +131,16 @@ def test_of_many_rows_a_sample_is_counted_and_the_count_of_all_is_kept() -> None
     shown = told.counted.contents
     assert by_column(metrics, "MissingValueCount")["price"] == shown.missing[0]
     assert shown.missing[0] == pytest.approx(5000, abs=10)
+
+
+def test_names_of_users_are_not_taken_for_stand_ins() -> None:
+    names = (UNKNOWN, "b<", "b\u2039")
+    columns = (Column("(answer)", "category", names), Column("(example)", "number"))
+    schema = TableSchema(("no", "yes"), columns)
+    code = np.array([0.0] * 10 + [1.0] * 6 + [2.0] * 5 + [-1.0] * 4)
+    features = np.column_stack([code, np.arange(25.0)])
+    metrics = quality(material(features, schema, features, unsound=2), "w").metrics
+    counted = by_column(metrics, "CategoryCount")
+    assert counted == {"(answer)": 2, "(example)": 0, "(answer)'": 4}
+    [shares] = [m["value"]["counts"] for m in metrics if "UniqueValueCount" in m["config"]["type"]]
+    assert sorted(shares.values()) == [4, 5, 6, 10]
