@@ -22,6 +22,7 @@ from mlops.core import features
 from mlops.core.prediction import Labelled, Prediction
 from mlops.core.schema import Column, TableSchema
 from mlops.serving import metrics, spool
+from mlops.serving.beat import READY
 from mlops.serving.config import EXIT_NO_MODEL, ServingConfig, from_environment
 from mlops.serving.damage import Damage
 from mlops.serving.follower import Follower
@@ -214,7 +215,7 @@ def test_damage_to_a_version_that_lacks_the_column_ends_nobody(
         shelf.alias_of["champion"] = version
         assert follower.poll(float(now_s)) == version
     (shelf.home / "alive").mkdir()
-    (shelf.home / "alive" / "1").write_bytes(b"ready")  # a worker that has it in memory
+    (shelf.home / "alive" / "1").touch(READY)  # a worker that has it in memory
     damage = Damage(follower)
     if what == "copy":
         spoil(shelf, "2", monkeypatch)
