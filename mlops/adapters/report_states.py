@@ -21,27 +21,27 @@ from mlops.adapters.sql.tables import windows
 from mlops.adapters.window import MADE, ReportState, parsed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from mlops.adapters.window import Window
 
 _WEEK_S = 7 * 86_400.0
-_AT_ONCE = 500
 UNPRUNED: tuple[ReportState, ...] = ("pending", "outdated", "failed", *MADE)
 """States of a window whose rows are still here."""
 
 
-def waiting(connection: sa.Connection, project: str, state: ReportState) -> Iterator[str]:
-    """Yield the windows whose page is `pending` or `outdated`: alarms first, then the newest.
+def waiting(connection: sa.Connection, project: str, state: ReportState) -> Sequence[str]:
+    """Return the windows whose page is `pending` or `outdated`: alarms first, then the newest.
 
-    There may be thousands, of which the caller wants one: rows are fetched as they are asked for.
+    All at once: a cursor that is left open keeps SQLite's old snapshot, and its connection could
+    never write again.
     """
     query = (
         sa.select(windows.c.id)
         .where((windows.c.project == project) & (windows.c.report == state))
         .order_by(windows.c.alarm.desc(), windows.c.last_seq.desc())
     )
-    yield from connection.scalars(query, execution_options={"yield_per": _AT_ONCE})
+    return connection.scalars(query).all()
 
 
 def note(
