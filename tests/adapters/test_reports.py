@@ -101,6 +101,22 @@ def test_every_window_gets_its_page_once(site: Site, judged: sa.Engine) -> None:
         assert json.loads((site.layout.windows / name / "report.json").read_text())
 
 
+def test_who_asked_what_waits_can_write_though_another_has_written_since(
+    site: Site, judged: sa.Engine
+) -> None:
+    """A cursor left open would keep SQLite's old snapshot, and its connection from writing."""
+    with judged.connect() as connection:
+        waiting = report_states.waiting(connection, "digits", "pending")
+        first = next(iter(waiting))
+    other = open_database(site.settings.database(site.layout))
+    with other.begin() as connection:
+        connection.execute(sa.text("UPDATE windows SET alarm = alarm"))
+    other.dispose()
+    with judged.begin() as connection:
+        assert report_states.note(connection, first, "made", after=("pending",))
+    assert len(list(waiting)) == 2
+
+
 def test_a_page_is_made_though_the_fixed_references_version_is_gone(
     site: Site, judged: sa.Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
