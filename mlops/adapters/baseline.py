@@ -8,15 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mlops.adapters.files import read_json
+from mlops.adapters.reference import read_reference
 from mlops.adapters.sight import Sight, learn
-from mlops.adapters.snapshot import has_label
 from mlops.core.drift import Reference, presort
 from mlops.core.grouping import entity_keys
 from mlops.core.likeness import SAMPLE_ROWS, Library, learn_library
-from mlops.core.quality import hits, sound
+from mlops.core.quality import hits
 from mlops.core.redacted import blank_rows
-from mlops.core.schema import ImageSchema, parse_schema
+from mlops.core.schema import ImageSchema
 from mlops.core.usual import Usual, usual
 from mlops.errors import DataError, MonitorError
 
@@ -87,9 +86,8 @@ def read_baseline(folder: Path, redacted: tuple[str, ...] = ()) -> Baseline:
     Raises:
         MonitorError: if it is missing, damaged or empty: unknown is not healthy.
     """
-    rows = _read(folder)
-    schema, label, times = rows.schema, rows.label, rows.observed_s
-    known = has_label(label) & rows.fit
+    rows = read_reference(folder)
+    schema, label, times, known = rows.schema, rows.label, rows.observed_s, rows.known
     right = np.full(len(label), np.nan)
     right[known] = hits(label[known], rows.answers[known], regression=not schema.classes)
     order = np.argsort(times, kind="stable")
@@ -115,40 +113,6 @@ def read_baseline(folder: Path, redacted: tuple[str, ...] = ()) -> Baseline:
         sample=features[np.linspace(0, len(features) - 1, SAMPLE_ROWS).astype(np.int64)],
         redacted=redacted,
     )
-
-
-@dataclass(frozen=True)
-class _Rows:
-    """`reference.npz` as it stands; `fit` says which rows have a sound answer."""
-
-    schema: Schema
-    features: NDArray[Any]
-    answers: NDArray[np.float32]
-    label: NDArray[Any]
-    observed_s: NDArray[np.float64]
-    key: NDArray[np.uint64]
-    fit: NDArray[np.bool_]
-
-
-def _read(folder: Path) -> _Rows:
-    path, model = folder / "reference.npz", folder / "model.json"
-    try:
-        schema = parse_schema(read_json(model).get("schema"), str(model))
-        with np.load(path, allow_pickle=False) as stored:
-            features, answers = stored["features"], stored["probabilities"]
-            label = stored["label"]
-            times = stored["observed_s"] if "observed_s" in stored else np.full(len(label), np.nan)
-            key = stored["key"] if "key" in stored else np.arange(len(label), dtype=np.uint64)
-    except (OSError, ValueError, KeyError, EOFError, DataError) as error:
-        msg = f"{path}: no usable reference ({error}); run: mlops evaluate, mlops register"
-        raise MonitorError(msg) from None
-    fit = np.zeros(0, dtype=bool)
-    if answers.ndim == 2:
-        fit = sound(answers, regression=not schema.classes)
-    if features.shape[1:] != schema.shape or len(fit) != len(features) or fit.sum() < 2:
-        msg = f"{path}: {int(fit.sum())} usable rows of {len(features)}; run: mlops evaluate"
-        raise MonitorError(msg)
-    return _Rows(schema, features, answers, label, times, key, fit)
 
 
 def _learned(

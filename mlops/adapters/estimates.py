@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mlops.adapters.reference import read_reference
 from mlops.adapters.threads import one_thread
 from mlops.core import direct_loss
 from mlops.core.estimate import Confidence, Estimate, Score, estimate, fit, score
 from mlops.core.quality import sound
-from mlops.errors import MonitorError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -76,15 +76,8 @@ def read_mix(folder: Path) -> tuple[int, ...]:
 
 def _read(folder: Path) -> tuple[NDArray[np.float32], NDArray[Any]]:
     """Return the sound answers of a reference with their labels."""
-    path = folder / "reference.npz"
-    try:
-        with np.load(path, allow_pickle=False) as stored:
-            answers, label = stored["probabilities"], stored["label"]
-    except (OSError, ValueError, KeyError, EOFError) as error:
-        msg = f"{path}: no usable reference ({error}); run: mlops evaluate, mlops register"
-        raise MonitorError(msg) from None
-    fits = sound(answers)
-    return answers[fits], label[fits]
+    rows = read_reference(folder)
+    return rows.answers[rows.fit], rows.label[rows.fit]
 
 
 def _mix(probabilities: NDArray[np.float32], label: NDArray[Any]) -> tuple[int, ...]:

@@ -9,8 +9,7 @@ import numpy as np
 import sqlalchemy as sa
 
 from mlops.adapters import incidents, measured, windows
-from mlops.adapters.files import read_json
-from mlops.adapters.snapshot import has_label
+from mlops.adapters.reference import read_reference
 from mlops.adapters.sql.tables import predictions
 from mlops.core.assessment import Scored
 from mlops.core.columns import look_names
@@ -18,11 +17,10 @@ from mlops.core.example import key_hash
 from mlops.core.features import decode, fits
 from mlops.core.grouping import entity_keys
 from mlops.core.lost_slices import Side, find_lost, level
-from mlops.core.quality import hits, sound
+from mlops.core.quality import hits
 from mlops.core.redacted import blank_rows, looks_of, union
-from mlops.core.schema import outputs, parse_schema
+from mlops.core.schema import outputs
 from mlops.core.slices import parts, properties, terciles
-from mlops.errors import DataError, MonitorError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -152,20 +150,12 @@ def _save(engine: sa.Engine, held: Incident, lost: tuple[LostSlice, ...], now_s:
 
 
 def _reference(folder: Path, redacted: tuple[str, ...]) -> tuple[Schema, _Rows]:
-    path, model = folder / "reference.npz", folder / "model.json"
-    try:
-        schema = parse_schema(read_json(model).get("schema"), str(model))
-        with np.load(path, allow_pickle=False) as stored:
-            features, answers = stored["features"], stored["probabilities"]
-            label = stored["label"]
-            key = stored["key"] if "key" in stored else np.arange(len(label), dtype=np.uint64)
-    except (OSError, ValueError, KeyError, EOFError, DataError) as error:
-        msg = f"{path}: no usable reference ({error}); run: mlops evaluate, mlops register"
-        raise MonitorError(msg) from None
-    fit = has_label(label) & sound(answers, regression=not schema.classes)
-    key = entity_keys(key[fit], features[fit], schema)
-    seen = blank_rows(features[fit], schema, redacted)
-    return schema, _alone(label[fit], answers[fit], key, properties(seen, schema)[1])
+    rows = read_reference(folder)
+    schema, known = rows.schema, rows.known
+    key = entity_keys(rows.key[known], rows.features[known], schema)
+    seen = blank_rows(rows.features[known], schema, redacted)
+    looks = properties(seen, schema)[1]
+    return schema, _alone(rows.label[known], rows.answers[known], key, looks)
 
 
 def _current(

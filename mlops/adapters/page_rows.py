@@ -7,12 +7,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mlops.adapters.evidently.performance import Labelled
-from mlops.adapters.snapshot import has_label
-from mlops.core.quality import sound
+from mlops.adapters.reference import read_reference
 from mlops.core.redacted import blank_rows
 from mlops.core.schema import outputs
 from mlops.core.sent import sent_rows
-from mlops.errors import MonitorError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,34 +22,22 @@ if TYPE_CHECKING:
     from mlops.core.sent import SentRows
 
 
-def reference_rows(
-    folder: Path, schema: Schema, redacted: tuple[str, ...] = ()
-) -> tuple[SentRows, Labelled]:
+def reference_rows(folder: Path, redacted: tuple[str, ...] = ()) -> tuple[SentRows, Labelled]:
     """Return rows of a version's reference as they came, and those with a label.
 
     Args:
         folder: of the version.
-        schema: its schema.
         redacted: columns that the window lacks: they are blank here, too.
 
     Raises:
         MonitorError: if `reference.npz` is missing or damaged.
     """
-    path = folder / "reference.npz"
-    try:
-        with np.load(path, allow_pickle=False) as stored:
-            features, answers = stored["features"], stored["probabilities"]
-            label = stored["label"]
-    except (OSError, ValueError, KeyError, EOFError) as error:
-        msg = f"{path}: no usable reference ({error}); run: mlops evaluate, mlops register"
-        raise MonitorError(msg) from None
-    fit = sound(answers, regression=not schema.classes)
-    features = blank_rows(features, schema, redacted)
+    rows = read_reference(folder)
+    features = blank_rows(rows.features, rows.schema, redacted)
     ids = [row.tobytes().hex() for row in features.reshape(len(features), -1)]
-    known = has_label(label) & fit
     return (
-        sent_rows(features, fit, ids, schema),
-        Labelled(label[known], answers[known], schema.classes),
+        sent_rows(features, rows.fit, ids, rows.schema),
+        Labelled(rows.label[rows.known], rows.answers[rows.known], rows.schema.classes),
     )
 
 

@@ -141,7 +141,7 @@ def _material(site: Site, window: Window, told: Sequence[sa.Row[Any]]) -> Materi
     except (MonitorError, RegistryError):
         return Material(window, site.now)  # nothing was kept, or its version is gone
     baseline = read_baseline(model, window.redacted)
-    rows, _ = reference_rows(model, baseline.schema, window.redacted)
+    rows, _ = reference_rows(model, window.redacted)
     seen = Quality(kept.sent, rows, baseline.schema, baseline.usual) if kept.sent else None
     return Material(window, site.now, quality=seen)
 
@@ -155,7 +155,7 @@ def _judged(
 ) -> Material:
     baseline = read_baseline(model, window.redacted)
     schema = baseline.schema
-    rows, labelled = reference_rows(model, schema, window.redacted)
+    rows, labelled = reference_rows(model, window.redacted)
     return Material(
         window, site.now, baseline.columns, kept.columns,
         beside(site, window.cut.project, window.fixed, window.redacted),

@@ -58,7 +58,8 @@ def volume(rows: int, now: Span, earlier: Sequence[Span]) -> tuple[str, ...]:
     """
     # Of other versions later windows may be judged already: where monitoring catches up.
     before = [s for s in earlier if s.end_s <= now.end_s or s.version == now.version]
-    found = (_slow(rows, now, before), _surge(now, before), _late(now, before))
+    slow = _waited(f"{rows} rows took", now.duration_s, before)
+    found = (slow, _surge(now, before), _late(now, before))
     return tuple(words for words in found if words)
 
 
@@ -69,22 +70,16 @@ def silence(silent_s: float, earlier: Sequence[Span]) -> str:
         silent_s: since the newest row.
         earlier: windows before, in the order in which they ended.
     """
-    usual = _usual(silent_s, _waits(earlier), earlier, _NIGHTS_S)
+    return _waited("no prediction for", silent_s, earlier)
+
+
+def _waited(what: str, wait_s: float, earlier: Sequence[Span]) -> str:
+    usual = _usual(wait_s, _waits(earlier), earlier, _NIGHTS_S)
     if usual is None:
         return ""
     return (
-        f"volume: no prediction for {silent_s / 60:.0f} minutes; {_before(earlier)} hardly a "
-        f"window, or the time between two, took more than {usual / 60:.1f}"
-    )
-
-
-def _slow(rows: int, now: Span, earlier: Sequence[Span]) -> str:
-    usual = _usual(now.duration_s, _waits(earlier), earlier, _NIGHTS_S)
-    if usual is None:
-        return ""
-    return (
-        f"volume: {rows} rows took {now.duration_s / 60:.0f} minutes; {_before(earlier)} hardly a "
-        f"window took more than {usual / 60:.1f}"
+        f"volume: {what} {wait_s / 60:.0f} minutes; {_before(earlier)} hardly a window, or the "
+        f"time between two, took more than {usual / 60:.1f}"
     )
 
 
