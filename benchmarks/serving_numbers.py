@@ -2,13 +2,14 @@
 
 Limits that are checked: every picture, sent alone as raw pixels and a hundred at a time as JSON,
 gets exactly the probabilities that `mlops evaluate` recorded; within 1e-4 of them through
-`torch.export`, which runs the same weights.
+`torch.export`, which runs the same weights, and on a GPU.
 
 How: a worker serves the candidate's own folder, then one with `model.pt2`, exported from its
-weights, for a model file. `mlops evaluate` must have run in the project, its examples must be
-pictures and its model an ONNX file. Exits 1 if a limit does not hold.
+weights, for a model file, and with `--gpu` the first again on one. `mlops evaluate` must have run
+in the project, its examples must be pictures and its model an ONNX file. Exits 1 if a limit does
+not hold.
 
-Run: python benchmarks/serving_numbers.py PROJECT
+Run: python benchmarks/serving_numbers.py PROJECT [--gpu]
 """
 
 from __future__ import annotations
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from numpy.typing import NDArray
+
+    from mlops.adapters.onnx_session import Provider
 
 TOGETHER = 100
 ACROSS = 1e-4
@@ -90,7 +93,10 @@ def main(arguments: list[str]) -> int:
         recorded = stored["probabilities"]
     features = read_rows(layout.prepared / "test.npz").features
     held = True
-    for name, bar in ((ONNX, 0.0), (EXPORTED, ACROSS)):
+    runs: list[tuple[str, Provider, float]] = [(ONNX, "cpu", 0.0), (EXPORTED, "cpu", ACROSS)]
+    if "--gpu" in arguments:
+        runs.append((ONNX, "cuda", ACROSS))
+    for name, provider, bar in runs:
         with tempfile.TemporaryDirectory() as scratch:
             home = Path(scratch) / "serving"
             folder = shutil.copytree(layout.candidate, home / "1")
@@ -100,12 +106,12 @@ def main(arguments: list[str]) -> int:
             np.savez(folder / "golden.npz", features=features[:8], probabilities=recorded[:8])
             seal.write_manifest(folder)
             point(home, "1")
-            with Worker(home) as worker:
+            with Worker(home, provider=provider) as worker:
                 alone, together = farthest(worker.port, features, recorded)
         held = held and max(alone, together) <= bar
         print(
-            f"{name}: {len(features)} rows, at most {alone:.2g} away alone, {together:.2g} "
-            f"{TOGETHER} at a time (bar {bar:g})"
+            f"{name}, {provider}: {len(features)} rows, at most {alone:.2g} away alone, "
+            f"{together:.2g} {TOGETHER} at a time (bar {bar:g})"
         )
     print("all bars hold" if held else "a bar is BROKEN")
     return 0 if held else 1

@@ -26,6 +26,8 @@ from tests.serving.tiny import CLASSES, images, make_version
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from mlops.adapters.onnx_session import Provider
+
 SHAPE = (28, 28, 1)
 _READY_S = 30.0
 _WRITER = """
@@ -49,13 +51,14 @@ class Worker:
     """
 
     def __init__(
-        self, home: Path, limits: Limits | None = None, url: str = "", token: str = ""
-    ) -> None:
+        self, home: Path, limits: Limits | None = None, url: str = "", token: str = "",
+        provider: Provider = "cpu",
+    ) -> None:  # fmt: skip
         self._counts = home.with_name(f"{home.name}-metrics")
         self.spool = home.with_name(f"{home.name}-spool")
         self._config = ServingConfig(
             "bench", str(home), str(self.spool), url or f"sqlite:///{home}.db",
-            limits=limits or Limits(), watch_s=0.05, token=token,
+            limits=limits or Limits(), watch_s=0.05, token=token, provider=provider,
         )  # fmt: skip
 
     def __enter__(self) -> Self:

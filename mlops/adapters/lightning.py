@@ -17,6 +17,7 @@ import torch
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from mlops.adapters import checkpoints
+from mlops.adapters.device import device, enough_memory
 from mlops.adapters.keeper import EpochLog, Examples, Fitted, Keeper, Plan
 from mlops.core import learning
 from mlops.errors import StepError
@@ -46,7 +47,7 @@ def fit(
 
     Raises:
         StepError: if SIGTERM came (the state is saved; run again to go on), if there are too few
-            rows, or if the loss is no longer finite.
+            rows, if the GPU's memory does not suffice, or if the loss is no longer finite.
     """
     if len(train.labels) < 2 or len(validation.labels) < 1:
         msg = f"{len(train.labels)} training and {len(validation.labels)} validation rows"
@@ -61,7 +62,7 @@ def fit(
     steps = _Steps(train, plan)
     task = _Task(model, steps, plan)
     try:
-        with _quiet():
+        with _quiet(), enough_memory():
             _trainer(plan, keeper, folder).fit(
                 task, train_dataloaders=steps, ckpt_path=None if newest is None else str(newest)
             )
@@ -83,7 +84,7 @@ def _quiet() -> Iterator[None]:
 
 def _trainer(plan: Plan, keeper: Keeper, folder: Path) -> pl.Trainer:
     return pl.Trainer(
-        accelerator="auto", devices=1, max_epochs=plan.epochs, callbacks=[keeper],
+        accelerator=device().type, devices=1, max_epochs=plan.epochs, callbacks=[keeper],
         plugins=[checkpoints.AtomicCheckpoints()], default_root_dir=folder, logger=False,
         enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,
         num_sanity_val_steps=0, use_distributed_sampler=False, barebones=False,

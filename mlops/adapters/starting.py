@@ -6,9 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import torch
-
 from mlops.adapters import inherited
+from mlops.adapters.device import device
 from mlops.adapters.snapshot import read_rows
 from mlops.core import learning, warm_start
 from mlops.core.warm_start import Start
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
     from typing import Literal
 
     import numpy as np
+    import torch
     from numpy.typing import NDArray
 
     from mlops.adapters.inherited import Inherited
@@ -114,5 +114,5 @@ def _some(side: Examples, seed: int) -> tuple[torch.Tensor, ...]:
     """Return at most so many rows of a side, drawn with the seed."""
     index = learning.epoch_order(len(side.labels), seed, 0)[:PROBE_ROWS].sort().values
     parts = (side.features, side.labels, *([] if side.weights is None else [side.weights]))
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    return tuple(part[index].to(device) for part in parts)
+    place = device()
+    return tuple(part[index].to(place) for part in parts)

@@ -35,9 +35,10 @@ def tune(params: TuneParams, site: Site) -> Report:
     Raises:
         ParamsError: if the network is unknown.
         DataError: if the prepared rows are missing or damaged.
-        StepError: if no trial finished.
+        StepError: if no trial finished, or the GPU's memory does not suffice.
     """
     from mlops.adapters import model_files, optuna
+    from mlops.adapters.device import enough_memory
 
     section = params.tune
     space = optuna.Search(
@@ -45,8 +46,9 @@ def tune(params: TuneParams, site: Site) -> Report:
         learning_rate=section.learning_rate, weight_decay=section.weight_decay,
         dropout=section.dropout, width_factor=section.width_factor,
     )  # fmt: skip
-    trainer = _Trainer(params, site)
-    found = optuna.search(trainer.loss, space, site.work / "study.jsonl")
+    with enough_memory():
+        trainer = _Trainer(params, site)
+        found = optuna.search(trainer.loss, space, site.work / "study.jsonl")
     folder = site.out(site.layout.tuned)
     model_files.write_best(folder, found.best, validation_loss=found.loss, trials=len(found.trials))
     header = list(optuna.TrialLog.__dataclass_fields__)
@@ -69,6 +71,7 @@ class _Trainer:
         import torch
 
         from mlops.adapters import model_files
+        from mlops.adapters.device import device
         from mlops.adapters.snapshot import read_rows
         from mlops.adapters.weighing import read_weights
         from mlops.core import networks
@@ -80,7 +83,7 @@ class _Trainer:
         self._statistics = parse_statistics(self._split, str(site.layout.prepared / "split.json"))
         if site.settings.threads:
             torch.set_num_threads(site.settings.threads)
-        self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self._device = device()
         prepared = site.layout.prepared
         rows = read_rows(prepared / "train.npz")
         weight = read_weights(prepared, len(rows))
