@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
 _TIMEOUT_S = 5.0
 _PROBE_S = 1.0
+_CLOSED = {401: "UNAUTHENTICATED", 403: "PERMISSION_DENIED", 429: "REQUEST_LIMIT_EXCEEDED"}
+"""HTTP status → MLflow's code: the server says nothing of what was asked for, and may later."""
+_ADMISSION = "check MLFLOW_TRACKING_TOKEN and what it may do, or try later"
 
 
 def is_remote(site: Site) -> bool:
@@ -97,7 +100,7 @@ def errors() -> Iterator[None]:
     """Turn MLflow's errors into ours, without the secrets of its address.
 
     Raises:
-        Unavailable: if nothing answers.
+        Unavailable: if nothing answers, or nobody who may ask (`_CLOSED`).
         RegistryError: if the answer is a refusal.
     """
     import sqlalchemy as sa
@@ -115,6 +118,8 @@ def errors() -> Iterator[None]:
             msg = "MLflow does not answer; check MLOPS_MLFLOW_URI, or start it: mlops up"
             raise Unavailable(msg) from None
         msg = f"MLflow: {text}"
+        if getattr(error, "error_code", "") in _CLOSED.values():
+            raise Unavailable(f"{msg}; {_ADMISSION}") from None
         raise RegistryError(msg) from None
 
 
@@ -182,7 +187,8 @@ def call(
         content: the query of a GET, else the JSON body.
 
     Raises:
-        Unavailable: if nothing answers within five seconds, or a server error comes.
+        Unavailable: if nothing answers within five seconds, a server error comes, or we are not
+            let in (`_CLOSED`).
         RegistryError: if the answer is a refusal.
     """
     import httpx
@@ -192,6 +198,8 @@ def call(
         host = client.base_url.host
         try:
             reply = client.request(method, f"/api/2.0/mlflow/{path}", **shape)
+            if reply.status_code in _CLOSED:  # its body may be words for people
+                raise Unavailable(f"MLflow at {host}: HTTP {reply.status_code}; {_ADMISSION}")
             body = reply.json()
         except (httpx.HTTPError, ValueError) as error:
             msg = f"MLflow at {host}: {type(error).__name__}; check MLOPS_MLFLOW_URI"

@@ -228,8 +228,10 @@ class _Api(BaseHTTPRequestHandler):
         if self.broken:
             return self._answer(503, "down")
         name = parse_qs(urlsplit(self.path).query)["alias"][0]
-        if name == "denied":
-            return self._answer(403, {"error_code": "PERMISSION_DENIED", "message": "no"})
+        if name == "odd":
+            return self._answer(400, {"error_code": "BAD_REQUEST", "message": "no"})
+        if name.isdigit():
+            return self._answer(int(name), "who are you?")
         if name not in self.aliases:
             message = f"Registered model alias {name} not found."
             return self._answer(400, {"error_code": "INVALID_PARAMETER_VALUE", "message": message})
@@ -265,8 +267,23 @@ def test_over_http_aliases_are_read_and_moved_without_mlflows_client(remote: Sit
     assert registry.champion(remote, PROJECT) == "3"
     with pytest.raises(RegistryError, match="no version 99"):
         registry.set_alias(remote, PROJECT, "champion", "99")
-    with pytest.raises(RegistryError, match="HTTP 403 no"):
-        registry.alias(remote, PROJECT, "denied")
+    with pytest.raises(RegistryError, match="HTTP 400 no"):
+        registry.alias(remote, PROJECT, "odd")
+
+
+@pytest.mark.parametrize("status", ["401", "403", "429"])
+def test_who_is_not_let_in_has_learnt_nothing_of_the_version(remote: Site, status: str) -> None:
+    """So nothing is refused or marked as failed for good: it is tried again."""
+    with pytest.raises(Unavailable, match=f"HTTP {status}; check MLFLOW_TRACKING_TOKEN"):
+        registry.alias(remote, PROJECT, status)
+
+
+@pytest.mark.parametrize("code", ["UNAUTHENTICATED", "PERMISSION_DENIED", "REQUEST_LIMIT_EXCEEDED"])
+def test_neither_has_mlflows_client(code: str) -> None:
+    from mlflow.exceptions import RestException
+
+    with pytest.raises(Unavailable, match="check MLFLOW_TRACKING_TOKEN"), mlflow.errors():
+        raise RestException({"error_code": code, "message": "no"})
 
 
 def test_a_server_that_is_ill_or_gone_is_unavailable_and_its_password_unsaid(remote: Site) -> None:
