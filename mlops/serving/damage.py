@@ -1,15 +1,37 @@
-"""A copy that was damaged while it is in service: found when a worker cannot load it, made anew."""
+"""Copies damaged while they are in use: found when a worker cannot load one, made anew."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+import structlog
+
+from mlops.adapters import seal
+from mlops.errors import MlopsError, RegistryError
+from mlops.serving.pointer import read_pointer, write_pointer
 from mlops.serving.tallies import read_counts, total
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from mlops.serving.follower import Follower
+    from mlops.serving.pointer import Pointer, Role
 
 _FAILURES = "mlops_model_load_failures_total"
+
+
+class _Failures:
+    """How often workers could not load something."""
+
+    def __init__(self) -> None:
+        self._seen = total(read_counts(), _FAILURES)
+
+    def grew(self) -> bool:
+        """Say whether it happened again since the last look."""
+        before, self._seen = self._seen, total(read_counts(), _FAILURES)
+        return self._seen > before
 
 
 class Damage:
@@ -24,7 +46,7 @@ class Damage:
 
     def __init__(self, follower: Follower) -> None:
         self._follower = follower
-        self._seen = total(read_counts(), _FAILURES)
+        self._failures = _Failures()
 
     def keep(self, now_s: float) -> None:
         """Verify the copy once more, if a worker could not load something since the last look.
@@ -32,8 +54,52 @@ class Damage:
         Raises:
             Unavailable: if what is damaged cannot be fetched now.
         """
-        failures = total(read_counts(), _FAILURES)
-        if failures > self._seen:
+        if self._failures.grew():
             self._follower.cached()
-        self._seen = failures
         self._follower.mend(now_s)
+
+
+class DamageBeside:
+    """A duty of the follower: the same for the copies of challenger and shadow.
+
+    Args:
+        home: where their pointers are.
+        prepare: fetches and verifies a version, as for the champion.
+    """
+
+    def __init__(self, home: Path, prepare: Callable[[str, float], Pointer]) -> None:
+        self._home, self._prepare = home, prepare
+        self._failures = _Failures()
+
+    def keep(self, now_s: float) -> None:
+        """Verify the copies once more, if a worker could not load something since the last look.
+
+        Workers try again by themselves, so what cannot be fetched now is looked at again, too.
+
+        Raises:
+            Unavailable: if what is damaged cannot be fetched now.
+        """
+        if self._failures.grew():
+            self._mend("challenger", now_s)
+            self._mend("shadow", now_s)
+
+    def _mend(self, role: Role, now_s: float) -> None:
+        held = read_pointer(self._home, role)
+        if held is None or _is_whole(held):
+            return
+        structlog.get_logger().error("its copy is damaged", role=role, version=held.version)
+        try:
+            fetched = self._prepare(held.version, now_s)
+        except RegistryError as error:
+            structlog.get_logger().error("it stays out", role=role, why=str(error))
+            return
+        whole = replace(fetched, since_s=held.since_s, weight=held.weight)  # it never left
+        write_pointer(self._home, whole, role)
+
+
+def _is_whole(pointer: Pointer) -> bool:
+    try:
+        seal.verify(Path(pointer.folder), pointer.digest)
+    except (MlopsError, OSError):
+        return False
+    return True

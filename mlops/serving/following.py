@@ -143,6 +143,7 @@ def duties(site: Site, project: str, registry: Registry, wishes: Wishes) -> tupl
     from mlops.serving.alarms import Alarms
     from mlops.serving.budget import Budget
     from mlops.serving.canary import Canary
+    from mlops.serving.damage import DamageBeside
     from mlops.serving.follow_shadow import FollowShadow
     from mlops.serving.notices import Notices
     from mlops.serving.retention import Retention
@@ -153,6 +154,7 @@ def duties(site: Site, project: str, registry: Registry, wishes: Wishes) -> tupl
     return (
         FollowShadow(site, project, registry, prepare=get, notices=notices),
         Canary(site, project, wishes, prepare=get, notices=notices, read=read_sides),
+        DamageBeside(site.layout.serving / project, get),
         Alarms(site.layout.serving / project, notices),
         Retention(site, project),
         Budget(site, project),

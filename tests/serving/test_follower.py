@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,15 +20,17 @@ from mlops.serving import following as module
 from mlops.serving import metrics
 from mlops.serving.beat import READY
 from mlops.serving.config import EXIT_NO_MODEL
-from mlops.serving.damage import Damage
-from mlops.serving.follower import Follower
+from mlops.serving.damage import Damage, DamageBeside
+from mlops.serving.follower import Follower, prepare
 from mlops.serving.following import Bell, follow
-from mlops.serving.model import load, read_pointer
+from mlops.serving.model import load, read_pointer, sealed
+from mlops.serving.pointer import Pointer, write_pointer
 from tests.serving.tiny import make_version, point
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from mlops.serving.pointer import Role
     from mlops.site import Site
 
 
@@ -292,6 +295,30 @@ def test_a_lost_copy_is_not_asked_for_at_every_poll(site: Site, shelf: Shelf) ->
         assert follower.poll(now_s) is None
     assert shelf.fetched == ["1", "1"]
     assert (_incidents(site), metrics.REFUSED._value.get()) == ([("serving", "1", "open")], 1.0)
+
+
+@pytest.mark.parametrize("role", ["challenger", "shadow"])
+def test_the_copy_of_who_stands_beside_is_fetched_again_too(
+    role: Role, site: Site, shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = make_version(shelf.home, "2")
+    held = Pointer("2", str(folder), sealed(folder), 1.0, weight=0.05)
+    write_pointer(shelf.home, held, role)
+    beside = DamageBeside(shelf.home, partial(prepare, shelf, site, "tiny"))
+    beside.keep(2.0)
+    metrics.LOAD_FAILURES.inc()
+    beside.keep(3.0)  # it was something else
+    assert shelf.fetched == []
+    spoil(shelf, "2", monkeypatch)
+    beside.keep(4.0)
+    assert shelf.fetched == ["2"]
+    assert is_verified(folder, held.digest)
+    assert read_pointer(shelf.home, role) == held  # with its share, since when it was
+    (folder / "model.onnx").unlink()
+    monkeypatch.setattr(shelf, "fetch", Shelf(shelf.home / "nothing").fetch)
+    metrics.LOAD_FAILURES.inc()
+    beside.keep(5.0)  # the registry has it no more: whoever set the alias is told elsewhere
+    assert read_pointer(shelf.home, role) == held
 
 
 @pytest.mark.parametrize("gone", ["{}", ""])
