@@ -147,6 +147,8 @@ async def _form(scope: Scope, body: bytes, schema: Schema, limits: Limits) -> Ro
             Headers(scope=scope), stream(), max_files=1, max_fields=_FORM_FIELDS,
             max_part_size=limits.body_bytes,
         )  # fmt: skip
+        # The body is in memory: no copy of it goes to a disk, which may be full.
+        parser.spool_max_size = limits.body_bytes
         form = await parser.parse()
     except Exception:  # noqa: BLE001 - the parser raises its own and its dependency's errors
         raise malformed("not a valid multipart form", remedy="send one file field") from None

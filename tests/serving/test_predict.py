@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import io
+import tempfile
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -12,6 +14,8 @@ import pytest
 from PIL import Image
 
 from mlops.core.schema import Column, ImageSchema, TableSchema
+from mlops.serving import readers
+from mlops.serving.config import Limits
 from tests.serving.kinds import (
     PRICE,
     RECORDS,
@@ -51,6 +55,23 @@ def tables(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
 def texts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
     with asking(tmp_path_factory.mktemp("texts"), TEXT) as client:
         yield client
+
+
+def test_an_uploaded_picture_does_not_touch_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of two megabytes: from one on a form's files go to a temporary one, if nobody says no."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "nowhere"))
+    pixels = np.random.default_rng(0).integers(0, 256, (900, 900, 3), dtype=np.uint8)
+    out = io.BytesIO()
+    Image.fromarray(pixels).save(out, "PNG")
+    asked = httpx.Request("POST", "http://x", files={"file": ("a.png", out.getvalue())})
+    headers = [(b"content-type", asked.headers["content-type"].encode())]
+    schema = ImageSchema(("a", "b"), 900, 900, 3)
+    body = asked.read()
+    assert len(body) > 2_000_000
+    found = asyncio.run(readers.read(None, {"headers": headers}, body, schema, Limits()))
+    assert np.array_equal(found.values[0], pixels)
 
 
 def _scores(answer: httpx.Response) -> Any:
