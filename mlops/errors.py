@@ -11,6 +11,7 @@
     │   ├── ChangedWhileRunning     exit 1   a dependency changed under a running step
     │   └── Busy                    exit 1   somebody else holds the lock; says who
     ├── RegistryError               exit 1   the registry answered, but not with what is needed
+    │   ├── NotAdmitted             exit 1   it does not let us in, and said nothing else
     │   └── UnverifiedModel         exit 1   its bytes do not match its manifest or the ledger
     ├── LedgerError                 exit 1   the decision record is broken, was raced, or says that
     │                                        what is asked for cannot be
@@ -80,6 +81,10 @@ class Busy(StepError):
 
 class RegistryError(MlopsError):
     """The model registry answered, but not with what is needed."""
+
+
+class NotAdmitted(RegistryError):
+    """The registry does not let us in: it has said nothing of what was asked for."""
 
 
 class UnverifiedModel(RegistryError):

@@ -16,7 +16,7 @@ from mlops.core.alarm import judge
 from mlops.core.columns import look_names
 from mlops.core.drift import presort, statistics
 from mlops.core.fixed import Fixed, summed_up
-from mlops.errors import MonitorError, RegistryError, Unavailable
+from mlops.errors import MonitorError, NotAdmitted, RegistryError, Unavailable
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
@@ -121,11 +121,16 @@ def beside(
         project: registered-model name.
         told: what was stored with the window.
         redacted: columns of a table that the window lacks.
+
+    Raises:
+        Unavailable: if the registry does not answer, or does not let us in.
     """
     if told is None or not told.inputs:
         return None
     try:
         baseline = read_baseline(registry.fetch(site, project, told.version), redacted)
+    except NotAdmitted as error:
+        raise Unavailable(str(error)) from None
     except (RegistryError, MonitorError):
         return Beside(told, None)
     return Beside(told, inputs(baseline.columns, baseline))

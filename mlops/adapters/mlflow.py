@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import logging
 import os
+import re
 from contextlib import contextmanager
 from http.client import HTTPConnection, HTTPException
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,7 @@ from urllib.parse import urlsplit
 from filelock import FileLock
 
 from mlops.adapters.parts import read_parts
-from mlops.errors import RegistryError, Unavailable
+from mlops.errors import NotAdmitted, RegistryError, Unavailable
 from mlops.log import quieten
 
 if TYPE_CHECKING:
@@ -100,9 +101,11 @@ def errors() -> Iterator[None]:
     """Turn MLflow's errors into ours, without the secrets of its address.
 
     Raises:
-        Unavailable: if nothing answers, or nobody who may ask (`_CLOSED`).
-        RegistryError: if the answer is a refusal.
+        Unavailable: if nothing answers.
+        NotAdmitted: if we are not let in.
+        RegistryError: if the answer is another refusal.
     """
+    import requests
     import sqlalchemy as sa
 
     try:
@@ -110,17 +113,27 @@ def errors() -> Iterator[None]:
     except sa.exc.OperationalError as error:
         msg = f"MLflow's database: {str(error.orig).splitlines()[0]}; check MLOPS_MLFLOW_URI"
         raise Unavailable(msg) from None
+    except requests.RequestException as error:  # of its store; the rest it wraps
+        status = error.response.status_code if error.response is not None else 0
+        raise _unavailable(status) from None
     except Exception as error:
         if type(error).__name__ not in ("MlflowException", "RestException"):
             raise
         text = str(error).splitlines()[0][:300]
-        if "API request to" in text:
-            msg = "MLflow does not answer; check MLOPS_MLFLOW_URI, or start it: mlops up"
-            raise Unavailable(msg) from None
-        msg = f"MLflow: {text}"
         if getattr(error, "error_code", "") in _CLOSED.values():
-            raise Unavailable(f"{msg}; {_ADMISSION}") from None
-        raise RegistryError(msg) from None
+            raise NotAdmitted(f"MLflow: {text}; {_ADMISSION}") from None
+        if "API request to" in text:
+            found = re.search(r"error code (\d{3})\b", text)
+            raise _unavailable(int(found[1]) if found else 0) from None
+        raise RegistryError(f"MLflow: {text}") from None
+
+
+def _unavailable(status: int) -> Unavailable:
+    """Return the error for an answer without an answer's body, or for none: status 0."""
+    if not status:
+        return Unavailable("MLflow does not answer; check MLOPS_MLFLOW_URI, or start it: mlops up")
+    remedy = _ADMISSION if status in _CLOSED else "look at its log"
+    return Unavailable(f"MLflow: HTTP {status}; {remedy}")
 
 
 def is_absent(error: Exception) -> bool:
@@ -187,9 +200,9 @@ def call(
         content: the query of a GET, else the JSON body.
 
     Raises:
-        Unavailable: if nothing answers within five seconds, a server error comes, or we are not
-            let in (`_CLOSED`).
-        RegistryError: if the answer is a refusal.
+        Unavailable: if nothing answers within five seconds, or a server error comes.
+        NotAdmitted: if we are not let in.
+        RegistryError: if the answer is another refusal.
     """
     import httpx
 
@@ -198,12 +211,12 @@ def call(
         host = client.base_url.host
         try:
             reply = client.request(method, f"/api/2.0/mlflow/{path}", **shape)
-            if reply.status_code in _CLOSED:  # its body may be words for people
-                raise Unavailable(f"MLflow at {host}: HTTP {reply.status_code}; {_ADMISSION}")
             body = reply.json()
-        except (httpx.HTTPError, ValueError) as error:
+        except httpx.HTTPError as error:
             msg = f"MLflow at {host}: {type(error).__name__}; check MLOPS_MLFLOW_URI"
             raise Unavailable(msg) from None
+        except ValueError:  # words for people, as of its own front door
+            raise _unavailable(reply.status_code) from None
     if reply.is_success and isinstance(body, dict):
         return body
     if reply.status_code >= 500 or not isinstance(body, dict):
@@ -212,6 +225,8 @@ def call(
     if _absent(body.get("error_code"), str(body.get("message"))):
         return None
     msg = f"MLflow at {host}: HTTP {reply.status_code} {str(body.get('message'))[:200]}"
+    if reply.status_code in _CLOSED:
+        raise NotAdmitted(f"{msg}; {_ADMISSION}")
     raise RegistryError(msg)
 
 

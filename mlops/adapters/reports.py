@@ -13,7 +13,7 @@ from mlops.adapters.evidently.quality import Quality
 from mlops.adapters.kept import Kept, read_kept
 from mlops.adapters.long_reference import beside
 from mlops.adapters.page_rows import labelled_rows, reference_rows
-from mlops.errors import DataError, MonitorError, RegistryError, Unknown
+from mlops.errors import DataError, MonitorError, NotAdmitted, RegistryError, Unavailable, Unknown
 from mlops.params.base import View
 from mlops.params.labels import LabelsSection
 from mlops.params.load import load
@@ -147,7 +147,10 @@ def _material(site: Site, window: Window, told: Sequence[sa.Row[Any]]) -> Materi
 
 
 def _fetch(site: Site, window: Window) -> Path:
-    return registry.fetch(site, window.cut.project, window.cut.version)
+    try:
+        return registry.fetch(site, window.cut.project, window.cut.version)
+    except NotAdmitted as error:  # of the version it says nothing: the page is made later
+        raise Unavailable(str(error)) from None
 
 
 def _judged(

@@ -30,7 +30,7 @@ from mlops.core.prediction import Label, Prediction
 from mlops.core.schema import ImageSchema, to_plain
 from mlops.core.sent import Sent, sent_rows
 from mlops.core.usual import Contents
-from mlops.errors import MonitorError, RegistryError, Unknown
+from mlops.errors import MonitorError, NotAdmitted, RegistryError, Unavailable, Unknown
 from mlops.params.base import View
 from mlops.params.load import load
 from mlops.params.monitoring import MonitoringSection
@@ -137,6 +137,18 @@ def test_a_page_is_made_though_the_fixed_references_version_is_gone(
     assert made.reference is None
     assert beside(site, "digits", None) is None
     assert "Its version is gone" in made.section(window.verdict)
+
+
+def test_a_page_waits_for_a_registry_that_does_not_let_us_in(
+    site: Site, judged: sa.Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def closed(*_: object) -> Path:
+        raise NotAdmitted("MLflow at here: HTTP 403 no")
+
+    monkeypatch.setattr(registry, "fetch", closed)
+    with pytest.raises(Unavailable, match="HTTP 403"):
+        make_pending(site, judged, "digits")
+    assert states(judged) == ["pending", "pending"]  # a failed one would be made never again
 
 
 def test_a_damaged_window_is_marked_and_does_not_stop_the_others(
