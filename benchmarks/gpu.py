@@ -1,12 +1,13 @@
 """What a GPU brings: a training and a served model on it, beside the same machine's CPU.
 
-Checks that both train to the same quality (validation losses within a tenth) and that a served
-answer is within 1e-4 of the CPU's. Exits 1 if not, or if there is no GPU or no runtime for it.
+Checks that both learn, to validation losses within a tenth of each other (not with `--quick`), and
+that a served answer is within 1e-4 of the CPU's. Exits 1 if not, or if there is no GPU or no
+runtime for it.
 
 How: for each network a process with the GPU and one without (CUDA_VISIBLE_DEVICES) fit it to the
 same pictures, whose classes are places of a bright square; rows per second of the second epoch on.
 Then a serving worker each with `provider` cpu and cuda answers connections in a closed loop, with
-a CNN of 206,922 parameters and with 36 matrices of 2048 × 2048. The CPU has one thread of ONNX
+a CNN of 206,922 parameters and with one 2048 × 2048 matrix 36 times. The CPU has one thread of ONNX
 Runtime in serving, as always, and PyTorch's choice of threads in training.
 
 Run: python benchmarks/gpu.py [--quick]
@@ -41,12 +42,13 @@ NETWORKS = {
 }
 """Name → class path, side, channels, rows."""
 EPOCHS, BATCH = 4, 256
-SERVED = {"CNN of 206,922 parameters": cnn_version, "36 matrices of 2048²": heavy_version}
+SERVED = {"CNN of 206,922 parameters": cnn_version, "2048 × 2048, 36 times": heavy_version}
 CONNECTIONS = {1: 64, 32: 16, 256: 4}
 """Rows of a request → how many ask at once."""
 PATIENT = Limits(wait_s=60.0, deadline_s=60.0)
 """Nobody is turned away: a CPU that is slow shall be measured, not refuse."""
 FAR, NEAR = 1e-4, 0.1
+LEARNT = 1.5  # nats; guessing among nine places costs 2.2, and a tenth of the labels lies
 
 
 def trained(path: str, side: int, channels: int, rows: int) -> dict[str, float]:
@@ -110,7 +112,8 @@ def training(*, quick: bool) -> bool:
     for name, (_, _, _, rows) in NETWORKS.items():
         rows = rows // 20 if quick else rows  # noqa: PLW2901 - the same number, smaller
         cpu, gpu = _apart(name, rows, gpu=False), _apart(name, rows, gpu=True)
-        alike = alike and abs(cpu["loss"] - gpu["loss"]) <= NEAR * max(cpu["loss"], NEAR)
+        low, high = sorted((cpu["loss"], gpu["loss"]))
+        alike = alike and (quick or (high < LEARNT and high - low <= NEAR * high))
         print(
             f"| {name} | {cpu['rows_s']:,.0f} | {gpu['rows_s']:,.0f} | "
             f"{gpu['rows_s'] / cpu['rows_s']:.1f} | {gpu['memory_mb']:.0f} | "
@@ -154,6 +157,7 @@ def farthest(path: Path) -> float:
     """Return how far the GPU's answers are from the CPU's, at most."""
     rows = images(512, 5, SHAPE)
     cpu, gpu = (Session(path, provider=p).probabilities(rows) for p in ("cpu", "cuda"))
+    assert cpu.std(axis=0).min() > 0.005, "answers that hardly differ are near each other anyway"
     return float(np.abs(cpu - gpu).max())
 
 

@@ -42,8 +42,8 @@ class Ask:
 class _Connection(asyncio.Protocol):
     """One connection that sends the same request again as soon as it is answered."""
 
-    def __init__(self, request: bytes, latencies_s: list[float]) -> None:
-        self._request, self._latencies_s = request, latencies_s
+    def __init__(self, request: bytes, latencies_s: list[float], refused: list[bytes]) -> None:
+        self._request, self._latencies_s, self._refused = request, latencies_s, refused
         self._buffer = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -59,7 +59,9 @@ class _Connection(asyncio.Protocol):
         head, found, body = self._buffer.partition(b"\r\n\r\n")
         if not found:
             return
-        assert head.startswith(b"HTTP/1.1 200"), self._buffer[:300]
+        if not head.startswith(b"HTTP/1.1 200"):
+            self._refused.append(self._buffer[:300])
+            return
         length = int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
         if len(body) < length:
             return
@@ -81,12 +83,16 @@ async def load(
 
     Returns:
         The latencies of the answers, and how long it took, both in seconds.
+
+    Raises:
+        RuntimeError: if a request was refused: the rate would be that of the others.
     """
     latencies_s: list[float] = []
+    refused: list[bytes] = []
     loop = asyncio.get_running_loop()
     made = [
         await loop.create_connection(
-            lambda: _Connection(ask.request(), latencies_s), "127.0.0.1", port
+            lambda: _Connection(ask.request(), latencies_s, refused), "127.0.0.1", port
         )
         for _ in range(connections)
     ]
@@ -97,4 +103,6 @@ async def load(
     took_s = time.perf_counter() - began_s
     for transport, _ in made:
         transport.abort()
+    if refused:
+        raise RuntimeError(f"{len(refused)} refused: {refused[0]!r}")
     return latencies_s, took_s

@@ -122,7 +122,10 @@ def cnn_version(home: Path, version: str) -> Path:
     weights: list[TensorProto] = []
 
     def drawn(name: str, *shape: int) -> str:
-        values = rng.normal(0, 0.05, shape).astype(np.float32)
+        # As a network begins: so that answers differ from row to row.
+        fan_in = np.prod(shape[1:] if len(shape) == 4 else shape[:-1])
+        spread = 0.05 if len(shape) == 1 else np.sqrt(2.0 / fan_in)
+        values = rng.normal(0, spread, shape).astype(np.float32)
         weights.append(numpy_helper.from_array(values, name))
         return name
 
@@ -171,12 +174,15 @@ def _replace_model(
 
 
 def heavy_version(home: Path, version: str, width: int = 2048) -> None:
-    """Write a verified version whose row costs some milliseconds: matrices of `width` squared."""
+    """Write a verified version whose row costs some milliseconds: a matrix of `width` squared."""
     folder = make_version(home, version, shape=SHAPE)
     rng = np.random.default_rng(0)
     sizes = [int(np.prod(SHAPE)), width, width, len(CLASSES)]
     weights = [
-        numpy_helper.from_array(rng.normal(0, 0.01, pair).astype(np.float32), f"w{n}")
+        numpy_helper.from_array(
+            (rng.normal(0, 1.0, pair) / np.sqrt(pair[0]) / (1 if n else 128)).astype(np.float32),
+            f"w{n}",
+        )
         for n, pair in enumerate(itertools.pairwise(sizes))
     ]
     layers = [0, *([1] * _LAYERS), 2]

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 def device() -> torch.device:
     """Return the GPU if there is one, else the CPU.
 
-    On a GPU the deterministic kernels are taken, where PyTorch has them: a training that was killed
-    and goes on must end with the weights that it would have had.
+    On a GPU the deterministic kernels are taken, where PyTorch has them (it warns where not): a
+    training that was killed and goes on shall end with the weights that it would have had.
     """
     if not torch.cuda.is_available():
         return torch.device("cpu")
@@ -39,5 +39,5 @@ def enough_memory() -> Iterator[None]:
         yield
     except torch.OutOfMemoryError as error:
         what = str(error).partition(". ")[0]
-        msg = f"the GPU's memory does not suffice ({what}); lower model.batch_size or data.limit"
-        raise StepError(f"{msg}, or train on the CPU: CUDA_VISIBLE_DEVICES= mlops train") from None
+        msg = f"the GPU's memory does not suffice ({what}); lower model.batch_size, tune.rows or"
+        raise StepError(f"{msg} data.limit, or use the CPU: CUDA_VISIBLE_DEVICES=") from None

@@ -2,6 +2,7 @@
 
 Whatever happens to the process, the weights come out the same: the order of rows is a function of
 seed and epoch, dropout and augmentation of seed, epoch and batch, and a checkpoint holds the rest.
+On a GPU as far as PyTorch has deterministic kernels for the network; where not, the log says so.
 Import this module inside the function that trains: Lightning takes seconds to load.
 """
 
@@ -74,12 +75,20 @@ def fit(
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Drop Lightning's tips on workers, loggers and GPUs: ours is the only progress log."""
+    """Drop Lightning's tips on workers, loggers and GPUs: ours is the only progress log.
+
+    But for what would not be the same if the training were interrupted.
+    """
+    from structlog import get_logger
+
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.ERROR)
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("ignore")
+        warnings.filterwarnings("once", message=".*deterministic")
         yield
+    for text in sorted({str(one.message).partition(". ")[0] for one in caught}):
+        get_logger().warning("this network does not train alike twice", why=text)
 
 
 def _trainer(plan: Plan, keeper: Keeper, folder: Path) -> pl.Trainer:

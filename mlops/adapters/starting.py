@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mlops.adapters import inherited
-from mlops.adapters.device import device
+from mlops.adapters.device import device, enough_memory
 from mlops.adapters.snapshot import read_rows
 from mlops.core import learning, warm_start
 from mlops.core.warm_start import Start
@@ -64,6 +64,7 @@ def begin(
 
     Raises:
         DataError: if a file is missing or damaged.
+        StepError: if the GPU's memory does not suffice for a probe.
     """
     held = inherited.read(setting.inherited)
     if held is None:
@@ -76,7 +77,8 @@ def begin(
         return Start("scratch", why, held.version), None
     if setting.how == "warm":
         return Start("warm", f"with the weights of version {held.version}", held.version), held
-    start = _probed(model, fresh, sides, setting.course, held.version)
+    with enough_memory():
+        start = _probed(model, fresh, sides, setting.course, held.version)
     return start, held if start.kind == "warm" else None
 
 

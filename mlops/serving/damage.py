@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from mlops.serving.pointer import Pointer, Role
 
 _FAILURES = "mlops_model_load_failures_total"
+_AGAIN_S = 60.0
 
 
 class _Failures:
@@ -70,23 +72,32 @@ class DamageBeside:
     def __init__(self, home: Path, prepare: Callable[[str, float], Pointer]) -> None:
         self._home, self._prepare = home, prepare
         self._failures = _Failures()
+        self._tried_s: dict[tuple[Role, str], float] = {}
 
     def keep(self, now_s: float) -> None:
         """Verify the copies once more, if a worker could not load something since the last look.
 
-        Workers try again by themselves, so what cannot be fetched now is looked at again, too.
+        Workers try again by themselves, so what could not be fetched is looked at again, too: a
+        minute later.
 
         Raises:
             Unavailable: if what is damaged cannot be fetched now.
         """
-        if self._failures.grew():
+        if not self._failures.grew():
+            return
+        try:
             self._mend("challenger", now_s)
+        finally:
             self._mend("shadow", now_s)
 
     def _mend(self, role: Role, now_s: float) -> None:
         held = read_pointer(self._home, role)
         if held is None or _is_whole(held):
             return
+        tried_s = self._tried_s.get((role, held.version), -math.inf)
+        if abs(now_s - tried_s) < _AGAIN_S:  # the distance: a clock may jump back
+            return
+        self._tried_s[role, held.version] = now_s
         structlog.get_logger().error("its copy is damaged", role=role, version=held.version)
         try:
             fetched = self._prepare(held.version, now_s)

@@ -48,7 +48,7 @@ def tune(params: TuneParams, site: Site) -> Report:
     )  # fmt: skip
     with enough_memory():
         trainer = _Trainer(params, site)
-        found = optuna.search(trainer.loss, space, site.work / "study.jsonl")
+    found = optuna.search(trainer.loss, space, site.work / "study.jsonl")
     folder = site.out(site.layout.tuned)
     model_files.write_best(folder, found.best, validation_loss=found.loss, trials=len(found.trials))
     header = list(optuna.TrialLog.__dataclass_fields__)
@@ -106,7 +106,18 @@ class _Trainer:
         return tuple(torch.from_numpy(part)[chosen].to(self._device) for part in parts)
 
     def loss(self, chosen: Hyperparameters, number: int, tell: Tell) -> float:
-        """Train with `chosen` and return the last epoch's validation loss."""
+        """Train with `chosen` and return the last epoch's validation loss; NaN if none fits."""
+        import torch
+        from structlog import get_logger
+
+        try:
+            return self._trained(chosen, tell)
+        except torch.OutOfMemoryError:  # a narrower network may fit
+            get_logger().warning("the GPU's memory does not suffice", trial=number, **vars(chosen))
+            torch.cuda.empty_cache()
+            return float("nan")
+
+    def _trained(self, chosen: Hyperparameters, tell: Tell) -> float:
         import torch
 
         from mlops.adapters.optuna import Pruned
@@ -114,9 +125,8 @@ class _Trainer:
         from mlops.core.preprocessing import with_preprocessing
         from mlops.core.sprint import Course, sprint
 
-        del number  # every trial has the same seed: they differ by their hyper-parameters only
         tuned, shared = self._params.tune, self._params.model
-        torch.manual_seed(tuned.seed)
+        torch.manual_seed(tuned.seed)  # the same for all: they differ by hyper-parameters only
         network = networks.build(
             shared.network, self._schema,
             width_factor=chosen.width_factor, dropout=chosen.dropout,

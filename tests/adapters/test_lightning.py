@@ -6,6 +6,8 @@ import random
 import signal
 import threading
 import time
+import warnings
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -75,6 +77,26 @@ def test_training_learns_and_reports_every_epoch(
     assert fitted.validation_loss == min(e.validation_loss for e in fitted.history)
     assert fitted.history[-1].validation_accuracy > 0.6
     assert fitted.history[-1].train_loss < fitted.history[0].train_loss
+
+
+class Odd(networks.SmallCNN):
+    """One with an operation that has no deterministic kernel, as PyTorch says it on a GPU."""
+
+    def forward(self, x_NCHW: torch.Tensor) -> torch.Tensor:
+        warnings.warn("odd_cuda does not have a deterministic implementation. Or", stacklevel=1)
+        warnings.warn("a tip of no use", stacklevel=1)
+        return super().forward(x_NCHW)
+
+
+def test_what_would_not_be_the_same_twice_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = image_model(Odd(1, 8, 8, 10, 0.5, 0.3), [0.3], [0.37])
+    lightning.fit(model, *data(), replace(PLAN, epochs=1), tmp_path)
+    printed = capsys.readouterr().out
+    assert printed.count("does not train alike twice") == 1
+    assert "odd_cuda does not have a deterministic implementation" in printed
+    assert "of no use" not in printed
 
 
 def test_the_same_seed_gives_the_same_weights(

@@ -315,9 +315,12 @@ def test_the_copy_of_who_stands_beside_is_fetched_again_too(
     assert is_verified(folder, held.digest)
     assert read_pointer(shelf.home, role) == held  # with its share, since when it was
     (folder / "model.onnx").unlink()
-    monkeypatch.setattr(shelf, "fetch", Shelf(shelf.home / "nothing").fetch)
-    metrics.LOAD_FAILURES.inc()
-    beside.keep(5.0)  # the registry has it no more: whoever set the alias is told elsewhere
+    nothing = Shelf(shelf.home / "nothing")
+    monkeypatch.setattr(shelf, "fetch", nothing.fetch)
+    for now_s in (5.0, 70.0, 75.0):  # the registry has it no more: not asked at every failure
+        metrics.LOAD_FAILURES.inc()
+        beside.keep(now_s)
+    assert nothing.fetched == ["2"]
     assert read_pointer(shelf.home, role) == held
 
 

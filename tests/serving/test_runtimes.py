@@ -87,6 +87,30 @@ def test_the_provider_is_a_setting(root: Path, monkeypatch: pytest.MonkeyPatch) 
         choose_provider("cuda")
 
 
+def test_cuda_is_loaded_before_a_session_that_is_told_how_to_use_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Here without a GPU: what ONNX Runtime is asked for, in which order."""
+    seen: list[Any] = []
+    real = onnxruntime.InferenceSession
+
+    class Opened(real):  # type: ignore[misc,valid-type]
+        def __init__(self, model: bytes, options: Any, providers: list[Any]) -> None:
+            seen.append(providers[0])
+            super().__init__(model, options, providers=["CPUExecutionProvider"])
+
+        def get_providers(self) -> list[str]:
+            return ["CUDAExecutionProvider"]
+
+    monkeypatch.setattr(onnxruntime, "preload_dlls", lambda: seen.append("libraries"))
+    monkeypatch.setattr(onnxruntime, "InferenceSession", Opened)
+    found = Session(make_version(tmp_path, "1") / "model.onnx", provider="cuda")
+    how = {"use_tf32": "0", "cudnn_conv_algo_search": "HEURISTIC"}
+    # The first is the version's own golden answers, made on the CPU.
+    assert seen[1:] == ["libraries", ("CUDAExecutionProvider", how)]
+    assert found.runs_on == "ONNX Runtime, CUDA"
+
+
 def test_a_session_that_did_not_get_the_gpu_is_refused(tmp_path: Path) -> None:
     if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
         pytest.skip("this runtime knows CUDA")
