@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -38,13 +39,19 @@ class Peer:
         columns: its rows.
         ready: the same, presorted.
         inverse: of the columns' correlations, (D, D).
-        libraries: detectors of open libraries, by name; empty where they are not installed.
     """
 
     columns: Columns
     ready: Reference
     inverse: NDArray[np.float64]
-    libraries: dict[str, Score]
+
+    @cached_property
+    def libraries(self) -> dict[str, Score]:
+        """Detectors of open libraries, by name; empty where they are not installed.
+
+        Made when they are asked: the kernels of one cost gigabytes for a reference of 20,000 rows.
+        """
+        return drift_libraries.prepare(_standard(self, self.columns)[0])
 
 
 def prepare(reference: Columns) -> Peer:
@@ -54,8 +61,7 @@ def prepare(reference: Columns) -> Peer:
     correlation = np.cov(((values - values.mean(axis=0)) / spread).T) + 1e-3 * np.eye(
         values.shape[1]
     )
-    libraries = drift_libraries.prepare((values - values.mean(axis=0)) / spread)
-    return Peer(reference, presort(reference), np.linalg.inv(correlation), libraries)
+    return Peer(reference, presort(reference), np.linalg.inv(correlation))
 
 
 def ks_p_values(peer: Peer, window: Columns) -> NDArray[np.float64]:
