@@ -1,4 +1,4 @@
-"""Regressions whose coverage without labels is estimated: one made up, two of real data."""
+"""Regressions that are estimated without labels: one made up, two of real data."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pandas as pd
 
 from benchmarks.backtest_streams import trips
 from mlops.core.columns import columns
-from mlops.core.quality import hits
+from mlops.core.quality import errors, hits
 from mlops.core.schema import QUANTILES, Column, TableSchema
 
 if TYPE_CHECKING:
@@ -27,10 +27,11 @@ _LATER = (("2018-07 to 12", "2018-07", "2018-12"), ("2020-04 to 06", "2020-04", 
 
 @dataclass(frozen=True)
 class Drawn:
-    """Rows as the monitor sees them, and which the model got right."""
+    """Rows as the monitor sees them, which the model got right, and how far off it was."""
 
     rows: Columns
     right: np.ndarray
+    error: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -159,4 +160,4 @@ def _answers(x: np.ndarray, y: np.ndarray, fitted: np.ndarray) -> np.ndarray:
 
 def _drawn(x: np.ndarray, answers: np.ndarray, target: np.ndarray, schema: TableSchema) -> Drawn:
     right = hits(target, answers, regression=True).astype(np.float64)
-    return Drawn(columns(x, answers, schema), right)
+    return Drawn(columns(x, answers, schema), right, errors(target, answers))

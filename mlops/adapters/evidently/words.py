@@ -186,6 +186,8 @@ def answers(window: Window, found: Labelled | None, reference: Labelled | None) 
             lines.append("The labelled predictions themselves are not here to be shown any more.")
         if window.estimate is not None:
             lines.append(f"Before there were labels the estimate was {_interval(window.estimate)}.")
+        if window.error_estimate is not None:
+            lines.append(f"That of the mean absolute error was {window.error_estimate}.")
     else:
         lines.append("Labels are not here yet, so nothing is measured.")
         if window.estimate is not None:
@@ -194,6 +196,8 @@ def answers(window: Window, found: Labelled | None, reference: Labelled | None) 
                 f"{basis('coverage' if window.regression else 'accuracy')}. It is blind to a "
                 "change of what the right answer is."
             )
+        if window.error_estimate is not None:
+            lines.append(f"Likewise of the mean absolute error: {window.error_estimate}.")
     return section("Performance", *map(paragraph, lines))
 
 
