@@ -51,15 +51,20 @@ class World:
     follows: bool = False
 
 
-def made_up() -> World:
-    """Return ten numbers of which one brings noise; the model believes in the same noise always."""
+def made_up(tail: float | None = None) -> World:
+    """Return ten numbers of which one brings noise; the model believes in the same noise always.
+
+    Args:
+        tail: degrees of freedom of Student's t, of which the noise is drawn in the normal's place.
+    """
     schema = TableSchema((), tuple(Column(f"x{n}", "number") for n in range(10)))
 
     def draw(rng: np.random.Generator, rows: int, kind: str) -> Drawn:
         x = rng.normal(size=(rows, 10))
         x[:, 0] += float(kind == SHIFTED)
         middle = x.sum(axis=1)
-        off = np.exp(0.5 * x[:, 0]) * rng.normal(size=rows)
+        drawn = rng.normal(size=rows) if tail is None else rng.standard_t(tail, rows)
+        off = np.exp(0.5 * x[:, 0]) * drawn
         off *= _LOUDER if kind == HIDDEN else 1.0
         answers = (middle[:, None] + [-1.9, 0.0, 1.9]).astype(np.float32)
         return _drawn(x, answers, middle + off, schema)
@@ -67,7 +72,8 @@ def made_up() -> World:
     def begin(rng: np.random.Generator, rows: int) -> tuple[Drawn, Callable[[str, int], Drawn]]:
         return draw(rng, rows, CLEAN), lambda kind, count: draw(rng, count, kind)
 
-    return World("made up", (CLEAN, SHIFTED, HIDDEN), begin, follows=True)
+    name = "made up" if tail is None else "heavy tail"
+    return World(name, (CLEAN, SHIFTED, HIDDEN), begin, follows=True)
 
 
 @dataclass(frozen=True)

@@ -187,7 +187,10 @@ def answers(window: Window, found: Labelled | None, reference: Labelled | None) 
         if window.estimate is not None:
             lines.append(f"Before there were labels the estimate was {_interval(window.estimate)}.")
         if window.error_estimate is not None:
-            lines.append(f"That of the mean absolute error was {window.error_estimate}.")
+            lines.append(
+                "Before there were labels the estimate of the mean absolute error was "
+                f"{window.error_estimate}."
+            )
     else:
         lines.append("Labels are not here yet, so nothing is measured.")
         if window.estimate is not None:
@@ -197,7 +200,9 @@ def answers(window: Window, found: Labelled | None, reference: Labelled | None) 
                 "change of what the right answer is."
             )
         if window.error_estimate is not None:
-            lines.append(f"Likewise of the mean absolute error: {window.error_estimate}.")
+            lines.append(
+                f"An estimate, no measurement, of the mean absolute error: {window.error_estimate}."
+            )
     return section("Performance", *map(paragraph, lines))
 
 
