@@ -91,22 +91,20 @@ class Losses:
         return float(np.mean(said)) + float(seen.weight @ self.off)
 
 
-def fit(kind: Kind, ground: Ground, loss_N: Floats, target_N: Floats | None = None) -> Losses:
+def fit(kind: Kind, ground: Ground, loss_N: Floats) -> Losses:
     """Learn a loss, each group of keys judged by a model that never saw it.
 
     Args:
         kind: of the loss.
         ground: the reference's rows.
         loss_N: of these.
-        target_N: what is fitted in their place, where some of them are too wild to teach.
     """
-    taught_N = loss_N if target_N is None else target_N
     models, score_N = [], np.zeros(len(loss_N))
     for one in range(GROUPS):
         out = ground.group == one
-        models.append(kind.trees().fit(ground.rows[~out], taught_N[~out]))
+        models.append(kind.trees().fit(ground.rows[~out], loss_N[~out]))
         score_N[out] = kind.score(models[-1], ground.rows[out])
-    slope, intercept = kind.line(score_N, taught_N)
+    slope, intercept = kind.line(score_N, loss_N)
     said_N = kind.mean(slope * score_N + intercept)
     return Losses(kind, tuple(models), slope, intercept, loss_N, said_N)
 

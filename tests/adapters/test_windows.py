@@ -183,7 +183,7 @@ def test_labels_that_come_late_fill_windows_in_backwards(
     assert backfill(engine, "digits", DUE, 400.0) == 1
     with engine.connect() as connection:
         [held] = windows.latest(connection, "digits", 9)
-    assert (held.labelled, held.correct) == (20, 16)
+    assert (held.labelled, held.correct, held.error) == (20, 16, None)
     assert backfill(engine, "digits", DUE, 400.0) == 0
     with engine.begin() as connection:
         for table in (tables.labels.c.prediction_id, tables.predictions.c.id):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -144,7 +145,7 @@ def test_it_is_told_in_the_targets_own_unit(known: Known, unit: float) -> None:
 
 @pytest.mark.parametrize("at", [-3.0, 0.0, 1.0])
 def test_a_tail_without_a_mean_yields_numbers_all_the_same(at: float) -> None:
-    """One error is larger than all others together: it teaches no row that it is like it."""
+    """One error is larger than all others together: what is told of it is finite, and wide."""
     reference, error = world(2000, 0)
     wild = error.copy()
     wild[7] = 1e6
@@ -157,6 +158,44 @@ def test_a_tail_without_a_mean_yields_numbers_all_the_same(at: float) -> None:
         found = told(cauchy, world(300, 99, at=at)[0])
         assert 0.0 < found.low < found.value < (found.high or np.inf)
         assert np.isfinite([found.low, found.value, found.high or 0.0]).all()
+
+
+def test_a_correction_larger_than_what_it_corrects_leaves_no_error_below_nothing(
+    known: Known,
+) -> None:
+    """As if the models had said ten times too much of the reference: the rest is below 0."""
+    ground, found = known
+    seen = look(ground, world(300, 1)[0])
+    assert seen is not None
+    for weight in (seen.weight, np.eye(2000)[0]):
+        looked = replace(seen, weight=weight, blind=0.0)
+        told = estimate(replace(found, said=found.said + 10.0), looked)
+        assert told.value == pytest.approx(0.01 * found.unit)
+        assert told.high is not None
+        assert 0.0 < told.low < told.value < told.high < np.inf
+
+
+def test_a_single_row_that_speaks_knows_little(known: Known) -> None:
+    """Whatever it says: that it was told rightly may be chance."""
+    ground, found = known
+    seen = look(ground, world(10_000, 1)[0])
+    assert seen is not None
+    for one in np.abs(found.off).argsort()[:20]:
+        told = estimate(found, replace(seen, weight=np.eye(2000)[one], blind=0.0))
+        assert told.high is not None
+        assert told.high > 4.0 * told.low
+
+
+def test_where_nothing_tells_the_error_it_is_the_references() -> None:
+    slopes = []
+    for seed in range(6):
+        rows, _ = world(400, seed)
+        error = np.random.default_rng(seed).exponential(size=400)
+        found = learn(rows, error)
+        assert found is not None
+        slopes.append(found[1].slope)
+        assert told(found, world(5000, 9)[0]).value == pytest.approx(error.mean(), rel=0.1)
+    assert min(slopes) == 0.0
 
 
 def test_where_answers_are_exact_nothing_is_below_nothing() -> None:

@@ -179,15 +179,14 @@ def test_a_corrected_label_changes_the_error_though_as_many_answers_are_right(
 ) -> None:
     labels = world.predict(1)
     insert_batch(world.engine, "digits", (), labels)
-    world.run()
-    [before] = world.windows()
-    missed = [label for label in labels if label.label > 18.0][:1]
-    again = [replace(label, label=wild, at_s=world.clock_s) for label in missed]
-    insert_batch(world.engine, "digits", (), again)
-    world.run()
-    [after] = world.windows()
-    assert before.error is not None
-    assert after.error == pytest.approx(before.error + wild / WINDOW, rel=1e-3)
+    found = []
+    for told in (wild / 2, wild):
+        again = [replace(label, label=told, at_s=world.clock_s) for label in labels[:2]]
+        insert_batch(world.engine, "digits", (), again)
+        world.run()
+        found.extend(world.windows())
+    assert found[0].correct == found[1].correct
+    assert [w.error for w in found] == pytest.approx([wild / WINDOW, wild / (WINDOW / 2)], rel=1e-3)
 
 
 def test_labels_later_than_fifty_windows_are_filled_in(world: World) -> None:
