@@ -17,7 +17,7 @@ nine in ten rows lie inland; *taxi*, the minutes of New York's trips, a model of
 references and clean windows of 2018-04 to 06, shifted windows of which nine in ten trips are long,
 and windows of later months. Models are boosted quantile trees. References of 400 rows stand beside
 those of 2000. Of real shifts nothing is claimed.
-n = 60 references a cell, 4 windows each; 2 cores, about 5 minutes; seeds are fixed.
+n = 60 references a cell, 4 windows each; 2 cores, about 7 minutes; seeds are fixed.
 
 Run: python benchmarks/estimates.py [--quick] [FOLDER]; FOLDER, or MLOPS_STREAMS, holds `nyc-taxi`,
 and MLOPS_TABLES `california-housing`; without them only the made-up worlds are measured. Exits 1 if
