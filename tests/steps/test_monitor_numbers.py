@@ -179,7 +179,7 @@ def test_a_corrected_label_changes_the_error_though_as_many_answers_are_right(
 ) -> None:
     labels = world.predict(1)
     insert_batch(world.engine, "digits", (), labels)
-    found = []
+    found: list[Window] = []
     for told in (wild / 2, wild):
         again = [replace(label, label=told, at_s=world.clock_s) for label in labels[:2]]
         insert_batch(world.engine, "digits", (), again)
