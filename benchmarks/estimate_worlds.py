@@ -1,4 +1,4 @@
-"""Regressions whose coverage without labels is estimated: one made up, two of real data."""
+"""Regressions that are estimated without labels: one made up, two of real data."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pandas as pd
 
 from benchmarks.backtest_streams import trips
 from mlops.core.columns import columns
-from mlops.core.quality import hits
+from mlops.core.quality import errors, hits
 from mlops.core.schema import QUANTILES, Column, TableSchema
 
 if TYPE_CHECKING:
@@ -27,10 +27,11 @@ _LATER = (("2018-07 to 12", "2018-07", "2018-12"), ("2020-04 to 06", "2020-04", 
 
 @dataclass(frozen=True)
 class Drawn:
-    """Rows as the monitor sees them, and which the model got right."""
+    """Rows as the monitor sees them, which the model got right, and how far off it was."""
 
     rows: Columns
     right: np.ndarray
+    error: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -50,15 +51,20 @@ class World:
     follows: bool = False
 
 
-def made_up() -> World:
-    """Return ten numbers of which one brings noise; the model believes in the same noise always."""
+def made_up(tail: float | None = None) -> World:
+    """Return ten numbers of which one brings noise; the model believes in the same noise always.
+
+    Args:
+        tail: degrees of freedom of Student's t, of which the noise is drawn in the normal's place.
+    """
     schema = TableSchema((), tuple(Column(f"x{n}", "number") for n in range(10)))
 
     def draw(rng: np.random.Generator, rows: int, kind: str) -> Drawn:
         x = rng.normal(size=(rows, 10))
         x[:, 0] += float(kind == SHIFTED)
         middle = x.sum(axis=1)
-        off = np.exp(0.5 * x[:, 0]) * rng.normal(size=rows)
+        drawn = rng.normal(size=rows) if tail is None else rng.standard_t(tail, rows)
+        off = np.exp(0.5 * x[:, 0]) * drawn
         off *= _LOUDER if kind == HIDDEN else 1.0
         answers = (middle[:, None] + [-1.9, 0.0, 1.9]).astype(np.float32)
         return _drawn(x, answers, middle + off, schema)
@@ -66,7 +72,8 @@ def made_up() -> World:
     def begin(rng: np.random.Generator, rows: int) -> tuple[Drawn, Callable[[str, int], Drawn]]:
         return draw(rng, rows, CLEAN), lambda kind, count: draw(rng, count, kind)
 
-    return World("made up", (CLEAN, SHIFTED, HIDDEN), begin, follows=True)
+    name = "made up" if tail is None else "heavy tail"
+    return World(name, (CLEAN, SHIFTED, HIDDEN), begin, follows=True)
 
 
 @dataclass(frozen=True)
@@ -159,4 +166,4 @@ def _answers(x: np.ndarray, y: np.ndarray, fitted: np.ndarray) -> np.ndarray:
 
 def _drawn(x: np.ndarray, answers: np.ndarray, target: np.ndarray, schema: TableSchema) -> Drawn:
     right = hits(target, answers, regression=True).astype(np.float64)
-    return Drawn(columns(x, answers, schema), right)
+    return Drawn(columns(x, answers, schema), right, errors(target, answers))

@@ -13,7 +13,7 @@ from mlops.adapters.sight import Sight, learn
 from mlops.core.drift import Reference, presort
 from mlops.core.grouping import entity_keys
 from mlops.core.likeness import SAMPLE_ROWS, Library, learn_library
-from mlops.core.quality import hits
+from mlops.core.quality import errors, hits
 from mlops.core.redacted import blank_rows
 from mlops.core.schema import ImageSchema
 from mlops.core.usual import Usual, usual
@@ -43,6 +43,8 @@ class Baseline:
         reference: the same, presorted.
         right: (N,): 1 where the version was right, 0 where it was not, NaN without a label; a
             regression is right where the target lies between its outer quantiles.
+        error: (N,): how far a regression's answer was from the target; NaN without a label, and
+            of a classifier.
         accuracy: share of right answers; None with fewer than 30 labels.
         labels: of those rows.
         usual: what they hold, that windows must not break with.
@@ -58,6 +60,7 @@ class Baseline:
     key: NDArray[np.uint64]
     reference: Reference
     right: NDArray[np.float64]
+    error: NDArray[np.float64]
     accuracy: float | None
     labels: int
     usual: Usual
@@ -88,8 +91,10 @@ def read_baseline(folder: Path, redacted: tuple[str, ...] = ()) -> Baseline:
     """
     rows = read_reference(folder)
     schema, label, times, known = rows.schema, rows.label, rows.observed_s, rows.known
-    right = np.full(len(label), np.nan)
+    right, error = np.full((2, len(label)), np.nan)
     right[known] = hits(label[known], rows.answers[known], regression=not schema.classes)
+    if not schema.classes:
+        error[known] = errors(label[known], rows.answers[known])
     order = np.argsort(times, kind="stable")
     order = order[rows.fit[order]]
     # Before the features are blanked: a row without an entity is known by what it holds.
@@ -105,6 +110,7 @@ def read_baseline(folder: Path, redacted: tuple[str, ...] = ()) -> Baseline:
         key=key,
         reference=presort(seen),
         right=right[order],
+        error=error[order],
         accuracy=float(right[known].mean()) if known.sum() >= _MIN_LABELS else None,
         labels=int(known.sum()),
         usual=usual(features, schema),

@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from mlops.core.estimate import MEAN_ERROR
+
 if TYPE_CHECKING:
     from mlops.adapters.incident import Incident
 
@@ -40,11 +42,14 @@ def _fell(held: Incident, then: float, now: float) -> str:
 
 
 def guessed(held: Incident) -> str:
-    """Return what the estimate says, as the end of a clause; empty without one."""
-    if not held.body.estimate:
-        return ""
-    value, low, high = held.body.estimate
-    return f"; estimated {measure(held)} {value:.0%} ({low:.0%} to {high:.0%})"
+    """Return what the estimates say, as the end of a clause; empty without any."""
+    told = []
+    if held.body.estimate:
+        value, low, high = held.body.estimate
+        told.append(f"{measure(held)} {value:.0%} ({low:.0%} to {high:.0%})")
+    if held.body.error_estimate:
+        told.append(f"{MEAN_ERROR} {held.body.error_estimate}")
+    return f"; estimated {', '.join(told)}" if told else ""
 
 
 def not_measured(held: Incident) -> str:

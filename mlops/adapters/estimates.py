@@ -1,11 +1,13 @@
 """What can be said of a window's accuracy without labels, and how right such estimates were.
 
 Of a classifier its confidence says it (`mlops.core.estimate`), of a regression models that learnt
-where its version misses (`mlops.core.direct_loss`); its accuracy is its coverage.
+where its version is off (`mlops.core.direct_loss`); its accuracy is its coverage. Its mean absolute
+error is estimated to be shown, and for nothing else: nothing opens, escalates or closes by it.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -13,8 +15,17 @@ import numpy as np
 
 from mlops.adapters.reference import read_reference
 from mlops.adapters.threads import one_thread
-from mlops.core import direct_loss
-from mlops.core.estimate import Confidence, Estimate, Score, estimate, fit, score
+from mlops.core import direct_error, direct_miss
+from mlops.core.estimate import (
+    Confidence,
+    ErrorEstimate,
+    Estimate,
+    Score,
+    estimate,
+    fit,
+    score,
+)
+from mlops.core.ground import lay, look
 from mlops.core.quality import sound
 
 if TYPE_CHECKING:
@@ -27,6 +38,8 @@ if TYPE_CHECKING:
     from mlops.adapters.baseline import Baseline
     from mlops.adapters.windows import Window
     from mlops.core.columns import Columns
+    from mlops.core.direct_loss import Losses
+    from mlops.core.ground import Ground
 
 _LEAST = 20  # labels of a window from which its measured accuracy is a truth to compare with
 
@@ -38,12 +51,29 @@ class Known:
     Attributes:
         confidence: how it goes with accuracy; None of a regression.
         mix: reference labels by class; empty of a regression.
-        losses: where a regression misses; None of a classifier.
+        ground: what the two below were learnt on; None of a classifier.
+        misses: where a regression's targets lie outside its outer quantiles.
+        errors: how far its median answers are off.
     """
 
     confidence: Confidence | None
     mix: tuple[int, ...]
-    losses: direct_loss.Losses | None = None
+    ground: Ground | None = None
+    misses: Losses | None = None
+    errors: Losses | None = None
+
+
+@dataclass(frozen=True)
+class Guess:
+    """What is estimated of a window; nothing where it cannot be.
+
+    Attributes:
+        accuracy: of its answers.
+        error: the mean absolute error of a regression.
+    """
+
+    accuracy: Estimate | None = None
+    error: ErrorEstimate | None = None
 
 
 def read_known(folder: Path, baseline: Baseline) -> Known:
@@ -58,11 +88,19 @@ def read_known(folder: Path, baseline: Baseline) -> Known:
     """
     if not baseline.schema.classes:
         with one_thread():
-            return Known(
-                None, (), direct_loss.learn(baseline.columns, baseline.right, baseline.key)
-            )
+            return _learned(baseline)
     probabilities, label = _read(folder)
     return Known(fit(probabilities, label), _mix(probabilities, label))
+
+
+def _learned(baseline: Baseline) -> Known:
+    known = np.isfinite(baseline.right)
+    ground = lay(baseline.columns.take(known), baseline.key[known])
+    if ground is None:
+        return Known(None, ())
+    misses = direct_miss.learn(ground, baseline.right[known])
+    errors = direct_error.learn(ground, baseline.error[known])
+    return Known(None, (), ground, misses, errors)
 
 
 def read_mix(folder: Path) -> tuple[int, ...]:
@@ -87,36 +125,59 @@ def _mix(probabilities: NDArray[np.float32], label: NDArray[Any]) -> tuple[int, 
     return tuple(int(n) for n in known)
 
 
-def guess(rows: Sequence[sa.Row[Any]], seen: Columns | None, known: Known) -> Estimate | None:
-    """Estimate the accuracy of a window's predictions; None where it cannot be.
+def guess(rows: Sequence[sa.Row[Any]], seen: Columns | None, known: Known) -> Guess:
+    """Estimate the accuracy of a window's predictions, and of a regression its error.
 
     Args:
         rows: with `probabilities`, float32 bytes.
         seen: the columns of the sound ones; None when hardly any is sound.
         known: of the version that predicted.
     """
-    if known.losses is not None:
-        if seen is None:
-            return None
+    if known.misses is not None or known.errors is not None:
         with one_thread():
-            return direct_loss.estimate(known.losses, seen)
+            return _guessed(seen, known)
     shown = [np.frombuffer(row.probabilities, dtype="<f4") for row in rows]
     wide = [p for p in shown if len(p) == len(known.mix)]
     if known.confidence is None or not wide:
-        return None
+        return Guess()
     table = np.stack(wide)
-    return estimate(known.confidence, table[sound(table)])
+    return Guess(estimate(known.confidence, table[sound(table)]))
+
+
+def _guessed(seen: Columns | None, known: Known) -> Guess:
+    looked = look(known.ground, seen) if known.ground is not None and seen is not None else None
+    if looked is None:
+        return Guess()
+    return Guess(
+        direct_miss.estimate(known.misses, looked) if known.misses else None,
+        direct_error.estimate(known.errors, looked) if known.errors else None,
+    )
 
 
 def together(found: Sequence[Window]) -> Estimate | None:
     """Return the estimate of several windows as one: the mean, and the mean ends of intervals."""
-    told = [(w.estimate, w.cut.rows) for w in found if w.estimate is not None]
+    told = [(w.cut.rows, (e.value, e.low, e.high)) for w in found if (e := w.estimate)]
+    return Estimate(*_mean(told)) if told else None
+
+
+def errors_together(found: Sequence[Window]) -> ErrorEstimate | None:
+    """Return the error estimate of several windows as one: without an upper end if one has none."""
+    told = [
+        (w.cut.rows, (e.value, e.low, math.inf if e.high is None else e.high))
+        for w in found
+        if (e := w.error_estimate)
+    ]
     if not told:
         return None
-    weight = np.array([rows for _, rows in told], dtype=float)
-    ends = np.array([(e.value, e.low, e.high) for e, _ in told])
-    value, low, high = (weight @ ends / weight.sum()).tolist()
-    return Estimate(value, low, high)
+    value, low, high = _mean(told)
+    return ErrorEstimate(value, low, high if math.isfinite(high) else None)
+
+
+def _mean(told: Sequence[tuple[int, tuple[float, float, float]]]) -> tuple[float, float, float]:
+    """Return the mean value, low and high end of estimates, weighted by their windows' rows."""
+    rows = np.array([rows for rows, _ in told], dtype=float)
+    value, low, high = (rows @ np.array([ends for _, ends in told]) / rows.sum()).tolist()
+    return value, low, high
 
 
 def scored(recent: Sequence[Window]) -> Score | None:
@@ -125,5 +186,15 @@ def scored(recent: Sequence[Window]) -> Score | None:
         (w.estimate, w.correct / w.labelled)
         for w in recent
         if w.estimate is not None and w.labelled >= _LEAST
+    ]
+    return score(pairs)
+
+
+def errors_scored(recent: Sequence[Window]) -> Score | None:
+    """Hold the error estimates of windows against what their labels said later."""
+    pairs = [
+        (w.error_estimate, w.error)
+        for w in recent
+        if w.error_estimate is not None and w.error is not None and w.labelled >= _LEAST
     ]
     return score(pairs)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from mlops.core.alert import ColumnChange, Stage
+    from mlops.core.estimate import ErrorEstimate
 
 Kind = Literal["drift", "quality", "serving"]
 State = Literal["open", "resolved"]
@@ -49,6 +50,7 @@ class Findings:
         decides: the setting that asks for the larger of the two, with its value.
         escalated: an estimate says that it is costly before labels do.
         estimate: accuracy estimated without labels: value, low, high; empty for none.
+        error_estimate: of a regression's mean absolute error, likewise; it is shown only.
         reference_mix: reference labels by class.
         shifts: kinds of shift with what supports them, in words.
         timeline: what happened, oldest first.
@@ -93,6 +95,7 @@ class Findings:
     decides: str = ""
     escalated: bool = False
     estimate: tuple[float, ...] = ()
+    error_estimate: ErrorEstimate | None = None
     reference_mix: tuple[int, ...] = ()
     shifts: tuple[str, ...] = ()
     timeline: tuple[Moment, ...] = ()

@@ -12,7 +12,8 @@ from mlops.adapters.files import write_text
 from mlops.adapters.incident import ACCURACY
 from mlops.adapters.incident_story import tell
 from mlops.core import wording
-from mlops.core.estimate import basis
+from mlops.core.amounts import number
+from mlops.core.estimate import MEAN_ERROR, basis
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -91,7 +92,7 @@ def render(story: Story) -> str:
     quiet = held.cause == ACCURACY and all(c.value < c.threshold for c in held.body.columns)
     unmeasured = capital(not_measured(held))
     values = {"story": story, "held": held, "quiet": quiet, "decisions": decisions, "time": _time,
-              "pictures": _pictures(story), "measure": measure(held),
+              "pictures": _pictures(story), "measure": measure(held), "number": number,
               "unmeasured": unmeasured, "width": WIDTH, "height": HEIGHT}  # fmt: skip
     return environment().get_template("incident.html").render(values)
 
@@ -104,7 +105,7 @@ def _pictures(story: Story) -> tuple[Picture, ...]:
     if not story.windows:
         return ()
     drift = _drift(story) if story.incident.body.columns else None
-    return tuple(picture for picture in (drift, _accuracy(story)) if picture)
+    return tuple(one for one in (drift, _accuracy(story), _error(story)) if one)
 
 
 def _drift(story: Story) -> Picture:
@@ -132,13 +133,36 @@ def _accuracy(story: Story) -> Picture | None:
     low = max(min([*known, reference if reference is not None else 1.0]) - 0.02, 0.0)
     curves = (_curve("measured", shown, low, 1.0), _curve("estimate", guessed, low, 1.0))
     level = (_y(reference, low, 1.0), "reference") if reference is not None else None
-    places = [(x, e) for x, e in zip(_xs(len(told)), told, strict=True) if e]
-    outline = [(x, e.high) for x, e in places] + [(x, e.low) for x, e in reversed(places)]
-    band = " ".join(f"{x:.1f},{_y(v, low, 1.0):.1f}" for x, v in outline)
+    band = _band([(e.low, e.high) if e else None for e in told], low, 1.0)
     ends_text = (f"{low:.0%}", "100%")
     name = measure(story.incident)
     title = f"{capital(name)}, as measured and as estimated {basis(name)}"
     return Picture(title, curves, level, ends_text, _shaded(story.windows), band)
+
+
+def _error(story: Story) -> Picture | None:
+    """Return the mean absolute error of a regression; a band without an end fills the picture."""
+    told = [w.error_estimate for w in story.windows]
+    highs = [e.high for e in told if e]
+    values = [*(w.error for w in story.windows), *(e.value for e in told if e), *highs]
+    top = max((v for v in values if v is not None), default=0.0)
+    if top <= 0.0:  # nothing is known, or a model is never wrong
+        return None
+    shown = [None if w.error is None else w.error / top for w in story.windows]
+    guessed = [e.value / top if e else None for e in told]
+    curves = (_curve("measured", shown, 0.0, 1.0), _curve("estimate", guessed, 0.0, 1.0))
+    ends = [(e.low / top, 1.0 if e.high is None else e.high / top) if e else None for e in told]
+    title = f"{capital(MEAN_ERROR)}, in the target's unit, as measured and as estimated"
+    band = _band(ends, 0.0, 1.0)
+    return Picture(title, curves, None, ("0", number(top)), _shaded(story.windows), band)
+
+
+def _band(ends: Sequence[tuple[float, float] | None], low: float, high: float) -> str:
+    """Return the outline of intervals, lower and upper ends, as SVG wants it."""
+    places = [(x, pair) for x, pair in zip(_xs(len(ends)), ends, strict=True) if pair]
+    outline = [(x, top) for x, (_, top) in places]
+    outline += [(x, bottom) for x, (bottom, _) in reversed(places)]
+    return " ".join(f"{x:.1f},{_y(v, low, high):.1f}" for x, v in outline)
 
 
 def _ratio(window: Window, name: str) -> float | None:

@@ -39,6 +39,7 @@ class Story:
         mails: of its thread, oldest first.
         muted_until_s: until when its mails are held back; 0 for never.
         score: estimates of accuracy against what was measured later.
+        error_score: those of a regression's mean absolute error, likewise.
     """
 
     incident: Incident
@@ -48,6 +49,7 @@ class Story:
     mails: tuple[Mail, ...]
     muted_until_s: float
     score: Score | None
+    error_score: Score | None = None
 
     @property
     def fixed(self) -> Fixed | None:
@@ -80,6 +82,7 @@ def tell(engine: sa.Engine, project: str, incident: str) -> Story:
             mails=outbox.thread(connection, project, held.id),
             muted_until_s=incidents.muted_until(connection, project, held.id),
             score=estimates.scored(recent),
+            error_score=estimates.errors_scored(recent),
         )
 
 

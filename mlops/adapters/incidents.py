@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from mlops.adapters.incident import ACCURACY, Findings, Incident, Kind, Moment, State
 from mlops.adapters.sql.tables import incidents, silences
 from mlops.core.alert import ColumnChange
+from mlops.core.estimate import ErrorEstimate
 from mlops.errors import Unknown
 
 __all__ = ["ACCURACY", "Findings", "Incident", "Kind", "Moment", "State"]
@@ -130,6 +131,10 @@ def _incident(row: sa.Row[Any]) -> Incident:
         for column in body.pop("columns")
     )
     timeline = tuple(Moment(**moment) for moment in body.pop("timeline", ()))
+    off = body.pop("error_estimate", None)
     lists = {name: tuple(value) for name, value in body.items() if isinstance(value, list)}
-    findings = Findings(**{**body, **lists, "columns": columns, "timeline": timeline})
+    findings = Findings(
+        **{**body, **lists, "columns": columns, "timeline": timeline},
+        error_estimate=ErrorEstimate(**off) if off else None,
+    )
     return Incident(**values, body=findings)

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from mlops.adapters import windows
 from mlops.adapters.sql.tables import SERVED, labels, predictions
 from mlops.core.example import sampled
-from mlops.core.quality import hits
+from mlops.core.quality import errors, hits
 from mlops.core.triage import Accuracy
 from mlops.errors import DataError
 
@@ -220,7 +220,20 @@ def renewed(
     if len(told) < window.labelled and _count(connection, span) < cut.rows:
         return window, ()  # the log's retention took them: what they said stays said
     correct = sum(_right(row, regression=window.regression) for row in told)
-    if (len(told), correct) == (window.labelled, window.correct):
-        return window, told
-    windows.set_accuracy(connection, window, len(told), correct)
-    return replace(window, labelled=len(told), correct=correct), told
+    error = _error(told) if window.regression else None
+    filled = replace(window, labelled=len(told), correct=correct, error=error)
+    if filled != window:
+        windows.set_measured(connection, filled)
+    return filled, told
+
+
+def _error(told: Sequence[sa.Row[Any]]) -> float | None:
+    """Return the mean absolute error of labelled predictions; None where no answer is finite."""
+    answers = [np.frombuffer(row.probabilities, dtype="<f4") for row in told]
+    off = [
+        errors(np.array([row.label]), each[np.newaxis])[0]
+        for row, each in zip(told, answers, strict=True)
+        if np.isfinite(each).all()
+    ]
+    # Divided first: anybody may send the largest of numbers as a label, and twice that is none.
+    return float(np.sum(np.array(off) / len(off))) if off else None

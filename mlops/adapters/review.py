@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from mlops.adapters import incidents, measured, retrains, windows
 from mlops.adapters.advice import answered, clause, policy_of, with_probe
 from mlops.adapters.asking import loop_now, requested
-from mlops.adapters.estimates import together
+from mlops.adapters.estimates import errors_together, together
 from mlops.adapters.incidents import ACCURACY
 from mlops.core.awaited import labels_wanted
 from mlops.core.shift import name_shifts
@@ -107,7 +107,8 @@ def _judge(
         regression=body.regression,
     )  # fmt: skip
     broken = body.breaks if held.kind == "quality" else _open_breaks(connection, held.project)
-    guess = together(windows.named(connection, held.project, body.windows[-_GUESSED:]))
+    looked = windows.named(connection, held.project, body.windows[-_GUESSED:])
+    guess = together(looked)
     worth = triage(
         breaks=broken, accuracy=seen, margin=margin, min_labels=asked.monitoring.min_labels,
         estimate=guess,
@@ -126,6 +127,7 @@ def _judge(
         body, labelled=seen.labelled, accuracy=seen.value, triage=worth.kind, advice=worth.words,
         wanted=worth.labels_wanted, severity=loud, escalated=worth.escalated or body.escalated,
         estimate=(guess.value, guess.low, guess.high) if guess else (),
+        error_estimate=errors_together(looked),
         shifts=tuple(f"{shift.name} shift: {shift.words}" for shift in shifts),
     )  # fmt: skip
     if (body.triage, body.escalated) != was or len(body.timeline) < _OPENING:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from mlops.core.alarm import ColumnVerdict, Verdict
 from mlops.core.alert import ColumnChange
-from mlops.core.estimate import Estimate
+from mlops.core.amounts import number
+from mlops.core.estimate import MEAN_ERROR, ErrorEstimate, Estimate
 from mlops.core.fixed import Fixed
 from mlops.core.redacted import unwatched
 
@@ -61,6 +62,8 @@ class Window:
         evidence: of a shift, that the version's windows have added up to.
         fixed: its inputs against the fixed reference; None where that is the version's own.
         redacted: columns of a table that some of its rows were kept without.
+        error: of a regression, the mean absolute error of the labelled predictions; None without.
+        error_estimate: of it, without labels, as it was judged.
     """
 
     cut: Cut
@@ -74,6 +77,8 @@ class Window:
     evidence: float = 0.0
     fixed: Fixed | None = None
     redacted: tuple[str, ...] = ()
+    error: float | None = None
+    error_estimate: ErrorEstimate | None = None
 
     @property
     def id(self) -> str:
@@ -94,6 +99,19 @@ class Window:
         return f"est. {told.value:.1%} ({told.low:.1%}–{told.high:.1%})" if told else "unknown"
 
     @property
+    def off(self) -> str:
+        """Its mean absolute error in words: as measured, else as estimated; else empty."""
+        if self.error is not None:
+            return number(self.error)
+        return f"est. {self.error_estimate}" if self.error_estimate else ""
+
+    @property
+    def figures(self) -> str:
+        """What is known of its answers, in words: its accuracy, and of a regression its error."""
+        error = f", {MEAN_ERROR} {self.off}" if self.off else ""
+        return f"{self.measure} {self.share}{error}"
+
+    @property
     def unwatched(self) -> str:
         """What it was not judged by, in words; empty for nothing."""
         return unwatched(self.redacted)
@@ -111,7 +129,8 @@ def written(window: Window) -> str:
         "correct": window.correct, "regression": window.regression,
         "estimate": asdict(window.estimate) if window.estimate else None,
         "evidence": window.evidence, "fixed": asdict(window.fixed) if window.fixed else None,
-        "redacted": window.redacted,
+        "redacted": window.redacted, "error": window.error,
+        "error_estimate": asdict(window.error_estimate) if window.error_estimate else None,
     }  # fmt: skip
     return json.dumps(content, sort_keys=True, allow_nan=False)
 
@@ -130,12 +149,14 @@ def parsed(row: sa.Row[Any]) -> Window:
     )
     counts = {"labelled": content["labelled"], "correct": content["correct"]}
     guess = content.get("estimate")  # absent, as others below, in rows of before there was one
+    off = content.get("error_estimate")
     return Window(
         cut=cut, verdict=verdict, **counts, report=row.report, incident=row.incident,
         regression=content.get("regression", False),
         estimate=Estimate(**guess) if guess else None,
         evidence=content.get("evidence", 0.0), fixed=_fixed(content.get("fixed")),
-        redacted=tuple(content.get("redacted", ())),
+        redacted=tuple(content.get("redacted", ())), error=content.get("error"),
+        error_estimate=ErrorEstimate(**off) if off else None,
     )  # fmt: skip
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from mlops.core.estimate import MEAN_ERROR
+
 if TYPE_CHECKING:
     from mlops.adapters.windows import Window
 
@@ -23,11 +25,14 @@ def markdown(recent: tuple[Window, ...]) -> str:
     lines += [f"- broken: {text}" for text in newest.verdict.breaks]
     lines += [f"- {newest.fixed}"] * (newest.fixed is not None)
     lines += [f"- {newest.unwatched}"] * bool(newest.unwatched)
-    lines += ["", f"| window | rows | alarm | {newest.measure} | labels | incident |"]
-    lines.append("|---|---|---|---|---|---|")
+    off = f" {MEAN_ERROR} |" * newest.regression
+    lines += ["", f"| window | rows | alarm |{off} {newest.measure} | labels | incident |"]
+    lines.append("|---|---|---|---|---|---|" + "---|" * newest.regression)
     for w in reversed(recent):
         alarm = "yes" if w.verdict.alarm else "no"
+        off = f" {w.off or 'unknown'} |" * newest.regression
         lines.append(
-            f"| {w.id} | {w.cut.rows} | {alarm} | {w.share} | {w.labelled} | {w.incident or ''} |"
+            f"| {w.id} | {w.cut.rows} | {alarm} |{off} {w.share} | {w.labelled} | "
+            f"{w.incident or ''} |"
         )
     return "\n".join(lines) + "\n"

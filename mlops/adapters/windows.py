@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from mlops.core.alarm import Verdict
-    from mlops.core.estimate import Estimate
+    from mlops.core.estimate import ErrorEstimate, Estimate
     from mlops.core.fixed import Fixed
     from mlops.params.monitoring import MonitoringSection
 
@@ -117,11 +117,12 @@ def insert(
     evidence: float = 0.0,
     fixed: Fixed | None = None,
     redacted: tuple[str, ...] = (),
+    off: ErrorEstimate | None = None,
 ) -> Window | None:
     """Insert a judged window and return it; None if somebody else was first."""
     serialise(connection)
     made = Window(cut, verdict, 0, 0, "pending", None, regression, estimate, evidence, fixed,
-                  redacted)  # fmt: skip
+                  redacted, None, off)  # fmt: skip
     values = {
         **asdict(cut), "id": cut.id, "alarm": verdict.alarm, "report": made.report,
         "verdict": written(made), "incident": None,
@@ -216,13 +217,11 @@ def set_incident(connection: sa.Connection, ids: Sequence[str], incident: str) -
     connection.execute(windows.update().where(free).values(incident=incident))
 
 
-def set_accuracy(connection: sa.Connection, window: Window, labelled: int, correct: int) -> None:
-    """Fill in, backwards, what the labels of a window say; a page that shows less is outdated."""
-    text = written(replace(window, labelled=labelled, correct=correct))
+def set_measured(connection: sa.Connection, window: Window) -> None:
+    """Keep, backwards, what the labels of a window say; a page that shows less is outdated."""
     state = sa.case((windows.c.report.in_(MADE), "outdated"), else_=windows.c.report)
-    connection.execute(
-        windows.update().where(windows.c.id == window.id).values(verdict=text, report=state)
-    )
+    mine = windows.update().where(windows.c.id == window.id)
+    connection.execute(mine.values(verdict=written(window), report=state))
 
 
 def stale(

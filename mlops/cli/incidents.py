@@ -111,10 +111,7 @@ def lines(story: Story) -> Iterator[str]:
     for window in story.windows:
         over = ", ".join(_line(c.column) for c in window.verdict.drifted[:3])
         alarm = f"ALARM {over}" if window.verdict.alarm else "no alarm"
-        yield (
-            f"  window {window.id}: {window.cut.rows} rows, {alarm}, "
-            f"{window.measure} {window.share}"
-        )
+        yield (f"  window {window.id}: {window.cut.rows} rows, {alarm}, {window.figures}")
     if story.unwatched:
         yield f"unseen    {_line(story.unwatched)}"
     if story.fixed is not None:

@@ -154,7 +154,7 @@ def lines(seen: Situation, server: Server) -> Iterator[str]:
     for window in seen.windows:
         yield (
             f"  window {window.id}: {window.cut.rows} rows, "
-            f"{'ALARM' if window.verdict.alarm else 'no alarm'}, {window.measure} {window.share}"
+            f"{'ALARM' if window.verdict.alarm else 'no alarm'}, {window.figures}"
         )
     if seen.windows and seen.windows[-1].fixed is not None:
         yield f"  {seen.windows[-1].fixed}"

@@ -2,7 +2,8 @@
 
 It is blind to concept shift, and wrong where the model is confidently wrong. So it may raise or
 escalate an incident, and never closes or downgrades one; every estimate is held against the truth
-when labels arrive. A regression has no confidence: `mlops.core.direct_loss` estimates it.
+when labels arrive. A regression has no confidence: its coverage is estimated by
+`mlops.core.direct_miss`, and its mean absolute error by `mlops.core.direct_error`.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mlops.core.amounts import number
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -19,6 +22,8 @@ if TYPE_CHECKING:
 
 Z95 = 1.96
 """Standard deviations on either side of an interval of 95 %."""
+MEAN_ERROR = "mean absolute error"
+"""What is told of a regression beside its coverage."""
 _LEAST = 30  # labelled reference rows from which the confidence of a right answer is known
 
 
@@ -29,6 +34,35 @@ class Estimate:
     value: float
     low: float
     high: float
+
+    def holds(self, truth: float) -> bool:
+        """Say whether what was measured later lies in the interval."""
+        return self.low <= truth <= self.high
+
+
+@dataclass(frozen=True)
+class ErrorEstimate:
+    """An estimated mean absolute error, in the target's own unit, with an interval of 95 %.
+
+    Attributes:
+        value: it, of the rows that the reference can speak for.
+        low: of the interval.
+        high: of it; None where rows lie beyond the reference: nothing says how wrong those are.
+    """
+
+    value: float
+    low: float
+    high: float | None
+
+    def __str__(self) -> str:
+        """Return it in words; without an upper end only what is known: the lower one."""
+        if self.high is None:
+            return f"at least {number(self.low)}"
+        return f"{number(self.value)} ({number(self.low)} to {number(self.high)})"
+
+    def holds(self, truth: float) -> bool:
+        """Say whether what was measured later lies in the interval."""
+        return self.low <= truth and (self.high is None or truth <= self.high)
 
 
 @dataclass(frozen=True)
@@ -55,7 +89,7 @@ class Score:
     Attributes:
         windows: how many had both.
         error: mean absolute difference.
-        covered: share of the windows whose measured accuracy lay in the interval.
+        covered: share of the windows whose measured figure lay in the interval.
     """
 
     windows: int
@@ -112,12 +146,12 @@ def estimate(known: Confidence, probabilities: NDArray[np.float32]) -> Estimate 
     return Estimate(above, max(float(low), 0.0), min(float(high), 1.0))
 
 
-def score(pairs: Sequence[tuple[Estimate, float]]) -> Score | None:
+def score(pairs: Sequence[tuple[Estimate | ErrorEstimate, float]]) -> Score | None:
     """Hold estimates against what was measured later; None where there is nothing to compare."""
     if not pairs:
         return None
     error = float(np.mean([abs(told.value - truth) for told, truth in pairs]))
-    covered = float(np.mean([told.low <= truth <= told.high for told, truth in pairs]))
+    covered = float(np.mean([told.holds(truth) for told, truth in pairs]))
     return Score(len(pairs), error, covered)
 
 

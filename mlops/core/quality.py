@@ -73,6 +73,19 @@ def hits(
     return np.asarray(answers.argmax(axis=1) == label)
 
 
+def errors(label: NDArray[Any], answers: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Return how far the answers of a regression are from the truth, in its unit; (N,).
+
+    The answer is the middle quantile, the median.
+
+    Args:
+        label: (N,), numbers.
+        answers: (N, K), quantiles.
+    """
+    middle = answers[:, answers.shape[1] // 2].astype(np.float64)
+    return np.asarray(np.abs(label - middle))
+
+
 def breaks(
     held: Contents, schema: Schema, before: Usual, *, unsound: int, arrivals: Arrivals
 ) -> tuple[str, ...]:

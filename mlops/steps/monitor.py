@@ -184,8 +184,8 @@ def _judge_one(
     told, regression = guess(rows, seen.columns, watched.known), not watched.baseline.schema.classes
     with run.engine.begin() as connection:
         window = windows.insert(
-            connection, cut, seen.verdict, told, regression=regression,
-            fixed=fixed, redacted=seen.redacted,
+            connection, cut, seen.verdict, told.accuracy, regression=regression,
+            fixed=fixed, redacted=seen.redacted, off=told.error,
             evidence=_evidence(connection, run, cut, seen.verdict, watched.detector),
         )  # fmt: skip
         if window is None:

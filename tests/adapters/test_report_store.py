@@ -67,7 +67,7 @@ def test_a_page_lies_beside_its_version_until_it_is_old(
         with engine.begin() as connection:
             found = windows.get(connection, "digits", window)
             assert found is not None
-            windows.set_accuracy(connection, found, 9, 8)
+            windows.set_measured(connection, replace(found, labelled=9, correct=8))
         assert state(engine, window) == "outdated"
         (site.layout.windows / window / "report.html").write_text("<p>anew</p>")
         with engine.begin() as connection:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ from mlops.adapters.predictions import insert_batch
 from mlops.adapters.sql import tables
 from mlops.adapters.sql.engine import open_database
 from mlops.core.alarm import ColumnVerdict, Verdict
+from mlops.core.estimate import ErrorEstimate
 from mlops.core.prediction import Label, Prediction
 from mlops.params.base import View
 from mlops.params.load import load
@@ -181,13 +183,54 @@ def test_labels_that_come_late_fill_windows_in_backwards(
     assert backfill(engine, "digits", DUE, 400.0) == 1
     with engine.connect() as connection:
         [held] = windows.latest(connection, "digits", 9)
-    assert (held.labelled, held.correct) == (20, 16)
+    assert (held.labelled, held.correct, held.error) == (20, 16, None)
     assert backfill(engine, "digits", DUE, 400.0) == 0
     with engine.begin() as connection:
         for table in (tables.labels.c.prediction_id, tables.predictions.c.id):
             connection.execute(sa.delete(table.table).where(table.in_(ids[:5])))
         seen, _ = measured.renewed(connection, held, DUE)
     assert seen == held  # retention takes rows, not what they said
+
+
+@pytest.mark.parametrize("high", [3.5, None])
+def test_a_regressions_error_is_kept_with_its_window_and_measured_backwards(
+    engine: sa.Engine, high: float | None
+) -> None:
+    told = ErrorEstimate(2.5, 1.5, high)
+    answers = np.array([1.0, 2.0, 4.0], dtype="<f4").tobytes()
+    insert_batch(engine, "digits", [
+        Prediction(f"p{n}", float(n), "1", f"e{n}", None, b"", answers, 0.001) for n in range(9)
+    ])  # fmt: skip
+    with engine.begin() as connection:
+        first = connection.scalar(sa.select(sa.func.min(tables.predictions.c.seq)))
+        assert first is not None
+        cut = windows.Cut("digits", "1", 1, first, first + 8, 9, 0.0, 8.0)
+        made = windows.insert(connection, cut, QUIET, regression=True, off=told)
+        assert made is not None
+        assert windows.get(connection, "digits", made.id) == made
+        assert (made.error, made.error_estimate) == (None, told)
+    drawn = [Label("p0", 5.0, "random", 20.0), Label("p1", 2.0, "random", 20.0)]
+    insert_batch(engine, "digits", (), [*drawn, Label("p2", 99.0, "active", 20.0)])
+    assert backfill(engine, "digits", DUE, 400.0) == 1
+    with engine.connect() as connection:
+        [held] = windows.latest(connection, "digits", 9)
+    assert held == replace(made, labelled=2, correct=1, error=1.5)
+
+
+def test_windows_of_before_errors_were_estimated_are_read(
+    engine: sa.Engine, monitoring: MonitoringSection
+) -> None:
+    predict(engine, "1", 40)
+    [cut] = cut_all(engine, monitoring, "1", now_s=60.0, receiving=True)
+    with engine.begin() as connection:
+        row = connection.scalar(sa.select(tables.windows.c.verdict))
+        content = json.loads(row or "")
+        del content["error"], content["error_estimate"]
+        connection.execute(tables.windows.update().values(verdict=json.dumps(content)))
+        held = windows.get(connection, "digits", cut.id)
+    assert held is not None
+    assert (held.error, held.error_estimate) == (None, None)
+    assert held.figures == "accuracy unknown"
 
 
 def test_reports_are_made_of_alarms_first(engine: sa.Engine, monitoring: MonitoringSection) -> None:

@@ -23,6 +23,7 @@ from mlops.adapters.windows import Cut
 from mlops.cli.status import status
 from mlops.core.alarm import Verdict
 from mlops.core.canonical import to_json
+from mlops.core.estimate import ErrorEstimate
 from mlops.core.fixed import Fixed
 from tests.remote.scripted import Say, scripted
 
@@ -74,7 +75,8 @@ def _incident(site: Site) -> None:
         )
         cut = Cut("digits", "3", 1, 1, 9, 9, 0.0, 1.0)
         quiet = Verdict(9, (), (), calibrated=True)
-        windows.insert(connection, cut, quiet, fixed=Fixed("1", 0, 6, ()))
+        off = ErrorEstimate(2.0, 1.5, None)
+        windows.insert(connection, cut, quiet, regression=True, fixed=Fixed("1", 0, 6, ()), off=off)
         connection.execute(
             tables.outbox.insert().values(
                 project="digits", key="k", at_s=1.0, message=b"m", attempts=1, next_s=9e9,
@@ -178,6 +180,7 @@ def test_incidents_retrains_and_mails(
     assert "label 9 predictions (mlops label export --incident digits-1); see: mlops inc" in text
     assert "requested: drift: image_mean" in text
     assert "1 mails wait" in text
+    assert "no alarm, coverage unknown, mean absolute error est. at least 1.5\n" in text
     assert "Against the fixed reference, version 1's: none of 6 input columns" in text
     assert "1 incidents, 1 of them false" in text
 

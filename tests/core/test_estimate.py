@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mlops.core.estimate import Estimate, estimate, fit, score
+from mlops.core.estimate import ErrorEstimate, Estimate, estimate, fit, score
 
 
 def world(rows: int, scale: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -55,3 +55,19 @@ def test_estimates_are_scored_against_the_truth() -> None:
     assert (found.windows, found.covered) == (2, 0.5)
     assert found.error == pytest.approx(0.16)
     assert score([]) is None
+
+
+@pytest.mark.parametrize(
+    ("told", "truth", "holds", "words"),
+    [
+        (ErrorEstimate(2.0, 1.5, 3.0), 1.5, True, "2 (1.5 to 3)"),
+        (ErrorEstimate(2.0, 1.5, 3.0), 3.01, False, "2 (1.5 to 3)"),
+        (ErrorEstimate(2.0, 1.5, 3.0), 1.49, False, "2 (1.5 to 3)"),
+        (ErrorEstimate(52_345.6, 48_000.0, None), 1e9, True, "at least 48,000"),
+        (ErrorEstimate(52_345.6, 48_000.0, None), 47_000.0, False, "at least 48,000"),
+    ],
+)
+def test_an_error_without_an_upper_end_is_told_as_what_it_is_at_least(
+    told: ErrorEstimate, truth: float, holds: bool, words: str
+) -> None:
+    assert (told.holds(truth), str(told)) == (holds, words)

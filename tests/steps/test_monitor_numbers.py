@@ -1,8 +1,9 @@
-"""The monitor of a regression: its coverage is estimated before labels come, and scored after."""
+"""The monitor of a regression: what is estimated before labels come, and scored after."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import json
+from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
 from email import message_from_bytes
 from email.policy import SMTP
@@ -13,7 +14,8 @@ import pytest
 import sqlalchemy as sa
 
 from mlops.adapters import incidents, registry, windows
-from mlops.adapters.estimates import scored
+from mlops.adapters.effect import guessed
+from mlops.adapters.estimates import errors_scored, scored
 from mlops.adapters.files import write_json
 from mlops.adapters.incident_page import page_path
 from mlops.adapters.incident_story import tell
@@ -41,19 +43,23 @@ SCHEMA = TableSchema((), (Column("a", "number"), Column("b", "number")))
 Rows = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
-def numbers(rng: np.random.Generator, rows: int, at: float = 0.0, noise: float = 1.0) -> Rows:
-    """Return features, quantiles and targets; the model does not know that `a` brings noise.
+def numbers(
+    rng: np.random.Generator, rows: int, at: float = 0.0, noise: float = 1.0, *, knows: bool = False
+) -> Rows:
+    """Return features, quantiles and targets; `a` brings noise.
 
     Args:
         rng: of all chance.
         rows: how many.
         at: mean of `a`, 0 in the reference.
         noise: that no column shows, times the reference's.
+        knows: whether the model knows what `a` brings, and so is right as often everywhere.
     """
     x = np.column_stack([rng.normal(at, 1.0, rows), rng.normal(size=rows)])
-    middle = 10 + 2 * x.sum(axis=1)
-    quantiles = (middle[:, None] + [-1.9, 0.0, 1.9]).astype(np.float32)
-    return x, quantiles, middle + noise * np.exp(0.5 * x[:, 0]) * rng.normal(size=rows)
+    middle, scale = 10 + 2 * x.sum(axis=1), np.exp(0.5 * x[:, 0])
+    reach = scale if knows else np.ones(rows)
+    quantiles = (middle[:, None] + reach[:, None] * [-1.9, 0.0, 1.9]).astype(np.float32)
+    return x, quantiles, middle + noise * scale * rng.normal(size=rows)
 
 
 @dataclass
@@ -65,10 +71,11 @@ class World:
     rng: np.random.Generator
     clock_s: float
     params: MonitorParams
+    knows: bool = False
 
     def predict(self, count: int, at: float = 0.0, noise: float = 1.0) -> list[Label]:
         """Serve `count` windows; return the labels that will come one day."""
-        x, quantiles, target = numbers(self.rng, count * WINDOW, at, noise)
+        x, quantiles, target = numbers(self.rng, count * WINDOW, at, noise, knows=self.knows)
         raw = canonical(values_of(x, SCHEMA), SCHEMA)
         made, labels = [], []
         for content, name, row, y in zip(
@@ -110,7 +117,7 @@ def publish(world: World, labelled: int) -> None:
     """Write version 1 as `register` leaves it, with labels of so many reference rows."""
     folder = world.site.layout.serving / "digits" / "1"
     folder.mkdir(parents=True, exist_ok=True)
-    x, quantiles, target = numbers(world.rng, 2000)
+    x, quantiles, target = numbers(world.rng, 2000, knows=world.knows)
     target[labelled:] = np.nan
     np.savez(folder / "reference.npz", features=x, probabilities=quantiles, label=target)
     write_json(folder / "model.json", {"schema": to_plain(SCHEMA)})
@@ -142,9 +149,12 @@ def test_clean_windows_are_estimated_and_scored_when_labels_come(world: World) -
     report = world.run()
     told = [w.estimate for w in world.windows()]
     assert all(e is not None and e.low < 0.9 < e.high and e.high - e.low < 0.15 for e in told)
+    off = [w.error_estimate for w in world.windows()]
+    assert all(e is not None and e.high and e.low < 0.9 < e.high < 1.4 * e.low for e in off)
     assert scored(world.windows()) is None
-    assert "| coverage | labels |" in report.markdown
-    assert "| est. " in report.markdown
+    assert errors_scored(world.windows()) is None
+    assert "| alarm | mean absolute error | coverage | labels |" in report.markdown
+    assert report.markdown.count("| est. ") == 2 * 5
     assert report.events == ()
     insert_batch(world.engine, "digits", (), labels)
     world.run()
@@ -155,6 +165,28 @@ def test_clean_windows_are_estimated_and_scored_when_labels_come(world: World) -
     assert found is not None
     assert (found.windows, found.covered) == (6, 1.0)
     assert found.error < 0.03
+    assert [w.error_estimate for w in seen] == off
+    assert all(w.error is not None and 0.7 < w.error < 1.1 for w in seen)
+    found = errors_scored(seen)
+    assert found is not None
+    assert (found.windows, found.covered) == (6, 1.0)
+    assert found.error < 0.1
+
+
+@pytest.mark.parametrize("wild", [1e6, 1.7e308])
+def test_a_corrected_label_changes_the_error_though_as_many_answers_are_right(
+    world: World, wild: float
+) -> None:
+    labels = world.predict(1)
+    insert_batch(world.engine, "digits", (), labels)
+    found: list[Window] = []
+    for told in (wild / 2, wild):
+        again = [replace(label, label=told, at_s=world.clock_s) for label in labels[:2]]
+        insert_batch(world.engine, "digits", (), again)
+        world.run()
+        found.extend(world.windows())
+    assert found[0].correct == found[1].correct
+    assert [w.error for w in found] == pytest.approx([wild / WINDOW, wild / (WINDOW / 2)], rel=1e-3)
 
 
 def test_labels_later_than_fifty_windows_are_filled_in(world: World) -> None:
@@ -189,6 +221,11 @@ def test_a_costly_shift_is_escalated_before_labels_and_told_as_coverage(world: W
     assert low < value < high < 0.85
     assert held.body.advice.startswith("coverage is not known yet: 0 of ")
     assert "; estimated from where the version missed on its reference " in held.body.advice
+    off = held.body.error_estimate
+    assert off is not None
+    assert off.low > 1.3
+    assert f"%), mean absolute error {off}" in guessed(held)
+    assert f"mean absolute error {off}" in world.mail()
     page = page_path(world.site, held.id).read_text()
     title = "Coverage, as measured and as estimated from where the version missed on its reference"
     assert title in page
@@ -196,6 +233,8 @@ def test_a_costly_shift_is_escalated_before_labels_and_told_as_coverage(world: W
     told = "\n".join(lines(tell(world.engine, "digits", held.id)))
     assert "ALARM a" in told
     assert ", coverage est. " in told
+    assert ", mean absolute error est. " in told
+    assert "Mean absolute error, in the target&#39;s unit, as measured and as estimated" in page
     insert_batch(world.engine, "digits", (), labels)
     world.run()
     held = world.incident()
@@ -208,6 +247,37 @@ def test_a_costly_shift_is_escalated_before_labels_and_told_as_coverage(world: W
     page = page_path(world.site, held.id).read_text()
     assert "Estimates against the truth, 3 windows: off by " in page
     assert " random labels measure: coverage 6" in page
+    assert "Those of the mean absolute error, 3 windows: off by " in page
+
+
+def test_an_error_that_is_estimated_to_have_doubled_raises_nothing(world: World) -> None:
+    """The model knows the noise, so its coverage stays: then it is a matter of labels."""
+    world.knows = True
+    publish(world, 2000)
+    world.predict(3, at=1.5)
+    world.run()
+    held = world.incident()
+    assert held.body.error_estimate is not None
+    assert held.body.error_estimate.low > 1.3
+    assert (held.body.triage, held.body.escalated) == ("unclear", False)
+    assert "absolute error" not in held.body.advice
+    assert held.body.severity == max(w.verdict.severity for w in world.windows())
+
+
+def test_rows_beyond_the_reference_leave_the_error_without_an_upper_end(world: World) -> None:
+    world.predict(3, at=9.0)
+    report = world.run()
+    held = world.incident()
+    off = held.body.error_estimate
+    assert off is not None
+    assert off.high is None
+    assert "| est. at least " in report.markdown
+    assert "mean absolute error at least " in guessed(held)
+    story = tell(world.engine, "digits", held.id)
+    assert ", mean absolute error est. at least " in "\n".join(lines(story))
+    told = json.loads(json.dumps(asdict(story), allow_nan=False, default=str))
+    assert told["windows"][-1]["error_estimate"]["high"] is None
+    assert "Mean absolute error" in page_path(world.site, held.id).read_text()
 
 
 def test_a_good_estimate_closes_nothing_that_labels_opened(world: World) -> None:
@@ -232,4 +302,5 @@ def test_with_too_few_reference_labels_nothing_is_estimated(world: World, labell
     world.predict(2)
     report = world.run()
     assert [w.estimate for w in world.windows()] == [None, None]
-    assert "| unknown |" in report.markdown
+    assert [w.error_estimate for w in world.windows()] == [None, None]
+    assert "| unknown | unknown |" in report.markdown

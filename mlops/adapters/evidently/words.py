@@ -186,6 +186,11 @@ def answers(window: Window, found: Labelled | None, reference: Labelled | None) 
             lines.append("The labelled predictions themselves are not here to be shown any more.")
         if window.estimate is not None:
             lines.append(f"Before there were labels the estimate was {_interval(window.estimate)}.")
+        if window.error_estimate is not None:
+            lines.append(
+                "Before there were labels the estimate of the mean absolute error was "
+                f"{window.error_estimate}."
+            )
     else:
         lines.append("Labels are not here yet, so nothing is measured.")
         if window.estimate is not None:
@@ -193,6 +198,10 @@ def answers(window: Window, found: Labelled | None, reference: Labelled | None) 
                 f"An estimate, no measurement: {_interval(window.estimate)}, "
                 f"{basis('coverage' if window.regression else 'accuracy')}. It is blind to a "
                 "change of what the right answer is."
+            )
+        if window.error_estimate is not None:
+            lines.append(
+                f"An estimate, no measurement, of the mean absolute error: {window.error_estimate}."
             )
     return section("Performance", *map(paragraph, lines))
 

@@ -13,6 +13,7 @@ from mlops.adapters.evidently.performance import NONE, Labelled, performance
 from mlops.adapters.window import Cut, Window
 from mlops.core.alarm import Verdict
 from mlops.core.amounts import number
+from mlops.core.estimate import ErrorEstimate
 from mlops.core.sent import PAGE_ROWS
 from mlops.errors import MonitorError
 
@@ -84,6 +85,23 @@ def test_of_targets_that_are_all_zero_the_share_is_measured(zeros: str) -> None:
     said = words.answers(seen, window, reference)
     assert f"{right} of 30 labelled predictions were within the outer quantiles" in said
     assert f"mean absolute error is {number(error)}" in said
+
+
+@pytest.mark.parametrize(
+    ("told", "shown"),
+    [
+        (ErrorEstimate(1234.5, 1111.0, 1400.0), "1,234 (1,111 to 1,400)."),
+        (ErrorEstimate(12.0, 8.25, None), "at least 8.25."),
+    ],
+)
+def test_the_estimated_error_is_told_as_an_estimate(told: ErrorEstimate, shown: str) -> None:
+    cut, verdict = Cut("digits", "1", 1, 1, 30, 30, 0.0, 60.0), Verdict(30, (), (), calibrated=True)
+    window = Window(cut, verdict, 0, 0, "pending", None, regression=True, error_estimate=told)
+    said = words.answers(window, None, None)
+    assert f"An estimate, no measurement, of the mean absolute error: {shown}" in said
+    measured = replace(window, labelled=30, correct=20, error=11.0)
+    said = words.answers(measured, None, None)
+    assert f"the estimate of the mean absolute error was {shown}" in said
 
 
 def test_another_mean_absolute_error_than_evidentlys_is_refused(
