@@ -29,6 +29,7 @@ from mlops.serving.child import parent
 from mlops.serving.config import DRAIN_S, HUNG_S, ServingConfig, from_environment
 from mlops.serving.ids import Minter, load_key
 from mlops.serving.log import PredictionLog
+from mlops.serving.memory import give_back, keep_loaded
 from mlops.serving.redaction import made
 from mlops.serving.shadow import Mirror
 from mlops.serving.terminal import say
@@ -183,12 +184,6 @@ def built(make: Callable[[ServingConfig], T]) -> T:
         sys.exit(EXIT_ERROR)
 
 
-def keep_loaded() -> None:
-    """Never look for garbage again at what is loaded by now."""
-    gc.collect()
-    gc.freeze()
-
-
 def serve_on(
     listener: socket.socket, app: App, watcher: Watching, loaded: Callable[[], None] | None = None
 ) -> None:
@@ -221,6 +216,7 @@ def uvicorn_config(app: App) -> uvicorn.Config:
 def main() -> None:
     """Run one worker on the socket whose descriptor is the only argument."""
     configure(os.environ.get("MLOPS_LOG_LEVEL", "info"))
+    give_back()
     # Images are measured before they are decoded, against a limit far below Pillow's.
     warnings.simplefilter("ignore", Image.DecompressionBombWarning)
     app, watcher = built(build)
