@@ -184,7 +184,8 @@ def _spread(axes: Axes, spread: dict[str, list[float]]) -> None:
         axes.text(100 * most, place - 0.12, " worst", color=ORANGE, fontsize=9, va="bottom")
     axes.set_yticks(range(len(spread)), list(spread))
     axes.set_ylim(len(spread) - 0.5, -0.6)
-    axes.set(xlabel="% of windows over the threshold", xlim=(0, None))
+    right = 115 * max((most for *_, most in spread.values()), default=1.0)
+    axes.set(xlabel="% of windows over the threshold", xlim=(0, right))
     axes.set_title("References differ (nine in ten)")
     axes.grid(axis="x", color=GRID)
 
@@ -203,7 +204,7 @@ def _power(axes: Axes, telling: list[Power]) -> None:
     axes.set(ylim=(0, 1), xlabel="cells, hardest first", ylabel="power at 5 % false alarms")
     axes.set_xticks([])
     axes.set_title("Corrupted digits: what is found")
-    axes.legend(fontsize=8, loc="center right")
+    axes.legend(fontsize=7, loc="upper left", labelspacing=0.15)
     axes.grid(color=GRID)
 
 
@@ -221,6 +222,6 @@ def _delay(axes: Axes, delay: dict[Shift, float]) -> None:
     axes.axhline(2, color=MUTED, linewidth=1.5)
     axes.set(xlabel="severity", ylabel="windows until the incident, median", ylim=(0, None))
     axes.set_xticks(sorted({s.severity for s in delay}))
-    axes.set_title("How soon: in 10 % of each window, dashed 5 %")
-    axes.legend(fontsize=8)
+    axes.set_title("How soon, at 10 % (dashed: 5 %)")
+    axes.legend(fontsize=7, loc="center right", labelspacing=0.15)
     axes.grid(color=GRID)
