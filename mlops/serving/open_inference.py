@@ -187,8 +187,8 @@ def asked_outputs(head: dict[str, Any], names: Sequence[str]) -> list[tuple[str,
         Refused: 422 for one that the model does not have.
     """
     default = head.get("parameters", {}).get("binary_data_output") is True
-    asked = head.get("outputs")
-    if asked is None or asked == []:
+    asked = head.get("outputs", [])
+    if asked == []:
         return [(name, default) for name in names]
     found = []
     for one in asked if isinstance(asked, list) else [None]:

@@ -357,6 +357,7 @@ REFUSED: dict[str, tuple[str, Any, int]] = {
     "two images": (PATH, {"inputs": _image()["inputs"] * 2}, 422),
     "id as number": (PATH, {**_image(), "id": 5}, 422),
     "parameters as list": (PATH, {**_image(), "parameters": []}, 422),
+    "no outputs": (PATH, {**_image(), "outputs": None}, 422),
     "unknown output": (PATH, {**_image(), "outputs": [{"name": "logits"}]}, 422),
     "outputs as text": (PATH, {**_image(), "outputs": "class"}, 422),
     "size without a tail": (PATH, _image(data="", parameters={"binary_data_size": 16}), 400),
