@@ -86,9 +86,11 @@ def _quiet() -> Iterator[None]:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("ignore")
         warnings.filterwarnings("once", message=".*deterministic")
-        yield
-    for text in sorted({str(one.message).partition(". ")[0] for one in caught}):
-        get_logger().warning("this network does not train alike twice", why=text)
+        try:
+            yield
+        finally:  # also of a training that was stopped: it is what will go on
+            for text in sorted({str(one.message).partition(". ")[0] for one in caught}):
+                get_logger().warning("this network does not train alike twice", why=text)
 
 
 def _trainer(plan: Plan, keeper: Keeper, folder: Path) -> pl.Trainer:

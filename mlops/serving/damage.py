@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from mlops.adapters import seal
-from mlops.errors import MlopsError, RegistryError
+from mlops.errors import RegistryError
 from mlops.serving.pointer import read_pointer, write_pointer
 from mlops.serving.tallies import read_counts, total
 
@@ -92,7 +92,7 @@ class DamageBeside:
 
     def _mend(self, role: Role, now_s: float) -> None:
         held = read_pointer(self._home, role)
-        if held is None or _is_whole(held):
+        if held is None or seal.is_verified(Path(held.folder), held.digest):
             return
         tried_s = self._tried_s.get((role, held.version), -math.inf)
         if abs(now_s - tried_s) < _AGAIN_S:  # the distance: a clock may jump back
@@ -106,11 +106,3 @@ class DamageBeside:
             return
         whole = replace(fetched, since_s=held.since_s, weight=held.weight)  # it never left
         write_pointer(self._home, whole, role)
-
-
-def _is_whole(pointer: Pointer) -> bool:
-    try:
-        seal.verify(Path(pointer.folder), pointer.digest)
-    except (MlopsError, OSError):
-        return False
-    return True

@@ -15,6 +15,7 @@ from mlops.serving.foreign.runner import Loading, Runner
 from mlops.serving.foreign.tell import Teller
 from mlops.serving.ids import Minter, load_key
 from mlops.serving.log import PredictionLog
+from mlops.serving.memory import give_back
 from mlops.serving.routes import Route, Routes, version
 from mlops.serving.shadow import Mirror
 from mlops.serving.worker import built, serve_on
@@ -64,6 +65,7 @@ def build(config: ServingConfig) -> tuple[App, Loading]:
 
 def main() -> None:
     """Run one worker on the socket whose descriptor is the only argument."""
+    give_back()
     quieten()
     configure(os.environ.get("MLOPS_LOG_LEVEL", "info"))
     app, loading = built(build)
