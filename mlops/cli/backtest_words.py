@@ -19,7 +19,7 @@ _SHOWN = 40  # windows in which something happened; windows.csv has all
 _REMEDIES = {
     "floor": "they ask for what the data may no longer give: try -S gate.floors.accuracy=0.5",
     "slice": (
-        "where the mix of classes moves, one class pays for the others: try "
+        "if one class may pay for the others, as where their mix moves: try "
         "-S gate.class_slices=false, and see what it gains"
     ),
 }

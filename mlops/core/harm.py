@@ -41,11 +41,13 @@ class Slice:
         name: `class 3`, `brightness low`, or a found slice's conditions.
         mask: bool (N,): which rows belong to it.
         found: whether it was searched for on the other half of the rows.
+        excused: a class whose right answers the champion bought with false ones.
     """
 
     name: str
     mask: NDArray[np.bool_]
     found: bool = False
+    excused: bool = False
 
 
 def slice_harm(exam: Exam, recent: Paired, rules: Rules) -> tuple[Check, ...]:
@@ -55,7 +57,8 @@ def slice_harm(exam: Exam, recent: Paired, rules: Rules) -> tuple[Check, ...]:
 
     Declared slices are the classes (unless `gate.class_slices` is false) and the thirds of the
     columns that `gate.slices` names; weak ones are searched for on the rows of even keys and
-    tested on those of odd keys.
+    tested on those of odd keys. With `auto` a class that the champion answers too often is not
+    judged, see `_overanswered`.
 
     Args:
         exam: names of classes and columns; its base rows say where a column is cut.
@@ -63,13 +66,19 @@ def slice_harm(exam: Exam, recent: Paired, rules: Rules) -> tuple[Check, ...]:
         rules: levels and least rows.
     """
     parts = [*declared(exam, recent, rules), *_found(exam, recent, rules)]
-    large = [p for p in parts if int(p.mask.sum()) >= rules.min_slice_rows]
+    excused = [p.name for p in parts if p.excused]
+    large = [p for p in parts if int(p.mask.sum()) >= rules.min_slice_rows and not p.excused]
     small = [p.name for p in parts if int(p.mask.sum()) < rules.min_slice_rows]
     gain_N = gains(recent)
     test = _mean_p if exam.regression else _harm_p
     adjusted = holm([test(p, gain_N, recent.key) for p in large])
     harmed = [p.name for p, value in zip(large, adjusted, strict=True) if value <= rules.alpha]
     rest = f"; too few rows to assess: {', '.join(small)}" if small else ""
+    rest += (
+        f"; not assessed, for the champion answers it too often: {', '.join(excused)}"
+        if excused
+        else ""
+    )
     if harmed:
         words = f"worse on {', '.join(harmed)} beyond chance (p = {min(adjusted):.4f}){rest}"
     else:
@@ -98,10 +107,30 @@ def _not_there(name: str) -> Check:
 def declared(exam: Exam, rows: Paired, rules: Rules) -> list[Slice]:
     """Return the classes, and the thirds of the declared columns cut as in the base rows."""
     classes = exam.classes if rules.class_slices else ()
-    out = [Slice(f"class {name}", rows.label == k) for k, name in enumerate(classes)]
+    auto = rules.class_slices == "auto" and rows.champion is not None
+    out = [
+        Slice(f"class {name}", rows.label == k, excused=auto and _overanswered(k, rows, rules))
+        for k, name in enumerate(classes)
+    ]
     for name in rules.slices:
         out += thirds(exam, rows, name)
     return out
+
+
+def _overanswered(k: int, rows: Paired, rules: Rules) -> bool:
+    """Say whether the champion answers a class more often than it comes, the candidate not less.
+
+    Who answers a class too often is right on more of its rows, at the cost of the others; a model
+    that follows a moved mix of classes gives those up. Whether answers are as frequent as labels
+    is McNemar's test of a marginal: rows taken for the class wrongly against rows of it missed.
+    What chance explains of the champion, or does not of the candidate, excuses nothing.
+    """
+    is_class = (rows.label == k).astype(np.int64)
+    candidate, champion = (
+        count(one_per_key((said.argmax(axis=1) == k) - is_class, rows.key)) for said in scores(rows)
+    )
+    too_often = mcnemar_p(champion.gained, champion.lost) <= rules.alpha
+    return too_often and mcnemar_p(candidate.lost, candidate.gained) > rules.alpha
 
 
 def thirds(exam: Exam, rows: Paired, name: str) -> list[Slice]:

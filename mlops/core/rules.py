@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 from mlops.core.canonical import ADDED
 
@@ -25,7 +26,8 @@ class Rules:
         floors: metric → its lowest value.
         ceilings: metric → its highest value.
         slices: columns whose thirds are slices, beside the classes.
-        class_slices: whether the classes are slices at all.
+        class_slices: whether the classes are slices at all; `auto`: but for those that the champion
+            answers too often (see `mlops.core.harm`).
         protected: columns whose thirds, or `class`, must not differ by more than `group_gap`.
         required_slices: slices that must be assessable.
         min_slice_rows: fewest rows of a slice that is assessed.
@@ -53,7 +55,7 @@ class Rules:
     seed: int
     gap_s: float
     block_s: float
-    class_slices: bool = field(default=True, metadata=ADDED)
+    class_slices: bool | Literal["auto"] = field(default=True, metadata=ADDED)
 
 
 def level(alpha: float, look: int) -> float:

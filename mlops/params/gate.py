@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field, model_validator
 
 from mlops.params.base import Section
@@ -100,9 +102,11 @@ class GateSection(Section):
     slices: tuple[str, ...] = Field(strict=False)
     """Columns of the examples whose thirds are slices, beside the classes; those that the kind of
     examples has not are named and refused."""
-    class_slices: bool
+    class_slices: bool | Literal["auto"]
     """Whether the rows of each class are a slice, too. Where the mix of classes moves, a model that
-    follows it answers the classes that became rare worse than the old one: false allows for it."""
+    follows it answers the classes that became rare worse than the old one: `auto` allows for it
+    where the champion answers a class more often than it comes, and the candidate does not answer
+    it less often than it comes; false always does."""
     protected: tuple[str, ...] = Field(strict=False)
     """`class`, or columns, whose groups' accuracy must not differ by more than the ceiling."""
     required_slices: tuple[str, ...] = Field(strict=False)

@@ -484,6 +484,49 @@ def test_classes_are_slices_unless_their_mix_may_move() -> None:
     assert "class c" not in found[True].words
 
 
+def _says(said: NDArray[np.int64]) -> NDArray[np.float32]:
+    return (np.eye(3)[said] * 0.7 + 0.1).astype(np.float32)
+
+
+@pytest.mark.parametrize(
+    ("champion", "candidate", "judged"),
+    [  # of every row: what is answered where the label is c, and on how many other rows c is
+        pytest.param((1.0, 0.5), (0.6, 0.04), False, id="the mix moved and the candidate follows"),
+        pytest.param((1.0, 0.5), (0.2, 0.0), True, id="the candidate neglects the class"),
+        pytest.param((1.0, 0.0), (0.6, 0.04), True, id="the champion's answers are as frequent"),
+    ],
+)
+def test_auto_excuses_a_class_that_the_champion_answers_too_often(
+    champion: tuple[float, float], candidate: tuple[float, float], judged: bool
+) -> None:
+    label = np.repeat([0, 1, 2], [450, 360, 90])
+    rng = np.random.default_rng(3)
+
+    def answer(right: float, false: float, otherwise: float) -> NDArray[np.float32]:
+        said = np.where(rng.random(900) < otherwise, label, (label + 1) % 2)
+        said[label < 2] = np.where(rng.random(810) < false, 2, said[label < 2])
+        said[label == 2] = np.where(rng.random(90) < right, 2, 0)
+        return _says(said)
+
+    given_exam = exam(n=900)
+    rows = replace(
+        given_exam.recent, label=label, champion=answer(*champion, 0.8),
+        candidate=answer(*candidate, 0.99),
+    )  # fmt: skip
+    given_exam = replace(given_exam, recent=rows)
+    words = {}
+    for how in (True, "auto", False):
+        rules = replace(_only(), class_slices=how)
+        [check] = [c for c in judge(given_exam, rules).checks if c.name == "slices"]
+        words[how] = (check.passed, check.words)
+    assert words[True][0] is False
+    assert "class c" in words[True][1]
+    assert words["auto"][0] is not judged
+    if not judged:
+        assert "not assessed, for the champion answers it too often: class c" in words["auto"][1]
+    assert words[False][0] is True
+
+
 def test_a_required_slice_must_be_known_and_large_enough() -> None:
     given_exam = with_columns(exam())
     known = replace(RULES, slices=("contrast",), required_slices=("contrast high", "class a"))
