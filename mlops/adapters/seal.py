@@ -74,8 +74,12 @@ def refuse_odd_source(site: Site, source: str) -> None:
         raise UnverifiedModel(msg)
     if parts.scheme in _STORES and not (parts.scheme == "mlflow-artifacts" and parts.netloc):
         return
-    root = site.settings.mlflow_artifacts or str(site.layout.mlartifacts)
     local = parts.path if parts.scheme == "file" else source
-    inside = Path(local).resolve().is_relative_to(Path(urlsplit(root).path).resolve())
+    inside = Path(local).resolve().is_relative_to(local_root(site).resolve())
     if parts.scheme not in ("", "file") or parts.netloc or not inside:
         raise UnverifiedModel(msg)
+
+
+def local_root(site: Site) -> Path:
+    """Return the folder of this machine that versions may lie in."""
+    return Path(urlsplit(site.settings.mlflow_artifacts or str(site.layout.mlartifacts)).path)

@@ -10,16 +10,19 @@ import os
 import shutil
 import tempfile
 import time
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 from urllib.request import url2pathname
 
 from mlops.adapters import mlflow
-from mlops.adapters.seal import refuse_odd_source, verify
+from mlops.adapters.seal import local_root, refuse_odd_source, verify
 from mlops.errors import Unavailable, UnverifiedModel
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import httpx
 
     from mlops.site import Site
@@ -41,12 +44,13 @@ def prove(site: Site, source: str, digest: str) -> None:
 
     Raises:
         UnverifiedModel: if a file is changed, missing or too many, or the source is not ours.
-        Unavailable: if the store does not answer.
+        Unavailable: if the store does not answer, or is not there.
     """
     refuse_odd_source(site, source)
     here = _on_disk(source)
     if here is not None:
-        verify(_plain(here), digest)
+        with _readable(here):
+            verify(_plain(site, here), digest)
         return
     site.layout.work.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="prove.", dir=site.layout.work) as scratch:
@@ -63,12 +67,13 @@ def copy(site: Site, source: str, scratch: Path) -> Path:
 
     Raises:
         UnverifiedModel: if the source is not in a store of ours, or nothing lies there.
-        Unavailable: if the store does not answer.
+        Unavailable: if the store does not answer, or is not there.
     """
     refuse_odd_source(site, source)
     here = _on_disk(source)
     if here is not None:
-        return shutil.copytree(_plain(here), scratch / "model")
+        with _readable(here):
+            return shutil.copytree(_plain(site, here), scratch / "model")
     if urlsplit(source).scheme == "mlflow-artifacts" and mlflow.server(site):
         return _over_http(site, source, scratch / "model")
     with mlflow.errors():
@@ -87,13 +92,30 @@ def _on_disk(source: str) -> Path | None:
     return Path(url2pathname(parts.path) if parts.scheme == "file" else source)
 
 
-def _plain(folder: Path) -> Path:
-    """Refuse what is no folder, and links: what they point at may change without the folder."""
+@contextmanager
+def _readable(folder: Path) -> Iterator[None]:
+    """Turn a disk's errors into ours: of the version they say nothing."""
+    try:
+        yield
+    except OSError as error:
+        said = error.args[0][-1][-1] if isinstance(error, shutil.Error) else error
+        msg = f"{folder}: the version's files cannot be read or copied ({said}); run again"
+        raise Unavailable(msg) from None
+
+
+def _plain(site: Site, folder: Path) -> Path:
+    """Refuse what is no folder, links (what they point at may change without it) and pipes.
+
+    A store that is empty altogether is one that is not mounted now, not one without the version.
+    """
     if not folder.is_dir():
+        root = local_root(site)
+        if not root.is_dir() or not any(root.iterdir()):
+            raise Unavailable(f"{root}: the store of all versions is not there; is it mounted?")
         raise UnverifiedModel(f"{folder}: the version's files are not there; it is refused")
-    link = next((p for p in sorted(folder.rglob("*")) if p.is_symlink()), None)
-    if link is not None:
-        raise UnverifiedModel(f"{link}: is a link, not a file of the model; it is refused")
+    for path in sorted(folder.rglob("*")):
+        if path.is_symlink() or not (path.is_file() or path.is_dir()):
+            raise UnverifiedModel(f"{path}: is no plain file of the model; it is refused")
     return folder
 
 

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import os
+import resource
 import shutil
 import threading
 import time
@@ -149,17 +151,59 @@ def test_one_changed_byte_anywhere_refuses(mlflow_site: Site, damage: object, wo
     assert list(home.iterdir()) == []
 
 
-def test_a_link_or_a_missing_folder_in_the_store_is_refused(mlflow_site: Site) -> None:
+def test_a_link_a_pipe_or_a_missing_folder_in_the_store_is_refused(mlflow_site: Site) -> None:
     version, stored = add_version(mlflow_site)
     registry.fetch(mlflow_site, PROJECT, version)  # a sound copy lies here: it must not matter
     real = stored / "model.onnx"
     elsewhere = real.rename(stored.parent / "elsewhere")
     real.symlink_to(elsewhere)
-    with pytest.raises(UnverifiedModel, match=r"model\.onnx: is a link"):
+    with pytest.raises(UnverifiedModel, match=r"model\.onnx: is no plain file"):
+        registry.fetch(mlflow_site, PROJECT, version, fresh=True)
+    real.unlink()
+    os.mkfifo(real)  # who reads it waits for ever
+    with pytest.raises(UnverifiedModel, match=r"model\.onnx: is no plain file"):
         registry.fetch(mlflow_site, PROJECT, version, fresh=True)
     shutil.rmtree(stored)
     with pytest.raises(UnverifiedModel, match="files are not there"):
         registry.fetch(mlflow_site, PROJECT, version, fresh=True)
+
+
+@pytest.mark.parametrize("left", ["an empty folder", "nothing"])
+def test_a_store_that_is_not_mounted_says_nothing_of_its_versions(
+    mlflow_site: Site, left: str
+) -> None:
+    version, _ = add_version(mlflow_site)
+    root = mlflow_site.layout.mlartifacts
+    away = root.rename(root.with_name("away"))
+    if left != "nothing":
+        root.mkdir()
+    digest = registry.registration(mlflow_site, PROJECT, version).digest
+    source = registry.source_of(mlflow_site, PROJECT, version)
+    assert source is not None
+    with pytest.raises(Unavailable, match="is it mounted"):
+        registry.fetch(mlflow_site, PROJECT, version)
+    with pytest.raises(Unavailable, match="is it mounted"):
+        store.prove(mlflow_site, source, digest)
+    if left != "nothing":
+        root.rmdir()
+    away.rename(root)
+    registry.fetch(mlflow_site, PROJECT, version)
+
+
+def test_a_file_that_cannot_be_copied_says_nothing_of_its_version(
+    mlflow_site: Site, tmp_path: Path
+) -> None:
+    version, _ = add_version(mlflow_site)
+    source = registry.source_of(mlflow_site, PROJECT, version)
+    assert source is not None
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, limits[1]))  # bytes that a file may have
+    try:
+        with pytest.raises(Unavailable, match=r"cannot be read or copied .*too large"):
+            store.copy(mlflow_site, source, tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert store.copy(mlflow_site, source, tmp_path / "again").is_dir()
 
 
 def test_a_version_that_the_ledger_does_not_know_is_refused(mlflow_site: Site) -> None:
