@@ -78,7 +78,7 @@ class Settings(BaseSettings):
     prefect_port: int = Field(default=4200, ge=0, le=65535, description="Port of Prefect's server")
     serve_workers: int = Field(default=1, ge=1, le=64, description="Serving worker processes")
     serve_provider: Literal["cpu", "cuda", "auto"] = Field(
-        default="cpu",
+        default="auto",
         description="Where ONNX Runtime runs served models; auto: on a GPU if there is one",
     )
     serve_model: str = Field(

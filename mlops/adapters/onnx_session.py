@@ -177,11 +177,13 @@ def choose_provider(asked: Literal["cpu", "cuda", "auto"]) -> Provider:
 
 def lacking() -> str:
     """Return what is in the way of a GPU here, with a remedy if there is one; empty: nothing."""
+    if not gpus():  # asked first: where there is none, the runtime need not be loaded
+        return "no NVIDIA GPU answers on this machine"
     import onnxruntime
 
-    if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
-        return "this onnxruntime has no CUDA provider; install onnxruntime-gpu"
-    return "" if _gpus() else "no NVIDIA GPU answers on this machine"
+    if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
+        return ""
+    return "this onnxruntime has no CUDA provider; install onnxruntime-gpu"
 
 
 def _load_cuda() -> None:
@@ -195,7 +197,7 @@ def _load_cuda() -> None:
         onnxruntime.preload_dlls()
 
 
-def _gpus() -> int:
+def gpus() -> int:
     """Count the GPUs that CUDA's driver sees."""
     import ctypes
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlops.adapters import files
-from mlops.adapters.onnx_session import lacking
+from mlops.adapters.onnx_session import gpus, lacking
 from mlops.errors import EXIT_ERROR, UsageError
 from mlops.serving import counted
 from mlops.serving.child import Child
@@ -50,7 +50,7 @@ class Supervisor:
             self._config, self._note = foreign_config(layout, settings, self._config, model)
         else:
             check_columns(layout, settings, self._config.project)
-        if not model and settings.serve_provider == "auto":
+        if not model and settings.serve_provider == "auto" and gpus():
             self._note = (
                 f"; on the {'GPU' if self._config.provider == 'cuda' else 'CPU: '}{lacking()}"
             )

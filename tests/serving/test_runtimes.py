@@ -73,18 +73,22 @@ def _serving(root: Path, **changes: Any) -> str:
 
 def test_the_provider_is_a_setting(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of this machine's real runtime; where it knows CUDA, of whether a GPU answers."""
-    assert _serving(root) == "cpu"
-    has = "CUDAExecutionProvider" in onnxruntime.get_available_providers() and onnx_session._gpus()
+    assert _serving(root, serve_provider="cpu") == "cpu"
+    has = "CUDAExecutionProvider" in onnxruntime.get_available_providers() and onnx_session.gpus()
+    assert _serving(root) == ("cuda" if has else "cpu")
     if has:
-        assert _serving(root, serve_provider="auto") == "cuda"
         return
-    assert _serving(root, serve_provider="auto") == "cpu"
     with pytest.raises(UsageError, match=r"MLOPS_SERVE_PROVIDER=cuda: .*auto or cpu"):
         _serving(root, serve_provider="cuda")
     both = ["CUDAExecutionProvider", "CPUExecutionProvider"]
-    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: both)
-    with pytest.raises(UsageError, match="no NVIDIA GPU answers"):
-        choose_provider("cuda")
+    for answering, found, words in (
+        (0, both, "no NVIDIA GPU answers"), (1, both[1:], "install onnxruntime-gpu"),
+    ):  # fmt: skip
+        monkeypatch.setattr(onnx_session, "gpus", lambda n=answering: n)
+        monkeypatch.setattr(onnxruntime, "get_available_providers", lambda p=found: p)
+        assert choose_provider("auto") == "cpu"
+        with pytest.raises(UsageError, match=words):
+            choose_provider("cuda")
 
 
 def test_cuda_is_loaded_before_a_session_that_is_told_how_to_use_it(

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
-from mlops.adapters.onnx_session import lacking
+from mlops.adapters.onnx_session import gpus, lacking
 from mlops.adapters.sql.engine import open_database
 from mlops.errors import UsageError
 from mlops.serving.child import Child
@@ -44,7 +44,6 @@ def served(root: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
     environment = {
         **os.environ, "MLOPS_ROOT": str(root), "MLOPS_METRICS_PORT": "0",
         "MLOPS_MLFLOW_URI": "http://127.0.0.1:9", "MLOPS_POLL_S": "3600",
-        "MLOPS_SERVE_PROVIDER": "auto",
     }  # fmt: skip
     process = subprocess.Popen(
         [sys.executable, "-m", "mlops.cli.main", "serve", "--port", "0", "--workers", "2"],
@@ -76,8 +75,8 @@ def test_the_group_serves_respawns_and_drains(
     process, line = served
     assert line.startswith("serving digits version 1 at http://127.0.0.1:")
     url, metrics = line.split()[5], line.split()[7].rstrip(");")
-    lacks = lacking()
-    assert line.endswith(f"; on the CPU: {lacks}\n" if lacks else "; on the GPU\n")
+    lacks = f"CPU: {lacking()}" if lacking() else "GPU"
+    assert line.endswith(f"; on the {lacks}\n" if gpus() else ")\n")
     before = _workers(process.pid)
     assert len(before) == 2
     victim = min(before)
