@@ -59,7 +59,7 @@ class Situations:
         import sqlalchemy as sa
 
         from mlops.adapters.history import moments
-        from mlops.adapters.incidents import recent
+        from mlops.adapters.incidents import find_all_open, recent
         from mlops.adapters.sql.engine import open_database
         from mlops.errors import MlopsError
 
@@ -71,9 +71,11 @@ class Situations:
                 self._engine = open_database(self._config.database_url)
             told = moments(self._engine, project)
             with self._engine.connect() as connection:
-                found = recent(connection, project, _INCIDENTS)
+                held = find_all_open(connection, project)
+                ended = [i for i in recent(connection, project) if i.state != "open"]
         except (MlopsError, OSError, sa.exc.SQLAlchemyError):
             return Situation(since_s, None, (), away=True)
         version = pointer.version if pointer else None
         why = next((m for m in told if m.after == version and m.before != version), None)
-        return Situation(since_s, why, tuple(sorted(found, key=lambda one: one.state != "open")))
+        shown = max(_INCIDENTS, len(held))  # however old an open one is
+        return Situation(since_s, why, (*reversed(held), *ended)[:shown])

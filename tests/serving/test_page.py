@@ -12,7 +12,7 @@ import httpx
 import numpy as np
 from PIL import Image
 
-from mlops.adapters.serving_incidents import open_alarm
+from mlops.adapters.serving_incidents import open_alarm, resolve_alarm
 from mlops.adapters.sql.engine import open_database
 from mlops.core.schema import Column, TableSchema
 from mlops.serving.pulse import SECONDS, Pulse
@@ -102,6 +102,9 @@ def test_names_are_text_and_what_is_known_is_told(tmp_path: Path, browser: Brows
     with serving(tmp_path, TinyModel(evil)) as server:
         engine = open_database(server.config.database_url)
         open_alarm(engine, server.config.project, "1", EVIL, "lost", at_s=1_700_000_000.0)
+        for n in range(7):  # what is open stays shown, however much came and went since
+            open_alarm(engine, server.config.project, f"past {n}", "1", "over", at_s=1.8e9)
+            resolve_alarm(engine, server.config.project, f"past {n}", at_s=1.8e9)
         page = _open(browser, server, 390)
         assert page.locator("img").count() == 0
         assert page.get_by_text(EVIL).count() >= 2
