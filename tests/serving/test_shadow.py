@@ -15,10 +15,12 @@ from mlops.adapters.sql.tables import predictions
 from mlops.core.features import arrays
 from mlops.core.schema import Column, TableSchema
 from mlops.serving import metrics
-from tests.serving.kinds import RECORDS, TABLE, TinyModel, columns, serving
+from tests.serving.kinds import PRICE, RECORDS, TABLE, TinyModel, columns, serving
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from numpy.typing import NDArray
 
     from tests.serving.conftest import Running
 
@@ -85,3 +87,26 @@ def test_a_shadow_that_takes_what_nobody_sends_is_shown_nothing(
         assert _shown(server, TinyModel(schema, "2", 5)) == []
         server.app.mirror.show_to(None)
     assert _count("unfit") - unfit == len(RECORDS)
+
+
+class Priced(TinyModel):
+    """A regression whose median is a column of the row and something more; 10 to either side."""
+
+    def __init__(self, version: str, more: float) -> None:
+        super().__init__(PRICE, version)
+        self._more = more
+
+    def predict(self, rows: NDArray[Any]) -> NDArray[np.float32]:
+        middle = np.nan_to_num(rows[:, :1]) + self._more
+        return np.asarray(middle + np.array([-10.0, 0.0, 10.0]), np.float32)
+
+
+@pytest.mark.parametrize(("more", "outcome"), [(5.0, "agreed"), (5000.0, "differed")])
+def test_numbers_agree_where_the_median_is_within_what_is_served(
+    more: float, outcome: str, tmp_path: Path
+) -> None:
+    before = _count(outcome)
+    with serving(tmp_path, Priced("1", 0.0)) as server:
+        assert len(_shown(server, Priced("2", more))) == len(RECORDS)
+        server.app.mirror.show_to(None)
+    assert _count(outcome) - before == len(RECORDS)
