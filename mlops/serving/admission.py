@@ -32,15 +32,20 @@ _SMOOTHING = 0.02  # places come free in bursts, one batch at a time
 
 
 class Admission:
-    """The gate of one worker; used on its event loop only."""
+    """The gate of one worker; used on its event loop only.
 
-    def __init__(self, limits: Limits) -> None:
-        self._limits = limits
+    Args:
+        limits: how many are let in, and how long they may wait.
+        now: a steady clock, in seconds.
+    """
+
+    def __init__(self, limits: Limits, now: Callable[[], float] = time.perf_counter) -> None:
+        self._limits, self._now = limits, now
         self._most = limits.concurrent if limits.requests else 0  # none may ever wait: none may ask
         self._inside = 0
         self._waiting: deque[tuple[asyncio.Future[None], float]] = deque()
-        self._gap_s = 0.0
-        self._left_s = 0.0
+        self._gap_s = 0.0  # between two that leave, while somebody waits
+        self._moved_s = 0.0  # when the line last moved, or began
 
     def full(self) -> bool:
         """Say whether a request that comes now would find no place, or wait too long for one."""
@@ -75,6 +80,8 @@ class Admission:
             return
         if self.full():
             raise busy()
+        if not self._waiting:
+            self._moved_s = self._now()  # what was before, idle time perhaps, tells no pace
         place: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append((place, due_s))
         try:
@@ -87,10 +94,10 @@ class Admission:
     def leave(self) -> None:
         """Give the place to whoever has waited longest and is not late yet."""
         self._inside -= 1
-        now_s = time.perf_counter()
+        now_s = self._now()
         if self._waiting:
-            self._gap_s += _SMOOTHING * (now_s - self._left_s - self._gap_s)
-        self._left_s = now_s
+            self._gap_s += _SMOOTHING * (now_s - self._moved_s - self._gap_s)
+        self._moved_s = now_s
         while self._waiting and self._inside < self._limits.concurrent:
             place, due_s = self._waiting.popleft()
             if place.done():
@@ -103,7 +110,7 @@ class Admission:
 
     def expire(self) -> None:
         """Turn away who is late already; for when nobody leaves, because a prediction hangs."""
-        now_s = time.perf_counter()
+        now_s = self._now()
         while self._waiting and (self._waiting[0][1] < now_s or self._waiting[0][0].done()):
             place, _ = self._waiting.popleft()
             if not place.done():

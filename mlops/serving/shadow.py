@@ -1,14 +1,12 @@
 """The mirror: a shadow version sees what was answered, after it was answered, and reaches nobody.
 
 It runs in a thread of low priority. What it cannot keep up with it skips and counts: a shadow must
-never cost the served a place in a queue.
+never cost the served a place in a queue. A shadow of a table is given its own columns, by name; one
+that takes what nobody sends is shown nothing, and that is counted too.
 """
 
 from __future__ import annotations
 
-import contextlib
-import os
-import sys
 import threading
 import time
 from collections import deque
@@ -17,9 +15,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import structlog
 
-from mlops.core.features import arrays
+from mlops.core.beside import agreed
+from mlops.core.features import arrays, regarded
 from mlops.serving import metrics
 from mlops.serving.cut import Answered
+from mlops.serving.priority import give_way
 
 if TYPE_CHECKING:
     from mlops.serving.log import PredictionLog
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 MARK = "~"
 """Between the id of the served prediction and the shadow's version, in the shadow's id."""
 _MOST_ROWS = 2048
-_NICE = 10
 _DRAWN = 8  # hex digits at the end of an id, as in `mlops.serving.cut`
 
 
@@ -43,6 +42,7 @@ class Mirror:
     def __init__(self, log: PredictionLog, sample: float) -> None:
         self._log, self._sample = log, sample
         self._model: Model | None = None
+        self._unfit: Model | None = None  # of which it was said that it takes what nobody sends
         self._queue: deque[Answered] = deque()
         self._rows = 0
         self._wake = threading.Condition()
@@ -83,9 +83,7 @@ class Mirror:
         return int(identity[-_DRAWN:], 16) < self._sample * float(16**_DRAWN)
 
     def _run(self) -> None:
-        if sys.platform == "linux":  # there a thread has a priority of its own
-            with contextlib.suppress(OSError):
-                os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
+        give_way()
         while True:
             with self._wake:
                 while not self._queue and not self._over:
@@ -99,9 +97,17 @@ class Mirror:
                 self._show(answered, model)
 
     def _show(self, answered: Answered, model: Model) -> None:
+        values = regarded(answered.values, answered.schema, model.schema)
+        if values is None:
+            metrics.SHADOW_ROWS.labels("unfit").inc(len(answered.ids))
+            if self._unfit is not model:
+                self._unfit = model
+                why = "it takes other columns or classes than are served"
+                structlog.get_logger().warning("shadow unfit", version=model.version, why=why)
+            return
         started = time.perf_counter()
         try:
-            scores = model.predict(arrays(answered.values, model.schema))
+            scores = model.predict(arrays(values, model.schema))
         except Exception as error:  # noqa: BLE001 - a shadow that fails is a finding, not a fault
             metrics.SHADOW_ROWS.labels("failed").inc(len(answered.ids))
             why = (str(error).splitlines() or [type(error).__name__])[0][:200]
@@ -110,7 +116,7 @@ class Mirror:
         spent_s = time.perf_counter() - started
         metrics.SHADOW_SECONDS.observe(spent_s)
         finite = np.isfinite(scores).all(axis=1)
-        same = finite & (scores.argmax(axis=1) == answered.probabilities.argmax(axis=1))
+        same = agreed(scores, answered.probabilities, classes=bool(answered.schema.classes))
         metrics.SHADOW_ROWS.labels("agreed").inc(int(same.sum()))
         metrics.SHADOW_ROWS.labels("failed").inc(int((~finite).sum()))
         metrics.SHADOW_ROWS.labels("differed").inc(int((finite & ~same).sum()))

@@ -149,6 +149,75 @@ def test_the_gate_lets_in_by_turns() -> None:
     assert asyncio.run(_order(gate)) == ["a", "too many busy", "b", "c", "late deadline", "after"]
 
 
+@pytest.mark.parametrize("idle_s", [0.0, 60.0, 1e6])
+def test_idle_time_is_no_pace(idle_s: float) -> None:
+    clock_s = [idle_s]
+
+    async def run() -> bool:
+        gate = Admission(Limits(concurrent=2, requests=100, wait_s=0.5), lambda: clock_s[0])
+        for begin_s in (idle_s, 2 * idle_s + 1):  # just started, and again after a pause
+            clock_s[0] = begin_s
+            assert gate.take()
+            assert gate.take()
+            tasks = [asyncio.create_task(gate.enter(FAR)) for _ in range(40)]
+            await asyncio.sleep(0)
+            for n in range(41):  # one place every 2 ms: 40 wait for 80 ms
+                clock_s[0] = begin_s + 0.002 * (n + 1)
+                gate.leave()
+                if gate.full():
+                    return False
+            gate.leave()
+            await asyncio.gather(*tasks)
+        return True
+
+    assert asyncio.run(run())
+
+
+def test_a_slow_pace_is_learned_all_the_same() -> None:
+    clock_s = [1e6]
+
+    async def run() -> list[bool]:
+        gate = Admission(Limits(concurrent=1, requests=100, wait_s=0.5), lambda: clock_s[0])
+        assert gate.take()
+        tasks = [asyncio.create_task(gate.enter(FAR)) for _ in range(90)]
+        await asyncio.sleep(0)
+        seen = []
+        for _ in range(40):  # half a second for each: 50 wait for 25 s
+            clock_s[0] += 0.5
+            gate.leave()
+            seen.append(gate.full())
+        for task in tasks:
+            task.cancel()
+        return seen
+
+    assert asyncio.run(run())[-1]
+
+
+def test_a_worker_that_has_just_started_refuses_nothing_of_a_burst(
+    serve: Callable[..., Running],
+) -> None:
+    server = serve(limits=Limits(concurrent=4, requests=100, wait_s=2, deadline_s=10))
+    held = threading.Event()
+    _slow(server, lambda _rows: held.wait(10))
+    asked: list[int] = []
+
+    def burst(requests: int) -> None:
+        asked.extend(status for status, _, _ in asyncio.run(_flood(server.url, requests)))
+
+    first, second = (threading.Thread(target=burst, args=(n,)) for n in (20, 20))
+    first.start()
+    end_s = time.monotonic() + 10
+    while len(server.app.admission._waiting) < 16:
+        assert time.monotonic() < end_s
+        time.sleep(0.005)
+    _slow(server, lambda rows: time.sleep(0.005 * rows))  # from the second batch on
+    held.set()
+    second.start()
+    first.join()
+    second.join()
+    assert asked == [200] * 40
+
+
 @pytest.mark.parametrize(
     ("message", "taken"),
     [
