@@ -19,6 +19,8 @@ import pandas as pd
 import pytest
 
 from mlops.core.schema import ImageSchema
+from mlops.serving import frame
+from mlops.serving.reply import Refused
 from mlops.serving.supervisor import bind
 from tests.foreign import save_version
 from tests.serving.kinds import PRICE, RECORDS, TABLE, TEXT, WORDS, TinyModel, columns, serving
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
 PARQUET = "application/vnd.apache.parquet"
 WORDS_FRAME = pd.DataFrame({"text": WORDS})
 FRAME = pd.DataFrame(RECORDS).astype({"age": float, "size of shoe": float})
+MORE = FRAME.assign(id=["a", "b", "c"], bought=[True, False, True], made=pd.Timestamp("2026-01-05"))
 SPLIT = json.loads(FRAME.to_json(orient="split"))
 PIXELS = images(3)
 
@@ -121,7 +124,9 @@ TABLES: dict[str, tuple[str, bytes]] = {
     "records with params": _json({"dataframe_records": RECORDS, "params": {"a": 1}}),
     "inputs as columns": _json({"inputs": {k: [r[k] for r in RECORDS[::2]] for k in RECORDS[0]}}),
     "inputs as records": _json({"inputs": RECORDS}),
+    "inputs as one row": _json({"inputs": RECORDS[0]}),
     "instances": _json({"instances": [RECORDS[0], RECORDS[2]]}),
+    "instances as columns": _json({"instances": {k: [RECORDS[0][k]] for k in RECORDS[0]}}),
     "whole numbers": _json({"dataframe_records": [{**RECORDS[0], "size of shoe": 42.0}]}),
     "unknown category": _json({"dataframe_records": [{**RECORDS[0], "city": "Chur"}]}),
     "no category": _json({"dataframe_records": [RECORDS[0], {**RECORDS[0], "city": None}]}),
@@ -130,24 +135,45 @@ TABLES: dict[str, tuple[str, bytes]] = {
     "csv with quotes": ("text/csv", b'city,age,size of shoe\r\n"Chur, West",,1e2\r\n'),
     "parquet": (PARQUET, _parquet(FRAME)),
     "all missing": _json({"dataframe_records": [dict.fromkeys(RECORDS[0])]}),
+    "a row that lacks a column": _json({"dataframe_records": [
+        RECORDS[0], {"age": 1}, {"city": "Genf", "size of shoe": 38}]}),
+    "records with more": _json({"dataframe_records": [
+        {**row, "id": 7, "bought": True, "words": ["a", None]} for row in RECORDS]}),
+    "columns with more": _json({"inputs": {
+        **{k: [r[k] for r in RECORDS[::2]] for k in RECORDS[0]}, "id": ["a", "b"]}}),
+    "split with more": _json({"dataframe_split": json.loads(MORE.to_json(orient="split"))}),
+    "csv with more": ("text/csv", MORE.drop(index=2).to_csv(index=False).encode()),
+    "csv with its index": ("text/csv", MORE.drop(index=2).to_csv().encode()),
+    "parquet with more": (PARQUET, _parquet(MORE)),
+    "a key of another server": _json({"signature_name": "x", "dataframe_records": RECORDS}),
 }  # fmt: skip
 PICTURES: dict[str, tuple[str, bytes]] = {
     "inputs by name": _json({"inputs": {"image": PIXELS.tolist()}}),
     "inputs": _json({"inputs": PIXELS.tolist()}),
     "instances by name": _json({"instances": [{"image": row.tolist()} for row in PIXELS]}),
     "one instance": _json({"instances": [{"image": PIXELS[0].tolist()}]}),
+    "inputs with more": _json({"inputs": {"image": PIXELS.tolist(), "id": [1, 2, 3]}}),
+    "instances with more": _json({"instances": [
+        {"image": row.tolist(), "id": n} for n, row in enumerate(PIXELS)]}),
     "records": _json({"dataframe_records": [{"image": row.ravel().tolist()} for row in PIXELS]}),
+    "split with more": _json({"dataframe_split": {
+        "columns": ["id", "image"], "data": [[1, row.ravel().tolist()] for row in PIXELS]}}),
 }  # fmt: skip
 TEXTS: dict[str, tuple[str, bytes]] = {
     "inputs": _json({"inputs": WORDS}),
     "inputs by name": _json({"inputs": {"text": WORDS}}),
+    "one input": _json({"inputs": {"text": WORDS[0]}}),
     "inputs as records": _json({"inputs": [{"text": word} for word in WORDS]}),
+    "inputs with more": _json({"inputs": {"text": WORDS, "id": [1, 2, 3]}}),
     "instances": _json({"instances": [{"text": word} for word in WORDS]}),
     "plain instances": _json({"instances": WORDS}),
     "records": _json({"dataframe_records": [{"text": word} for word in WORDS]}),
+    "records with more": _json({"dataframe_records": [{"text": word, "n": 1} for word in WORDS]}),
     "split": _json({"dataframe_split": {"columns": ["text"], "data": [[word] for word in WORDS]}}),
     "csv": ("text/csv", WORDS_FRAME.to_csv(index=False).encode()),
+    "csv with its index": ("text/csv", WORDS_FRAME.to_csv().encode()),
     "parquet": (PARQUET, _parquet(WORDS_FRAME)),
+    "parquet with more": (PARQUET, _parquet(WORDS_FRAME.assign(spam=[True, False, True]))),
 }
 
 
@@ -300,3 +326,50 @@ def test_unknown_categories_are_counted(tables: tuple[str, str]) -> None:
     body = {"dataframe_records": [{**RECORDS[0], "city": name} for name in ("Chur", "Bern", "?")]}
     assert httpx.post(f"{tables[1]}/invocations", json=body).status_code == 200
     assert counter._value.get() == before + 2
+
+
+_LACKS = [{k: v for k, v in row.items() if k != "city"} for row in RECORDS]
+LACKING = {
+    "records": _json({"dataframe_records": _LACKS}),
+    "a misspelt column": _json({"inputs": [{**row, "citty": "Bern"} for row in _LACKS]}),
+    "columns": _json({"inputs": {"age": [1], "size of shoe": [40]}}),
+    "csv": ("text/csv", MORE.drop(columns="city").to_csv(index=False).encode()),
+    "parquet": (PARQUET, _parquet(MORE.drop(columns="city"))),
+}
+
+
+@pytest.mark.parametrize(("kind", "body"), LACKING.values(), ids=LACKING)
+def test_a_column_that_no_row_has_is_an_error_in_both(
+    kind: str, body: bytes, tables: tuple[str, str]
+) -> None:
+    for url in tables:
+        answer = httpx.post(
+            f"{url}/invocations", content=body, headers={"content-type": kind}, trust_env=False
+        )
+        assert 400 <= answer.status_code < 500
+        assert "city" in answer.text
+
+
+def test_rows_that_each_bring_columns_of_their_own_cost_no_more_than_others() -> None:
+    rows = [{**RECORDS[0], f"own {n}": n} for n in range(100)]
+    found = frame.from_records(rows, "inputs", 100, TABLE)
+    assert found.names == [*RECORDS[0]]
+    with pytest.raises(Refused, match="the same columns"):
+        frame.from_records([{f"own {n}": n} for n in range(100)], "inputs", 100, TABLE)
+
+
+_ALIEN = {
+    "rows": _json({"rows": [{**row, "id": 7} for row in RECORDS]}),
+    "csv": ("text/csv", MORE.drop(columns=["bought", "made"]).to_csv(index=False).encode()),
+    "parquet": (PARQUET, _parquet(MORE.drop(columns=["bought", "made"]))),
+    "arrow": (STREAM, _arrow(MORE.drop(columns=["bought", "made"]))),
+}
+
+
+@pytest.mark.parametrize(("kind", "body"), _ALIEN.values(), ids=_ALIEN)
+def test_predict_takes_a_column_that_nobody_knows_for_a_typo(
+    kind: str, body: bytes, tables: tuple[str, str]
+) -> None:
+    answer = httpx.post(f"{tables[1]}/predict", content=body, headers={"content-type": kind})
+    assert answer.status_code == 422
+    assert "does not know: id" in answer.json()["message"]
