@@ -8,11 +8,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from mlops.adapters import files, flavour
+from mlops.adapters.onnx_session import Session
+from mlops.core.schema import to_plain
 from mlops.log import quieten
 from tests.serving.tiny import SHAPE, write_model
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from mlops.core.schema import Schema
 
 ROWS = pd.DataFrame({
     "age": [30.0, 45.5, 61.0, 22.0], "city": ["Bern", "Genf", "Bern", "Chur"],
@@ -76,6 +81,15 @@ def save_onnx(folder: Path) -> Path:
         onnx.load(folder.with_suffix(".onnx")), folder, signature=signature,
         pip_requirements=["onnxruntime"], save_as_external_data=False,
     )  # fmt: skip
+    return folder
+
+
+def save_version(folder: Path, model: Path, schema: Schema) -> Path:
+    """Save a model file as `mlops register` does."""
+    session = Session(model)
+    example = np.zeros((2, *schema.shape), dtype=schema.dtype)
+    flavour.save(folder, model, session, schema, example)
+    files.write_json(folder / "model.json", {"schema": to_plain(schema)})
     return folder
 
 

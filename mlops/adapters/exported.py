@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mlops.adapters import files, pt2
-from mlops.adapters.model_files import CARD
+from mlops.adapters import pt2
+from mlops.adapters.model_files import read_schema
 from mlops.adapters.onnx_session import BATCH_ROWS, PROBABILITIES, QUANTILES, need
-from mlops.core.schema import outputs, parse_schema
+from mlops.core.schema import outputs
 from mlops.errors import DataError
 
 if TYPE_CHECKING:
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from mlops.adapters.pyfunc import Version
     from mlops.core.schema import Schema
 
 
@@ -78,24 +79,13 @@ class ExportedSession:
             return self._network(rows).numpy()
 
 
-class _Flavour:
-    """What MLflow loads."""
-
-    def __init__(self, session: ExportedSession) -> None:
-        self._session = session
-
-    def predict(self, features: Any, _params: Any = None) -> dict[str, NDArray[np.float32]]:
-        """Return answers by the output's name, as the ONNX flavour does."""
-        given = features[self._session.input] if isinstance(features, dict) else features
-        rows = np.asarray(given, dtype=self._session.dtype)
-        return {self._session.output: self._session.probabilities(rows)}
-
-
-def _load_pyfunc(path: str) -> _Flavour:
-    """Load a version for MLflow, which passes the archive's path."""
+def _load_pyfunc(path: str) -> Version:
+    """Load for MLflow a version that an earlier release registered, which names this module."""
     from pathlib import Path
 
-    return _Flavour(read(Path(path)))
+    from mlops.adapters.pyfunc import Version
+
+    return Version(Path(path).parent)
 
 
 def read(path: Path) -> ExportedSession:
@@ -104,5 +94,4 @@ def read(path: Path) -> ExportedSession:
     Raises:
         DataError: as `ExportedSession`.
     """
-    card = path.with_name(CARD)
-    return ExportedSession(path, parse_schema(files.read_json(card).get("schema"), str(card)))
+    return ExportedSession(path, read_schema(path.parent))

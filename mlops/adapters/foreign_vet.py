@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from mlops.adapters import flavour
 from mlops.errors import DataError, UnverifiedModel
 
 if TYPE_CHECKING:
@@ -59,10 +60,10 @@ def vet(folder: Path, *, code: bool) -> str:
     return name
 
 
-def _skops(folder: Path, flavour: Flavour, loaded: Flavour) -> None:
+def _skops(folder: Path, own: Flavour, loaded: Flavour) -> None:
     """Let skops name every type in the file that it would not make without being told to."""
-    if flavour.get("serialization_format") != "skops":
-        form = flavour.get("serialization_format", "pickle")
+    if own.get("serialization_format") != "skops":
+        form = own.get("serialization_format", "pickle")
         raise _refused(folder, f"is a {form} file; log it with serialization_format='skops'")
     import skops.io
 
@@ -74,22 +75,23 @@ def _skops(folder: Path, flavour: Flavour, loaded: Flavour) -> None:
         )
 
 
-def _onnx(folder: Path, _flavour: Flavour, loaded: Flavour) -> None:
+def _one_file(folder: Path, _own: Flavour, loaded: Flavour) -> None:
     _file(folder, loaded.get("data"))
 
 
-def _xgboost(folder: Path, flavour: Flavour, loaded: Flavour) -> None:
+def _xgboost(folder: Path, own: Flavour, loaded: Flavour) -> None:
     """Read a class's name, which MLflow would make whatever it is, and the form of the file."""
-    if not str(flavour.get("model_class", "xgboost.core.Booster")).startswith("xgboost."):
+    if not str(own.get("model_class", "xgboost.core.Booster")).startswith("xgboost."):
         raise _refused(folder, "names a class that is not XGBoost's")
-    if flavour.get("model_format") not in ("json", "ubj"):
+    if own.get("model_format") not in ("json", "ubj"):
         raise _refused(folder, "is not in XGBoost's json or ubj form")
     _file(folder, loaded.get("data"))
-    _file(folder, flavour.get("data"))
+    _file(folder, own.get("data"))
 
 
 _PLAIN: Mapping[str, Callable[[Path, Flavour, Flavour], None]] = {
-    "mlflow.sklearn": _skops, "mlflow.onnx": _onnx, "mlflow.xgboost": _xgboost,
+    "mlflow.sklearn": _skops, "mlflow.onnx": _one_file, "mlflow.xgboost": _xgboost,
+    flavour.LOADER: _one_file,
 }  # fmt: skip
 """Loaders that make nothing but data, if the check of flavour and `python_function` holds."""
 

@@ -123,6 +123,16 @@ def write_card(path: Path, card: Mapping[str, Any]) -> None:
     write_json(path, dict(card))
 
 
+def read_schema(folder: Path) -> Schema:
+    """Return what the examples of a folder's model are, by its `model.json`.
+
+    Raises:
+        DataError: if that is missing or damaged.
+    """
+    path = folder / CARD
+    return parse_schema(read_json(path).get("schema"), str(path))
+
+
 def is_int8(folder: Path) -> bool:
     """Say whether the model file of a folder was rounded to eight bits, by its `model.json`.
 

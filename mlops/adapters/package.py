@@ -1,28 +1,25 @@
-"""The folder of a model version: MLflow's ONNX flavour with all that serving and watching need."""
+"""The folder of a model version: MLflow's flavours with all that serving and watching need."""
 
 from __future__ import annotations
 
 import shutil
-from importlib.metadata import version
 from typing import TYPE_CHECKING
 from zipfile import BadZipFile
 
 import numpy as np
 
-from mlops.adapters import files, model_card
+from mlops.adapters import files, flavour, model_card
 from mlops.adapters.embedding import FILE as EMBEDDING
+from mlops.adapters.model_files import read_schema
 from mlops.adapters.onnx_session import PROBABILITIES
-from mlops.adapters.runtimes import EXPORTED, model_file, open_model
+from mlops.adapters.runtimes import model_file, open_model
 from mlops.adapters.seal import write_manifest
 from mlops.adapters.snapshot import read_rows
 from mlops.adapters.thresholds import write_thresholds
 from mlops.errors import DataError
-from mlops.log import quieten
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from mlflow.models.signature import ModelSignature
 
     from mlops.adapters.runtimes import Scorer
     from mlops.core.card import Card
@@ -31,7 +28,6 @@ if TYPE_CHECKING:
 
 GOLDEN_ROWS = 32
 _SAME = 1e-5  # one file in one runtime; other batches may round otherwise
-_REQUIREMENTS = ("mlflow", "numpy", "onnx", "onnxruntime")
 _FROM_CANDIDATE = ("weights.safetensors", "model.json", "seen.npy")
 _FROM_EVALUATION = ("reference.npz", "metrics.json")
 
@@ -39,10 +35,10 @@ _FROM_EVALUATION = ("reference.npz", "metrics.json")
 def package(site: Site, folder: Path, monitoring: MonitoringSection, card: Card) -> str:
     """Build the folder of a version from the candidate and its evaluation; return its digest.
 
-    The ONNX flavour (of a `torch.export` archive the pyfunc flavour) with signature, input example
-    and pinned requirements; beside it weights, `model.json`, `seen.npy`, `embedding.onnx` if there
-    is one, `reference.npz`, `metrics.json`, `thresholds.json`, `golden.npz` (requests with the
-    answers that a server must give), the model card, and `manifest.json` over all of them.
+    What MLflow needs, see `mlops.adapters.flavour`; beside it weights, `model.json`, `seen.npy`,
+    `embedding.onnx` if there is one, `reference.npz`, `metrics.json`, `thresholds.json`,
+    `golden.npz` (requests with the answers that a server must give), the model card, and
+    `manifest.json` over all of them.
 
     Args:
         site: where candidate, evaluation and test rows lie.
@@ -63,7 +59,8 @@ def package(site: Site, folder: Path, monitoring: MonitoringSection, card: Card)
         raise DataError(msg)
     files.remove(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
-    _save_flavour(model, session, golden[:2], folder)
+    schema = read_schema(site.layout.candidate)
+    flavour.save(folder, model, session, schema, golden[:2])
     for source, names in (
         (site.layout.candidate, _FROM_CANDIDATE),
         (site.layout.evaluation, _FROM_EVALUATION),
@@ -97,51 +94,6 @@ def _need_own_evaluation(site: Site, session: Scorer) -> None:
     ):
         msg = f"{path}: holds the answers of another model than the candidate; run: mlops evaluate"
         raise DataError(msg)
-
-
-def _save_flavour(model: Path, session: Scorer, example: np.ndarray, folder: Path) -> None:
-    quieten()
-    from mlflow.models.signature import ModelSignature
-    from mlflow.types import Schema, TensorSpec
-
-    inputs = Schema([TensorSpec(session.dtype, (-1, *session.shape), session.input)])
-    answers = (-1, session.answers)
-    outputs = Schema([TensorSpec(np.dtype(np.float32), answers, session.output)])
-    signature = ModelSignature(inputs, outputs)
-    if model.name == EXPORTED:
-        _save_exported(folder, signature)
-    else:
-        _save_onnx(model, folder, signature, example)
-    shutil.copyfile(model, folder / model.name)  # the very bytes that were evaluated
-
-
-def _save_onnx(model: Path, folder: Path, signature: ModelSignature, example: np.ndarray) -> None:
-    import mlflow.onnx
-    import onnx
-
-    mlflow.onnx.save_model(
-        onnx.load(model),
-        folder,
-        signature=signature,
-        input_example=example,
-        # Inferring them takes 19 s; these are all that loading needs.
-        pip_requirements=[f"{name}=={version(name)}" for name in _REQUIREMENTS],
-        onnx_execution_providers=["CPUExecutionProvider"],
-        save_as_external_data=False,
-    )
-
-
-def _save_exported(folder: Path, signature: ModelSignature) -> None:
-    """Write the pyfunc flavour, whose loader is ours: MLflow's own would unpickle."""
-    from mlflow import pyfunc
-    from mlflow.models import Model
-
-    folder.mkdir()
-    described = Model(signature=signature)
-    pyfunc.add_to_model(described, loader_module="mlops.adapters.exported", data=EXPORTED)
-    pins = "".join(f"{name}=={version(name)}\n" for name in ("mlflow", "numpy", "torch"))
-    files.write_text(folder / "requirements.txt", pins)
-    described.save(str(folder / "MLmodel"))
 
 
 def _golden_rows(site: Site) -> np.ndarray:

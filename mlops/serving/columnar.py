@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from mlops.core.schema import ImageSchema
-from mlops.serving.frame import Frame, too_many, values
+from mlops.serving.frame import Frame, known, too_many, values
 from mlops.serving.reply import Refused, invalid, malformed
 from mlops.serving.rows import Rows, rows
 
@@ -35,22 +35,34 @@ _RECORD_BATCH, _DICTIONARY_BATCH = 3, 2
 _HEADER_TYPE, _HEADER, _COMPRESSION, _DATA = 1, 2, 3, 1  # slots in Arrow's Message.fbs
 
 
-def read(body: bytes, kind: str, schema: Schema, max_rows: int) -> Rows:
+def read(body: bytes, kind: str, schema: Schema, max_rows: int, *, exact: bool) -> Rows:
     """Read a body of one of `KINDS` for a model of this project.
+
+    Args:
+        body: the file.
+        kind: its media type.
+        schema: of the model in service.
+        max_rows: of one request.
+        exact: whether columns that the model does not know are an error; else they do not count,
+            whatever their type.
 
     Raises:
         Refused: 422 for the content, else as `record_batches`.
     """
     with _damage():
-        frame = _frame(record_batches(body, kind, max_rows))
+        frame = _frame(record_batches(body, kind, max_rows, None if exact else schema))
     plain = isinstance(schema, ImageSchema) and all(
         not isinstance(value, str) for row in frame.rows for value in row
     )
     return rows(values(frame, schema, max_rows, plain=plain, field="columns"), schema)
 
 
-def record_batches(body: bytes, kind: str, max_rows: int) -> list[pa.RecordBatch]:
+def record_batches(
+    body: bytes, kind: str, max_rows: int, schema: Schema | None = None
+) -> list[pa.RecordBatch]:
     """Return what a body of one of `KINDS` holds: at least one row, within all bounds.
+
+    With a schema, only the columns that its model knows, if there are any.
 
     Raises:
         Refused: 400 for damage, 413 for too much, 415 for a codec, 422 for no rows or columns of
@@ -64,6 +76,9 @@ def record_batches(body: bytes, kind: str, max_rows: int) -> list[pa.RecordBatch
             raise invalid("holds no row", field="columns")
         if len(set(batches[0].schema.names)) != len(batches[0].schema.names):
             raise invalid("columns must be distinct names", field="columns")
+        if schema is not None:
+            names = known(batches[0].schema.names, schema) or batches[0].schema.names
+            batches = [batch.select(names) for batch in batches]
         for column in (column for batch in batches for column in batch.columns):
             _check_size(column)
     return batches

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from mlops.core.schema import ImageSchema, TableSchema
+from mlops.core.schema import ImageSchema, TableSchema, table_columns
 from mlops.serving import table, tensor, text
 from mlops.serving.reply import Refused, invalid
 
@@ -51,8 +52,15 @@ def from_split(value: Any, field: str, max_rows: int) -> Frame:
     return Frame(names, rows)
 
 
-def from_records(value: Any, field: str, max_rows: int) -> Frame:
-    """Read pandas' `records` orientation: a list of objects of equal keys.
+def from_records(value: Any, field: str, max_rows: int, schema: Schema | None = None) -> Frame:
+    """Read pandas' `records` orientation: a list of objects.
+
+    Args:
+        value: what was sent.
+        field: the key of the body, for errors.
+        max_rows: of one request.
+        schema: of a model whose columns alone count, and may be left out of a row; None, or where
+            there are none of its columns: the keys must be equal.
 
     Raises:
         Refused: 413 for too many rows, 422 for anything else.
@@ -60,10 +68,13 @@ def from_records(value: Any, field: str, max_rows: int) -> Frame:
     count(value, field, max_rows)
     if not all(isinstance(row, dict) for row in value):
         raise invalid("must be a list of objects", field=field)
-    names = list(value[0])
-    if not names or any(row.keys() != value[0].keys() for row in value):
+    names = [*dict.fromkeys(chain.from_iterable(value))]
+    # Of unequal rows only what is known: each could bring columns that all others would be given.
+    own = known(names, schema) if schema is not None else []
+    if not own and (not names or any(len(row) != len(names) for row in value)):
         raise invalid("every row must have the same columns", field=field)
-    return Frame(names, [[row[name] for name in names] for row in value])
+    names = own or names
+    return Frame(names, [[row.get(name) for name in names] for row in value])
 
 
 def from_columns(value: dict[str, Any], field: str, max_rows: int) -> Frame:
@@ -78,6 +89,24 @@ def from_columns(value: dict[str, Any], field: str, max_rows: int) -> Frame:
     if len({*map(len, columns)}) != 1:
         raise invalid("must be lists of equal lengths, one per column", field=field)
     return Frame(list(value), list(zip(*columns, strict=True)))
+
+
+def known(names: Sequence[str | int], schema: Schema) -> list[str | int]:
+    """Return the columns that a model knows by name.
+
+    MLflow's server passes over the others: clients send ids, or what is to be found, along.
+    """
+    own = {column.name for column in table_columns(schema)} or {schema.kind}
+    return [name for name in names if str(name) in own]
+
+
+def narrowed(frame: Frame, schema: Schema) -> Frame:
+    """Return a frame without the columns that a model does not know, if it knows any."""
+    names = known(frame.names, schema)
+    if len(names) in (0, len(frame.names)):
+        return frame
+    places = [frame.names.index(name) for name in names]
+    return Frame(names, [[row[place] for place in places] for row in frame.rows])
 
 
 def count(rows: Any, field: str, max_rows: int) -> None:

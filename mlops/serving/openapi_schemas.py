@@ -10,7 +10,7 @@ from mlops.core.schema import LARGEST, QUANTILES, ImageSchema, TableSchema
 from mlops.core.times import WRITTEN
 from mlops.serving.open_rows import input_metadata, output_metadata
 from mlops.serving.open_tensors import DTYPES
-from mlops.serving.payload import KEYS
+from mlops.serving.payload import FORMATS, KEYS
 
 if TYPE_CHECKING:
     from mlops.core.schema import Column, Schema
@@ -79,18 +79,36 @@ def predicting(schema: Schema, rows: int) -> Json:
 
 
 def scoring(schema: Schema, rows: int) -> Json:
-    """Return the schema of a body of `/invocations`."""
-    plain = [
-        strict({key: kind, "params": {"type": ["object", "null"]}}, "params")
-        for key in ("inputs", "instances") for kind in _lists(schema, rows)
-    ]  # fmt: skip
+    """Return the schema of a body of `/invocations`; more keys and columns do not count."""
+    lists = _lists(schema, rows)
+    sparse = isinstance(schema, TableSchema)
+    if sparse:
+        [cells] = _frames(schema)
+        lists = [_records(cells, rows, sparse=True), many(_exactly([*cells.values()]), rows)]
+    plain = [(key, kind) for key in ("inputs", "instances") for kind in lists]
     frames = [frame for cells in _frames(schema) for frame in (
-        {"dataframe_records": many(strict(cells), rows)},
-        {"dataframe_split": strict({
+        ("dataframe_records", _records(cells, rows, sparse=sparse)),
+        ("dataframe_split", strict({
             "columns": {"const": list(cells)}, "data": many(_exactly([*cells.values()]), rows),
-        })},
+        })),
     )]  # fmt: skip
-    return {"oneOf": [*plain, *map(strict, frames)]}
+    return {"oneOf": [_scored(key, kind) for key, kind in (*plain, *frames)]}
+
+
+def _scored(key: str, kind: Json) -> Json:
+    """Return the schema of a body with one of MLflow's keys and none of its others."""
+    others = {name: False for name in FORMATS if name != key}
+    keys = {key: kind, "params": {"type": ["object", "null"]}, **others}
+    return {"type": "object", "required": [key], "properties": keys}
+
+
+def _records(cells: Json, rows: int, *, sparse: bool) -> Json:
+    """Return the schema of rows by name, with every column in each, or in one at least."""
+    row = {"type": "object", "properties": cells}
+    if not sparse:
+        return many({**row, "required": [*cells]}, rows)
+    whole = [{"contains": {"required": [name]}} for name in cells]
+    return {**many(row, rows), "allOf": whole}
 
 
 def _frames(schema: Schema) -> list[Json]:

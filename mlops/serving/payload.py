@@ -23,11 +23,13 @@ KEYS = {"image": ("image", "images"), "table": ("row", "rows"), "text": ("text",
 def scoring(body: Body, schema: Schema, max_rows: int) -> Rows:
     """Read a body in MLflow's scoring protocol (`mlflow.pyfunc.scoring_server`).
 
+    As there, keys and columns that nobody asked for are passed over.
+
     Raises:
         Refused: 400 unless exactly one format key stands there, 413 or 422 for its content.
     """
-    keys = [key for key in body.content if key != "params"]
-    if len(keys) != 1 or keys[0] not in FORMATS:
+    keys = [key for key in body.content if key in FORMATS]
+    if len(keys) != 1:
         raise malformed(
             f"the object must have exactly one of the keys {', '.join(FORMATS)}",
             remedy='send {"inputs": [image, …]}',
@@ -43,13 +45,14 @@ def _scored(value: Any, name: str, body: Body, schema: Schema, max_rows: int) ->
     if name == "dataframe_split":
         found = frame.from_split(value, name, max_rows)
     elif name == "dataframe_records" or _are_records(value):
-        found = frame.from_records(value, name, max_rows)
-    elif name == "inputs" and isinstance(value, dict):
+        found = frame.from_records(value, name, max_rows, schema)
+    elif isinstance(value, dict):
         if isinstance(schema, TableSchema):
-            found = frame.from_columns(value, name, max_rows)
+            found = frame.from_columns(_lists(value), name, max_rows)
         else:
-            value = _only(value, name)
+            value = _only(value, schema, name)
     if found is not None:
+        found = frame.narrowed(found, schema)
         return frame.values(found, schema, max_rows, plain=body.plain, field=name)
     return _listed(value, schema, max_rows, plain=body.plain, field=name)
 
@@ -102,7 +105,15 @@ def _are_records(value: Any) -> bool:
     return isinstance(value, list) and bool(value) and isinstance(value[0], dict)
 
 
-def _only(value: dict[str, Any], field: str) -> Any:
-    if len(value) != 1:
+def _lists(columns: dict[str, Any]) -> dict[str, Any]:
+    """Return columns as lists, where each was sent as the one value that it has."""
+    alone = not any(isinstance(column, list) for column in columns.values())
+    return {name: [value] for name, value in columns.items()} if alone else columns
+
+
+def _only(columns: dict[str, Any], schema: Schema, field: str) -> Any:
+    names = frame.known([*columns], schema) or [*columns]
+    if len(names) != 1:
         raise invalid("must name the model's one input", field=field)
-    return next(iter(value.values()))
+    value = columns[str(names[0])]
+    return [value] if names == [schema.kind] and isinstance(value, str) else value

@@ -43,12 +43,18 @@ def _predicting(body: bytes, schema: Schema, limits: Limits) -> Rows:
     return payload.predicting(parse.parse(body), schema, limits.rows)
 
 
-def _csv(body: bytes, schema: Schema, limits: Limits) -> Rows:
-    return separated.read(body, schema, limits.rows)
+def _csv(*, exact: bool) -> Reader:
+    return lambda body, schema, limits: separated.read(body, schema, limits.rows, exact=exact)
 
 
-def _columnar(kind: str) -> Reader:
-    return lambda body, schema, limits: columnar.read(body, kind, schema, limits.rows)
+def _columnar(kind: str, *, exact: bool) -> Reader:
+    return lambda body, schema, limits: columnar.read(body, kind, schema, limits.rows, exact=exact)
+
+
+def _frames(*, exact: bool) -> Mapping[str, Reader]:
+    """Return what reads data frames; on `/predict` a column that nobody knows is an error."""
+    kinds = {kind: _columnar(kind, exact=exact) for kind in columnar.KINDS}
+    return {"text/csv": _csv(exact=exact), **kinds}
 
 
 def _text(body: bytes, schema: Schema, limits: Limits) -> Rows:
@@ -69,19 +75,15 @@ def _image(body: bytes, schema: Schema, limits: Limits) -> Rows:
     return Rows(pixels, pixels, None, single=True)
 
 
-_FRAMES: Mapping[str, Reader] = {
-    "text/csv": _csv,
-    **{kind: _columnar(kind) for kind in columnar.KINDS},
-}
 IMAGES = ("image/png", "image/jpeg", "image/webp")
-INVOCATIONS: Mapping[str, Reader] = {"application/json": _scoring, **_FRAMES}
+INVOCATIONS: Mapping[str, Reader] = {"application/json": _scoring, **_frames(exact=False)}
 PREDICT: Mapping[str, Reader] = {
     "application/json": _predicting,
     **dict.fromkeys(IMAGES, _image),
     "application/octet-stream": binary.raw,
     "application/x-npy": binary.npy,
     "text/plain": _text,
-    **_FRAMES,
+    **_frames(exact=True),
 }
 _KINDS: Mapping[Reader, Any] = {
     _image: ImageSchema, _text: TextSchema,

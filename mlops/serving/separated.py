@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlops.core.schema import ImageSchema, TableSchema
 from mlops.core.times import WRITTEN, seconds
-from mlops.serving.frame import Frame, too_many, values
+from mlops.serving.frame import Frame, narrowed, too_many, values
 from mlops.serving.reply import invalid, malformed
 from mlops.serving.rows import Rows, rows
 
@@ -26,13 +26,20 @@ MISSING = frozenset({
 _MAX_COLUMNS = 20_000
 
 
-def read(body: bytes, schema: Schema, max_rows: int) -> Rows:
+def read(body: bytes, schema: Schema, max_rows: int, *, exact: bool) -> Rows:
     """Read one header line and one line per example.
+
+    Args:
+        body: CSV.
+        schema: of the model in service.
+        max_rows: of one request.
+        exact: whether columns that the model does not know are an error; else they do not count.
 
     Raises:
         Refused: 400 for bytes that are no CSV, 413 for too many rows, 422 for their content.
     """
     frame = _parse(body, max_rows)
+    frame = frame if exact else narrowed(frame, schema)
     if isinstance(schema, TableSchema):
         known = {column.name: column for column in schema.columns}
         columns = [known.get(str(name)) for name in frame.names]

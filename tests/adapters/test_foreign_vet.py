@@ -5,13 +5,17 @@ from __future__ import annotations
 import shutil
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import onnx
+import pandas as pd
 import pytest
 import yaml
 
 from mlops.adapters.foreign import ForeignModel
 from mlops.adapters.foreign_vet import MLMODEL, vet
 from mlops.errors import DataError, UnverifiedModel
-from tests.foreign import ROWS, save_code, save_onnx, save_sklearn
+from tests.foreign import ROWS, save_code, save_onnx, save_sklearn, save_version
+from tests.serving.kinds import RECORDS, TABLE, TinyModel, columns
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,6 +46,17 @@ def test_what_holds_data_alone_is_loaded_with_mlflows_switch_off(
     import os
 
     assert os.environ["MLFLOW_ALLOW_PICKLE_DESERIALIZATION"] == "false"
+
+
+def test_a_version_of_a_project_like_this_is_loaded_too(tmp_path: Path) -> None:
+    known = TinyModel(TABLE)
+    onnx.save(known.proto, tmp_path / "model.onnx")
+    folder = save_version(tmp_path / "version", tmp_path / "model.onnx", TABLE)
+    model = ForeignModel(folder, code=False)
+    assert model.takes == ["age (double)", "city (string)", "size of shoe (double)"]
+    frame = pd.DataFrame(RECORDS).astype({"age": float, "size of shoe": float})
+    found = model.predict(frame)["probabilities"]
+    np.testing.assert_allclose(found, known.expected(columns()), atol=1e-6)
 
 
 _BOOSTED = {"data": "model.skops", "model_class": "xgboost.core.Booster", "model_format": "json"}

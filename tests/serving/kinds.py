@@ -43,7 +43,6 @@ WORDS = ["buy this now", "see you — später", "x" * 100]
 class TinyModel:
     """NaN → 0, cast, matrix, softmax (sorted numbers for regression), in ONNX Runtime."""
 
-    output = "probabilities"
     platform, runs_on = "onnxruntime_onnx", "ONNX Runtime, CPU"
     digest = "0" * 64
 
@@ -53,7 +52,7 @@ class TinyModel:
         size = int(np.prod(schema.shape))
         weights = np.random.default_rng(seed).normal(0, 0.05, (size, width)).astype(np.float32)
         last = ("Softmax", {"axis": 1}) if schema.classes else ("Identity", {})
-        out = "probabilities" if schema.classes else "quantiles"
+        out = self.output = "probabilities" if schema.classes else "quantiles"
         nodes = [
             helper.make_node("Cast", ["in"], ["numbers"], to=TensorProto.FLOAT),
             helper.make_node("IsNaN", ["numbers"], ["missing"]),

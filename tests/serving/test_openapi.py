@@ -17,7 +17,7 @@ import pytest
 from mlops.serving.readers import INVOCATIONS, PREDICT
 from mlops.serving.routes import ROUTES
 from tests.serving.conftest import Running, running
-from tests.serving.kinds import PRICE, TABLE, TEXT, TinyModel, serving
+from tests.serving.kinds import PRICE, RECORDS, TABLE, TEXT, TinyModel, asking, serving
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -67,6 +67,29 @@ def test_schemas_are_those_of_the_model(tmp_path: Path) -> None:
             paths = httpx.get(f"{server.url}/openapi.json").json()["paths"]
         content = paths["/predict"]["post"]["requestBody"]["content"]
         assert key in content["application/json"]["schema"]["oneOf"][0]["properties"]
+
+
+BODIES: dict[str, tuple[dict[str, Any], bool]] = {
+    "as asked": ({"dataframe_records": RECORDS}, True),
+    "a column more": ({"dataframe_records": [{**row, "id": [7]} for row in RECORDS]}, True),
+    "a key more": ({"inputs": RECORDS, "signature_name": "x"}, True),
+    "a column in one row only": ({"inputs": [RECORDS[0], {"age": 1}]}, True),
+    "a column in no row": ({"inputs": [{"age": 1, "city": None}, {"age": 1}]}, False),
+    "two of the keys": ({"inputs": RECORDS, "instances": RECORDS}, False),
+    "one of them broken": ({"inputs": RECORDS, "instances": None}, False),
+}
+
+
+def test_what_invocations_passes_over_is_described(tmp_path: Path) -> None:
+    from jsonschema import Draft202012Validator
+
+    with asking(tmp_path, TABLE) as client:
+        paths = client.get("/openapi.json").json()["paths"]
+        content = paths["/invocations"]["post"]["requestBody"]["content"]
+        described = Draft202012Validator(content["application/json"]["schema"])
+        for name, (body, good) in BODIES.items():
+            assert described.is_valid(body) == good, name
+            assert (client.post("/invocations", json=body).status_code == 200) == good, name
 
 
 BYTES = sorted({*INVOCATIONS, *PREDICT} - {"application/json", "application/octet-stream"})

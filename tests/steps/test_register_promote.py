@@ -14,6 +14,7 @@ import pytest
 
 from mlops.adapters import (
     contest,
+    exported,
     files,
     history,
     mlflow,
@@ -229,6 +230,8 @@ def test_a_torch_export_version_is_registered_judged_and_served(loop: Site) -> N
 
     found = pyfunc.load_model(f"models:/{PROJECT}@champion").predict(images)["probabilities"]
     np.testing.assert_allclose(found, expected, atol=1e-6)
+    earlier = exported._load_pyfunc(str(folder / "model.pt2"))  # as versions so far name it
+    np.testing.assert_array_equal(earlier.predict({"image": images})["probabilities"], found)
     assert "torch==" in (folder / "requirements.txt").read_text()
 
 
