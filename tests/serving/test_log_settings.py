@@ -26,7 +26,7 @@ from mlops.serving.config import Limits
 from mlops.serving.log import PredictionLog
 from mlops.serving.notices import Notices
 from mlops.serving.redaction import Redaction
-from mlops.serving.retention import Retention
+from mlops.serving.retention import OldFiles, OldRows
 from mlops.settings import Settings
 from mlops.site import Site
 from tests.serving.conftest import PROJECT
@@ -217,7 +217,8 @@ def test_retention_deletes_what_is_old_and_nobody_needs(site: Site) -> None:
     damaged.parent.mkdir(parents=True)
     damaged.touch()
     os.utime(damaged, (0, 0))
-    Retention(keeping, "digits").sweep(1100.5 * day)
+    OldRows(keeping, "digits").sweep(1100.5 * day)
+    OldFiles(keeping, "digits").sweep(1100.5 * day)
     kept = logged_ids(engine, "digits")
     assert kept == ["id0001", *(f"id{n:04}" for n in range(1001, 1200))]
     assert logged_ids(engine, "other") == ["id9000"]
@@ -231,7 +232,7 @@ def test_retention_is_off_unless_asked_for(site: Site) -> None:
     engine = open_database(site.settings.database(site.layout))
     predictions.insert_batch(engine, "digits", [_prediction(1)])
     now = [0.0]
-    retention = Retention(site, "digits", clock=lambda: now[0])
+    retention = OldRows(site, "digits", clock=lambda: now[0])
     now[0] = 1e9
     retention.keep(1e9)
     assert logged_ids(engine, "digits") == ["id0001"]
