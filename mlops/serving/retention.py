@@ -24,7 +24,9 @@ _ROLES: tuple[Role, ...] = ("current", "challenger", "shadow")
 
 
 class _Hours:
-    """Says when it is time again.
+    """Says when it is time: at the start, then every hour.
+
+    A server that is started anew before an hour is over deletes, too.
 
     Args:
         clock: seconds that only grow.
@@ -32,7 +34,7 @@ class _Hours:
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
-        self._next_s = clock() + _EVERY_S
+        self._next_s = clock()
 
     def due(self) -> bool:
         if self._clock() < self._next_s:
@@ -42,7 +44,7 @@ class _Hours:
 
 
 class OldRows:
-    """A duty of the follower, done every hour: rows of the log older than `MLOPS_LOG_DAYS`.
+    """A duty of the follower, done hourly: rows of the log older than `MLOPS_LOG_DAYS`.
 
     Args:
         site: whose settings say what is kept.
@@ -78,7 +80,7 @@ class OldRows:
 
 
 class OldFiles:
-    """A duty of the follower, done every hour: copies of versions, and unreadable segments.
+    """A duty of the follower, done hourly: copies of versions, and unreadable segments.
 
     Args:
         site: whose settings say what is kept.

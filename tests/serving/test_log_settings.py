@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -226,6 +227,26 @@ def test_retention_deletes_what_is_old_and_nobody_needs(site: Site) -> None:
         assert list(connection.execute(sa.select(labels.c.prediction_id)).scalars()) == ["id0001"]
     assert sorted(path.name for path in home.iterdir() if path.is_dir()) == ["1", "3", "4", "5"]
     assert not damaged.exists()
+
+
+def test_retention_begins_with_the_server_and_goes_on_every_hour(site: Site) -> None:
+    """A server that is restarted every day, or more often, deletes as well as any other."""
+    day = 86_400.0
+    engine = open_database(site.settings.database(site.layout))
+    keeping = replace(site, settings=Settings(log_days=1.0, keep_versions=1))
+    home = site.layout.serving / "digits"
+    now = [0.0]
+    duties = [made(keeping, "digits", lambda: now[0]) for made in (OldRows, OldFiles)]
+    for n, (since_s, deleted) in enumerate([(0.0, True), (3599.0, False), (3601.0, True)]):
+        predictions.insert_batch(engine, "digits", [_prediction(n, at_s=0.0)])
+        for version in ("1", "2"):
+            (home / version).mkdir(parents=True, exist_ok=True)
+            os.utime(home / version, (0, 0))
+        now[0] = since_s
+        for duty in duties:
+            duty.keep(2.0 * day)
+        assert logged_ids(engine, "digits") == ([] if deleted else [f"id{n:04}"])
+        assert (home / "1").exists() is not deleted
 
 
 def test_retention_is_off_unless_asked_for(site: Site) -> None:
