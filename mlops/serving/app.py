@@ -17,9 +17,10 @@ from mlops.serving.admission import Admission, busy
 from mlops.serving.asked import ASKED, Asked, read_head
 from mlops.serving.browser import CHALLENGE, translate
 from mlops.serving.counting import Counting
+from mlops.serving.desk import Desk
 from mlops.serving.direct import begin
-from mlops.serving.feedback import Lookup
 from mlops.serving.first import FirstModel
+from mlops.serving.lookup import Lookup
 from mlops.serving.patience import Patience
 from mlops.serving.pulse import Pulse
 from mlops.serving.reply import Refused
@@ -77,9 +78,10 @@ class App:
     counting: Counting = field(init=False)
 
     def __post_init__(self) -> None:
-        """Read the tokens, and prepare the look-up of predictions."""
-        self.lookup = Lookup(self.config.project, self.config.database_url)
+        """Read the tokens, and prepare what asks the database."""
         config = self.config
+        desk = Desk(config.limits.deadline_s)
+        self.lookup, self.situations = Lookup(config, desk), Situations(config, desk)
         self.guard = Guard(
             Path(config.tokens) if config.tokens else None, config.token, closed=config.closed,
             rate=config.rate, share=config.share,
@@ -87,7 +89,6 @@ class App:
         self.admission = Admission(self.config.limits)
         self.first = FirstModel(config.limits.requests, self._expects_model)
         self.pulse = Pulse(config.folder / "pulse")
-        self.situations = Situations(config)
         self.patience = Patience(self.config.limits.body_s)
         self.counting = Counting(self.pulse)
 

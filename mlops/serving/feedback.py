@@ -11,7 +11,6 @@ prediction and is never a label.
 from __future__ import annotations
 
 import asyncio
-import threading
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -23,8 +22,6 @@ from mlops.serving.request import media_type, read_body
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
-    import sqlalchemy as sa
-
     from mlops.core.prediction import Given
     from mlops.serving.app import App
     from mlops.serving.request import Scope
@@ -35,45 +32,6 @@ _KEYS = {"prediction_id", "label", "correction", "label_source", "score"}
 _SYNC_S = 5.0
 _MAX_ID = 64
 _LARGEST = 1.7e308  # a float64; an integer of JSON may be larger
-
-
-class Lookup:
-    """Reads single predictions; opens the database at the first call, in a thread."""
-
-    def __init__(self, project: str, database_url: str) -> None:
-        self._project, self._url = project, database_url
-        self._engine: sa.Engine | None = None
-        self._guard = threading.Lock()
-
-    async def find(self, identity: str) -> tuple[Logged | Labelled, float | None] | None:
-        """Return one prediction and its score, or None.
-
-        Raises:
-            Refused: 503 while the database is away.
-        """
-        return await asyncio.to_thread(self._find, identity)
-
-    def _find(self, identity: str) -> tuple[Logged | Labelled, float | None] | None:
-        import sqlalchemy as sa
-
-        from mlops.adapters.predictions import find
-        from mlops.adapters.scores import score_of
-        from mlops.adapters.sql.engine import open_database
-        from mlops.errors import Unavailable
-
-        try:
-            with self._guard:
-                if self._engine is None:
-                    self._engine = open_database(self._url)
-            found = find(self._engine, self._project, identity)
-            if found is None:
-                return None
-            return found, score_of(self._engine, self._project, identity)
-        except (Unavailable, OSError, sa.exc.SQLAlchemyError):
-            raise Refused(
-                503, "database_away", "the prediction log does not answer", retry_s=5,
-                remedy="try again later",
-            ) from None  # fmt: skip
 
 
 async def feedback(app: App, scope: Scope, receive: Receive) -> Reply:

@@ -11,7 +11,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-import sqlalchemy as sa
 import structlog
 
 from mlops.adapters import seal
@@ -30,6 +29,7 @@ from mlops.serving.model import (
 from mlops.serving.pointer import drop_pointer
 
 if TYPE_CHECKING:
+    from mlops.serving.notices import Notices
     from mlops.site import Site
 
 _REFUSED_FOR_S = 60.0
@@ -49,7 +49,10 @@ class Registry(Protocol):
 
 
 class Keeper(Protocol):
-    """Keeps aliases and ledger in agreement; `mlops.serving.agreement.Agreement` is one."""
+    """Keeps aliases and ledger in agreement; `mlops.serving.agreement.Agreement` is one.
+
+    What is served must not wait for it.
+    """
 
     def keep(self, champion: str | None, /) -> None:
         """Look whether they agree, if it is time to."""
@@ -58,6 +61,13 @@ class Keeper(Protocol):
 class Follower:
     """Brings the registry's champion into service.
 
+    Args:
+        site: where.
+        project: registered-model name.
+        registry: whose champion is followed.
+        notices: where refusals are told.
+        keeper: of aliases and ledger; None for none.
+
     Attributes:
         reached: whether the registry has answered.
         unfit: why the first version that came must not be served: `MLOPS_REDACT` names columns
@@ -65,14 +75,17 @@ class Follower:
     """
 
     def __init__(
-        self, site: Site, project: str, registry: Registry, keeper: Keeper | None = None
+        self,
+        site: Site,
+        project: str,
+        registry: Registry,
+        notices: Notices,
+        keeper: Keeper | None = None,
     ) -> None:
-        self._keeper = keeper
+        self._notices, self._keeper = notices, keeper
         self._site, self._project, self._registry = site, project, registry
         self._home = site.layout.serving / project
         self._refused: dict[str, float] = {}
-        self._notes: list[tuple[str, str]] = []
-        self._settled: str | None = None
         self._redact = parse_redact(site.settings.redact)
         self._held: Pointer | None = None  # what was in service last, its copy whole or not
         self._damaged = self._begun = False
@@ -143,7 +156,7 @@ class Follower:
             if self._waits(champion, now_s) or not self._bring(champion, now_s):
                 return served
             self._refused.clear()
-        self._record(now_s, settled=champion)
+        self._notices.settle(champion)
         return champion
 
     def _whole(self) -> str | None:
@@ -198,29 +211,9 @@ class Follower:
 
     def _refuse(self, version: str, reason: str, now_s: float) -> None:
         self._refused[version] = now_s
-        self._notes.append((version, reason))
-        self._settled = None  # there is something to resolve again
+        self._notices.refuse(version, reason)
         metrics.REFUSED_VERSIONS.inc()
         structlog.get_logger().error("version refused", version=version, why=reason)
-        self._record(now_s)
-
-    def _record(self, now_s: float, *, settled: str | None = None) -> None:
-        """Write incidents; while the database is away they are kept and tried at the next poll."""
-        if not self._notes and (settled is None or settled == self._settled):
-            return
-        from mlops.adapters.serving_incidents import open_refusal, resolve_refusals
-        from mlops.adapters.sql.engine import database
-
-        try:
-            with database(self._site) as engine:
-                while self._notes:
-                    open_refusal(engine, self._project, *self._notes[0], at_s=now_s)
-                    self._notes.pop(0)
-                if settled is not None:
-                    resolve_refusals(engine, self._project, at_s=now_s)
-                    self._settled = settled
-        except (Unavailable, sa.exc.SQLAlchemyError) as error:
-            structlog.get_logger().warning("incident waits", why=first_line(error))
 
 
 def prepare(registry: Registry, site: Site, project: str, version: str, now_s: float) -> Pointer:

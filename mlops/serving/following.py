@@ -12,13 +12,13 @@ import sys
 import threading
 import time
 from functools import partial
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-import sqlalchemy as sa
 import structlog
 
 from mlops.errors import EXIT_ERROR, MlopsError
 from mlops.serving import metrics
+from mlops.serving.aside import Aside, attempt
 from mlops.serving.child import parent
 from mlops.serving.config import EXIT_NO_MODEL
 from mlops.serving.follower import Follower, first_line, prepare
@@ -33,6 +33,10 @@ if TYPE_CHECKING:
 
 START_S = 20.0
 """How long the start waits for a registry without a cached version; with imports, below 30 s."""
+
+
+_TELL_S = 1.0
+_END_S = 1.0  # the supervisor waits 15 s, and the log may have taken ten of them
 
 
 class Duty(Protocol):
@@ -74,10 +78,19 @@ def follow(follower: Follower, poll_s: float, bell: Bell, duties: Sequence[Duty]
     hung = threading.Timer(START_S + 1.0, _give_up, (follower, cached))
     hung.daemon = True
     hung.start()
+    over = threading.Event()
+    threading.Thread(target=_tell_staleness, args=(follower, over), daemon=True).start()
     try:
         return _follow(follower, poll_s, bell, duties, cached=cached)
     finally:
         hung.cancel()
+        over.set()
+
+
+def _tell_staleness(follower: Follower, over: threading.Event) -> None:
+    """Tell it however long a poll takes: one that hangs is what the metric is for."""
+    while not over.wait(_TELL_S):
+        follower.tell_staleness()
 
 
 def _follow(
@@ -95,8 +108,7 @@ def _follow(
             _last_word(follower.unfit)
             return EXIT_NO_MODEL
         for duty in duties:
-            _keep(duty)
-        follower.tell_staleness()
+            attempt(duty, time.time())
         bell.wait(poll_s)
     return 0
 
@@ -116,15 +128,6 @@ def _poll(follower: Follower, said: str, *, cached: bool) -> str:
     return ""
 
 
-def _keep(duty: Duty) -> None:
-    """Do one duty; what is in its way is logged, and it is tried again at the next poll."""
-    try:
-        duty.keep(time.time())
-    except (MlopsError, OSError, sa.exc.SQLAlchemyError) as error:
-        name = type(duty).__name__.lower()
-        structlog.get_logger().warning("not done", duty=name, why=first_line(error))
-
-
 def _give_up(follower: Follower, cached: bool) -> None:  # noqa: FBT001 - called by a timer
     """End a start that hangs in a call: a name that resolves to nothing may take minutes."""
     if cached or follower.reached:
@@ -138,28 +141,39 @@ def _last_word(why: str) -> None:
     say(f"error: {why}", sys.stderr)
 
 
-def duties(site: Site, project: str, registry: Registry, wishes: Wishes) -> tuple[Duty, ...]:
-    """Return what the follower looks after beside the champion; notices come last."""
+def build(
+    site: Site, project: str, registry: Registry, wishes: Wishes
+) -> tuple[Follower, tuple[Duty, ...], tuple[Aside[Any], ...]]:
+    """Return a follower, what it looks after beside the champion, and what of it runs aside.
+
+    Whatever needs the database runs aside, but for the fetching of a version: the ledger vouches
+    for it.
+    """
+    from mlops.serving.agreement import Agreement
     from mlops.serving.alarms import Alarms
     from mlops.serving.budget import Budget
     from mlops.serving.canary import Canary
-    from mlops.serving.damage import DamageBeside
+    from mlops.serving.damage import Damage, DamageBeside
     from mlops.serving.follow_shadow import FollowShadow
     from mlops.serving.notices import Notices
-    from mlops.serving.retention import Retention
+    from mlops.serving.retention import OldFiles, OldRows
     from mlops.serving.tallies import read_sides
 
-    notices = Notices(site, project)
+    notices, agreement = Notices(site, project), Aside(Agreement(site, project))
+    follower = Follower(site, project, registry, notices, agreement)
     get = partial(prepare, registry, site, project)
-    return (
+    home = site.layout.serving / project
+    aside = (Aside(OldRows(site, project)), Aside(Budget(site, project)), Aside(notices))
+    duties = (
         FollowShadow(site, project, registry, prepare=get, notices=notices),
         Canary(site, project, wishes, prepare=get, notices=notices, read=read_sides),
-        DamageBeside(site.layout.serving / project, get),
-        Alarms(site.layout.serving / project, notices),
-        Retention(site, project),
-        Budget(site, project),
-        notices,
+        DamageBeside(home, get),
+        Alarms(home, notices),
+        OldFiles(site, project),
+        *aside,
+        Damage(follower),
     )
+    return follower, duties, (agreement, *aside)
 
 
 def main() -> int:
@@ -170,8 +184,6 @@ def main() -> int:
     from mlops.layout import Layout, find_root
     from mlops.log import configure, quieten
     from mlops.params.name import project_name
-    from mlops.serving.agreement import Agreement
-    from mlops.serving.damage import Damage
     from mlops.serving.writer import Writer
     from mlops.settings import load_settings
     from mlops.site import Site
@@ -188,15 +200,16 @@ def main() -> int:
     project = project_name(layout.params)
     writer = Writer(layout.spool, project, settings.database(layout))
     writer.start()
-    follower = Follower(site, project, registry, Agreement(site, project))
-    every = (*duties(site, project, registry, canary), Damage(follower))
+    follower, duties, aside = build(site, project, registry, canary)
     try:
-        return follow(follower, settings.poll_s, bell, every)
+        return follow(follower, settings.poll_s, bell, duties)
     except MlopsError as error:
         say(f"error: {error}", sys.stderr)
         return EXIT_ERROR
     finally:
         writer.close()
+        for one in aside:
+            one.close(_END_S)
 
 
 if __name__ == "__main__":

@@ -1,27 +1,37 @@
-"""Serving incidents on their way to the database: kept while it is away, then written."""
+"""Serving incidents on their way to the database: kept while it is away, then written.
+
+Whoever finds something says so in the follower's own thread, and never waits; another one writes.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any, Protocol
 
 import structlog
 
+from mlops.adapters.serving_incidents import (
+    open_alarm,
+    open_refusal,
+    resolve_alarm,
+    resolve_refusals,
+)
+from mlops.adapters.sql.engine import database
 from mlops.serving import metrics
 
 if TYPE_CHECKING:
+    import sqlalchemy as sa
+
     from mlops.site import Site
 
 
-@dataclass(frozen=True)
-class _Notice:
-    cause: str
-    version: str
-    reason: str | None
+class _Write(Protocol):
+    def __call__(self, engine: sa.Engine, /, *, at_s: float) -> Any:
+        """Write one incident down."""
 
 
 class Notices:
-    """Raises and clears alarms; a duty of the follower, which writes them down at its polls.
+    """Raises and clears alarms; as a duty of the follower it writes them down.
 
     Args:
         site: where the incidents are kept.
@@ -31,7 +41,8 @@ class Notices:
     def __init__(self, site: Site, project: str) -> None:
         self._site, self._project = site, project
         self._raised: dict[str, bool] = {}
-        self._queue: list[_Notice] = []
+        self._settled: str | None = None
+        self._queue: list[tuple[str, _Write]] = []
 
     def open(self, cause: str, version: str, reason: str, alarm: str) -> None:
         """Raise an alarm; while it stands, raising it again changes nothing.
@@ -46,7 +57,10 @@ class Notices:
         if self._raised.get(cause):
             return
         self._raised[cause] = True
-        self._queue.append(_Notice(cause, version, reason))
+        write = partial(
+            open_alarm, project=self._project, cause=cause, version=version, reason=reason
+        )
+        self._queue.append((cause, write))
         structlog.get_logger().error("serving alarm", cause=cause, why=reason)
 
     def close(self, cause: str, alarm: str) -> None:
@@ -54,7 +68,20 @@ class Notices:
         metrics.ALARM.labels(alarm).set(0.0)
         if self._raised.get(cause, True):
             self._raised[cause] = False
-            self._queue.append(_Notice(cause, "", None))
+            write = partial(resolve_alarm, project=self._project, cause=cause)
+            self._queue.append((cause, write))
+
+    def refuse(self, version: str, reason: str) -> None:
+        """Tell of a champion that must not be served."""
+        self._settled = None  # there is something to resolve again
+        write = partial(open_refusal, project=self._project, version=version, reason=reason)
+        self._queue.append(("", write))
+
+    def settle(self, champion: str) -> None:
+        """Tell that the champion is in service: every refusal before is resolved."""
+        if champion != self._settled:
+            self._settled = champion
+            self._queue.append(("", partial(resolve_refusals, project=self._project)))
 
     def forget(self, cause: str) -> None:
         """Let the next alarm of a cause be a new one, though nobody cleared the last."""
@@ -62,7 +89,7 @@ class Notices:
 
     def is_written(self, cause: str) -> bool:
         """Say whether nothing of an alarm waits to be written."""
-        return all(note.cause != cause for note in self._queue)
+        return all(waiting != cause for waiting, _ in tuple(self._queue))
 
     def keep(self, now_s: float) -> None:
         """Write down what is not written yet.
@@ -72,16 +99,8 @@ class Notices:
         """
         if not self._queue:
             return
-        from mlops.adapters.serving_incidents import open_alarm, resolve_alarm
-        from mlops.adapters.sql.engine import database
-
         with database(self._site) as engine:
             while self._queue:
-                note = self._queue[0]
-                if note.reason is None:
-                    resolve_alarm(engine, self._project, note.cause, at_s=now_s)
-                else:
-                    open_alarm(
-                        engine, self._project, note.cause, note.version, note.reason, at_s=now_s
-                    )
+                _, write = self._queue[0]
+                write(engine, at_s=now_s)
                 self._queue.pop(0)

@@ -23,8 +23,28 @@ _YOUNG_S = 3600.0  # a step may be at work on a copy that it has just fetched
 _ROLES: tuple[Role, ...] = ("current", "challenger", "shadow")
 
 
-class Retention:
-    """A duty of the follower, done every hour.
+class _Hours:
+    """Says when it is time: at the start, then every hour.
+
+    A server that is started anew before an hour is over deletes, too.
+
+    Args:
+        clock: seconds that only grow.
+    """
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._next_s = clock()
+
+    def due(self) -> bool:
+        if self._clock() < self._next_s:
+            return False
+        self._next_s = self._clock() + _EVERY_S
+        return True
+
+
+class OldRows:
+    """A duty of the follower, done hourly: rows of the log older than `MLOPS_LOG_DAYS`.
 
     Args:
         site: whose settings say what is kept.
@@ -35,8 +55,7 @@ class Retention:
     def __init__(
         self, site: Site, project: str, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self._site, self._project, self._clock = site, project, clock
-        self._next_s = clock() + _EVERY_S
+        self._site, self._project, self._hours = site, project, _Hours(clock)
 
     def keep(self, now_s: float) -> None:
         """Delete what may go, if it is time to.
@@ -44,15 +63,11 @@ class Retention:
         Raises:
             Unavailable: if the database does not answer; it is tried again in an hour.
         """
-        if self._clock() < self._next_s:
-            return
-        self._next_s = self._clock() + _EVERY_S
-        self.sweep(now_s)
+        if self._hours.due():
+            self.sweep(now_s)
 
     def sweep(self, now_s: float) -> None:
         """Delete what may go, now."""
-        self._versions(now_s)
-        self._segments(now_s)
         days = self._site.settings.log_days
         if not days:
             return
@@ -62,6 +77,31 @@ class Retention:
             gone = prune(engine, self._project, before_s=now_s - days * _DAY_S)
         if gone:
             structlog.get_logger().info("old predictions deleted", rows=gone, days=days)
+
+
+class OldFiles:
+    """A duty of the follower, done hourly: copies of versions, and unreadable segments.
+
+    Args:
+        site: whose settings say what is kept.
+        project: registered-model name.
+        clock: seconds that only grow.
+    """
+
+    def __init__(
+        self, site: Site, project: str, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._site, self._project, self._hours = site, project, _Hours(clock)
+
+    def keep(self, now_s: float) -> None:
+        """Delete what may go, if it is time to."""
+        if self._hours.due():
+            self.sweep(now_s)
+
+    def sweep(self, now_s: float) -> None:
+        """Delete what may go, now; in the thread that fetches copies, so never one in its hands."""
+        self._versions(now_s)
+        self._segments(now_s)
 
     def _versions(self, now_s: float) -> None:
         """Keep what is pointed at and the newest few; a version that is needed again is fetched."""

@@ -10,11 +10,14 @@ from typing import TYPE_CHECKING
 from mlops.serving.pointer import read_pointer
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import sqlalchemy as sa
 
     from mlops.adapters.history import Moment
     from mlops.adapters.incidents import Incident
     from mlops.serving.config import ServingConfig
+    from mlops.serving.desk import Desk
 
 _KEEP_S = 5.0
 _INCIDENTS = 5
@@ -38,10 +41,15 @@ class Situation:
 
 
 class Situations:
-    """Reads the situation, at most every few seconds, in a thread."""
+    """Reads the situation, at most every few seconds.
 
-    def __init__(self, config: ServingConfig) -> None:
-        self._config = config
+    Args:
+        config: of the server.
+        desk: where the database is asked.
+    """
+
+    def __init__(self, config: ServingConfig, desk: Desk) -> None:
+        self._config, self._desk = config, desk
         self._engine: sa.Engine | None = None
         self._known: Situation | None = None
         self._read_s = 0.0
@@ -51,11 +59,26 @@ class Situations:
         """Return the situation as it was at most five seconds ago."""
         async with self._turn:
             if self._known is None or time.monotonic() - self._read_s > _KEEP_S:
-                self._known = await asyncio.to_thread(self._read)
+                self._known = await self._look()
                 self._read_s = time.monotonic()
             return self._known
 
-    def _read(self) -> Situation:
+    async def _look(self) -> Situation:
+        pointer = read_pointer(self._config.folder)
+        since_s = pointer.since_s if pointer else None
+        try:
+            known = await self._desk.ask(self._read)
+        except TimeoutError:
+            known = None
+        if known is None:
+            return Situation(since_s, None, (), away=True)
+        told, found = known
+        version = pointer.version if pointer else None
+        why = next((m for m in told if m.after == version and m.before != version), None)
+        return Situation(since_s, why, tuple(found))
+
+    def _read(self) -> tuple[Sequence[Moment], Sequence[Incident]] | None:
+        """Return the moves, and the incidents as shown; None if the database is away."""
         import sqlalchemy as sa
 
         from mlops.adapters.history import moments
@@ -63,19 +86,14 @@ class Situations:
         from mlops.adapters.sql.engine import open_database
         from mlops.errors import MlopsError
 
-        project = self._config.project
-        pointer = read_pointer(self._config.folder)
-        since_s = pointer.since_s if pointer else None
         try:
             if self._engine is None:
                 self._engine = open_database(self._config.database_url)
-            told = moments(self._engine, project)
+            told = moments(self._engine, self._config.project)
             with self._engine.connect() as connection:
-                held = find_all_open(connection, project)
-                ended = [i for i in recent(connection, project) if i.state != "open"]
+                held = find_all_open(connection, self._config.project)
+                ended = [i for i in recent(connection, self._config.project) if i.state != "open"]
+                shown = max(_INCIDENTS, len(held))  # however old an open one is
+                return told, (*reversed(held), *ended)[:shown]
         except (MlopsError, OSError, sa.exc.SQLAlchemyError):
-            return Situation(since_s, None, (), away=True)
-        version = pointer.version if pointer else None
-        why = next((m for m in told if m.after == version and m.before != version), None)
-        shown = max(_INCIDENTS, len(held))  # however old an open one is
-        return Situation(since_s, why, (*reversed(held), *ended)[:shown])
+            return None

@@ -14,6 +14,7 @@ from mlops.core.canonical import to_json
 from mlops.serving.agreement import Agreement
 from mlops.serving.follower import Follower
 from mlops.serving.model import read_pointer
+from mlops.serving.notices import Notices
 from tests.promotions import PROJECT, add_version, decide, decision, entries, kinds
 from tests.serving.tiny import make_version, point
 
@@ -81,7 +82,7 @@ def test_a_deleted_champion_is_served_on(pair: Site) -> None:
     files.remove(home / "1")  # what its promotion fetched, which no server can run
     make_version(home, "1")
     point(home, "1")
-    follower = Follower(pair, PROJECT, registry, Agreement(pair, PROJECT))
+    follower = Follower(pair, PROJECT, registry, Notices(pair, PROJECT), Agreement(pair, PROJECT))
     mlflow.client(pair).delete_model_version(PROJECT, "1")
     assert follower.poll(time.time()) == "1"
     assert read_pointer(home) is not None

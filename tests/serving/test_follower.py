@@ -24,6 +24,7 @@ from mlops.serving.damage import Damage, DamageBeside
 from mlops.serving.follower import Follower, prepare
 from mlops.serving.following import Bell, follow
 from mlops.serving.model import load, read_pointer, sealed
+from mlops.serving.notices import Notices
 from mlops.serving.pointer import Pointer, write_pointer
 from tests.serving.tiny import make_version, point
 
@@ -63,6 +64,11 @@ def shelf(site: Site) -> Shelf:
     return Shelf(site.layout.serving / "tiny")
 
 
+def made(site: Site, shelf: Shelf) -> Follower:
+    """Return a follower whose notices nobody writes down."""
+    return Follower(site, "tiny", shelf, Notices(site, "tiny"))
+
+
 def _until(true: Callable[[], bool], seconds: float = 5.0) -> None:
     end_s = time.monotonic() + seconds
     while not true():
@@ -70,7 +76,8 @@ def _until(true: Callable[[], bool], seconds: float = 5.0) -> None:
         time.sleep(0.02)
 
 
-def _incidents(site: Site) -> list[tuple[str, str, str]]:
+def _incidents(site: Site, notices: Notices) -> list[tuple[str, str, str]]:
+    notices.keep(1.0)
     engine = open_database(site.settings.database(site.layout))
     query = sa.select(incidents.c.kind, incidents.c.version, incidents.c.state)
     with engine.connect() as connection:
@@ -78,7 +85,8 @@ def _incidents(site: Site) -> list[tuple[str, str, str]]:
 
 
 def test_the_champion_comes_into_service(site: Site, shelf: Shelf) -> None:
-    follower = Follower(site, "tiny", shelf)
+    notices = Notices(site, "tiny")
+    follower = Follower(site, "tiny", shelf, notices)
     assert follower.poll(1.0) is None
     for version in ("1", "2", "1"):
         if not (shelf.home / version).exists():
@@ -90,7 +98,7 @@ def test_the_champion_comes_into_service(site: Site, shelf: Shelf) -> None:
         assert load(pointer).version == version
     assert follower.poll(3.0) == "1"
     assert shelf.fetched == ["1", "2", "1"]
-    assert _incidents(site) == []
+    assert _incidents(site, notices) == []
 
 
 def _missing(home: Path) -> None:
@@ -128,7 +136,8 @@ BAD = [_missing, _wrong_golden, _changed, _added, _no_manifest, _other_shape]
 def test_a_bad_version_is_refused_and_the_old_one_serves(
     spoil: Callable[[Path], None], site: Site, shelf: Shelf
 ) -> None:
-    follower = Follower(site, "tiny", shelf)
+    notices = Notices(site, "tiny")
+    follower = Follower(site, "tiny", shelf, notices)
     make_version(shelf.home, "1")
     shelf.alias_of["champion"] = "1"
     follower.poll(1.0)
@@ -137,31 +146,30 @@ def test_a_bad_version_is_refused_and_the_old_one_serves(
     for now_s in (2.0, 3.0, 4.0):
         assert follower.poll(now_s) == "1"
     assert shelf.fetched == ["1", "2"]  # not tried again at every poll
-    assert _incidents(site) == [("serving", "2", "open")]
+    assert _incidents(site, notices) == [("serving", "2", "open")]
     shelf.alias_of["champion"] = "1"
     follower.poll(5.0)
-    assert _incidents(site) == [("serving", "2", "resolved")]
+    assert _incidents(site, notices) == [("serving", "2", "resolved")]
 
 
 def test_incidents_wait_for_the_database(site: Site, shelf: Shelf) -> None:
-    follower = Follower(site, "tiny", shelf)
+    notices = Notices(site, "tiny")
+    follower = Follower(site, "tiny", shelf, notices)
     shelf.alias_of["champion"] = "7"
     state = site.layout.database
     state.mkdir(parents=True)  # no database can be opened there
     assert follower.poll(1.0) is None
+    with pytest.raises(Unavailable):
+        notices.keep(1.0)
     state.rmdir()
-    assert follower.poll(2.0) is None
-    shelf.alias_of["champion"] = None
-    shelf.alias_of["champion"] = "7"
-    follower.poll(100.0)
-    assert _incidents(site) == [("serving", "7", "open")]
+    assert _incidents(site, notices) == [("serving", "7", "open")]
 
 
 def test_a_registry_that_is_down_stops_nothing(site: Site, shelf: Shelf) -> None:
     make_version(shelf.home, "1")
     point(shelf.home, "1")
     shelf.down = True
-    follower = Follower(site, "tiny", shelf)
+    follower = made(site, shelf)
     assert follower.cached()
     with pytest.raises(Unavailable):
         follower.poll(1.0)
@@ -177,11 +185,12 @@ def test_a_damaged_cache_is_not_served(site: Site, shelf: Shelf) -> None:
     assert pointer is not None
     with pytest.raises(UnverifiedModel, match="golden"):
         load(pointer)
-    follower = Follower(site, "tiny", shelf)
+    notices = Notices(site, "tiny")
+    follower = Follower(site, "tiny", shelf, notices)
     shelf.alias_of["champion"] = "1"
     assert not follower.cached()
     assert follower.poll(2.0) is None  # the registry's is no better
-    assert _incidents(site) == [("serving", "1", "open")]
+    assert _incidents(site, notices) == [("serving", "1", "open")]
 
 
 @pytest.mark.parametrize("pointer", ["", "{}", "[]", "{"])
@@ -194,7 +203,7 @@ def test_without_registry_and_cache_it_gives_up_with_a_line(
         (shelf.home / "current.json").write_text(pointer)
     monkeypatch.setattr(module, "START_S", 0.1)
     shelf.down = True
-    code = follow(Follower(site, "tiny", shelf), 0.05, Bell())
+    code = follow(made(site, shelf), 0.05, Bell())
     assert code == EXIT_NO_MODEL
     assert "does not answer; no cached version to serve" in capsys.readouterr().err
 
@@ -211,7 +220,7 @@ def test_a_worker_that_serves_from_memory_is_not_given_up(
     shelf.down = True
     bell = Bell()
     threading.Timer(0.5, bell.end).start()
-    assert follow(Follower(site, "tiny", shelf), 0.05, bell) == 0
+    assert follow(made(site, shelf), 0.05, bell) == 0
 
 
 def spoil(shelf: Shelf, version: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -238,7 +247,7 @@ def is_whole(home: Path) -> bool:
 def test_a_copy_that_a_worker_could_not_load_is_verified_and_fetched_again(
     site: Site, shelf: Shelf, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    follower = Follower(site, "tiny", shelf)
+    follower = made(site, shelf)
     make_version(shelf.home, "1")
     shelf.alias_of["champion"] = "1"
     follower.poll(1.0)
@@ -264,7 +273,7 @@ def test_the_old_copy_is_mended_while_it_is_no_champion_any_more(
     new: str | None, again: bool, site: Site, shelf: Shelf, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The new champion is refused, or there is none: the old version is what users are given."""
-    follower = Follower(site, "tiny", shelf)
+    follower = made(site, shelf)
     make_version(shelf.home, "1")
     make_version(shelf.home, "2", wrong=0.5)
     shelf.alias_of["champion"] = "1"
@@ -274,7 +283,7 @@ def test_the_old_copy_is_mended_while_it_is_no_champion_any_more(
     damage = Damage(follower)
     spoil(shelf, "1", monkeypatch)
     if again:  # after the follower died
-        follower = Follower(site, "tiny", shelf)
+        follower = made(site, shelf)
         assert not follower.cached()
         damage = Damage(follower)
     damage.keep(3.0)
@@ -283,7 +292,8 @@ def test_the_old_copy_is_mended_while_it_is_no_champion_any_more(
 
 
 def test_a_lost_copy_is_not_asked_for_at_every_poll(site: Site, shelf: Shelf) -> None:
-    follower = Follower(site, "tiny", shelf)
+    notices = Notices(site, "tiny")
+    follower = Follower(site, "tiny", shelf, notices)
     folder = make_version(shelf.home, "1")
     shelf.alias_of["champion"] = "1"
     follower.poll(1.0)
@@ -294,7 +304,10 @@ def test_a_lost_copy_is_not_asked_for_at_every_poll(site: Site, shelf: Shelf) ->
         damage.keep(now_s)
         assert follower.poll(now_s) is None
     assert shelf.fetched == ["1", "1"]
-    assert (_incidents(site), metrics.REFUSED._value.get()) == ([("serving", "1", "open")], 1.0)
+    assert (_incidents(site, notices), metrics.REFUSED._value.get()) == (
+        [("serving", "1", "open")],
+        1.0,
+    )
 
 
 @pytest.mark.parametrize("role", ["challenger", "shadow"])
@@ -328,7 +341,7 @@ def test_the_copy_of_who_stands_beside_is_fetched_again_too(
 def test_a_lost_pointer_is_written_anew_though_the_alias_is_gone(
     gone: str, site: Site, shelf: Shelf
 ) -> None:
-    follower = Follower(site, "tiny", shelf)
+    follower = made(site, shelf)
     make_version(shelf.home, "1")
     shelf.alias_of["champion"] = "1"
     follower.poll(1.0)
@@ -350,7 +363,7 @@ def test_a_registry_without_a_champion_is_waited_for(
     monkeypatch.setattr(module, "START_S", 0.0)
     bell = Bell()
     threading.Timer(0.3, bell.end).start()
-    assert follow(Follower(site, "tiny", shelf), 0.05, bell) == 0
+    assert follow(made(site, shelf), 0.05, bell) == 0
 
 
 def test_a_database_that_is_away_at_the_start_is_no_answer(
@@ -364,14 +377,14 @@ def test_a_database_that_is_away_at_the_start_is_no_answer(
     monkeypatch.setattr(module, "START_S", 0.1)
     monkeypatch.setattr(shelf, "fetch", away)
     shelf.alias_of["champion"] = "1"
-    assert follow(Follower(site, "tiny", shelf), 0.05, Bell()) == EXIT_NO_MODEL
+    assert follow(made(site, shelf), 0.05, Bell()) == EXIT_NO_MODEL
     assert "connection refused; no cached version" in capsys.readouterr().err
 
 
 def test_the_bell_polls_at_once(site: Site, shelf: Shelf) -> None:
     make_version(shelf.home, "1")
     bell = Bell()
-    thread = threading.Thread(target=follow, args=(Follower(site, "tiny", shelf), 60.0, bell))
+    thread = threading.Thread(target=follow, args=(made(site, shelf), 60.0, bell))
     thread.start()
     time.sleep(0.2)
     assert read_pointer(shelf.home) is None
@@ -384,7 +397,7 @@ def test_the_bell_polls_at_once(site: Site, shelf: Shelf) -> None:
 
 
 def test_what_is_refused_stands_in_the_metrics_until_it_is_not(site: Site, shelf: Shelf) -> None:
-    follower = Follower(site, "tiny", shelf)
+    follower = made(site, shelf)
     make_version(shelf.home, "1")
     shelf.alias_of["champion"] = "1"
     follower.poll(1.0)
@@ -401,7 +414,7 @@ def test_what_is_refused_stands_in_the_metrics_until_it_is_not(site: Site, shelf
 
 
 def test_staleness_grows_while_the_registry_is_down(site: Site, shelf: Shelf) -> None:
-    follower = Follower(site, "tiny", shelf)
+    follower = made(site, shelf)
     shelf.down = True
     time.sleep(0.05)
     with pytest.raises(Unavailable):

@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +27,7 @@ from mlops.serving.config import Limits
 from mlops.serving.log import PredictionLog
 from mlops.serving.notices import Notices
 from mlops.serving.redaction import Redaction
-from mlops.serving.retention import Retention
+from mlops.serving.retention import OldFiles, OldRows
 from mlops.settings import Settings
 from mlops.site import Site
 from tests.serving.conftest import PROJECT
@@ -217,7 +218,8 @@ def test_retention_deletes_what_is_old_and_nobody_needs(site: Site) -> None:
     damaged.parent.mkdir(parents=True)
     damaged.touch()
     os.utime(damaged, (0, 0))
-    Retention(keeping, "digits").sweep(1100.5 * day)
+    OldRows(keeping, "digits").sweep(1100.5 * day)
+    OldFiles(keeping, "digits").sweep(1100.5 * day)
     kept = logged_ids(engine, "digits")
     assert kept == ["id0001", *(f"id{n:04}" for n in range(1001, 1200))]
     assert logged_ids(engine, "other") == ["id9000"]
@@ -227,11 +229,31 @@ def test_retention_deletes_what_is_old_and_nobody_needs(site: Site) -> None:
     assert not damaged.exists()
 
 
+def test_retention_begins_with_the_server_and_goes_on_every_hour(site: Site) -> None:
+    """A server that is restarted every day, or more often, deletes as well as any other."""
+    day = 86_400.0
+    engine = open_database(site.settings.database(site.layout))
+    keeping = replace(site, settings=Settings(log_days=1.0, keep_versions=1))
+    home = site.layout.serving / "digits"
+    now = [0.0]
+    duties = [made(keeping, "digits", lambda: now[0]) for made in (OldRows, OldFiles)]
+    for n, (since_s, deleted) in enumerate([(0.0, True), (3599.0, False), (3601.0, True)]):
+        predictions.insert_batch(engine, "digits", [_prediction(n, at_s=0.0)])
+        for version in ("1", "2"):
+            (home / version).mkdir(parents=True, exist_ok=True)
+            os.utime(home / version, (0, 0))
+        now[0] = since_s
+        for duty in duties:
+            duty.keep(2.0 * day)
+        assert logged_ids(engine, "digits") == ([] if deleted else [f"id{n:04}"])
+        assert (home / "1").exists() is not deleted
+
+
 def test_retention_is_off_unless_asked_for(site: Site) -> None:
     engine = open_database(site.settings.database(site.layout))
     predictions.insert_batch(engine, "digits", [_prediction(1)])
     now = [0.0]
-    retention = Retention(site, "digits", clock=lambda: now[0])
+    retention = OldRows(site, "digits", clock=lambda: now[0])
     now[0] = 1e9
     retention.keep(1e9)
     assert logged_ids(engine, "digits") == ["id0001"]

@@ -25,14 +25,13 @@ from mlops.serving import metrics, spool
 from mlops.serving.beat import READY
 from mlops.serving.config import EXIT_NO_MODEL, ServingConfig, from_environment
 from mlops.serving.damage import Damage
-from mlops.serving.follower import Follower
 from mlops.serving.following import Bell, follow
 from mlops.serving.model import read_pointer
 from mlops.serving.redaction import Redaction
 from mlops.serving.writer import Writer
 from tests.serving.conftest import PROJECT
 from tests.serving.kinds import TABLE, TinyModel, columns, make_table_version, serving
-from tests.serving.test_follower import Shelf, is_whole, spoil
+from tests.serving.test_follower import Shelf, is_whole, made, spoil
 from tests.serving.tiny import logged_ids, make_version, point
 
 if TYPE_CHECKING:
@@ -189,11 +188,11 @@ def test_the_first_version_that_comes_must_have_the_columns(
     make_table_version(shelf.home, "1")
     shelf.alias_of["champion"] = "1"
     wrong = replace(site, settings=site.settings.model_copy(update={"redact": "aeg"}))
-    assert follow(Follower(wrong, "tiny", shelf), 0.01, Bell()) == EXIT_NO_MODEL
+    assert follow(made(wrong, shelf), 0.01, Bell()) == EXIT_NO_MODEL
     assert "error: MLOPS_REDACT = 'aeg': 'aeg' is no field" in capsys.readouterr().err
     assert read_pointer(shelf.home) is None
     right = replace(site, settings=site.settings.model_copy(update={"redact": "age"}))
-    follower = Follower(right, "tiny", shelf)
+    follower = made(right, shelf)
     assert follower.poll(1.0) == "1"
     make_version(shelf.home, "2")  # a later one may lack it
     shelf.alias_of["champion"] = "2"
@@ -210,7 +209,7 @@ def test_damage_to_a_version_that_lacks_the_column_ends_nobody(
     shelf = Shelf(site.layout.serving / "tiny")
     make_table_version(shelf.home, "1")
     make_version(shelf.home, "2")
-    follower = Follower(site, "tiny", shelf)
+    follower = made(site, shelf)
     for now_s, version in enumerate("12"):
         shelf.alias_of["champion"] = version
         assert follower.poll(float(now_s)) == version
@@ -225,7 +224,7 @@ def test_damage_to_a_version_that_lacks_the_column_ends_nobody(
     else:
         (shelf.home / "current.json").unlink()
     if again:  # the follower died, too
-        follower = Follower(site, "tiny", shelf)
+        follower = made(site, shelf)
         damage = Damage(follower)
     bell = Bell()
     threading.Timer(0.5, bell.end).start()
@@ -243,7 +242,7 @@ def test_the_first_version_is_looked_at_though_its_damaged_copy_is_fetched_again
     spoil(shelf, "1", monkeypatch)
     wrong = replace(site, settings=site.settings.model_copy(update={"redact": "aeg"}))
     shelf.alias_of["champion"] = "1"
-    assert follow(Follower(wrong, "tiny", shelf), 0.01, Bell()) == EXIT_NO_MODEL
+    assert follow(made(wrong, shelf), 0.01, Bell()) == EXIT_NO_MODEL
     assert "'aeg' is no field" in capsys.readouterr().err
     assert read_pointer(shelf.home) is None
 

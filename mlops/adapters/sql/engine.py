@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,10 +20,22 @@ if TYPE_CHECKING:
 _MIGRATIONS = Path(__file__).parent / "migrations"
 _ADVISORY_KEY = 0x6D6C6F7073  # "mlops": one migration at a time on Postgres
 _BUSY_MS = 30_000
+_UPGRADING = threading.Lock()  # Alembic keeps what it is at in its modules
+_PATIENCE = {
+    "connect_timeout": 5,  # seconds; psycopg's own is two minutes
+    "tcp_user_timeout": 10_000,  # milliseconds that what was sent may stay unacknowledged
+    "keepalives_idle": 10,  # seconds of silence after which the other side is asked for a sign
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+}
+"""How soon a Postgres whose host is gone counts as away; a statement at work may take its time."""
 
 
 def open_database(url: str) -> sa.Engine:
     """Connect and migrate to the newest revision; safe to call from many processes at once.
+
+    Args:
+        url: of the database; what its query says of timeouts stands.
 
     Raises:
         Unavailable: if the database cannot be reached.
@@ -33,7 +46,8 @@ def open_database(url: str) -> sa.Engine:
     sqlite = parsed.get_backend_name() == "sqlite"
     if sqlite and parsed.database:
         Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
-    engine = sa.create_engine(parsed, pool_pre_ping=not sqlite)
+    patience = {} if sqlite else {k: v for k, v in _PATIENCE.items() if k not in parsed.query}
+    engine = sa.create_engine(parsed, pool_pre_ping=not sqlite, connect_args=patience)
     if sqlite:
         sa.event.listen(engine, "connect", _tune_sqlite)
     try:
@@ -105,6 +119,6 @@ def _upgrade(engine: sa.Engine) -> None:
 
     config = Config()
     config.set_main_option("script_location", str(_MIGRATIONS))
-    with engine.begin() as connection:
+    with _UPGRADING, engine.begin() as connection:
         config.attributes["connection"] = connection
         command.upgrade(config, "head")

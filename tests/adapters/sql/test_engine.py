@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,7 @@ from mlops.adapters.sql.engine import open_database
 from mlops.adapters.sql.tables import ledger, metadata, predictions
 from mlops.core.prediction import Logged, Prediction
 from mlops.errors import Unavailable
+from tests.silent import silent_database
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -48,6 +50,14 @@ def test_many_may_open_a_new_database_at_once(tmp_path: Path) -> None:
     names = {frozenset(sa.inspect(engine).get_table_names()) for engine in engines}
     assert len(names) == 1
     assert set(metadata.tables) <= next(iter(names))
+
+
+def test_one_process_may_open_several_new_databases_at_once(tmp_path: Path) -> None:
+    urls = [f"sqlite:///{tmp_path}/{n}.db" for n in range(6)]
+    with ThreadPoolExecutor(6) as pool:
+        engines = list(pool.map(open_database, urls))
+    for engine in engines:
+        assert set(metadata.tables) <= set(sa.inspect(engine).get_table_names())
 
 
 @pytest.mark.parametrize("statement", ["UPDATE ledger SET actor = 'x'", "DELETE FROM ledger"])
@@ -119,3 +129,12 @@ def test_a_database_that_is_up_to_date_needs_no_alembic(url: str) -> None:
         "assert 'alembic' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code, url], check=True)
+
+
+@pytest.mark.parametrize(("query", "least_s"), [("", 4.5), ("?connect_timeout=2", 1.5)])
+def test_a_silent_database_is_away_soon(query: str, least_s: float) -> None:
+    """After five seconds, or after what its address says."""
+    began_s = time.monotonic()
+    with silent_database() as url, pytest.raises(Unavailable, match="MLOPS_DATABASE_URL"):
+        open_database(url + query)
+    assert least_s < time.monotonic() - began_s < least_s + 2.0
