@@ -59,6 +59,30 @@ CORPUS: dict[str, tuple[Any, dict[str, str], int, str]] = {
 """Body, headers beside JSON's, status, code."""
 
 
+def npy_of(shape: str, dtype: str = "|u1", size: int = 16) -> bytes:
+    """Return a `.npy` whose header says any shape; `numpy.save` writes possible ones only."""
+    header = f"{{'descr': '{dtype}', 'fortran_order': False, 'shape': {shape}, }}\n".encode()
+    return b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header + bytes(size)
+
+
+INFER = "/v2/models/tiny/infer"
+NPY = {"content-type": "application/x-npy"}
+RAW = {"content-type": "application/octet-stream"}
+_SHAPES = (
+    "(-1, -16)", "(-4, -4)", "(-4, -4, 1)", "(-1, 4, -4)", "(True, 4, 4)", "(0, -1)",
+    "(-(2**40), -(2**40))", f"({10**300}, 4, 4)",
+)  # fmt: skip
+PLACED: dict[str, tuple[str, bytes, dict[str, str], int, str]] = {
+    **{f".npy of {shape[:20]}": ("/predict", npy_of(shape), NPY, 400, "malformed")
+       for shape in _SHAPES},
+    ".npy of (-1, -16) as raw": ("/predict", npy_of("(-1, -16)"), RAW, 400, "malformed"),
+    ".npy of (-1, -16) for tensors": (
+        INFER, npy_of("(-1, -16)"), {**RAW, "inference-header-content-length": "0"}, 400,
+        "malformed"),
+}  # fmt: skip
+"""Door, body, headers, status, code: of what is read at one door only."""
+
+
 def refused(reply: httpx.Response, status: int, code: str) -> None:
     """Check a refusal: its status, the one shape, and that nothing of the request is in it."""
     assert reply.status_code == status, reply.text
