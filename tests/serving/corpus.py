@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import gzip
+import io
 import zlib
 from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -65,6 +68,16 @@ def npy_of(shape: str, dtype: str = "|u1", size: int = 16) -> bytes:
     return b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header + bytes(size)
 
 
+def _list_of_null(count: int) -> bytes:
+    """Return Arrow of one row: a list of so many values, in some hundred bytes."""
+    column = pa.ListArray.from_arrays(pa.array([0, count], pa.int32()), pa.nulls(count))
+    batch = pa.RecordBatch.from_arrays([column], ["image"])
+    out = io.BytesIO()
+    with pa.ipc.new_stream(out, batch.schema) as writer:
+        writer.write_batch(batch)
+    return out.getvalue()
+
+
 INFER = "/v2/models/tiny/infer"
 NPY = {"content-type": "application/x-npy"}
 RAW = {"content-type": "application/octet-stream"}
@@ -79,6 +92,9 @@ PLACED: dict[str, tuple[str, bytes, dict[str, str], int, str]] = {
     ".npy of (-1, -16) for tensors": (
         INFER, npy_of("(-1, -16)"), {**RAW, "inference-header-content-length": "0"}, 400,
         "malformed"),
+    **{f"Arrow of 60 million nulls, {door}": (
+        door, _list_of_null(60_000_000), {"content-type": "application/vnd.apache.arrow.stream"},
+        400, "malformed") for door in ("/invocations", "/predict")},
 }  # fmt: skip
 """Door, body, headers, status, code: of what is read at one door only."""
 
