@@ -92,6 +92,10 @@ PLACED: dict[str, tuple[str, bytes, dict[str, str], int, str]] = {
     ".npy of (-1, -16) for tensors": (
         INFER, npy_of("(-1, -16)"), {**RAW, "inference-header-content-length": "0"}, 400,
         "malformed"),
+    "one output 100,000 times": (
+        INFER, b'{"inputs": [{"name": "image", "shape": [1, 4, 4], "datatype": "UINT8", "data": [' +
+        b"1," * 15 + b'1]}], "outputs": [' + b'{"name":"class"},' * 99_999 + b'{"name":"class"}]}',
+        JSON, 422, "invalid_input"),
     **{f"Arrow of 60 million nulls, {door}": (
         door, _list_of_null(60_000_000), {"content-type": "application/vnd.apache.arrow.stream"},
         400, "malformed") for door in ("/invocations", "/predict")},
