@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -105,10 +106,9 @@ def _load(body: bytes) -> NDArray[Any]:
         raise malformed("not a .npy file", remedy="write it with numpy.save") from None
     if dtype.hasobject or dtype.kind not in "fiu":
         raise invalid("dtype must be a plain number", remedy="pickled objects are never read")
-    count = 1
-    for size in shape:
-        count *= size
-    start = stream.tell()
+    if any(type(size) is not int or size < 0 for size in shape):  # True is an int, too
+        raise malformed("the sizes in the .npy header are no counts", remedy="use numpy.save")
+    count, start = math.prod(shape), stream.tell()
     if count * dtype.itemsize != len(body) - start or not count:
         raise malformed("the .npy file is truncated, too long, or empty")
     flat = np.frombuffer(body, dtype=dtype, offset=start)

@@ -1,8 +1,10 @@
 """Parquet and Arrow → record batches and named columns; no file is trusted about its own size.
 
 Only what cannot unpack far beyond the body is read: flat Parquet columns, uncompressed or in Snappy
-(at most some twenty times), Arrow uncompressed. Repeated texts stay dictionaries until they are
-counted. PyArrow is loaded with the first such request; pandas never.
+(at most some twenty times), Arrow uncompressed, and of both only types whose values have bytes of
+their own. Repeated texts stay dictionaries until they are counted; what all columns would come to
+is bounded before any of them becomes Python's objects. PyArrow is loaded with the first such
+request; pandas never.
 """
 
 from __future__ import annotations
@@ -12,10 +14,12 @@ import struct
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from mlops.core.schema import ImageSchema
+from mlops.core.schema import ImageSchema, TableSchema
+from mlops.serving import table
 from mlops.serving.frame import Frame, known, too_many, values
 from mlops.serving.reply import Refused, invalid, malformed
 from mlops.serving.rows import Rows, rows
+from mlops.serving.unpacked import VALUE_BYTES, check_types, is_text, unpacked_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -24,12 +28,14 @@ if TYPE_CHECKING:
 
     from mlops.core.schema import Schema
 
+    Chosen = Callable[[list[str]], list[str]]
+    """Which of a file's columns are read."""
+
 _MAX_COLUMNS = 20_000
 _CODECS = frozenset({"UNCOMPRESSED", "SNAPPY"})
 _ENCODINGS = frozenset({"PLAIN", "PLAIN_DICTIONARY", "RLE_DICTIONARY", "RLE", "BIT_PACKED"})
 """Those whose texts do not grow from one to the next."""
 _DAMAGE = (OSError, ArithmeticError, ValueError, TypeError, KeyError, struct.error)
-_TEXT_BYTES = 1 << 20
 _TABLE_BYTES = 64 << 20
 _RECORD_BATCH, _DICTIONARY_BATCH = 3, 2
 _HEADER_TYPE, _HEADER, _COMPRESSION, _DATA = 1, 2, 3, 1  # slots in Arrow's Message.fbs
@@ -49,8 +55,11 @@ def read(body: bytes, kind: str, schema: Schema, max_rows: int, *, exact: bool) 
     Raises:
         Refused: 422 for the content, else as `record_batches`.
     """
+    batches = record_batches(body, kind, max_rows, None if exact else schema)
+    if isinstance(schema, TableSchema):
+        table.check_names(batches[0].schema.names, schema, "columns")
     with _damage():
-        frame = _frame(record_batches(body, kind, max_rows, None if exact else schema))
+        frame = _frame(batches)
     plain = isinstance(schema, ImageSchema) and all(
         not isinstance(value, str) for row in frame.rows for value in row
     )
@@ -68,19 +77,24 @@ def record_batches(
         Refused: 400 for damage, 413 for too much, 415 for a codec, 422 for no rows or columns of
             one name.
     """
+    batches: list[pa.RecordBatch] = []
+    taken = unpacked = 0
+
+    def chosen(names: list[str]) -> list[str]:
+        return names if schema is None else [str(name) for name in known(names, schema)] or names
+
     with _damage():
-        batches = list(KINDS[kind](body, max_rows))
-        count = sum(batch.num_rows for batch in batches)
-        too_many(count, max_rows)
-        if not count:
-            raise invalid("holds no row", field="columns")
-        if len(set(batches[0].schema.names)) != len(batches[0].schema.names):
-            raise invalid("columns must be distinct names", field="columns")
-        if schema is not None:
-            names = known(batches[0].schema.names, schema) or batches[0].schema.names
-            batches = [batch.select(names) for batch in batches]
-        for column in (column for batch in batches for column in batch.columns):
-            _check_size(column)
+        for batch in KINDS[kind](body, max_rows, chosen):
+            taken += max(batch.num_rows, 1)  # one without rows takes time, too
+            too_many(taken, max_rows)
+            unpacked += sum(map(unpacked_bytes, batch.columns))
+            if unpacked > _TABLE_BYTES:
+                raise _too_large()
+            batches.append(batch)
+    if not any(batch.num_rows for batch in batches):
+        raise invalid("holds no row", field="columns")
+    if len(set(batches[0].schema.names)) != len(batches[0].schema.names):
+        raise invalid("columns must be distinct names", field="columns")
     return batches
 
 
@@ -96,7 +110,7 @@ def _damage() -> Iterator[None]:
                         "pandas.DataFrame.to_parquet writes them") from None  # fmt: skip
 
 
-def _parquet(body: bytes, max_rows: int) -> Iterator[pa.RecordBatch]:
+def _parquet(body: bytes, max_rows: int, chosen: Chosen) -> Iterator[pa.RecordBatch]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -113,15 +127,17 @@ def _parquet(body: bytes, max_rows: int) -> Iterator[pa.RecordBatch]:
         levels = [found.schema.column(n).max_repetition_level for n in range(found.num_columns)]
         if any(levels):
             raise invalid("Parquet columns must be flat", remedy="send lists as Arrow or JSON")
-        if sum(part.total_uncompressed_size for part in parts) > _TABLE_BYTES:
-            raise Refused(413, "too_large", "unpacks to too much", remedy="split the request")
-    texts = [field.name for field in file.schema_arrow if pa.types.is_string(field.type)]
+        cells = found.num_rows * found.num_columns  # one value may stand for all of them
+        unpacked = sum(part.total_uncompressed_size for part in parts)
+        if max(unpacked, cells * VALUE_BYTES) > _TABLE_BYTES:
+            raise _too_large()
+        names = _columns(file.schema_arrow, chosen)
+    texts = [field.name for field in file.schema_arrow if is_text(field.type)]
     with pq.ParquetFile(pa.BufferReader(body), read_dictionary=texts) as file:
-        names = [n for n in file.schema_arrow.names if not n.startswith("__index_level_")]
         yield from file.iter_batches(max_rows + 1, columns=names, use_threads=False)
 
 
-def _arrow(body: bytes, max_rows: int) -> Iterator[pa.RecordBatch]:
+def _arrow(body: bytes, max_rows: int, chosen: Chosen) -> Iterator[pa.RecordBatch]:
     import pyarrow as pa
 
     whole = pa.BufferReader(body)
@@ -130,19 +146,18 @@ def _arrow(body: bytes, max_rows: int) -> Iterator[pa.RecordBatch]:
     start = whole.tell()
     schema = pa.ipc.read_schema(whole)
     _check_columns(len(schema))
+    names = _columns(schema, chosen)
     for message in pa.ipc.MessageReader.open_stream(whole):
         if _is_compressed(message.metadata.to_pybytes()):
             raise _compressed("compressed Arrow")
     whole.seek(start)
-    taken = 0
     for batch in pa.ipc.open_stream(whole):
+        too_many(batch.num_rows, max_rows)
         batch.validate(full=True)
-        taken += batch.num_rows
-        too_many(taken, max_rows)
-        yield batch.select([n for n in schema.names if not n.startswith("__index_level_")])
+        yield batch.select(names)
 
 
-KINDS: Mapping[str, Callable[[bytes, int], Iterator[pa.RecordBatch]]] = {
+KINDS: Mapping[str, Callable[[bytes, int, Chosen], Iterator[pa.RecordBatch]]] = {
     "application/vnd.apache.parquet": _parquet,
     "application/vnd.apache.arrow.stream": _arrow,
     "application/vnd.apache.arrow.file": _arrow,
@@ -155,25 +170,12 @@ def _check_columns(count: int) -> None:
         raise Refused(413, "too_many_columns", f"{count} columns, at most {_MAX_COLUMNS}")
 
 
-def _check_size(array: pa.Array) -> None:
-    """Refuse what few bytes could stand for too much of, and types that nobody here looks into."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    kind = array.type
-    if pa.types.is_dictionary(kind):
-        _check_size(array.dictionary)
-    elif pa.types.is_list(kind) or pa.types.is_fixed_size_list(kind):
-        flat = array.flatten()
-        if len(flat) > _TABLE_BYTES:
-            raise Refused(413, "too_large", "unpacks to too much")
-        _check_size(flat)
-    elif pa.types.is_string(kind) or pa.types.is_large_string(kind):
-        if (pc.max(pc.binary_length(array)).as_py() or 0) > _TEXT_BYTES:
-            raise Refused(413, "too_large", f"a text exceeds {_TEXT_BYTES} bytes")
-    elif not pa.types.is_primitive(kind) and not pa.types.is_null(kind):
-        msg = f"columns of {kind}"
-        raise TypeError(msg)
+def _columns(schema: pa.Schema, chosen: Chosen) -> list[str]:
+    """Return the chosen columns of those that are no index of pandas; their types are looked at."""
+    found = [field for field in schema if not field.name.startswith("__index_level_")]
+    names = set(chosen([field.name for field in found]))
+    check_types(field.type for field in found if field.name in names)
+    return [field.name for field in found if field.name in names]
 
 
 def _frame(batches: list[pa.RecordBatch]) -> Frame:
@@ -233,6 +235,10 @@ def _slot(message: bytes, table: int, slot: int) -> int:
 
 def _follow(message: bytes, at: int) -> int:
     return int(at + struct.unpack_from("<I", message, at)[0])
+
+
+def _too_large() -> Refused:
+    return Refused(413, "too_large", "unpacks to too much", remedy="split the request")
 
 
 def _compressed(what: str) -> Refused:

@@ -184,13 +184,14 @@ def asked_outputs(head: dict[str, Any], names: Sequence[str]) -> list[tuple[str,
     """Return the outputs that are asked for, and whether each is to be binary.
 
     Raises:
-        Refused: 422 for one that the model does not have.
+        Refused: 422 for one that the model does not have, or that stands twice: every time would
+            be written anew, and a short request be any amount of answer.
     """
     default = head.get("parameters", {}).get("binary_data_output") is True
     asked = head.get("outputs", [])
     if asked == []:
         return [(name, default) for name in names]
-    found = []
+    found: dict[str, bool] = {}
     for one in asked if isinstance(asked, list) else [None]:
         if not isinstance(one, dict) or set(one) - {"name", "parameters"}:
             raise invalid("must be a list of objects with name and parameters", field="outputs")
@@ -203,8 +204,11 @@ def asked_outputs(head: dict[str, Any], names: Sequence[str]) -> list[tuple[str,
         binary = parameters.get("binary_data", default)
         if not isinstance(binary, bool):
             raise invalid("must be true or false", field="outputs.parameters.binary_data")
-        found.append((one["name"], binary))
-    return found
+        if one["name"] in found:
+            raise invalid("two outputs have one name", field="outputs.name",
+                          remedy="ask for each once")  # fmt: skip
+        found[one["name"]] = binary
+    return list(found.items())
 
 
 def _reply(

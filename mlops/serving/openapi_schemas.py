@@ -173,8 +173,17 @@ def inference(schema: Schema, output: str) -> Json:
             *(_exactly(_tensors(schema, count)) for count in (1, 2)),
             {"type": "array", "items": tensor, "minItems": 1},
         ]},
-        "outputs": {"type": "array", "items": asked},
+        "outputs": {
+            "type": "array", "items": asked, "maxItems": len(names),
+            "allOf": [_at_most_once(name) for name in names],
+        },
     }, "id", "parameters", "outputs")  # fmt: skip
+
+
+def _at_most_once(name: str) -> Json:
+    """Return the schema of a list in which at most one object has a name."""
+    named = {"properties": {"name": {"const": name}}, "required": ["name"]}
+    return {"contains": named, "minContains": 0, "maxContains": 1}
 
 
 def _tensors(schema: Schema, count: int) -> list[Json]:

@@ -17,7 +17,7 @@ from mlops.serving import metrics
 from mlops.serving.reply import invalid
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -28,25 +28,34 @@ if TYPE_CHECKING:
 _NAMED = 10
 
 
+def check_names(given: Collection[str], schema: TableSchema, field: str) -> None:
+    """Refuse columns other than the schema's.
+
+    Raises:
+        Refused: 422 naming those that are missing, or too many.
+    """
+    names = [column.name for column in schema.columns]
+    missing = [name for name in names if name not in given]
+    if missing:
+        raise invalid(
+            f"columns are missing: {_few(missing)}", field=field,
+            remedy=f"send null for what is not known; the columns are {_few(names)}",
+        )  # fmt: skip
+    if len(given) > len(names):
+        extra = [name for name in given if name not in names]
+        raise invalid(
+            f"columns that the model does not know: {_few(extra)}", field=field,
+            remedy=f"leave them out; the columns are {_few(names)}",
+        )  # fmt: skip
+
+
 def from_columns(values: Mapping[str, Sequence[Any]], schema: TableSchema, field: str) -> Columns:
     """Return columns of equal lengths in the schema's order, see `mlops.core.features`.
 
     Raises:
         Refused: 422 naming the column and what is wrong with it.
     """
-    names = [column.name for column in schema.columns]
-    missing = [name for name in names if name not in values]
-    if missing:
-        raise invalid(
-            f"columns are missing: {_few(missing)}", field=field,
-            remedy=f"send null for what is not known; the columns are {_few(names)}",
-        )  # fmt: skip
-    if len(values) > len(names):
-        extra = [name for name in values if name not in names]
-        raise invalid(
-            f"columns that the model does not know: {_few(extra)}", field=field,
-            remedy=f"leave them out; the columns are {_few(names)}",
-        )  # fmt: skip
+    check_names(values, schema, field)
     return tuple(one_column(values[c.name], c) for c in schema.columns)
 
 

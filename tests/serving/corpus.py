@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import gzip
+import io
 import zlib
 from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -57,6 +60,47 @@ CORPUS: dict[str, tuple[Any, dict[str, str], int, str]] = {
         b"{}", {"content-type": "application/json; charset=utf-16"}, 415, "charset"),
 }  # fmt: skip
 """Body, headers beside JSON's, status, code."""
+
+
+def npy_of(shape: str, dtype: str = "|u1", size: int = 16) -> bytes:
+    """Return a `.npy` whose header says any shape; `numpy.save` writes possible ones only."""
+    header = f"{{'descr': '{dtype}', 'fortran_order': False, 'shape': {shape}, }}\n".encode()
+    return b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header + bytes(size)
+
+
+def _list_of_null(count: int) -> bytes:
+    """Return Arrow of one row: a list of so many values, in some hundred bytes."""
+    column = pa.ListArray.from_arrays(pa.array([0, count], pa.int32()), pa.nulls(count))
+    batch = pa.RecordBatch.from_arrays([column], ["image"])
+    out = io.BytesIO()
+    with pa.ipc.new_stream(out, batch.schema) as writer:
+        writer.write_batch(batch)
+    return out.getvalue()
+
+
+INFER = "/v2/models/tiny/infer"
+NPY = {"content-type": "application/x-npy"}
+RAW = {"content-type": "application/octet-stream"}
+_SHAPES = (
+    "(-1, -16)", "(-4, -4)", "(-4, -4, 1)", "(-1, 4, -4)", "(True, 4, 4)", "(0, -1)",
+    "(-(2**40), -(2**40))", f"({10**300}, 4, 4)",
+)  # fmt: skip
+PLACED: dict[str, tuple[str, bytes, dict[str, str], int, str]] = {
+    **{f".npy of {shape[:20]}": ("/predict", npy_of(shape), NPY, 400, "malformed")
+       for shape in _SHAPES},
+    ".npy of (-1, -16) as raw": ("/predict", npy_of("(-1, -16)"), RAW, 400, "malformed"),
+    ".npy of (-1, -16) for tensors": (
+        INFER, npy_of("(-1, -16)"), {**RAW, "inference-header-content-length": "0"}, 400,
+        "malformed"),
+    "one output 100,000 times": (
+        INFER, b'{"inputs": [{"name": "image", "shape": [1, 4, 4], "datatype": "UINT8", "data": [' +
+        b"1," * 15 + b'1]}], "outputs": [' + b'{"name":"class"},' * 99_999 + b'{"name":"class"}]}',
+        JSON, 422, "invalid_input"),
+    **{f"Arrow of 60 million nulls, {door}": (
+        door, _list_of_null(60_000_000), {"content-type": "application/vnd.apache.arrow.stream"},
+        400, "malformed") for door in ("/invocations", "/predict")},
+}  # fmt: skip
+"""Door, body, headers, status, code: of what is read at one door only."""
 
 
 def refused(reply: httpx.Response, status: int, code: str) -> None:

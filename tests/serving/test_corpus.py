@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.serving.corpus import CORPUS, refused, send
+from tests.serving.corpus import CORPUS, INFER, PLACED, refused, send
 from tests.serving.tiny import images
 
 if TYPE_CHECKING:
@@ -22,13 +22,19 @@ if TYPE_CHECKING:
 
     from tests.serving.conftest import Running
 
-DOORS = ("/invocations", "/predict", "/feedback", "/v2/models/tiny/infer")
+DOORS = ("/invocations", "/predict", "/feedback", INFER)
 
 
 @pytest.mark.parametrize("door", DOORS)
 @pytest.mark.parametrize("name", CORPUS)
 def test_every_door_refuses_it_by_name(door: str, name: str, client: httpx.Client) -> None:
     send(client, door, name)
+
+
+@pytest.mark.parametrize("name", PLACED)
+def test_one_door_refuses_it_by_name(name: str, client: httpx.Client) -> None:
+    door, body, headers, status, code = PLACED[name]
+    refused(client.post(door, content=body, headers=headers), status, code)
 
 
 def _encoded(pixels: Any, kind: str) -> bytes:

@@ -329,6 +329,7 @@ def _image(**changes: Any) -> dict[str, Any]:
     return {"inputs": [{key: value for key, value in {**tensor, **changes}.items() if value != ""}]}
 
 
+_BINARY = {"name": "probabilities", "parameters": {"binary_data": True}}
 REFUSED: dict[str, tuple[str, Any, int]] = {
     "no inputs": (PATH, {}, 422),
     "empty inputs": (PATH, {"inputs": []}, 422),
@@ -362,6 +363,8 @@ REFUSED: dict[str, tuple[str, Any, int]] = {
     "parameters as list": (PATH, {**_image(), "parameters": []}, 422),
     "no outputs": (PATH, {**_image(), "outputs": None}, 422),
     "unknown output": (PATH, {**_image(), "outputs": [{"name": "logits"}]}, 422),
+    "an output twice": (
+        PATH, {**_image(), "outputs": [{"name": "class"}, _BINARY, {"name": "class"}]}, 422),
     "outputs as text": (PATH, {**_image(), "outputs": "class"}, 422),
     "size without a tail": (PATH, _image(data="", parameters={"binary_data_size": 16}), 400),
     "NaN": (PATH, b'{"inputs": [NaN]}', 400),
@@ -401,6 +404,7 @@ BROKEN: dict[str, tuple[Any, int]] = {
     "long tail": (_behind(_tail(16), b"a" * 17), 400),
     "wrong size": (_behind(_tail(15), b"a" * 15), 422),
     "negative size": (_behind(_tail(-1), b"a"), 422),
+    "a binary output twice": (_behind({**_tail(16), "outputs": [_BINARY] * 2}, b"a" * 16), 422),
     "length beyond the body": (_behind(_tail(16), b"a" * 16, 10_000), 400),
     "length as text": (_behind(_tail(16), b"a" * 16, "x"), 400),
     "length within the head": (_behind(_tail(16), b"a" * 16, 10), 400),

@@ -16,6 +16,7 @@ from PIL import Image
 from mlops.core.schema import Column, ImageSchema, TableSchema
 from mlops.serving import readers
 from mlops.serving.config import Limits
+from tests.serving.corpus import npy_of
 from tests.serving.kinds import (
     PRICE,
     RECORDS,
@@ -279,3 +280,8 @@ def test_arrays_that_are_refused(
     answer = client.post("/predict", content=content, headers={"content-type": kind})
     assert answer.status_code == status, answer.text
     assert set(answer.json()["error"]) == {"code", "message", "field", "remedy"}
+
+
+def test_a_table_of_negative_sizes_is_refused(tables: httpx.Client) -> None:
+    body = npy_of("(-1, -3)", "<f8", 24)
+    assert tables.post("/predict", content=body, headers=NPY).status_code == 400

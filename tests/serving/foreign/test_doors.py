@@ -246,6 +246,8 @@ def test_open_inference_by_columns(ours: httpx.Client) -> None:
     }  # fmt: skip
     truths = _tensors()
     truths["inputs"][3] |= {"datatype": "BOOL", "data": ROWS["member"].tolist()}
+    twice = _tensors(outputs=[{"name": "predictions"}] * 2)
+    assert ours.post("/v2/models/theirs/infer", json=twice).status_code == 422
     again = ours.post("/v2/models/theirs/infer", json=truths)
     assert again.json()["outputs"] == reply.json()["outputs"]
     for path, status in (
