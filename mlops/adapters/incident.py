@@ -38,7 +38,8 @@ class Findings:
 
     Attributes:
         windows: its alarming windows, oldest first.
-        since_seq: first prediction of its first window.
+        since_seq: first prediction whose label measures it: of its first window, or of a later one
+            from which on it is another shift, or costs more.
         opened_seq: last prediction of the window that opened it.
         resolved_seq: last prediction of the window that resolved it.
         columns: the columns in the window of the alarm, those that moved most first.
@@ -48,6 +49,7 @@ class Findings:
             empty in incidents of before they were kept.
         told_causes: how many of them, from the first on, mails told.
         severity: 1 to 5, the worst so far.
+        told_severity: that of the last mail; 0 if there was none, or before it was kept.
         labelled: labelled predictions that measure.
         accuracy: measured on them.
         reference_accuracy: accuracy on the reference.
@@ -96,6 +98,7 @@ class Findings:
     causes: tuple[str, ...] = ()
     told_causes: int = 0
     severity: int = 1
+    told_severity: int = 0
     labelled: int = 0
     accuracy: float | None = None
     reference_accuracy: float | None = None
@@ -155,7 +158,7 @@ class Findings:
 
     def mailed(self) -> Findings:
         """Return the findings once a mail has told them as they stand."""
-        return replace(self, told_causes=len(self.causes))
+        return replace(self, told_causes=len(self.causes), told_severity=self.severity)
 
     @property
     def labels_wanted(self) -> int:

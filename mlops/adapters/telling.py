@@ -16,6 +16,7 @@ from mlops.adapters.effect import (
 from mlops.adapters.ending import ended, was_bad, was_real
 from mlops.adapters.incident import ACCURACY, check
 from mlops.core import wording
+from mlops.core.alarm import worse
 
 if TYPE_CHECKING:
     from mlops.adapters.aftermath import Aftermath
@@ -63,9 +64,10 @@ def state(held: Incident, stage: Stage) -> str:
         return f"needs you, {body.unmeasured_labels} labels wanted"
     if stage not in ("detected", "measured"):
         return ""
-    if body.triage == "costly" and body.trigger in ("granted", "in flight"):
+    got_worse = stage == "detected" and worse(body.told_severity, body.severity)
+    if body.triage == "costly" and body.trigger in ("granted", "in flight") and not got_worse:
         return "retraining started"
-    word = "loss measured" if stage == "measured" else "detected"
+    word = "loss measured" if stage == "measured" else "worse" if got_worse else "detected"
     return f"{word}, {body.labels_wanted} labels wanted" if body.labels_wanted else word
 
 
@@ -99,6 +101,8 @@ def _real(held: Incident, stage: Stage) -> str:
     over = [c for c in body.columns if c.value >= c.threshold]
     top = over[0] if over else (body.columns[0] if body.columns else None)
     first = f"Yes: {noun} alarmed."
+    if worse(body.told_severity, body.severity):
+        first += f" Severity {body.severity} now, {body.told_severity} when it was last told."
     return f"{first} {top.column}: {top.words}." if top else first
 
 

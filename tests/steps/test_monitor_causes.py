@@ -6,12 +6,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pytest
 
 from mlops.adapters import incidents
-from tests.steps.test_monitor_step import WINDOW, classify, images, mail_subject, world
+from tests.steps.test_monitor_step import CLASSES, WINDOW, classify, images, mail_subject, world
 
 if TYPE_CHECKING:
     from mlops.adapters.incidents import Incident
+    from mlops.core.prediction import Prediction
     from mlops.site import Report
     from tests.steps.test_monitor_step import World
 
@@ -113,3 +115,91 @@ def test_an_incident_of_before_its_causes_were_kept_tells_what_comes_now(world: 
     nan(world)
     assert causes(world.run(minutes=20.0)) == ["quality-digits-1-1 probabilities"]
     assert world.mails() == ["needs you", "needs you 2"]
+
+
+def shifting(world: World) -> None:
+    """Serve a shift that labels show to be harmless, after it was told."""
+    world.params = world.params.model_copy(update={
+        "monitoring": world.params.monitoring.model_copy(update={"continuous": False}),
+        "trigger": world.params.trigger.model_copy(update={"probe": "off"}),
+    })  # fmt: skip
+    rows = world.predict(6, bright=True)
+    world.run()
+    world.label(rows, accuracy=1.0)
+    world.run(minutes=1.0)
+    assert (world.incident().body.triage, world.mails()) == ("harmless", ["detected"])
+
+
+def guessing(world: World, count: int) -> list[Prediction]:
+    """Serve windows of noise, of which the model knows nothing."""
+    x = world.rng.integers(0, 255, (count * WINDOW, 8, 8, 1)).astype(np.uint8)
+    return world.log(x, np.full((len(x), CLASSES), 1 / CLASSES, dtype=np.float32))
+
+
+@pytest.mark.parametrize(("accuracy", "worth"), [(1.0, "harmless"), (0.4, "costly")])
+def test_harmless_holds_for_what_labels_measured(world: World, accuracy: float, worth: str) -> None:
+    shifting(world)
+    rows = guessing(world, 2)
+    world.run(minutes=1.0)
+    body = world.incident().body
+    assert (body.triage, body.escalated, body.labelled, body.wanted) == ("unclear", True, 0, 120)
+    assert [m.words.partition(":")[0] for m in body.timeline[-2:]] == [
+        "from digits-1-7 on too few labels measure it, and it looks worse", "unclear",
+    ]  # fmt: skip
+    assert world.mails() == ["detected", "needs you"]
+    assert "Yes: label 120 predictions" in world.mail()
+    world.predict(3, bright=True)  # an estimate that is well again settles nothing
+    world.run(minutes=1.0)
+    assert world.incident().body.triage == "unclear"
+    world.label([*rows, *guessing(world, 2)], accuracy)
+    world.run(minutes=1.0)
+    assert world.incident().body.triage == worth
+
+
+def test_an_estimate_that_labels_contradicted_is_no_news(world: World) -> None:
+    shifting(world)
+    world.label(guessing(world, 3), accuracy=1.0)
+    world.run(minutes=1.0)
+    assert world.incident().body.triage == "harmless"
+    guessing(world, 4)
+    world.run(minutes=1.0)
+    assert world.incident().body.estimate[2] < 0.9
+    assert world.incident().body.triage == "harmless"
+    assert world.mails() == ["detected"]
+
+
+def test_a_shift_that_was_never_mailed_opens_its_thread_when_it_looks_worse(world: World) -> None:
+    world.label(world.predict(3, bright=True), accuracy=1.0)
+    world.run()
+    assert (world.incident().body.triage, world.mails()) == ("harmless", [])
+    guessing(world, 2)
+    world.run(minutes=1.0)
+    assert world.mails() == ["needs you"]
+
+
+def lighter(world: World, by: int, every: int = 1) -> None:
+    """Serve a window of which every so many images are so much brighter."""
+    x = images(world.rng, WINDOW).astype(int)
+    x[::every] = np.clip(x[::every] + by, 0, 255)
+    world.log(x.astype(np.uint8), classify(x.astype(np.uint8)))
+
+
+def test_drift_that_gets_worse_is_told_once(world: World) -> None:
+    world.params = world.params.model_copy(update={
+        "monitoring": world.params.monitoring.model_copy(update={"continuous": False})
+    })  # fmt: skip
+    for _ in range(3):
+        lighter(world, 4, every=3)
+    world.run()
+    before = world.incident().body.severity
+    assert (before <= 3, world.mails()) == (True, ["detected"])
+    lighter(world, 60)
+    world.run(minutes=5.0)
+    assert world.incident().body.severity == 5
+    assert world.mails() == ["detected"]  # the thread was opened just now
+    for _ in range(3):
+        lighter(world, 60)
+        world.run(minutes=11.0)
+    assert world.mails() == ["detected", "detected 2"]
+    assert " · worse, 120 labels wanted" in mail_subject(world)
+    assert f"Severity 5 now, {before} when it was last told." in " ".join(world.mail().split())
