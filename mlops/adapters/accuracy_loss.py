@@ -9,8 +9,9 @@ from mlops.adapters import incidents, measured, pace, windows
 from mlops.adapters.baseline import Baseline, read_baseline
 from mlops.adapters.changes import changes
 from mlops.adapters.estimates import read_mix
+from mlops.adapters.happened import event
 from mlops.adapters.incidents import ACCURACY, Findings, Incident, Moment
-from mlops.adapters.response import event, resolve
+from mlops.adapters.response import resolve
 from mlops.adapters.thresholds import rules
 from mlops.core.accuracy_loss import Promise, over, shown, total
 from mlops.core.alarm import grade

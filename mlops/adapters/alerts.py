@@ -120,9 +120,10 @@ def worded(incident: Incident, stage: Stage, after: Aftermath, *, at_s: float) -
     if over and after.closing is not None:
         columns = compared(columns, after.closing)
     return Alert(
-        project=incident.project, incident=incident.id, kind=incident.kind, cause=incident.cause,
-        stage=stage, severity=incident.body.severity, version=incident.version,
-        at_s=at_s, real=said.real, how_bad=said.how_bad, next_step=said.next_step, act=said.act,
+        project=incident.project, incident=incident.id, kind=incident.kind,
+        cause=telling.cause(incident, stage), stage=stage, severity=incident.body.severity,
+        version=incident.version, at_s=at_s, real=said.real, how_bad=said.how_bad,
+        next_step=said.next_step, act=said.act,
         columns=columns, links=(), silence=_command(incident, over=over),
         why_you=f"MLOPS_MAIL_TO names you as a receiver of alerts of {incident.project}.",
         reference=NO_IMAGES, current=NO_IMAGES, state=telling.state(incident, stage),

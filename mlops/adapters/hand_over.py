@@ -12,6 +12,7 @@ from mlops.adapters.ledger import Ledger
 from mlops.adapters.mail.notify import notify_within
 from mlops.adapters.observe import NO_IMAGES
 from mlops.adapters.realised import realised
+from mlops.core.alarm import worse
 from mlops.params.base import View
 from mlops.params.load import load
 from mlops.params.mail import MailSection
@@ -152,6 +153,8 @@ def _send(
         also = ()
     if held.body.triage == "costly":  # each stage's mail says so
         held = replace(held, body=replace(held.body, told_loss=held.version))
+    if done != held.body.notified:
+        held = replace(held, body=held.body.mailed())
     _note(connection, held, mailed_s=held.body.mailed_s if muted else desk.now_s)
     return new
 
@@ -200,6 +203,8 @@ def _make_due(desk: _Desk) -> None:
         with desk.engine.begin() as connection:
             windows.serialise(connection)
             held = incidents.get(connection, desk.project, found.id)
+            if incidents.silenced(connection, desk.project, held.id, now_s=desk.now_s):
+                continue  # it is asked again when the silence ends, and may not be true by then
             if (stage := _unnoted(desk, held)) is not None:
                 more = replace(held.body, due=(*held.body.due, stage))
                 incidents.save(connection, replace(held, body=more))
@@ -208,14 +213,21 @@ def _make_due(desk: _Desk) -> None:
 def _unnoted(desk: _Desk, held: Incident) -> Stage | None:
     """Return the mail that an open incident owes, though nothing was noted as due.
 
-    That it is costly is told once for each version, also where the digest alone knew of it. One
+    That it is costly is told once for each version, also where the digest alone knew of it. Another
+    cause, and that it got worse, is told once its thread was quiet for `mail.group_minutes`. One
     that waits for a person is told again.
     """
     body = held.body
     if held.state != "open" or not body.notified or body.to_notify():
         return None
-    if body.triage == "costly":
-        return "measured" if body.told_loss != held.version else None
+    costly = body.triage == "costly"
+    if costly and body.told_loss != held.version:
+        return "measured"
+    if body.mailed_s <= desk.now_s - 60 * desk.mail.group_minutes:
+        if body.untold:
+            return "needs you"
+        if worse(body.told_severity, body.severity):
+            return "detected"
     waits = body.triage in ("quality", "unclear")
     before_s = desk.now_s - 3600 * desk.mail.repeat_hours
     return "needs you" if waits and 0.0 < body.mailed_s <= before_s else None

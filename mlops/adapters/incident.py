@@ -24,19 +24,32 @@ class Moment:
     words: str
 
 
+def check(words: str) -> str:
+    """Return the name of a failed quality check: `blank` of `blank: 90% of the rows are empty`.
+
+    It makes two breaks one cause: the figures in their words differ from window to window.
+    """
+    return words.partition(":")[0]
+
+
 @dataclass(frozen=True)
 class Findings:
     """What is known of an incident.
 
     Attributes:
         windows: its alarming windows, oldest first.
-        since_seq: first prediction of its first window.
+        since_seq: first prediction whose label measures it: of its first window, or of a later one
+            from which on it is another shift, or costs more.
         opened_seq: last prediction of the window that opened it.
         resolved_seq: last prediction of the window that resolved it.
         columns: the columns in the window of the alarm, those that moved most first.
         shown: the window that these columns are of; empty in incidents of before it was kept.
         breaks: failed quality checks of the newest window.
+        causes: of a quality incident the checks that failed in it, in words, as they first came;
+            empty in incidents of before they were kept.
+        told_causes: how many of them, from the first on, mails told.
         severity: 1 to 5, the worst so far.
+        told_severity: that of the last mail; 0 if there was none, or before it was kept.
         labelled: labelled predictions that measure.
         accuracy: measured on them.
         reference_accuracy: accuracy on the reference.
@@ -82,7 +95,10 @@ class Findings:
     columns: tuple[ColumnChange, ...] = ()
     shown: str = ""
     breaks: tuple[str, ...] = ()
+    causes: tuple[str, ...] = ()
+    told_causes: int = 0
     severity: int = 1
+    told_severity: int = 0
     labelled: int = 0
     accuracy: float | None = None
     reference_accuracy: float | None = None
@@ -122,6 +138,27 @@ class Findings:
     def to_notify(self) -> tuple[Stage, ...]:
         """Return the mails that are due and not handed over yet."""
         return self.due[len(self.notified) :]
+
+    @property
+    def untold(self) -> tuple[str, ...]:
+        """Causes that no mail has told yet."""
+        return self.causes[self.told_causes :]
+
+    def joined(self, breaks: tuple[str, ...], at_s: float) -> tuple[Findings, tuple[str, ...]]:
+        """Return the findings with the checks that fail for the first time, and those."""
+        held = self
+        if not self.causes:  # kept before causes were: its first mail told what it held
+            held = replace(self, causes=self.breaks, told_causes=len(self.breaks))
+        known = {check(words) for words in held.causes}
+        new = tuple(words for words in breaks if check(words) not in known)
+        held = replace(held, causes=(*held.causes, *new))
+        for words in new:
+            held = held.told(at_s, f"broken, too: {words}")
+        return held, new
+
+    def mailed(self) -> Findings:
+        """Return the findings once a mail has told them as they stand."""
+        return replace(self, told_causes=len(self.causes), told_severity=self.severity)
 
     @property
     def labels_wanted(self) -> int:

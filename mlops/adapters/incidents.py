@@ -17,6 +17,7 @@ from mlops.errors import Unknown
 
 __all__ = ["ACCURACY", "Findings", "Incident", "Kind", "Moment", "State"]
 
+_LAST_CLOSED = 50  # one that labels close may end before the one closed before it, by some windows
 _MOST_WINDOWS = 200  # remembered by id; an incident that never ends must not grow for ever
 
 
@@ -74,9 +75,19 @@ def drift_triages(connection: sa.Connection, project: str) -> dict[str, str]:
 
 
 def drift_ended(connection: sa.Connection, project: str) -> int:
-    """Return where in the log the last drift incident was closed; 0 for nowhere yet."""
-    closed = [i for i in recent(connection, project) if i.kind == "drift"]
-    return max((i.body.resolved_seq for i in closed), default=0)
+    """Return where in the log the last drift incident was closed; 0 for nowhere yet.
+
+    However many incidents of other kinds came since: what it closed must not be found again.
+    """
+    mine = (incidents.c.project == project) & (incidents.c.kind == "drift")
+    query = (
+        sa.select(incidents.c.body)
+        .where(mine & (incidents.c.state == "resolved"))
+        .order_by(incidents.c.resolved_s.desc())
+        .limit(_LAST_CLOSED)
+    )
+    bodies = connection.execute(query).scalars()
+    return max((int(json.loads(body).get("resolved_seq", 0)) for body in bodies), default=0)
 
 
 def get(connection: sa.Connection, project: str, incident: str) -> Incident:

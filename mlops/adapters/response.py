@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from mlops.adapters import gradual, incidents, windows
 from mlops.adapters.changes import changes
+from mlops.adapters.happened import event, join
 from mlops.adapters.incidents import ACCURACY, Findings, Incident, Moment
-from mlops.site import Event
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from mlops.core.alarm import Rule
     from mlops.core.columns import Columns
     from mlops.core.continuous import Detector
+    from mlops.site import Event
 
 _LOOK_BACK = 64
 _DRIFT: incidents.Kind = "drift"
@@ -72,11 +73,13 @@ def _quality(connection: sa.Connection, judged: Judged, rule: Rule) -> tuple[Eve
     verdict = judged.window.verdict
     held = incidents.find_open(connection, judged.window.cut.project, _QUALITY)
     if verdict.breaks and held is not None:
+        held, happened = join(held, verdict.breaks if judged.counts else (), judged.now_s)
         _update(connection, held, judged)
-    elif verdict.breaks and judged.counts:
+        return happened
+    if verdict.breaks and judged.counts:
         made = _open(connection, judged, [judged.window], _QUALITY, verdict.breaks[0])
         return (event("quality.broken", made),)
-    elif held is not None and judged.counts:
+    if not verdict.breaks and held is not None and judged.counts:
         since = _since(connection, judged, held.body.opened_seq)
         if rule.clears([bool(w.verdict.breaks) for w in since]):
             _quiet(connection, held, judged)
@@ -163,6 +166,7 @@ def _open(
         columns=changes(alarming[-1].verdict, judged.baseline, judged.rows),
         shown=alarming[-1].id,
         breaks=judged.window.verdict.breaks,
+        causes=judged.window.verdict.breaks,
         severity=max(w.verdict.severity for w in alarming),
         reference_accuracy=judged.baseline.accuracy,
         regression=judged.window.regression,
@@ -235,13 +239,3 @@ def resolve(
     done = replace(held, state="resolved", resolved_s=now_s, updated_s=now_s, body=body)
     incidents.save(connection, done)
     return done
-
-
-def event(name: str, incident: Incident) -> Event:
-    """Return what happened to an incident, for those who react."""
-    payload: dict[str, str | int | float | bool | None] = {
-        "project": incident.project, "incident": incident.id, "kind": incident.kind,
-        "cause": incident.cause, "version": incident.version, "severity": incident.body.severity,
-        "windows": len(incident.body.windows),
-    }  # fmt: skip
-    return Event(name, incident.id, payload)

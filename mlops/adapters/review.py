@@ -12,7 +12,7 @@ from mlops.adapters.estimates import errors_together, together
 from mlops.adapters.incidents import ACCURACY
 from mlops.core.awaited import labels_wanted
 from mlops.core.shift import name_shifts
-from mlops.core.triage import Triage, triage
+from mlops.core.triage import Triage, outgrown, triage, unmeasured
 from mlops.core.trigger import Answer, decide, told
 from mlops.site import Event
 
@@ -113,6 +113,8 @@ def _judge(
         breaks=broken, accuracy=seen, margin=margin, min_labels=asked.monitoring.min_labels,
         estimate=guess,
     )  # fmt: skip
+    if worth.kind == "harmless" and (anew := _outgrown(connection, held, asked, now_s)):
+        return _judge(connection, anew, asked, now_s)
     loss = None
     if worth.kind in ("costly", "harmless") and seen.value is not None:
         loss = (seen.reference or 0.0) - seen.value
@@ -132,7 +134,40 @@ def _judge(
     )  # fmt: skip
     if (body.triage, body.escalated) != was or len(body.timeline) < _OPENING:
         body = body.told(now_s, f"{worth.kind}: {worth.words}")
+    if (was[0], worth.kind) == ("harmless", "unclear") and not body.to_notify():
+        body = replace(body, due=(*body.due, "needs you"))
     return replace(held, body=body), worth
+
+
+def _outgrown(
+    connection: sa.Connection, held: Incident, asked: Sections, now_s: float
+) -> Incident | None:
+    """Return a harmless incident to be measured from newer windows on, if those look worse.
+
+    What labels showed holds for the windows that they measured.
+    """
+    body, reference = held.body, held.body.reference_accuracy
+    known = [
+        w for w in windows.named(connection, held.project, body.windows)
+        if w.cut.version == held.version and w.cut.first_seq >= body.since_seq
+    ]  # fmt: skip
+    counted = measured.by_window(
+        connection, held.project, held.version, body.since_seq - 1,
+        expected=measured.expect(asked.labels, now_s),
+    )  # fmt: skip
+    labelled = {c.window.id: c.labelled for c in counted}
+    count = unmeasured([labelled.get(w.id, 0) for w in known], asked.monitoring.min_labels)
+    cut = len(known) - min(count, _GUESSED)
+    older, newer = known[:cut], known[cut:]
+    before = together([w for w in older if w.id in labelled][-_GUESSED:])
+    margin = asked.monitoring.accuracy_margin
+    if reference is None or not older:
+        return None
+    if not outgrown(together(newer), before, reference=reference, margin=margin):
+        return None
+    words = f"from {newer[0].id} on too few labels measure it, and it looks worse: measured anew"
+    body = replace(body, since_seq=newer[0].cut.first_seq).told(now_s, words)
+    return replace(held, body=body)
 
 
 def _open_breaks(connection: sa.Connection, project: str) -> tuple[str, ...]:

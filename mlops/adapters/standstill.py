@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 
 from mlops.adapters import incidents, windows
+from mlops.adapters.happened import event, join
 from mlops.adapters.incidents import Findings, Incident, Moment
-from mlops.adapters.response import event
 from mlops.adapters.sql.tables import SERVED, predictions
 from mlops.core.volume import SPANS, silence
 from mlops.errors import Unknown
@@ -46,14 +46,14 @@ def respond(
             return ()
         held = incidents.find_open(connection, project, "quality")
         if held is not None:
-            _note(connection, held, newest_s, now_s)
-            return ()
+            return _note(connection, held, words, newest_s, now_s)
         name = f"stop-{project}-{newest_s:.0f}"
         if _known(connection, project, name):
             return ()
         seq = _last_seq(connection, project)
         body = Findings(
-            since_seq=seq, opened_seq=seq, breaks=(words,), severity=_SEVERITY,
+            since_seq=seq, opened_seq=seq, breaks=(words,), causes=(words,),
+            severity=_SEVERITY,
             timeline=(Moment(now_s, f"opened: {words}"), Moment(now_s, _since(newest_s))),
             due=("needs you",),
         )  # fmt: skip
@@ -79,11 +79,16 @@ def _last_seq(connection: sa.Connection, project: str) -> int:
     return int(connection.scalar(query) or 0)
 
 
-def _note(connection: sa.Connection, held: Incident, newest_s: float, now_s: float) -> None:
+def _note(
+    connection: sa.Connection, held: Incident, words: str, newest_s: float, now_s: float
+) -> tuple[Event, ...]:
     """Note a stop in the quality incident that is open already, once."""
     said = _since(newest_s)
-    if said not in [moment.words for moment in held.body.timeline]:
-        incidents.save(connection, replace(held, body=held.body.told(now_s, said)))
+    if said in [moment.words for moment in held.body.timeline]:
+        return ()
+    held, happened = join(held, (words,), now_s)
+    incidents.save(connection, replace(held, body=held.body.told(now_s, said)))
+    return happened
 
 
 def _since(newest_s: float) -> str:

@@ -14,8 +14,9 @@ from mlops.adapters.effect import (
     not_measured,
 )
 from mlops.adapters.ending import ended, was_bad, was_real
-from mlops.adapters.incident import ACCURACY
+from mlops.adapters.incident import ACCURACY, check
 from mlops.core import wording
+from mlops.core.alarm import worse
 
 if TYPE_CHECKING:
     from mlops.adapters.aftermath import Aftermath
@@ -63,17 +64,34 @@ def state(held: Incident, stage: Stage) -> str:
         return f"needs you, {body.unmeasured_labels} labels wanted"
     if stage not in ("detected", "measured"):
         return ""
-    if body.triage == "costly" and body.trigger in ("granted", "in flight"):
+    got_worse = stage == "detected" and worse(body.told_severity, body.severity)
+    if body.triage == "costly" and body.trigger in ("granted", "in flight") and not got_worse:
         return "retraining started"
-    word = "loss measured" if stage == "measured" else "detected"
+    word = "loss measured" if stage == "measured" else "worse" if got_worse else "detected"
     return f"{word}, {body.labels_wanted} labels wanted" if body.labels_wanted else word
+
+
+def cause(held: Incident, stage: Stage) -> str:
+    """Return what a mail names: what opened the incident, or what a person must know of now.
+
+    Of broken data that is the newest check to fail that no mail told, or else one that still fails.
+    """
+    body = held.body
+    if stage != "needs you" or not body.told_causes:
+        return held.cause
+    if body.untold:
+        return body.untold[-1]
+    failing = {check(words) for words in body.breaks}
+    return held.cause if not failing or check(held.cause) in failing else body.breaks[0]
 
 
 def _real(held: Incident, stage: Stage) -> str:
     body, noun = held.body, counted(held)
     if body.breaks:
         where = f"data checks failed in {noun}. " if body.windows else ""
-        return f"Yes: {where}{'; '.join(body.breaks)}."
+        failing = {check(words) for words in body.breaks}
+        gone = (words for words in body.untold if check(words) not in failing)
+        return f"Yes: {where}{'; '.join((*body.breaks, *gone))}."
     if held.cause == ACCURACY:
         return f"Yes: labels show it in {noun}. {capital(body.loss)}."
     if stage == "measured":
@@ -83,6 +101,8 @@ def _real(held: Incident, stage: Stage) -> str:
     over = [c for c in body.columns if c.value >= c.threshold]
     top = over[0] if over else (body.columns[0] if body.columns else None)
     first = f"Yes: {noun} alarmed."
+    if worse(body.told_severity, body.severity):
+        first += f" Severity {body.severity} now, {body.told_severity} when it was last told."
     return f"{first} {top.column}: {top.words}." if top else first
 
 

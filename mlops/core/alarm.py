@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from mlops.core.thresholds import Thresholds
 
 
+_STEPS, _MILD = 2, 3  # of severity: so many more, or one beyond, is told again
+
+
 @dataclass(frozen=True)
 class Rule:
     """The rule over windows.
@@ -103,6 +106,11 @@ class Verdict:
 def grade(ratio: float) -> int:
     """Return the severity, 1 to 5, of what is so many times its threshold."""
     return int(np.searchsorted([1.5, 2.5, 4.5, 9.0], ratio, "right")) + 1
+
+
+def worse(told: int, now: int) -> bool:
+    """Say whether a severity is news to whom an earlier one was told: 0 if none ever was."""
+    return told > 0 and (now - told >= _STEPS or told <= _MILD < now)
 
 
 def judge(

@@ -5,10 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+import numpy as np
+
 from mlops.core.estimate import basis
 from mlops.core.power import ALPHA, POWER, bounds, labels_needed
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from mlops.core.estimate import Estimate
 
 Kind = Literal["quality", "costly", "harmless", "unclear"]
@@ -99,6 +103,38 @@ def triage(
     if loss > margin:
         return Triage("costly", f"{figures}: a loss beyond the margin of {margin:.1%}")
     return Triage("harmless", f"{figures}: within the margin of {margin:.1%}")
+
+
+def unmeasured(labelled: Sequence[int], min_labels: int) -> int:
+    """Return how many of the newest windows hold fewer than `min_labels` labels together.
+
+    Args:
+        labelled: labels that measure, of each window, oldest first.
+        min_labels: fewest from which accuracy counts as measured.
+    """
+    labels = np.cumsum(labelled[::-1], dtype=np.int64)
+    return int((labels < min_labels).sum())
+
+
+def outgrown(
+    newer: Estimate | None, measured: Estimate | None, *, reference: float, margin: float
+) -> bool:
+    """Say whether windows without labels look worse than what labels showed to be harmless.
+
+    Their estimate must lie beyond the margin with its whole interval, below the reference and below
+    the estimate of the windows that were measured: where labels contradicted that one, the same
+    again is no news.
+
+    Args:
+        newer: of the newest windows, that nothing measures.
+        measured: of windows that labels measure; None where there is none.
+        reference: accuracy on the reference.
+        margin: loss of accuracy that is worth a retrain.
+    """
+    if newer is None:
+        return False
+    least = min(reference, measured.value) if measured else reference
+    return least - newer.high > margin
 
 
 def _settled(accuracy: Accuracy, reference: float, margin: float) -> bool:

@@ -59,6 +59,29 @@ def test_an_incident_is_updated_resolved_and_then_a_new_one_may_open(engine: sa.
     assert listed == ["drift-digits-1-3", "drift-digits-1-9"]
 
 
+def test_where_the_last_drift_ended_is_known_however_many_others_came_since(
+    engine: sa.Engine,
+) -> None:
+    def closed(kind: incidents.Kind, number: int, seq: int) -> None:
+        one = replace(made(f"{kind}-digits-1-{number}"), kind=kind)
+        incidents.open_once(connection, one)
+        body, at_s = replace(one.body, resolved_seq=seq), float(number)
+        incidents.save(connection, replace(
+            one, state="resolved", updated_s=at_s, resolved_s=at_s, body=body
+        ))  # fmt: skip
+
+    with engine.begin() as connection:
+        assert incidents.drift_ended(connection, "digits") == 0
+        closed("drift", 1, 700)
+        closed("drift", 2, 1000)
+        closed("drift", 3, 900)  # by labels, which are of earlier windows
+        for number in range(10, 90):
+            closed("quality", number, 5000)
+        incidents.open_once(connection, made("drift-digits-1-99"))
+        assert incidents.drift_ended(connection, "digits") == 1000
+        assert incidents.drift_ended(connection, "other") == 0
+
+
 def test_the_servers_incidents_are_read_too(engine: sa.Engine) -> None:
     open_refusal(engine, "digits", "3", "bytes do not match", at_s=5.0)
     with engine.begin() as connection:

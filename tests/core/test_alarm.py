@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mlops.core.alarm import ColumnVerdict, Rule, Verdict, incidents, judge
+from mlops.core.alarm import ColumnVerdict, Rule, Verdict, incidents, judge, worse
 from mlops.core.thresholds import Thresholds
 
 RULE = Rule(raise_k=2, raise_n=3, clear_after=2)
@@ -46,6 +46,17 @@ def test_the_simulated_rule_is_the_rule(windows: str, count: int) -> None:
         elif opened and RULE.clears(since):
             opened, since = False, []
     assert found == count
+
+
+@pytest.mark.parametrize(
+    ("told", "now", "news"),
+    [
+        (1, 1, False), (1, 2, False), (1, 3, True), (2, 3, False), (2, 4, True), (3, 4, True),
+        (4, 5, False), (5, 5, False), (5, 1, False), (0, 5, False),
+    ],
+)  # fmt: skip
+def test_two_steps_or_one_beyond_three_are_told_again(told: int, now: int, news: bool) -> None:
+    assert worse(told, now) is news
 
 
 def _thresholds() -> Thresholds:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mlops.core.estimate import Estimate
-from mlops.core.triage import Accuracy, triage
+from mlops.core.triage import Accuracy, outgrown, triage, unmeasured
 
 NEEDED = 150  # of .95, for a loss of .05
 
@@ -42,6 +42,42 @@ def test_an_estimate_closes_and_downgrades_nothing(told: Estimate, accuracy: Acc
     found = triage(breaks=(), accuracy=accuracy, margin=0.05, min_labels=50, estimate=told)
     assert (found.kind, found.labels_wanted) == (alone.kind, alone.labels_wanted)
     assert found.escalated == (alone.kind == "unclear" and told.value < 0.9)
+
+
+@pytest.mark.parametrize(
+    ("labelled", "newest"),
+    [
+        ((), 0), ((0,), 1), ((50,), 0), ((0, 0), 2), ((50, 0, 0), 2), ((0, 50), 0), ((50, 49), 1),
+        ((50, 0, 60, 10, 39), 2), ((50, 0, 60, 10, 40), 1), ((5,) * 12, 9),
+    ],
+)  # fmt: skip
+def test_the_newest_windows_with_few_labels_are_not_measured(
+    labelled: tuple[int, ...], newest: int
+) -> None:
+    assert unmeasured(labelled, min_labels=50) == newest
+
+
+WELL, BADLY, WIDE = Estimate(0.94, 0.9, 0.97), Estimate(0.5, 0.4, 0.6), Estimate(0.5, 0.1, 0.93)
+
+
+@pytest.mark.parametrize(
+    ("newer", "measured", "worse"),
+    [
+        (None, WELL, False),  # nothing can be said of them
+        (WELL, WELL, False),
+        (BADLY, WELL, True),
+        (BADLY, None, True),
+        (BADLY, BADLY, False),  # labels showed it to be wrong
+        (Estimate(0.3, 0.2, 0.4), BADLY, True),
+        (WIDE, WELL, False),
+        (WELL, BADLY, False),
+        (Estimate(0.85, 0.8, 0.9), Estimate(1.0, 0.99, 1.0), False),  # within the margin
+    ],
+)
+def test_what_labels_showed_to_be_harmless_holds_until_it_looks_worse(
+    newer: Estimate | None, measured: Estimate | None, worse: bool
+) -> None:
+    assert outgrown(newer, measured, reference=0.95, margin=0.06) is worse
 
 
 def test_what_it_asks_for_is_worth_asking() -> None:
