@@ -151,3 +151,66 @@ def test_a_loss_of_an_incident_that_stood_in_the_digest_only_opens_one_thread_in
     assert [hand_over(later(site, m), engine, "digits") for m in (11, 12, 90, 600)] == [1, 0, 0, 0]
     assert keys(engine) == ["drift-digits-1-4:measured"]
     assert "loss measured" in text(engine, "drift-digits-1-4:measured")
+
+
+@pytest.mark.parametrize(
+    ("before", "meanwhile", "state", "after"),
+    [
+        ((), ("detected",), "open", ["detected"]),
+        ((), ("detected", "retrained", "promoted"), "open", ["promoted"]),
+        (("detected",), ("retrained", "promoted", "resolved"), "resolved", ["resolved"]),
+        ((), ("detected", "resolved"), "resolved", []),  # it came and went while nobody listened
+    ],
+)
+def test_a_silence_holds_mails_back_and_the_newest_goes_out_when_it_ends(  # noqa: PLR0917 - a table
+    site: Site, engine: sa.Engine, before: tuple[Stage, ...], meanwhile: tuple[Stage, ...],
+    state: incidents.State, after: list[str],
+) -> None:  # fmt: skip
+    at_s = site.now.timestamp()
+    held = Incident(
+        "drift-digits-1-4", "digits", "drift", "x", "1", "open", at_s, at_s, None,
+        Findings(due=before, triage="costly", trigger="granted", told_loss="1"),
+    )  # fmt: skip
+    with engine.begin() as connection:
+        incidents.open_once(connection, held)
+    assert hand_over(site, engine, "digits") == len(before)
+    with engine.begin() as connection:
+        incidents.silence(connection, "digits", held.id, until_s=at_s + 3600, by="me")
+    for minute, stage in enumerate(meanwhile, 1):
+        with engine.begin() as connection:
+            now = incidents.get(connection, "digits", held.id)
+            body = replace(now.body, due=(*now.body.due, stage))
+            incidents.save(connection, replace(now, body=body, state=state))
+        assert hand_over(later(site, minute), engine, "digits") == 0
+    for minute in (61, 62, 600):
+        hand_over(later(site, minute), engine, "digits")
+    assert keys(engine) == [f"{held.id}:{stage}" for stage in (*before, *after)]
+
+
+@pytest.mark.parametrize(
+    ("now", "after"),
+    [({"triage": "costly"}, "measured"), ({}, "needs you"), ({"triage": "harmless"}, None)],
+)
+def test_what_nobody_noted_is_asked_for_when_the_silence_ends(
+    site: Site, engine: sa.Engine, now: dict[str, str], after: str | None
+) -> None:
+    at_s = site.now.timestamp()
+    held = Incident(
+        "drift-digits-1-4", "digits", "drift", "x", "1", "open", at_s, at_s, None,
+        Findings(due=("detected",), triage="unclear"),
+    )  # fmt: skip
+    with engine.begin() as connection:
+        incidents.open_once(connection, held)
+    assert hand_over(site, engine, "digits") == 1
+    with engine.begin() as connection:
+        incidents.silence(connection, "digits", held.id, until_s=at_s + 72 * 3600, by="me")
+    for hours in range(1, 72, 5):
+        assert hand_over(later(site, 60 * hours), engine, "digits") == 0
+        with engine.begin() as connection:
+            found = incidents.get(connection, "digits", held.id)
+            assert found.body.due == ("detected",)  # the row does not grow
+            if hours > 60:
+                body = replace(found.body, **now)  # type: ignore[arg-type]
+                incidents.save(connection, replace(found, body=body))
+    assert hand_over(later(site, 60 * 73), engine, "digits") == (1 if after else 0)
+    assert keys(engine)[1:] == ([f"{held.id}:{after}"] if after else [])
