@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
-from email.errors import HeaderParseError
-from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import SMTP
-from email.utils import parseaddr
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from mlops.adapters.mail import addresses
 from mlops.adapters.mail.sparkline import sparkline
 from mlops.adapters.mail.text import first_sentence, one_line
 from mlops.adapters.mail.thumbnails import sheet
 from mlops.core.alert import PAGED
-from mlops.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -65,8 +61,8 @@ def compose(alert: Alert, sender: str, receivers: Sequence[str]) -> EmailMessage
     picture = sheet(alert.reference, alert.current)
     message = EmailMessage(policy=SMTP)
     message["Subject"] = subject(alert)
-    message["From"] = _address(sender, "MLOPS_MAIL_FROM")
-    message["To"] = _receivers(receivers)
+    message["From"] = addresses.sender(sender)
+    message["To"] = addresses.receivers(receivers)
     message["Date"] = datetime.fromtimestamp(alert.at_s, UTC)
     message["Message-ID"] = message_id(alert, f"{alert.stage}{alert.again}")
     if alert.stage not in (_ROOT_STAGE, "digest"):
@@ -215,23 +211,3 @@ def _sanitised(alert: Alert) -> Alert:
         ),
         moved=one_line(alert.moved, 120), pictured=one_line(alert.pictured, 120),
     )  # fmt: skip
-
-
-def _receivers(texts: Sequence[str]) -> list[Address]:
-    addresses = [_address(text, "MLOPS_MAIL_TO") for text in texts if text.strip()]
-    if not addresses:
-        msg = "MLOPS_MAIL_TO: names no receiver; write addresses separated by commas"
-        raise UsageError(msg)
-    return addresses
-
-
-def _address(text: str, variable: str) -> Address:
-    name, spec = parseaddr(text.strip())
-    if spec.isascii() and one_line(text) == text.strip():
-        with suppress(ValueError, IndexError, HeaderParseError):
-            address = Address(name, addr_spec=spec)
-            if address.username and address.domain:
-                return address
-    shown = one_line(text, 100)
-    msg = f"{variable}: {shown!r} is no mail address; write name@example.org"
-    raise UsageError(msg)
