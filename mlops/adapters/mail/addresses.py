@@ -47,6 +47,16 @@ def receivers(texts: Iterable[str]) -> list[Address]:
     return found
 
 
+def check(mail_from: str, mail_to: str) -> None:
+    """Check both settings.
+
+    Raises:
+        UsageError: if one holds no address, or something beside it.
+    """
+    sender(mail_from)
+    receivers(split(mail_to))
+
+
 def _address(text: str, variable: str) -> Address:
     found = _WHOLE.fullmatch(text.strip())
     # What is no one line would begin another header.
