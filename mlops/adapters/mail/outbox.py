@@ -47,7 +47,6 @@ class _Waiting(NamedTuple):
     attempts: int
     mail: bytes
     notes: Notes
-    channel: bool
 
 
 class _Tried(NamedTuple):
@@ -137,7 +136,7 @@ def deliver(
             engine, row.seq, error=reason, next_s=at_s + wait_s(row.attempts),
             message=notes.write(tried.notes, row.mail),
         )  # fmt: skip
-        if tried.hopeless and not row.channel:
+        if tried.hopeless:
             break
     return sent
 
@@ -174,7 +173,7 @@ def wait_s(attempts: int) -> float:
 def _claim(engine: sa.Engine, project: str, at_s: float) -> _Waiting | None:
     """Take the oldest mail that is due, so that nobody else does for the length of the lease."""
     due = (
-        sa.select(outbox.c.seq, outbox.c.attempts, outbox.c.message, outbox.c.next_s, outbox.c.key)
+        sa.select(outbox.c.seq, outbox.c.attempts, outbox.c.message, outbox.c.next_s)
         .where(outbox.c.project == project, outbox.c.sent_s.is_(None), outbox.c.next_s <= at_s)
         .order_by(outbox.c.seq)
         .limit(1)
@@ -191,15 +190,14 @@ def _claim(engine: sa.Engine, project: str, at_s: float) -> _Waiting | None:
                 taken.values(next_s=at_s + LEASE_S, attempts=row.attempts + 1)
             )
         if moved.rowcount == 1:
-            channel = _CHANNEL in row.key
             told, mail = notes.read(bytes(row.message))
-            return _Waiting(row.seq, row.attempts + 1, mail, told, channel)
+            return _Waiting(row.seq, row.attempts + 1, mail, told)
 
 
 def _try(site: Site, row: _Waiting, patience: Patience) -> _Tried:
     """Send one mail, and say how that ended; whatever is wrong with it stops no other."""
     try:
-        later = _send(site, row, patience)
+        return _send(site, row, patience)
     except Unanswered as error:
         if not row.notes.unanswered:
             return _Tried(str(error), replace(row.notes, unanswered=True), hopeless=True)
@@ -210,23 +208,21 @@ def _try(site: Site, row: _Waiting, patience: Patience) -> _Tried:
     except _FAILURES as error:
         hopeless = isinstance(error, (Unavailable, UsageError))
         return _Tried(str(error) or type(error).__name__, row.notes, hopeless)
-    why = f"for now refused by {', '.join(later)}" if later else ""
-    return _Tried(why, replace(row.notes, again_to=later))
 
 
-def _send(site: Site, row: _Waiting, patience: Patience) -> tuple[str, ...]:
-    """Send one mail; return the receivers that were put off."""
-    message = BytesParser(policy=SMTP).parsebytes(row.mail)
-    if message[chat.HEADER]:
-        settings = site.settings
-        urls = settings.pager_urls if message[chat.HEADER] == "pager" else settings.chat_urls
-        chat.send(urls.get_secret_value(), message)
-        return ()
-    url = site.settings.mail_url.get_secret_value()
+def _send(site: Site, row: _Waiting, patience: Patience) -> _Tried:
+    settings, message = site.settings, BytesParser(policy=SMTP).parsebytes(row.mail)
+    if channel := message[chat.HEADER]:
+        urls = settings.pager_urls if channel == "pager" else settings.chat_urls
+        took, why = chat.send(urls.get_secret_value(), message, row.notes.took)
+        return _Tried(why, replace(row.notes, took=took))
+    url = settings.mail_url.get_secret_value()
     if not url:
         mailbox.deposit(site.layout.mailbox, message)
-        return ()
-    return smtp.send(smtp.parse(url), message, row.notes.again_to, patience)
+        return _Tried("", row.notes)
+    later = smtp.send(smtp.parse(url), message, row.notes.again_to, patience)
+    why = f"for now refused by {', '.join(later)}" if later else ""
+    return _Tried(why, replace(row.notes, again_to=later))
 
 
 def _record(engine: sa.Engine, seq: int, **values: object) -> None:
