@@ -120,7 +120,7 @@ def _open(desk: _Desk, kind: str) -> int:
         wait_s = 60 * desk.mail.group_minutes
         if not loud or opened_s > desk.now_s - wait_s:
             return 0
-        first, *others = sorted(loud, key=_urgency)
+        first, *others = sorted(loud, key=digest.urgency)
         also = tuple(_line(i) for i in others)
         due = first.body.to_notify() if not others else first.body.to_notify()[:1]
         new = _send(desk, connection, first, due, also)
@@ -196,10 +196,6 @@ def _quiet(held: Incident) -> bool:
     if held.body.apart and held.body.to_notify() == ("resolved",):
         return True
     return held.body.triage == "harmless"
-
-
-def _urgency(held: Incident) -> tuple[bool, int, float]:
-    return (held.state != "open", -held.body.severity, -held.opened_s)
 
 
 def _line(held: Incident) -> str:

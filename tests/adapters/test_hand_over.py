@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -69,19 +70,27 @@ def test_a_thousand_alarms_are_one_mail_per_kind_and_interval_and_none_is_lost(
     flap(engine, site, 0, "quality", 5)
     assert hand_over(site, engine, "digits") == 3  # detected and resolved; needs you
     for number in range(1, 1000):
-        flap(engine, site, number, "quality" if number % 100 == 0 else "drift", 2)
+        kind: incidents.Kind = "quality" if number % 100 == 0 else "drift"
+        flap(engine, site, number, kind, 4 if number % 333 == 0 else 2)
     for minute in range(1, 10):
         assert hand_over(later(site, minute), engine, "digits") == 0
     assert hand_over(later(site, 11), engine, "digits") == 2  # one of each kind
     assert hand_over(later(site, 99), engine, "digits") == 0
     opened = [key for key in keys(engine) if not key.endswith(":resolved")]
     assert sorted(opened) == [
-        "drift-digits-1-0:detected", "drift-digits-1-999:detected",
+        "drift-digits-1-0:detected", "drift-digits-1-999:detected",  # the newest of the worst
         "quality-digits-1-0:needs you", "quality-digits-1-900:needs you",
     ]  # fmt: skip
     told = text(engine, "quality-digits-1-900:needs you")
     for number in range(100, 900, 100):  # a critical one is named, whatever else happens
         assert f"quality-digits-1-{number}" in told
+    assert "more: mlops" not in told
+    told = text(engine, "drift-digits-1-999:detected")
+    named = re.findall(r"drift-digits-1-(\d+): cause \d+; resolved, severity \d", told)
+    numbers = sorted((n for n in range(1, 999) if n % 100), reverse=True)
+    worst = [666, 333, *(n for n in numbers if n % 333)]
+    assert [int(n) for n in dict.fromkeys(named)] == worst[:20]
+    assert f"and {len(worst) - 20} more: mlops incidents --all --limit" in told
     with engine.connect() as connection:
         assert not [i for i in incidents.recent(connection, "digits", 2000) if i.body.to_notify()]
 
@@ -114,6 +123,20 @@ def test_harmless_shifts_wait_for_the_digest(site: Site, engine: sa.Engine) -> N
     assert "drift-digits-1-1" in text(engine, "digest-2026-01-05:digest")
     hand_over(later(site, 25 * 60), engine, "digits")
     assert keys(engine)[1:] == ["digest-2026-01-06:digest"]
+
+
+def test_a_digest_of_more_than_it_names_names_the_worst_and_says_how_many_there_are(
+    site: Site, engine: sa.Engine
+) -> None:
+    params = site.layout.params.read_text().replace("digest_hour: null", "digest_hour: 12")
+    write_text(site.layout.params, params)
+    for number in range(300):
+        flap(engine, site, number, "drift", 5 if number == 7 else 1, triage="harmless")
+    assert hand_over(site, engine, "digits") == 1
+    told = text(engine, "digest-2026-01-05:digest")
+    assert "300 of 300 incidents cost no accuracy" in told
+    first = told.index("drift-digits-1-7: cause 7")
+    assert first < told.index("drift-digits-1-299") < told.index("and 280 more: mlops incidents")
 
 
 def test_harmless_shifts_are_only_logged_where_there_is_no_digest(

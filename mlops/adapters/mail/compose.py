@@ -203,7 +203,7 @@ def _sanitised(alert: Alert) -> Alert:
         next_step=one_line(alert.next_step), act=one_line(alert.act), columns=columns,
         links=links[:MAX_LINKS], silence=one_line(alert.silence, 200),
         why_you=one_line(alert.why_you, 200), state=one_line(alert.state, 60),
-        also=tuple(one_line(line, 200) for line in alert.also[:MAX_ALSO]),
+        also=_also(alert.also),
         notes=tuple(one_line(line, 400) for line in alert.notes[:MAX_NOTES]),
         figures=tuple(
             replace(f, when=one_line(f.when, 80), words=one_line(f.words, 200))
@@ -211,3 +211,11 @@ def _sanitised(alert: Alert) -> Alert:
         ),
         moved=one_line(alert.moved, 120), pictured=one_line(alert.pictured, 120),
     )  # fmt: skip
+
+
+def _also(lines: Sequence[str]) -> tuple[str, ...]:
+    """Return the first lines, and how many more there are."""
+    shown = tuple(one_line(line, 200) for line in lines[:MAX_ALSO])
+    left = len(lines) - len(shown)
+    more = f"and {left} more: mlops incidents --all --limit {10 * (len(lines) // 10 + 2)}"
+    return (*shown, more) if left else shown
