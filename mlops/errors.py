@@ -23,6 +23,7 @@
     │   ├── ServerFault             exit 1   5xx, or an answer that is not in the protocol
     │   └── NoAnswer                exit 1   nobody listens, or the answer took too long
     └── Unavailable                 exit 1   a server that is needed does not answer
+        └── Unanswered              exit 1   it has all that was sent, and not said that it keeps it
 
 Results that are not errors have exit codes of their own: 10 drift found, 11 gate refused.
 """
@@ -149,3 +150,7 @@ class NoAnswer(CallFailed):
 
 class Unavailable(MlopsError):
     """A server that is needed does not answer."""
+
+
+class Unanswered(Unavailable):
+    """A server has all that was sent, and did not say that it keeps it; it may do so or not."""

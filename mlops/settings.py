@@ -55,7 +55,9 @@ class Settings(BaseSettings):
         description="smtp://user:password@host:587 or smtps://…; empty: files in .mlops/mailbox",
     )
     mail_from: str = Field(default="mlops@localhost", description="Sender of alert mails")
-    mail_to: str = Field(default="team@localhost", description="Receivers, separated by commas")
+    mail_to: str = Field(
+        default="team@localhost", description="Receivers, separated by commas or semicolons"
+    )
     chat_urls: SecretStr = Field(
         default=SecretStr(""),
         description="Apprise addresses that get the head of every mail, separated by blanks",

@@ -15,9 +15,18 @@ from mlops.core.alert import Alert
 if TYPE_CHECKING:
     import sqlalchemy as sa
 
+    from mlops.adapters.incident import Incident
     from mlops.params.mail import MailSection
     from mlops.params.monitoring import MonitoringSection
     from mlops.site import Site
+
+
+_LOOKED = 2000  # incidents; more than a storm leaves in a day
+
+
+def urgency(held: Incident) -> tuple[bool, int, float]:
+    """Order incidents: open ones first, then the severe, then the new."""
+    return (held.state != "open", -held.body.severity, -held.opened_s)
 
 
 def hand_over(
@@ -35,7 +44,8 @@ def hand_over(
 def made(site: Site, connection: sa.Connection, project: str) -> Alert:
     """Return the digest of the day that ends now."""
     day, since_s = site.now.date().isoformat(), (site.now - timedelta(days=1)).timestamp()
-    found = [i for i in incidents.recent(connection, project, 200) if i.updated_s > since_s]
+    recent = incidents.recent(connection, project, _LOOKED)
+    found = sorted((i for i in recent if i.updated_s > since_s), key=urgency)
     judged, alarms = windows.tally(connection, project, since_s=since_s)
     newest = windows.latest(connection, project, 1)
     harmless = sum(i.body.triage == "harmless" for i in found)

@@ -58,9 +58,10 @@ def hand_over(
     """Put every mail that is due into the outbox; return how many were new.
 
     The mail and the note that it was handed over are one transaction, so a kill loses or doubles
-    nothing. A silenced incident's mails are noted as handed over, and are not sent. Of incidents
-    of one kind, one opens a thread per `mail.group_minutes`; its first mail stands for those that
-    came meanwhile, by name, so that a storm is one mail and none is lost.
+    nothing. A silence holds an incident's mails back: when it ends, the newest of them goes out;
+    what began and ended in it, and was never mailed, stays untold. Of incidents of one kind, one
+    opens a thread per `mail.group_minutes`; its first mail stands for those that came meanwhile,
+    by name, so that a storm is one mail and none is lost.
 
     Args:
         site: where it runs; `now` dates the mails.
@@ -100,6 +101,8 @@ def _follow(desk: _Desk, incident: str) -> int:
         # monitor wrote meanwhile.
         windows.serialise(connection)
         held = incidents.get(connection, desk.project, incident)
+        if _silenced(desk, connection, held):
+            return 0
         return _send(desk, connection, held, held.body.to_notify())
 
 
@@ -110,15 +113,15 @@ def _open(desk: _Desk, kind: str) -> int:
         known = [i for i in incidents.recent(connection, desk.project, _LOOKED) if i.kind == kind]
         held = [i for i in known if i.body.to_notify() and not i.body.threaded]
         opened_s = max((i.body.mailed_s for i in known if i.body.threaded), default=0.0)
-        quiet = [i for i in held if _quiet(desk, connection, i)]
-        for found in quiet:
-            muted = incidents.silenced(connection, desk.project, found.id, now_s=desk.now_s)
-            _note(connection, found, apart=not muted)
-        loud = [i for i in held if i not in quiet]
+        heard = [i for i in held if not _silenced(desk, connection, i)]
+        for found in heard:
+            if _quiet(found):
+                _note(connection, found, apart=True)
+        loud = [i for i in heard if not _quiet(i)]
         wait_s = 60 * desk.mail.group_minutes
         if not loud or opened_s > desk.now_s - wait_s:
             return 0
-        first, *others = sorted(loud, key=_urgency)
+        first, *others = sorted(loud, key=digest.urgency)
         also = tuple(_line(i) for i in others)
         due = first.body.to_notify() if not others else first.body.to_notify()[:1]
         new = _send(desk, connection, first, due, also)
@@ -137,10 +140,9 @@ def _send(
     """Queue the stages of one incident, and note all that were due as handed over."""
     if not held.body.to_notify():
         return 0  # another process was first
-    muted = incidents.silenced(connection, desk.project, held.id, now_s=desk.now_s)
     new, done = 0, held.body.notified
     after = gather(connection, Ledger(desk.engine, desk.project).entries(), held)
-    for stage in due if not muted else ():
+    for stage in due:
         done = (*done, stage)
         times = done.count(stage)
         told = alerts.alert(desk.site, held, stage, desk.reference, after)
@@ -153,10 +155,23 @@ def _send(
         also = ()
     if held.body.triage == "costly":  # each stage's mail says so
         held = replace(held, body=replace(held.body, told_loss=held.version))
-    if done != held.body.notified:
-        held = replace(held, body=held.body.mailed())
-    _note(connection, held, mailed_s=held.body.mailed_s if muted else desk.now_s)
+    held = replace(held, body=held.body.mailed())
+    _note(connection, held, mailed_s=desk.now_s)
     return new
+
+
+def _silenced(desk: _Desk, connection: sa.Connection, held: Incident) -> bool:
+    """Say whether an incident is silenced; of the mails that this holds back, the newest waits.
+
+    What it overtook is noted as told: a stage is news once.
+    """
+    if not incidents.silenced(connection, desk.project, held.id, now_s=desk.now_s):
+        return False
+    if len(held.body.to_notify()) > 1:
+        apart = not held.body.threaded
+        body = replace(held.body, notified=held.body.due[:-1], apart=apart)
+        incidents.save(connection, replace(held, body=body))
+    return True
 
 
 def _notes(desk: _Desk, connection: sa.Connection, held: Incident) -> tuple[str, ...]:
@@ -175,20 +190,14 @@ def _note(
     incidents.save(connection, replace(held, body=body))
 
 
-def _quiet(desk: _Desk, connection: sa.Connection, held: Incident) -> bool:
-    """Say whether an incident opens no thread: silenced, or harmless when found.
+def _quiet(held: Incident) -> bool:
+    """Say whether an incident opens no thread: harmless when found, or over before it had one.
 
     That is logged, and a line of the digest where there is one.
     """
-    if incidents.silenced(connection, desk.project, held.id, now_s=desk.now_s):
-        return True
     if held.body.apart and held.body.to_notify() == ("resolved",):
         return True
     return held.body.triage == "harmless"
-
-
-def _urgency(held: Incident) -> tuple[bool, int, float]:
-    return (held.state != "open", -held.body.severity, -held.opened_s)
 
 
 def _line(held: Incident) -> str:

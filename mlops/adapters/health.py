@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Literal
 from filelock import FileLock, Timeout
 from packaging.requirements import Requirement
 
-from mlops.adapters.mail import smtp
+from mlops.adapters.mail import addresses, smtp
 from mlops.adapters.parts import read_parts
 from mlops.adapters.ports import is_free, listens_on, read_ports
-from mlops.errors import MlopsError
+from mlops.errors import MlopsError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -139,6 +139,10 @@ def _held(path: object) -> bool:
 
 
 def _mail(settings: Settings) -> Finding:
+    try:
+        addresses.check(settings.mail_from, settings.mail_to)
+    except UsageError as error:
+        return Finding("mail", "fail", str(error), "correct it: no mail is written until then")
     url = settings.mail_url.get_secret_value()
     if not url:
         text = "no MLOPS_MAIL_URL: mails become files in .mlops/mailbox"

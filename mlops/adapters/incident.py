@@ -68,8 +68,9 @@ class Findings:
         shifts: kinds of shift with what supports them, in words.
         timeline: what happened, oldest first.
         due: mails that are to be sent, in order.
-        notified: mails that were handed to the outbox, or that another incident's stood for.
-        apart: it was told without a thread of its own: in the digest, or by another incident.
+        notified: mails that were handed to the outbox, or need not be: another incident's stood
+            for them, or a newer one overtook them in a silence.
+        apart: it has no thread of its own yet: the digest or another incident told it, or nobody.
         mailed_s: when it was last mailed, seconds since 1970.
         regression: whether its version predicts numbers.
         gradual: why several windows opened it of which none did alone; empty if one did.

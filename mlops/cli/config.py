@@ -32,6 +32,7 @@ def check(*, json: bool = False) -> int:
         check_redacted,
         check_source,
     )
+    from mlops.adapters.mail import addresses
     from mlops.layout import Layout, find_root
     from mlops.params.everything import Everything, advice
     from mlops.params.load import load
@@ -40,6 +41,7 @@ def check(*, json: bool = False) -> int:
 
     layout = Layout(find_root())
     params, settings = load(layout.params, Everything), load_settings(layout)
+    addresses.check(settings.mail_from, settings.mail_to)
     check_source(layout, params.data)
     check_network(params.model)
     serving_config(layout, settings, host=settings.host, workers=settings.serve_workers)

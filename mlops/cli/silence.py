@@ -8,7 +8,9 @@ _SECONDS = {"m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
 def silence(incident: str, duration: str = "24h") -> int:
-    """Hold back the mails of an incident; it is watched and resolved as before.
+    """Hold back the mails of an incident; the newest goes out when the silence ends.
+
+    The incident is watched and resolved as before.
 
     Args:
         incident: The incident's id, as its mail and `mlops status` show it.

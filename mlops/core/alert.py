@@ -90,7 +90,7 @@ class Alert:
         reference: up to six images of the reference, uint8 (N, H, W, C); empty for none.
         current: up to six images of the window, likewise.
         state: what the subject ends with, such as `retraining started`; empty: the stage.
-        also: other incidents that this mail stands for, a line each.
+        also: other incidents that this mail stands for, a line each, the most urgent first.
         notes: lines of the foot: how often alarms were false, and what the fixed reference says.
         again: makes a second mail of the same stage one of its own, such as a reminder.
         figures: accuracy at the times that matter, in their order.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from mlops.adapters import alerts, retrains, windows
 from mlops.adapters.alerts import News
-from mlops.adapters.hand_over import hand_over
+from mlops.adapters.handing import try_hand_over
 from mlops.adapters.history import last_decision
 from mlops.adapters.sql.engine import database
 from mlops.params.base import View
@@ -47,10 +47,10 @@ def announce(params: AnnounceParams, site: Site) -> Report:
             said = [_decided(decision, ended)] if decision else []
             said += [_failed(ended, failure)] if ended and ended.outcome == "failed" else []
             told = [alerts.note(connection, name, news, now_s) for news in said]
-        mails = hand_over(site, engine, name)
-    summary = said[-1].words if said else "no retrain is in flight"
+        mails, trouble = try_hand_over(site, engine, name)
+    words = said[-1].words if said else "no retrain is in flight"
     return Report(
-        summary=summary + ("" if any(told) else "; nobody new to tell"),
+        summary="; ".join((words, *(() if any(told) else ("nobody new to tell",)), *trouble)),
         facts={
             "decision": decision.id if decision else None,
             "outcome": decision.verdict.outcome if decision else None,

@@ -19,7 +19,7 @@ from mlops.adapters.answering import answer
 from mlops.adapters.backfill import backfill
 from mlops.adapters.baseline import Baseline, read_baseline
 from mlops.adapters.estimates import Known, guess, read_known
-from mlops.adapters.hand_over import hand_over
+from mlops.adapters.handing import try_hand_over
 from mlops.adapters.kept import keep
 from mlops.adapters.ledger import Ledger
 from mlops.adapters.long_reference import LongReference, find
@@ -130,12 +130,12 @@ def monitor(params: MonitorParams, site: Site) -> Report:
         backfill(engine, name, measured.expect(params.labels, run.now_s), run.now_s)
         answered = answer(site, engine, params, serving)
         events.extend(answered.events)
-        hand_over(site, engine, name, reference)
+        _, trouble = try_hand_over(site, engine, name, reference)
         prune_here(site, engine, name, keep_days=params.reports.keep_days)  # if nobody makes pages
         with engine.connect() as connection:
             held = [i for i in incidents.find_all_open(connection, name) if i.kind != "serving"]
             recent = windows.latest(connection, name, _SHOWN)
-    words = [judged.words(held, tuple(events)), *(one.words for one in answered.said)]
+    words = [judged.words(held, tuple(events)), *(one.words for one in answered.said), *trouble]
     return Report(
         summary="; ".join(words),
         facts=judged.facts(held, tuple(events)),

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -69,19 +70,27 @@ def test_a_thousand_alarms_are_one_mail_per_kind_and_interval_and_none_is_lost(
     flap(engine, site, 0, "quality", 5)
     assert hand_over(site, engine, "digits") == 3  # detected and resolved; needs you
     for number in range(1, 1000):
-        flap(engine, site, number, "quality" if number % 100 == 0 else "drift", 2)
+        kind: incidents.Kind = "quality" if number % 100 == 0 else "drift"
+        flap(engine, site, number, kind, 4 if number % 333 == 0 else 2)
     for minute in range(1, 10):
         assert hand_over(later(site, minute), engine, "digits") == 0
     assert hand_over(later(site, 11), engine, "digits") == 2  # one of each kind
     assert hand_over(later(site, 99), engine, "digits") == 0
     opened = [key for key in keys(engine) if not key.endswith(":resolved")]
     assert sorted(opened) == [
-        "drift-digits-1-0:detected", "drift-digits-1-999:detected",
+        "drift-digits-1-0:detected", "drift-digits-1-999:detected",  # the newest of the worst
         "quality-digits-1-0:needs you", "quality-digits-1-900:needs you",
     ]  # fmt: skip
     told = text(engine, "quality-digits-1-900:needs you")
     for number in range(100, 900, 100):  # a critical one is named, whatever else happens
         assert f"quality-digits-1-{number}" in told
+    assert "more: mlops" not in told
+    told = text(engine, "drift-digits-1-999:detected")
+    named = re.findall(r"drift-digits-1-(\d+): cause \d+; resolved, severity \d", told)
+    numbers = sorted((n for n in range(1, 999) if n % 100), reverse=True)
+    worst = [666, 333, *(n for n in numbers if n % 333)]
+    assert [int(n) for n in dict.fromkeys(named)] == worst[:20]
+    assert f"and {len(worst) - 20} more: mlops incidents --all --limit" in told
     with engine.connect() as connection:
         assert not [i for i in incidents.recent(connection, "digits", 2000) if i.body.to_notify()]
 
@@ -114,6 +123,20 @@ def test_harmless_shifts_wait_for_the_digest(site: Site, engine: sa.Engine) -> N
     assert "drift-digits-1-1" in text(engine, "digest-2026-01-05:digest")
     hand_over(later(site, 25 * 60), engine, "digits")
     assert keys(engine)[1:] == ["digest-2026-01-06:digest"]
+
+
+def test_a_digest_of_more_than_it_names_names_the_worst_and_says_how_many_there_are(
+    site: Site, engine: sa.Engine
+) -> None:
+    params = site.layout.params.read_text().replace("digest_hour: null", "digest_hour: 12")
+    write_text(site.layout.params, params)
+    for number in range(300):
+        flap(engine, site, number, "drift", 5 if number == 7 else 1, triage="harmless")
+    assert hand_over(site, engine, "digits") == 1
+    told = text(engine, "digest-2026-01-05:digest")
+    assert "300 of 300 incidents cost no accuracy" in told
+    first = told.index("drift-digits-1-7: cause 7")
+    assert first < told.index("drift-digits-1-299") < told.index("and 280 more: mlops incidents")
 
 
 def test_harmless_shifts_are_only_logged_where_there_is_no_digest(
@@ -151,3 +174,66 @@ def test_a_loss_of_an_incident_that_stood_in_the_digest_only_opens_one_thread_in
     assert [hand_over(later(site, m), engine, "digits") for m in (11, 12, 90, 600)] == [1, 0, 0, 0]
     assert keys(engine) == ["drift-digits-1-4:measured"]
     assert "loss measured" in text(engine, "drift-digits-1-4:measured")
+
+
+@pytest.mark.parametrize(
+    ("before", "meanwhile", "state", "after"),
+    [
+        ((), ("detected",), "open", ["detected"]),
+        ((), ("detected", "retrained", "promoted"), "open", ["promoted"]),
+        (("detected",), ("retrained", "promoted", "resolved"), "resolved", ["resolved"]),
+        ((), ("detected", "resolved"), "resolved", []),  # it came and went while nobody listened
+    ],
+)
+def test_a_silence_holds_mails_back_and_the_newest_goes_out_when_it_ends(  # noqa: PLR0917 - a table
+    site: Site, engine: sa.Engine, before: tuple[Stage, ...], meanwhile: tuple[Stage, ...],
+    state: incidents.State, after: list[str],
+) -> None:  # fmt: skip
+    at_s = site.now.timestamp()
+    held = Incident(
+        "drift-digits-1-4", "digits", "drift", "x", "1", "open", at_s, at_s, None,
+        Findings(due=before, triage="costly", trigger="granted", told_loss="1"),
+    )  # fmt: skip
+    with engine.begin() as connection:
+        incidents.open_once(connection, held)
+    assert hand_over(site, engine, "digits") == len(before)
+    with engine.begin() as connection:
+        incidents.silence(connection, "digits", held.id, until_s=at_s + 3600, by="me")
+    for minute, stage in enumerate(meanwhile, 1):
+        with engine.begin() as connection:
+            now = incidents.get(connection, "digits", held.id)
+            body = replace(now.body, due=(*now.body.due, stage))
+            incidents.save(connection, replace(now, body=body, state=state))
+        assert hand_over(later(site, minute), engine, "digits") == 0
+    for minute in (61, 62, 600):
+        hand_over(later(site, minute), engine, "digits")
+    assert keys(engine) == [f"{held.id}:{stage}" for stage in (*before, *after)]
+
+
+@pytest.mark.parametrize(
+    ("now", "after"),
+    [({"triage": "costly"}, "measured"), ({}, "needs you"), ({"triage": "harmless"}, None)],
+)
+def test_what_nobody_noted_is_asked_for_when_the_silence_ends(
+    site: Site, engine: sa.Engine, now: dict[str, str], after: str | None
+) -> None:
+    at_s = site.now.timestamp()
+    held = Incident(
+        "drift-digits-1-4", "digits", "drift", "x", "1", "open", at_s, at_s, None,
+        Findings(due=("detected",), triage="unclear"),
+    )  # fmt: skip
+    with engine.begin() as connection:
+        incidents.open_once(connection, held)
+    assert hand_over(site, engine, "digits") == 1
+    with engine.begin() as connection:
+        incidents.silence(connection, "digits", held.id, until_s=at_s + 72 * 3600, by="me")
+    for hours in range(1, 72, 5):
+        assert hand_over(later(site, 60 * hours), engine, "digits") == 0
+        with engine.begin() as connection:
+            found = incidents.get(connection, "digits", held.id)
+            assert found.body.due == ("detected",)  # the row does not grow
+            if hours > 60:
+                body = replace(found.body, **now)  # type: ignore[arg-type]
+                incidents.save(connection, replace(found, body=body))
+    assert hand_over(later(site, 60 * 73), engine, "digits") == (1 if after else 0)
+    assert keys(engine)[1:] == ([f"{held.id}:{after}"] if after else [])

@@ -65,6 +65,8 @@ def test_a_sound_machine(site: Site, name: str) -> None:
         ("mail", {}, "warn", "MLOPS_MAIL_URL"),
         ("mail", {"mail_url": SecretStr("smtp://127.0.0.1:1")}, "fail", "MLOPS_MAIL_URL"),
         ("mail", {"mail_url": SecretStr("http://x")}, "fail", "MLOPS_MAIL_URL"),
+        ("mail", {"mail_to": ""}, "fail", "no mail is written"),
+        ("mail", {"mail_from": "nobody"}, "fail", "no mail is written"),
     ],
 )
 def test_settings(

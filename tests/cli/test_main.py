@@ -232,6 +232,17 @@ def test_config_check_names_variables_that_do_nothing(
     assert [f"advice: {line}" for line in advised] == told.splitlines()[:-1]
 
 
+def test_config_check_names_a_receiver_that_is_none(
+    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _take_data(root, "source: table\n  path: t.csv\n  target: y")
+    monkeypatch.setenv("MLOPS_ROOT", str(root))
+    monkeypatch.setenv("MLOPS_MAIL_TO", "ops@example.org ceo@example.org")
+    with pytest.raises(SystemExit, match="2"):
+        cli.main(["config", "check"])
+    assert "MLOPS_MAIL_TO: 'ops@example.org ceo@example.org' is no" in capsys.readouterr().err
+
+
 def test_init_renames_the_clone_and_keeps_comments(root: Path) -> None:
     done = mlops(root, "init", "my-model", "--source", "fashion_mnist", "--path", "data/raw")
     assert done.returncode == 0, done.stderr

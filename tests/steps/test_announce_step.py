@@ -166,6 +166,16 @@ def test_a_decision_without_an_incident_tells_nobody(site: Site, engine: sa.Engi
     assert run(site).facts["mails"] == 0
 
 
+def test_a_wrong_mail_address_fails_no_flow(site: Site, engine: sa.Engine) -> None:
+    request(engine)
+    decide(site, "promote")
+    odd = replace(site, settings=site.settings.model_copy(update={"mail_to": "nobody"}))
+    assert "; mails wait: MLOPS_MAIL_TO: 'nobody'" in run(odd).summary
+    assert (outcome(engine), mails(engine)) == ("promote", [])
+    run(site)
+    assert mails(engine) == [f"{HELD.id}:promoted"]
+
+
 def test_a_silenced_incident_sends_no_mail(site: Site, engine: sa.Engine) -> None:
     with engine.begin() as connection:
         until_s = site.now.timestamp() + 60

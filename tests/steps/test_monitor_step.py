@@ -362,6 +362,22 @@ def test_while_prefect_is_down_a_retrain_is_asked_for_again_and_then_starts_once
     assert world.mails() == ["detected"]
 
 
+@pytest.mark.parametrize("receivers", ["", "nobody", "ops@example.org ceo@example.org"])
+def test_a_wrong_mail_address_holds_up_its_mails_and_nothing_else(
+    world: World, receivers: str
+) -> None:
+    right = world.site
+    world.site = replace(right, settings=right.settings.model_copy(update={"mail_to": receivers}))
+    world.label(world.predict(4, bright=True), accuracy=0.5)
+    report = world.run()
+    assert "retrain.requested" in [event.name for event in report.events]
+    assert "; mails wait: MLOPS_MAIL_TO: " in report.summary
+    assert world.mails() == []
+    world.site = right
+    assert "mails wait" not in world.run(minutes=5).summary
+    assert world.mails() == ["detected"]
+
+
 def test_harmless_drift_is_logged_and_retrains_nothing(world: World) -> None:
     world.label(world.predict(3, bright=True), accuracy=1.0)
     report = world.run()

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+import logging
 import re
 from typing import TYPE_CHECKING
 
 from mlops.adapters.mail.text import one_line
-from mlops.errors import Unavailable, UsageError
 
 if TYPE_CHECKING:
     from email.message import EmailMessage
@@ -20,25 +21,45 @@ def channels(urls: str) -> list[str]:
     return re.split(r"[\s,]+(?=[a-z0-9+]+://)", urls.strip()) if urls.strip() else []
 
 
-def send(urls: str, message: EmailMessage) -> None:
-    """Send a mail's subject and first lines to every channel of a list.
+def send(urls: str, message: EmailMessage, took: tuple[str, ...]) -> tuple[tuple[str, ...], str]:
+    """Send a mail's subject and first lines to every channel of a list that has not got it yet.
 
-    Raises:
-        UsageError: if an address is none that Apprise knows; it is not repeated, it holds tokens.
-        Unavailable: if a channel did not take it. Apprise says no more than that.
+    Args:
+        urls: the channels, as the setting lists them.
+        message: the whole mail.
+        took: names of the channels that have it already.
+
+    Returns:
+        names of the channels that have it now, and what is in the way of the others: nothing, or
+        words that repeat no address, for it holds tokens.
     """
     import apprise
 
-    sender = apprise.Apprise()
-    for number, url in enumerate(channels(urls), 1):
-        if not sender.add(url):
-            msg = f"channel {number} of the chat or pager addresses is none that Apprise knows"
-            raise UsageError(f"{msg}; see MLOPS_CHAT_URLS and MLOPS_PAGER_URLS in .env.example")
+    logging.getLogger("apprise").addFilter(_discreet)
     body = message.get_body(("plain",))
     text = str(body.get_content()) if body else ""
     head = text.split("\n\n", 1)[0][:_MOST]
     title = one_line(str(message["Subject"]), 180)
-    # As text: a channel that reads Markdown or HTML must not read it in a column's name.
-    if not sender.notify(body=head, title=title, body_format=apprise.NotifyFormat.TEXT):
-        msg = "a chat or pager channel did not take the message; it is tried again"
-        raise Unavailable(msg)
+    trouble = []
+    for number, url in enumerate(channels(urls), 1):
+        if _name(url) in took:
+            continue
+        sender = apprise.Apprise()
+        if not sender.add(url):
+            trouble.append(f"channel {number} is none that Apprise knows; see .env.example")
+        # As text: a channel that reads Markdown or HTML must not read it in a column's name.
+        elif not sender.notify(body=head, title=title, body_format=apprise.NotifyFormat.TEXT):
+            trouble.append(f"channel {number} did not take the message")
+        else:
+            took = (*took, _name(url))
+    return took, "; ".join(trouble)
+
+
+def _discreet(record: logging.LogRecord) -> bool:
+    """Say whether a line of Apprise's log repeats no address."""
+    return "://" not in record.getMessage()
+
+
+def _name(url: str) -> str:
+    """Name a channel for the database: too short a hash to find its tokens by."""
+    return hashlib.sha256(url.encode()).hexdigest()[:8]

@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
-from email.errors import HeaderParseError
-from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import SMTP
-from email.utils import parseaddr
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from mlops.adapters.mail import addresses
 from mlops.adapters.mail.sparkline import sparkline
 from mlops.adapters.mail.text import first_sentence, one_line
 from mlops.adapters.mail.thumbnails import sheet
 from mlops.core.alert import PAGED
-from mlops.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -65,8 +61,8 @@ def compose(alert: Alert, sender: str, receivers: Sequence[str]) -> EmailMessage
     picture = sheet(alert.reference, alert.current)
     message = EmailMessage(policy=SMTP)
     message["Subject"] = subject(alert)
-    message["From"] = _address(sender, "MLOPS_MAIL_FROM")
-    message["To"] = _receivers(receivers)
+    message["From"] = addresses.sender(sender)
+    message["To"] = addresses.receivers(receivers)
     message["Date"] = datetime.fromtimestamp(alert.at_s, UTC)
     message["Message-ID"] = message_id(alert, f"{alert.stage}{alert.again}")
     if alert.stage not in (_ROOT_STAGE, "digest"):
@@ -207,7 +203,7 @@ def _sanitised(alert: Alert) -> Alert:
         next_step=one_line(alert.next_step), act=one_line(alert.act), columns=columns,
         links=links[:MAX_LINKS], silence=one_line(alert.silence, 200),
         why_you=one_line(alert.why_you, 200), state=one_line(alert.state, 60),
-        also=tuple(one_line(line, 200) for line in alert.also[:MAX_ALSO]),
+        also=_also(alert.also),
         notes=tuple(one_line(line, 400) for line in alert.notes[:MAX_NOTES]),
         figures=tuple(
             replace(f, when=one_line(f.when, 80), words=one_line(f.words, 200))
@@ -217,21 +213,9 @@ def _sanitised(alert: Alert) -> Alert:
     )  # fmt: skip
 
 
-def _receivers(texts: Sequence[str]) -> list[Address]:
-    addresses = [_address(text, "MLOPS_MAIL_TO") for text in texts if text.strip()]
-    if not addresses:
-        msg = "MLOPS_MAIL_TO: names no receiver; write addresses separated by commas"
-        raise UsageError(msg)
-    return addresses
-
-
-def _address(text: str, variable: str) -> Address:
-    name, spec = parseaddr(text.strip())
-    if spec.isascii() and one_line(text) == text.strip():
-        with suppress(ValueError, IndexError, HeaderParseError):
-            address = Address(name, addr_spec=spec)
-            if address.username and address.domain:
-                return address
-    shown = one_line(text, 100)
-    msg = f"{variable}: {shown!r} is no mail address; write name@example.org"
-    raise UsageError(msg)
+def _also(lines: Sequence[str]) -> tuple[str, ...]:
+    """Return the first lines, and how many more there are."""
+    shown = tuple(one_line(line, 200) for line in lines[:MAX_ALSO])
+    left = len(lines) - len(shown)
+    more = f"and {left} more: mlops incidents --all --limit {10 * (len(lines) // 10 + 2)}"
+    return (*shown, more) if left else shown

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mlops.adapters.mail import chat
+from mlops.adapters.mail import addresses, chat
 from mlops.adapters.mail.compose import compose
 from mlops.adapters.mail.outbox import enqueue
 from mlops.core.alert import PAGED
@@ -57,4 +57,4 @@ def addressed(site: Site, alert: Alert) -> EmailMessage:
         UsageError: if MLOPS_MAIL_FROM or MLOPS_MAIL_TO holds no address.
     """
     settings = site.settings
-    return compose(alert, settings.mail_from, settings.mail_to.split(","))
+    return compose(alert, settings.mail_from, addresses.split(settings.mail_to))

@@ -1,15 +1,17 @@
-"""Mails that wait in the database until a server took them: none is lost, none is sent twice.
+"""Mails that wait in the database until a server took them: none is lost, none is sent for ever.
 
 A row is due when `sent_s` is NULL and `next_s` has come. Claiming a row moves `next_s` ahead by
 the lease, in one compare-and-swap; whoever is killed between sending and recording leaves a row
 that comes due once more, so a kill costs at most one duplicate (with the same Message-ID).
-Nothing gives up: after each failure the row waits longer, at most an hour, for ever.
+A server that has read a mail to its end and does not say whether it keeps it gets it once more;
+if it says nothing then either, the mail counts as sent. Nothing else gives up: after each failure
+the row waits longer, at most an hour, for ever.
 """
 
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from email.errors import MessageError
 from email.parser import BytesParser
 from email.policy import SMTP
@@ -17,33 +19,42 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import sqlalchemy as sa
 
-from mlops.adapters.mail import chat, mailbox, smtp
+from mlops.adapters.mail import chat, mailbox, notes, smtp
+from mlops.adapters.mail.smtp import Patience
 from mlops.adapters.mail.text import one_line
 from mlops.adapters.sql.tables import outbox
-from mlops.errors import MlopsError, Unavailable, UsageError
+from mlops.errors import MlopsError, Unanswered, Unavailable, UsageError
 from mlops.params.name import project_name
 
 if TYPE_CHECKING:
     from email.message import EmailMessage
 
+    from mlops.adapters.mail.notes import Notes
     from mlops.site import Site
 
-LEASE_S = 300.0
-"""Longer than the longest conversation with a server: ten steps of `smtp.TIMEOUT_S`."""
+LEASE_S = 900.0
+"""Longer than the longest conversation with a server: ten steps and an answer of `Patience`."""
 FIRST_WAIT_S = 30.0
 LONGEST_WAIT_S = 3600.0
 PER_CALL = 200
 _CHANNEL = "@"  # in a key: the copy for `chat` or `pager`
 # ValueError, LookupError, MessageError: a mail that cannot be read must not stop the others.
 _FAILURES = (MlopsError, OSError, ValueError, LookupError, MessageError)
-_AGAIN_TO = b"X-Mlops-Again-To: "  # first line of a row whose other receivers have it already
 
 
 class _Waiting(NamedTuple):
     seq: int
     attempts: int
-    message: bytes
-    channel: bool
+    mail: bytes
+    notes: Notes
+
+
+class _Tried(NamedTuple):
+    """How a try ended: empty words say that it went out."""
+
+    why: str
+    notes: Notes
+    hopeless: bool = False  # the other mails would fail alike
 
 
 @dataclass(frozen=True)
@@ -85,7 +96,10 @@ def enqueue(
     return connection.execute(fresh).first() is not None
 
 
-def deliver(site: Site, engine: sa.Engine, now_s: float) -> int:
+def deliver(
+    site: Site, engine: sa.Engine, now_s: float,
+    patience: Patience = Patience(),  # noqa: B008 - frozen
+) -> int:  # fmt: skip
     """Send this project's mails that are due; return how many went out.
 
     A mail that cannot be sent is recorded, logged and tried again later; the caller is never
@@ -95,6 +109,7 @@ def deliver(site: Site, engine: sa.Engine, now_s: float) -> int:
         site: whose settings name the server; without one, mails go to `.mlops/mailbox/`.
         engine: the project's database.
         now_s: seconds since 1970.
+        patience: how long the server may take.
 
     Raises:
         ParamsError: if `params.yaml` does not name the project.
@@ -109,21 +124,20 @@ def deliver(site: Site, engine: sa.Engine, now_s: float) -> int:
         row = _claim(engine, project, at_s)
         if row is None:
             break
-        try:
-            later = _send(site, row.message)
-        except _FAILURES as error:
-            reason = one_line(str(error))
-            log.warning("mail will be tried again", reason=reason, attempts=row.attempts)
-            _put_off(engine, row, at_s, str(error))
-            if isinstance(error, (Unavailable, UsageError)) and not row.channel:
-                break
+        tried = _try(site, row, patience)
+        at_s = now_s + time.monotonic() - started
+        if not tried.why:
+            _record(engine, row.seq, sent_s=at_s, error=None)
+            sent += 1
             continue
-        if later:
-            log.warning("mail put off by some receivers", receivers=later)
-            _put_off(engine, row, at_s, f"for now refused by {', '.join(later)}", later)
-            continue
-        _record(engine, row.seq, sent_s=at_s, error=None)
-        sent += 1
+        reason = one_line(tried.why, 400)
+        log.warning("mail will be tried again", reason=reason, attempts=row.attempts)
+        _record(
+            engine, row.seq, error=reason, next_s=at_s + wait_s(row.attempts),
+            message=notes.write(tried.notes, row.mail),
+        )  # fmt: skip
+        if tried.hopeless:
+            break
     return sent
 
 
@@ -159,7 +173,7 @@ def wait_s(attempts: int) -> float:
 def _claim(engine: sa.Engine, project: str, at_s: float) -> _Waiting | None:
     """Take the oldest mail that is due, so that nobody else does for the length of the lease."""
     due = (
-        sa.select(outbox.c.seq, outbox.c.attempts, outbox.c.message, outbox.c.next_s, outbox.c.key)
+        sa.select(outbox.c.seq, outbox.c.attempts, outbox.c.message, outbox.c.next_s)
         .where(outbox.c.project == project, outbox.c.sent_s.is_(None), outbox.c.next_s <= at_s)
         .order_by(outbox.c.seq)
         .limit(1)
@@ -176,44 +190,39 @@ def _claim(engine: sa.Engine, project: str, at_s: float) -> _Waiting | None:
                 taken.values(next_s=at_s + LEASE_S, attempts=row.attempts + 1)
             )
         if moved.rowcount == 1:
-            channel = _CHANNEL in row.key
-            return _Waiting(row.seq, row.attempts + 1, bytes(row.message), channel)
+            told, mail = notes.read(bytes(row.message))
+            return _Waiting(row.seq, row.attempts + 1, mail, told)
 
 
-def _send(site: Site, content: bytes) -> tuple[str, ...]:
-    again, message = _opened(content)
-    if message[chat.HEADER]:
-        settings = site.settings
-        urls = settings.pager_urls if message[chat.HEADER] == "pager" else settings.chat_urls
-        chat.send(urls.get_secret_value(), message)
-        return ()
-    url = site.settings.mail_url.get_secret_value()
+def _try(site: Site, row: _Waiting, patience: Patience) -> _Tried:
+    """Send one mail, and say how that ended; whatever is wrong with it stops no other."""
+    try:
+        return _send(site, row, patience)
+    except Unanswered as error:
+        if not row.notes.unanswered:
+            return _Tried(str(error), replace(row.notes, unanswered=True), hopeless=True)
+        import structlog
+
+        structlog.get_logger().warning("mail counts as sent, unconfirmed", why=str(error))
+        return _Tried("", row.notes)
+    except _FAILURES as error:
+        hopeless = isinstance(error, (Unavailable, UsageError))
+        return _Tried(str(error) or type(error).__name__, row.notes, hopeless)
+
+
+def _send(site: Site, row: _Waiting, patience: Patience) -> _Tried:
+    settings, message = site.settings, BytesParser(policy=SMTP).parsebytes(row.mail)
+    if channel := message[chat.HEADER]:
+        urls = settings.pager_urls if channel == "pager" else settings.chat_urls
+        took, why = chat.send(urls.get_secret_value(), message, row.notes.took)
+        return _Tried(why, replace(row.notes, took=took))
+    url = settings.mail_url.get_secret_value()
     if not url:
         mailbox.deposit(site.layout.mailbox, message)
-        return ()
-    return smtp.send(smtp.parse(url), message, again)
-
-
-def _opened(content: bytes) -> tuple[tuple[str, ...], EmailMessage]:
-    again: tuple[str, ...] = ()
-    if content.startswith(_AGAIN_TO):
-        line, content = content.split(b"\r\n", 1)
-        again = tuple(line.removeprefix(_AGAIN_TO).decode().split(","))
-    return again, BytesParser(policy=SMTP).parsebytes(content)
-
-
-def _put_off(
-    engine: sa.Engine, row: _Waiting, at_s: float, error: str, receivers: tuple[str, ...] = ()
-) -> None:
-    values: dict[str, object] = {
-        "error": one_line(error, 400), "next_s": at_s + wait_s(row.attempts),
-    }  # fmt: skip
-    if receivers:
-        content = row.message
-        if content.startswith(_AGAIN_TO):
-            content = content.split(b"\r\n", 1)[1]
-        values["message"] = _AGAIN_TO + ",".join(receivers).encode() + b"\r\n" + content
-    _record(engine, row.seq, **values)
+        return _Tried("", row.notes)
+    later = smtp.send(smtp.parse(url), message, row.notes.again_to, patience)
+    why = f"for now refused by {', '.join(later)}" if later else ""
+    return _Tried(why, replace(row.notes, again_to=later))
 
 
 def _record(engine: sa.Engine, seq: int, **values: object) -> None:

@@ -10,18 +10,29 @@ from dataclasses import dataclass, field
 from email.policy import SMTP as SMTP_POLICY
 from email.utils import getaddresses
 from ipaddress import ip_address
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from mlops.adapters.mail.text import one_line
-from mlops.errors import MlopsError, Unavailable, UsageError
+from mlops.errors import MlopsError, Unanswered, Unavailable, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from email.message import EmailMessage
 
-TIMEOUT_S = 15.0
-"""Of each step of the conversation, of which there are about ten."""
+
+@dataclass(frozen=True)
+class Patience:
+    """How long a server may take, in seconds.
+
+    Attributes:
+        step_s: for each step of the conversation, of which there are about ten.
+        answer_s: to say whether it keeps a mail that it has read to its end, as RFC 5321, 4.5.3.2.6
+            asks. Who gives up sooner sends again what was taken.
+    """
+
+    step_s: float = 15.0
+    answer_s: float = 600.0
 
 
 @dataclass(frozen=True)
@@ -79,15 +90,37 @@ def parse(url: str) -> Server:
     return Server(host, port or 25, "none")
 
 
-def send(server: Server, message: EmailMessage, receivers: Sequence[str] = ()) -> tuple[str, ...]:
+class _Patient(smtplib.SMTP):
+    """A conversation that waits longer for the answer to a whole mail than for all others."""
+
+    answer_s = 0.0
+    handed = False  # whether the server has all of the mail
+
+    def send(self, s: Any) -> None:
+        super().send(s)
+        if isinstance(s, bytes) and s.endswith(b"\r\n.\r\n"):
+            self.handed = True
+            _allow(self, self.answer_s)
+
+
+class _PatientTls(_Patient, smtplib.SMTP_SSL):
+    """That, over TLS from the first byte."""
+
+
+def send(
+    server: Server, message: EmailMessage, receivers: Sequence[str] = (),
+    patience: Patience = Patience(),
+) -> tuple[str, ...]:  # fmt: skip
     """Send one mail; return the receivers that the server refused for now (4xx) only.
 
     Args:
         server: where to.
         message: the whole mail.
         receivers: addresses to send to; those of the header `To` if left out.
+        patience: how long the server may take.
 
     Raises:
+        Unanswered: if the server has the whole mail, and does not say whether it keeps it.
         Unavailable: if the server cannot be reached, verified or logged in to.
         MlopsError: if the server refused this one mail, or a receiver for good.
     """
@@ -97,7 +130,7 @@ def send(server: Server, message: EmailMessage, receivers: Sequence[str] = ()) -
         raise MlopsError(_said(server, "the mail names no receiver; see MLOPS_MAIL_TO"))
     content = message.as_bytes(policy=SMTP_POLICY)
     try:
-        refused = _converse(server, sender, to, content)
+        refused = _converse(server, sender, to, content, patience)
     except smtplib.SMTPRecipientsRefused as error:
         refused = error.recipients
         if all(code >= 500 for code, _ in refused.values()):
@@ -122,7 +155,7 @@ def greet(server: Server) -> None:
         Unavailable: if the server cannot be reached, verified or logged in to.
     """
     try:
-        connection = _connect(server)
+        connection = _connect(server, Patience())
         with suppress(smtplib.SMTPException, OSError):
             connection.quit()
         connection.close()
@@ -132,30 +165,39 @@ def greet(server: Server) -> None:
 
 
 def _converse(
-    server: Server, sender: str, to: list[str], content: bytes
+    server: Server, sender: str, to: list[str], content: bytes, patience: Patience
 ) -> dict[str, tuple[int, bytes]]:
-    connection = _connect(server)
+    connection = _connect(server, patience)
     try:
         refused = connection.sendmail(sender, to, content)
         # Accepted is accepted: a failing goodbye must not make the mail go out twice.
         with suppress(smtplib.SMTPException, OSError):
+            _allow(connection, patience.step_s)
             connection.quit()
+    except smtplib.SMTPServerDisconnected as error:
+        if not connection.handed:
+            raise
+        reason = f"has the whole mail, and did not say whether it keeps it: {error}"
+        raise Unanswered(_said(server, reason)) from None
     finally:
         connection.close()
     return refused
 
 
-def _connect(server: Server) -> smtplib.SMTP:
+def _connect(server: Server, patience: Patience) -> _Patient:
     # getfqdn(), smtplib's default, asks DNS and may hang where there is none.
     name = socket.gethostname()
     helo = name if "." in name else "[127.0.0.1]"
     context = ssl.create_default_context()
     if server.tls == "implicit":
-        connection: smtplib.SMTP = smtplib.SMTP_SSL(
-            server.host, server.port, local_hostname=helo, timeout=TIMEOUT_S, context=context
+        connection: _Patient = _PatientTls(
+            server.host, server.port, local_hostname=helo, timeout=patience.step_s, context=context
         )
     else:
-        connection = smtplib.SMTP(server.host, server.port, local_hostname=helo, timeout=TIMEOUT_S)
+        connection = _Patient(
+            server.host, server.port, local_hostname=helo, timeout=patience.step_s
+        )
+    connection.answer_s = patience.answer_s
     try:
         if server.tls == "starttls":
             connection.starttls(context=context)
@@ -165,6 +207,12 @@ def _connect(server: Server) -> smtplib.SMTP:
         connection.close()
         raise
     return connection
+
+
+def _allow(connection: smtplib.SMTP, seconds: float) -> None:
+    """Let every step from now on take so long."""
+    if connection.sock is not None:
+        connection.sock.settimeout(seconds)
 
 
 def _said(server: Server, text: str) -> str:

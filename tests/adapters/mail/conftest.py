@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -31,12 +32,14 @@ class Post:
         logins: every user and password seen.
         answers: receiver → answer to `RCPT TO`; taken if absent.
         data_answer: answer to `DATA`.
+        data_wait_s: how long it takes to give that answer, the mail being kept already.
     """
 
     mails: list[tuple[EmailMessage, list[str]]] = field(default_factory=list)
     logins: list[tuple[bytes, bytes]] = field(default_factory=list)
     answers: dict[str, str] = field(default_factory=dict)
     data_answer: str = "250 OK"
+    data_wait_s: float = 0.0
 
     async def handle_RCPT(  # noqa: N802 - aiosmtpd's name
         self, _server: Any, _session: Any, envelope: Any, address: str, _options: Any
@@ -50,6 +53,7 @@ class Post:
         if self.data_answer.startswith("250"):
             mail = BytesParser(policy=SMTP_POLICY).parsebytes(envelope.content)
             self.mails.append((mail, list(envelope.rcpt_tos)))
+        await asyncio.sleep(self.data_wait_s)
         return self.data_answer
 
     def check(

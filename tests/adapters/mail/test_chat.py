@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import sqlalchemy as sa
 from pydantic import SecretStr
 
 from mlops.adapters.mail.chat import channels
@@ -15,12 +16,11 @@ from mlops.adapters.mail.notify import notify
 from mlops.adapters.mail.outbox import deliver, waiting
 from mlops.adapters.mail.sample import sample
 from mlops.adapters.sql.engine import open_database
+from mlops.adapters.sql.tables import outbox
 from mlops.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    import sqlalchemy as sa
 
     from mlops.site import Site
 
@@ -81,13 +81,38 @@ def test_a_dead_chat_holds_up_no_mail_and_is_tried_again(site: Site, engine: sa.
         assert url not in why
 
 
-def test_an_address_that_is_none_is_not_repeated(site: Site, engine: sa.Engine) -> None:
+@pytest.mark.parametrize("dead", ["json://127.0.0.1:1", "nonsense://secret-token@x"])
+def test_a_channel_gets_a_message_once_though_others_are_dead(
+    site: Site, engine: sa.Engine, dead: str
+) -> None:
+    with channel() as (first, first_url), channel() as (last, last_url):
+        for setting in (f"{first_url} {dead} {last_url}", f"{dead} {last_url}", last_url):
+            told = replace(site, settings=Settings(chat_urls=SecretStr(setting)))
+            notify(told, engine, sample("detected", AT_S))
+            deliver(told, engine, AT_S)
+            for hours in range(1, 9):
+                if setting != last_url:
+                    deliver(told, engine, AT_S + 3600 * hours)
+                    [(_, _, why)] = waiting(engine, "digits")
+                    assert why.startswith("channel ")
+        deliver(told, engine, AT_S + 1e6)  # the dead one is no channel any more
+    assert waiting(engine, "digits") == []
+    assert (len(first), len(last)) == (1, 1)
+    with engine.connect() as connection:
+        rows = connection.execute(sa.select(outbox.c.message, outbox.c.error)).all()
+    kept = "".join(f"{bytes(row.message)!r}{row.error}" for row in rows)
+    assert not [secret for secret in ("json://", "secret-token") if secret in kept]
+
+
+def test_an_address_that_is_none_is_not_repeated(
+    site: Site, engine: sa.Engine, caplog: pytest.LogCaptureFixture
+) -> None:
     told = replace(site, settings=Settings(chat_urls=SecretStr("nonsense://secret-token@x")))
     notify(told, engine, sample("detected", AT_S))
     assert deliver(told, engine, AT_S) == 1
     [(_, _, why)] = waiting(engine, "digits")
     assert "none that Apprise knows" in why
-    assert "secret" not in why
+    assert "secret" not in why + caplog.text
 
 
 def test_addresses_are_separated_by_blanks() -> None:

@@ -13,14 +13,18 @@ import pytest
 from PIL import Image
 
 from mlops.adapters.mail.compose import compose, message_id
+from mlops.adapters.mail.notify import addressed
 from mlops.adapters.mail.sample import sample
 from mlops.adapters.mail.text import first_sentence, one_line, slug
 from mlops.adapters.mail.thumbnails import TILE, sheet
 from mlops.core.alert import Alert, ColumnChange, Stage
 from mlops.errors import UsageError
+from mlops.settings import Settings
 
 if TYPE_CHECKING:
     from email.message import EmailMessage
+
+    from mlops.site import Site
 
 AT_S = 1_767_614_400.0  # 2026-01-05 12:00 UTC
 SENDER, TEAM = "mlops@example.org", ["team@example.org"]
@@ -199,11 +203,34 @@ def test_endless_names_make_no_endless_mail() -> None:
         (SENDER, [" "], "MLOPS_MAIL_TO: names no receiver"),
         (SENDER, ["a@b", "a b@c"], "MLOPS_MAIL_TO: 'a b@c'"),
         (SENDER, ["ü@b"], "MLOPS_MAIL_TO"),
+        (SENDER, ["a@b; c@d"], "MLOPS_MAIL_TO: 'a@b; c@d'"),  # neither is dropped
+        (SENDER, ["a@b c@d"], "MLOPS_MAIL_TO: 'a@b c@d'"),
+        (SENDER, ["a@["], "MLOPS_MAIL_TO: 'a@['"),
+        (SENDER, ["Team: a@b, c@d;"], "MLOPS_MAIL_TO"),
+        ("a@b, c@d", TEAM, "MLOPS_MAIL_FROM: 'a@b, c@d'"),
     ],
 )
 def test_a_malformed_address_is_named(sender: str, receivers: list[str], named: str) -> None:
     with pytest.raises(UsageError, match=re.escape(named)):
         compose(sample("detected", AT_S), sender, receivers)
+
+
+@pytest.mark.parametrize(
+    ("setting", "to"),
+    [
+        ("a@b.org", ["a@b.org"]),
+        ("a@b.org,c@d.org,", ["a@b.org", "c@d.org"]),
+        ("a@b.org; c@d.org", ["a@b.org", "c@d.org"]),
+        ('"Doe, Jane; ops" <j@b.org>, c@d.org', ["j@b.org", "c@d.org"]),
+        ("Jürgen Ops <j@b.org>,\n c@d.org", ["j@b.org", "c@d.org"]),
+    ],
+)
+def test_every_receiver_of_the_setting_gets_the_mail(
+    site: Site, setting: str, to: list[str]
+) -> None:
+    told = replace(site, settings=Settings(mail_to=setting))
+    mail = _through_the_wire(addressed(told, sample("detected", AT_S)))
+    assert [address.addr_spec for address in mail["To"].addresses] == to
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from mlops.adapters.mail.mailbox import read
 from mlops.adapters.mail.notify import notify
 from mlops.adapters.mail.outbox import LEASE_S, deliver, enqueue, wait_s, waiting
 from mlops.adapters.mail.sample import sample
+from mlops.adapters.mail.smtp import Patience
 from mlops.adapters.sql.engine import open_database
 from mlops.adapters.sql.tables import outbox
 from mlops.cli import mail as cli
@@ -169,6 +170,39 @@ def test_a_greylisted_receiver_gets_it_later_and_the_others_only_once(
         assert deliver(site, engine, NOW_S + HOUR_S) == 1
     assert [to for _, to in post.mails] == [["a@example.org"], ["b@example.org"]]
     assert {mail["X-Mlops-Again-To"] for mail, _ in post.mails} == {None}
+
+
+def test_a_server_that_takes_long_to_answer_for_a_mail_gets_it_once(
+    site: Site, engine: sa.Engine, smtp_server: Any
+) -> None:
+    patience = Patience(step_s=1.0, answer_s=20.0)
+    with smtp_server() as (post, port):
+        site = _to(site, f"smtp://127.0.0.1:{port}")
+        post.data_wait_s = 1.5
+        notify(site, engine, _alert())
+        assert deliver(site, engine, NOW_S, patience) == 1
+        assert deliver(site, engine, NOW_S + HOUR_S, patience) == 0
+    assert len(post.mails) == 1
+
+
+def test_a_mail_that_no_server_answers_for_is_repeated_once_and_no_more(
+    site: Site, engine: sa.Engine, smtp_server: Any, capfd: pytest.CaptureFixture[str]
+) -> None:
+    patience = Patience(step_s=5.0, answer_s=0.5)
+    with smtp_server() as (post, port):
+        site = _to(site, f"smtp://127.0.0.1:{port}")
+        post.data_wait_s = 1.5
+        notify(site, engine, _alert())
+        assert deliver(site, engine, NOW_S, patience) == 0
+        assert "has the whole mail, and did not say" in waiting(engine, "digits")[0][2]
+        dead = _to(site, "smtp://127.0.0.1:1")
+        assert deliver(dead, engine, NOW_S + HOUR_S, patience) == 0  # what is known stays known
+        assert deliver(site, engine, NOW_S + 3 * HOUR_S, patience) == 1
+        assert deliver(site, engine, NOW_S + 9 * HOUR_S, patience) == 0
+    assert len({mail["Message-ID"] for mail, _ in post.mails}) == 1
+    assert len(post.mails) == 2
+    assert {mail["X-Mlops-Unanswered"] for mail, _ in post.mails} == {None}
+    assert "unconfirmed" in "".join(capfd.readouterr())
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import pytest
 
 from mlops.adapters.mail.compose import compose
 from mlops.adapters.mail.sample import sample
-from mlops.adapters.mail.smtp import Server, parse, send
+from mlops.adapters.mail.smtp import Patience, Server, parse, send
 from mlops.errors import MlopsError, Unavailable, UsageError
 
 if TYPE_CHECKING:
@@ -180,11 +180,8 @@ def test_a_refused_mail_is_its_own_fault_a_dead_server_is_not(
         send(parse(f"smtp://127.0.0.1:{port}"), mail)
 
 
-def test_a_server_that_says_nothing_is_given_up_on(
-    mail: EmailMessage, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("mlops.adapters.mail.smtp.TIMEOUT_S", 0.2)
+def test_a_server_that_says_nothing_is_given_up_on(mail: EmailMessage) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         port = silent.getsockname()[1]
         with pytest.raises(Unavailable, match="timed out"):
-            send(parse(f"smtp://127.0.0.1:{port}"), mail)
+            send(parse(f"smtp://127.0.0.1:{port}"), mail, patience=Patience(step_s=0.2))
