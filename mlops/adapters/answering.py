@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from mlops.adapters import accuracy_loss, lost_slices, registry, unmeasured
+from mlops.adapters import accuracy_loss, hindsight, lost_slices, registry, unmeasured
 from mlops.adapters.asking import Sections, ask_unprompted
+from mlops.adapters.incident_page import write_page
 from mlops.adapters.probing import Prober
 from mlops.adapters.review import review
 
@@ -50,7 +51,7 @@ class Answered:
 
 
 def answer(site: Site, engine: sa.Engine, params: Answering, serving: str) -> Answered:
-    """Let labels open and close incidents, triage the open ones, and ask for retrains.
+    """Let labels open and close incidents, triage them, and ask for retrains.
 
     Args:
         site: where and when.
@@ -67,6 +68,8 @@ def answer(site: Site, engine: sa.Engine, params: Answering, serving: str) -> An
     hours = params.mail.repeat_hours
     unmeasured.note(engine, name, params, serving, repeat_hours=hours, now_s=now_s)
     seen = review(engine, name, params, serving=serving, now_s=now_s, prober=prober)
+    for told in hindsight.measure(engine, name, params, now_s=now_s):
+        write_page(site, engine, name, told)
     lost_slices.note(engine, name, params, served, now_s=now_s)
     said = ask_unprompted(engine, name, params.trigger, serving, now_s=now_s, prober=prober)
     return Answered((*lost, *seen, *(event for one in said for event in one.events)), said)

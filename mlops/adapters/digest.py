@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from mlops.adapters import incidents, windows
 from mlops.adapters.mail.notify import notify_within
 from mlops.adapters.observe import NO_IMAGES
-from mlops.adapters.realised import realised
+from mlops.adapters.realised import realised, tally
 from mlops.core.alert import Alert
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def made(site: Site, connection: sa.Connection, project: str) -> Alert:
     day, since_s = site.now.date().isoformat(), (site.now - timedelta(days=1)).timestamp()
     recent = incidents.recent(connection, project, _LOOKED)
     found = sorted((i for i in recent if i.updated_s > since_s), key=urgency)
-    judged, alarms = windows.tally(connection, project, since_s=since_s)
+    judged, alarms, _ = tally(connection, project, since_s)
     newest = windows.latest(connection, project, 1)
     harmless = sum(i.body.triage == "harmless" for i in found)
     waiting = [i for i in found if i.state == "open" and i.body.triage in ("quality", "unclear")]

@@ -86,6 +86,8 @@ class Findings:
         slices: parts of the rows that lost more than the others, in words.
         sliced: labelled predictions when that was last looked at.
         looks: how often that was.
+        looked_s: when its labels were looked at after it was closed and all of them had had their
+            time, seconds since 1970; 0 for not yet.
         closed: who closed it without that, and why; empty where its windows or labels did.
     """
 
@@ -134,6 +136,7 @@ class Findings:
     slices: tuple[str, ...] = ()
     sliced: int = 0
     looks: int = 0
+    looked_s: float = 0.0
     closed: str = ""
 
     def to_notify(self) -> tuple[Stage, ...]:

@@ -63,15 +63,10 @@ def recent(connection: sa.Connection, project: str, limit: int = 50) -> tuple[In
     return tuple(_incident(row) for row in connection.execute(query))
 
 
-def drift_triages(connection: sa.Connection, project: str) -> dict[str, str]:
-    """Return what every drift incident was worth when it was last looked at, by its id.
-
-    One that labels showed a loss for was costly, also if accuracy is back since.
-    """
-    mine = (incidents.c.project == project) & (incidents.c.kind == "drift")
-    rows = connection.execute(sa.select(incidents.c.id, incidents.c.body).where(mine))
-    bodies = {row.id: json.loads(row.body) for row in rows}
-    return {i: "costly" if b.get("loss") else str(b["triage"]) for i, b in bodies.items()}
+def every(connection: sa.Connection, project: str) -> tuple[Incident, ...]:
+    """Return every incident of a project, oldest first."""
+    query = sa.select(incidents).where(incidents.c.project == project)
+    return tuple(map(_incident, connection.execute(query.order_by(incidents.c.opened_s))))
 
 
 def drift_ended(connection: sa.Connection, project: str) -> int:

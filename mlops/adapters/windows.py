@@ -118,14 +118,18 @@ def insert(
     fixed: Fixed | None = None,
     redacted: tuple[str, ...] = (),
     off: ErrorEstimate | None = None,
+    counted: bool = True,
 ) -> Window | None:
-    """Insert a judged window and return it; None if somebody else was first."""
+    """Insert a judged window and return it; None if somebody else was first.
+
+    `counted` says whether it could open an incident of drift.
+    """
     serialise(connection)
     made = Window(cut, verdict, 0, 0, "pending", None, regression, estimate, evidence, fixed,
                   redacted, None, off)  # fmt: skip
     values = {
         **asdict(cut), "id": cut.id, "alarm": verdict.alarm, "report": made.report,
-        "verdict": written(made), "incident": None,
+        "verdict": written(made), "incident": None, "counted": counted,
         "stale_s": cut.end_s,  # labels may have come before it was judged
     }  # fmt: skip
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
@@ -170,14 +174,6 @@ def spans(connection: sa.Connection, project: str, limit: int) -> list[Span]:
         .limit(limit)
     ).all()
     return [Span(float(row.start_s), float(row.end_s), row.version) for row in reversed(rows)]
-
-
-def tally(connection: sa.Connection, project: str, *, since_s: float = 0.0) -> tuple[int, int]:
-    """Count the windows that ended after a time, and those of them that alarmed."""
-    mine = (windows.c.project == project) & (windows.c.end_s > since_s)
-    count = sa.select(sa.func.count()).select_from(windows).where(mine)
-    judged, alarming = connection.scalar(count), connection.scalar(count.where(windows.c.alarm))
-    return int(judged or 0), int(alarming or 0)
 
 
 def named(connection: sa.Connection, project: str, ids: Sequence[str]) -> tuple[Window, ...]:

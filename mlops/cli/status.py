@@ -221,5 +221,6 @@ def _content(seen: Situation) -> dict[str, object]:
     content = asdict(seen)
     for window, shown in zip(seen.windows, content["windows"], strict=True):
         shown["id"], shown["alarm"] = window.id, window.verdict.alarm
-    content["alarms"]["within"] = seen.alarms.within
+    for name in ("at_most", "within", "surely_within"):
+        content["alarms"][name] = getattr(seen.alarms, name)
     return content

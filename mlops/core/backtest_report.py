@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from mlops.core.power import labels_needed
+from mlops.core.quality import is_unusual
 from mlops.core.realised import keeps_budget
 
 if TYPE_CHECKING:
@@ -105,7 +106,8 @@ class Summary:
         refused: those that the gate rejected.
         inconclusive: those that too few labels left open.
         failed: those that could not be fitted.
-        incidents: opened, without the ones of broken data.
+        incidents: opened, without the ones of broken data; with those of rows that came in
+            unusually.
         costly: those that a measured loss beyond the margin stands behind.
         false_alarms: those without, which somebody was told of as unclear or that had to be
             measured first.
@@ -182,7 +184,7 @@ class Backtest:
 
     def summary(self) -> Summary:
         """Add it up."""
-        drift = [e for e in self.episodes if e.detector != "quality"]
+        drift = [e for e in self.episodes if e.detector != "quality" or is_unusual(e.cause)]
         false = [e for e in drift if e.false]
         outcomes = [r.outcome for r in self.retrains]
         labelled = sum(s.labelled for s in self.steps)
@@ -193,7 +195,7 @@ class Backtest:
             failed=outcomes.count("failed"), incidents=len(drift),
             costly=sum(e.costly is not None for e in drift),
             false_alarms=sum(not e.noted for e in false), noted=sum(e.noted for e in false),
-            unsettled=sum(e.worth == "unclear" and e.costly is None for e in drift),
+            unsettled=sum(e.worth in ("unclear", "quality") and e.costly is None for e in drift),
             broken=len(self.episodes) - len(drift), allowed=self.rate * count,
             within=keeps_budget(len(false), count, self.rate),
             accuracy=sum(s.right for s in self.steps) / labelled if labelled else None,

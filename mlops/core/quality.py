@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _SUM_TOLERANCE = 1e-3  # float32 softmax over some hundred classes stays far inside
 _STUCK_SHARE = 0.5
+_UNUSUAL = ("stuck", "volume", "lateness")  # checks of rows that are sound, one by one
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,17 @@ class Arrivals:
     example_ids: Sequence[str]
     span: Span
     earlier: Sequence[Span]
+
+
+def is_unusual(broken: str) -> bool:
+    """Say whether a failed check rests on what was usual before, and on no value that is wrong.
+
+    Such a check may fail by chance, so its incidents count against the budget.
+
+    Args:
+        broken: as `breaks` returns it, `name: words`.
+    """
+    return broken.partition(":")[0] in _UNUSUAL
 
 
 def sound(answers: NDArray[np.float32], *, regression: bool = False) -> NDArray[np.bool_]:

@@ -9,38 +9,55 @@ from scipy import special
 _LEVEL = 0.01
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Realised:
-    """What drift alarms have come to so far.
+    """What alarms have come to so far.
 
-    A drift incident is false if accuracy, measured, stayed within the margin; a retrain, if an
-    incident asked for it that turned out false.
+    An incident is false if accuracy, measured, stayed within the margin; a retrain, if an incident
+    asked for it that turned out false. Those count that a rule opened which may err: of drift, and
+    of rows that came in unlike before.
 
     Attributes:
         windows: judged.
         alarming: those of them that alarmed.
-        incidents: drift incidents opened.
+        counted: those of them that could open an incident of drift: sound, and of a version while
+            it was in service.
+        incidents: opened.
         false_incidents: those of them that were false.
-        unmeasured: those of them whose accuracy was never measured: neither true nor false.
-        budget: false incidents allowed in as many windows.
+        unmeasured: those of them whose accuracy nobody could measure: neither true nor false.
+        overdue: those of these that are over, and whose labels have all had their time.
+        breaks: incidents of broken data beside them: facts, which no budget is for.
+        budget: false incidents allowed in the counted windows.
         retrains: that incidents asked for.
         false_retrains: those of them that were false.
     """
 
     windows: int
     alarming: int
+    counted: int
     incidents: int
     false_incidents: int
     unmeasured: int
+    overdue: int
+    breaks: int
     budget: float
     retrains: int
     false_retrains: int
 
     @property
+    def at_most(self) -> int:
+        """False incidents, if all that were not measured are."""
+        return self.false_incidents + self.unmeasured
+
+    @property
     def within(self) -> bool:
-        """Whether chance explains that the false incidents are more than the budget."""
-        rate = self.budget / max(self.windows, 1)
-        return keeps_budget(self.false_incidents, self.windows, rate)
+        """Whether chance explains that those known to be false are more than the budget."""
+        return self._keeps(self.false_incidents)
+
+    @property
+    def surely_within(self) -> bool:
+        """Whether it would, too, if those were false whose labels are overdue."""
+        return self._keeps(self.false_incidents + self.overdue)
 
     @property
     def note(self) -> str:
@@ -49,13 +66,31 @@ class Realised:
 
     def __str__(self) -> str:
         """Return it in words, on one line."""
-        unknown = f", {self.unmeasured} not measured" if self.unmeasured else ""
-        over = "" if self.within else ": MORE THAN BUDGETED, beyond chance"
+        false = f"{self.false_incidents}"
+        if self.unmeasured:
+            false = f"between {false} and {self.at_most}"
+        broken = f"; {self.breaks} quality breaks" if self.breaks else ""
         return (
-            f"{self.alarming} of {self.windows} windows; {self.incidents} incidents, "
-            f"{self.false_incidents} of them false (budget {self.budget:.2f}){unknown}{over}; "
-            f"{self.retrains} retrains asked for, {self.false_retrains} of them false"
+            f"{self.alarming} of {self.windows} windows; {self.incidents} incidents, {false} of "
+            f"them false (budget {self.budget:.2f} in {self.counted} windows){self._unknown}"
+            f"{self._over}{broken}; {self.retrains} retrains asked for, {self.false_retrains} of "
+            "them false"
         )
+
+    @property
+    def _unknown(self) -> str:
+        late = f" ({self.overdue} past their labels' time)" if self.overdue else ""
+        return f", {self.unmeasured} not measured{late}" if self.unmeasured else ""
+
+    @property
+    def _over(self) -> str:
+        if not self.within:
+            return ": MORE THAN BUDGETED, beyond chance"
+        return "" if self.surely_within else ": more than budgeted if those past it were false"
+
+    def _keeps(self, false_incidents: int) -> bool:
+        rate = self.budget / max(self.counted, 1)
+        return keeps_budget(false_incidents, self.counted, rate)
 
 
 def keeps_budget(false_incidents: int, windows: int, rate: float) -> bool:

@@ -64,5 +64,6 @@ class Budget:
         metrics.INCIDENTS.labels("costly").set(costly)
         metrics.INCIDENTS.labels("false").set(seen.false_incidents)
         metrics.INCIDENTS.labels("unmeasured").set(seen.unmeasured)
+        metrics.BREAKS.set(seen.breaks)
         metrics.BUDGETED.set(seen.budget)
         metrics.FALSE_RETRAINS.set(seen.false_retrains)

@@ -123,13 +123,19 @@ WINDOWS = Gauge(
 )
 INCIDENTS = Gauge(
     "mlops_drift_incidents",
-    "Drift incidents so far, by what they were worth: costly, false or unmeasured",
+    "Incidents so far that a rule opened which may err, of drift or of rows that came in unlike "
+    "before, by what they were worth: costly, false or unmeasured",
     ["worth"],
+    multiprocess_mode="livemostrecent",
+)
+BREAKS = Gauge(
+    "mlops_quality_breaks",
+    "Incidents of broken data so far; no budget is for them",
     multiprocess_mode="livemostrecent",
 )
 BUDGETED = Gauge(
     "mlops_false_incidents_budgeted",
-    "False incidents that monitoring.false_alarms allows in as many windows",
+    "False incidents that monitoring.false_alarms allows in the windows that could open one",
     multiprocess_mode="livemostrecent",
 )
 PAGES_FAILED = Gauge(

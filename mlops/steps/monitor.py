@@ -187,6 +187,7 @@ def _judge_one(
             connection, cut, seen.verdict, told.accuracy, regression=regression,
             fixed=fixed, redacted=seen.redacted, off=told.error,
             evidence=_evidence(connection, run, cut, seen.verdict, watched.detector),
+            counted=cut.version == run.serving and not seen.verdict.breaks,
         )  # fmt: skip
         if window is None:
             return None
@@ -212,7 +213,7 @@ def _write_off(run: _Run, cut: Cut, why: str) -> None:
     """Record that a replaced version's last window cannot be judged, so that it is not retried."""
     verdict = Verdict(cut.rows, (), (f"unknown: {why}",), calibrated=False)
     with run.engine.begin() as connection:
-        windows.insert(connection, cut, verdict)
+        windows.insert(connection, cut, verdict, counted=False)
 
 
 def _watched(run: _Run, version: str, redacted: tuple[str, ...]) -> _Watched:

@@ -169,6 +169,17 @@ def test_broken_data_blocks_the_retrain() -> None:
     assert all(retrain.asked >= 30 for retrain in found.retrains)
 
 
+def test_rows_that_come_in_unlike_before_count_against_the_budget_as_drift_does() -> None:
+    past = stream(4000)
+    past.key[2000:2100] = past.key[2000]  # one window of one example
+    found = backtest(past, plan(past), logistic)
+    [one] = [e for e in found.episodes if e.detector == "quality"]
+    assert one.cause.startswith("stuck: ")
+    told = found.summary()
+    assert (told.broken, told.incidents) == (0, len(found.episodes))
+    assert told.incidents == told.costly + told.false_alarms + told.noted + told.unsettled
+
+
 def test_limits_that_the_first_model_misses_are_left_out_and_said() -> None:
     past = stream(2000)
     harsh = replace(GATE, floors=(("accuracy", 0.999),), ceilings=(("ece", 0.0),))

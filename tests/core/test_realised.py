@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from scipy import stats
 
@@ -25,13 +27,49 @@ def test_negative_numbers_are_refused() -> None:
         keeps_budget(-1, 5, 0.1)
 
 
-def test_what_came_of_alarms_is_told_in_one_line() -> None:
-    few = Realised(400, 3, 2, 1, 1, 0.4, 1, 1)
-    assert few.within
-    assert str(few) == (
-        "3 of 400 windows; 2 incidents, 1 of them false (budget 0.40), 1 not measured; "
-        "1 retrains asked for, 1 of them false"
-    )
-    many = Realised(400, 40, 9, 8, 0, 0.4, 0, 0)
-    assert not many.within
-    assert "MORE THAN BUDGETED, beyond chance" in many.note
+NONE = Realised(
+    windows=400, alarming=3, counted=390, incidents=2, false_incidents=0, unmeasured=0, overdue=0,
+    breaks=0, budget=0.39, retrains=0, false_retrains=0,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("told", "words"),
+    [
+        ({}, "2 incidents, 0 of them false (budget 0.39 in 390 windows); 0 retrains asked for"),
+        (
+            {"unmeasured": 2},
+            "between 0 and 2 of them false (budget 0.39 in 390 windows), 2 not measured; 0 retr",
+        ),
+        (
+            {"unmeasured": 5, "overdue": 4},
+            "5 not measured (4 past their labels' time): more than budgeted if those past it were",
+        ),
+        (
+            {"false_incidents": 8, "unmeasured": 1},
+            "between 8 and 9 of them false (budget 0.39 in 390 windows), 1 not measured: MORE THAN",
+        ),
+        (
+            {"breaks": 2, "retrains": 3, "false_retrains": 1},
+            "windows); 2 quality breaks; 3 retrains asked for, 1 of them false",
+        ),
+    ],
+)
+def test_what_came_of_alarms_is_told_in_one_line(told: dict[str, int], words: str) -> None:
+    assert words in replace(NONE, **told).note
+
+
+@pytest.mark.parametrize(
+    ("told", "within", "surely"),
+    [
+        ({"unmeasured": 9}, True, True),  # their labels may come
+        ({"unmeasured": 9, "overdue": 9}, True, False),
+        ({"false_incidents": 9}, False, False),
+        ({"false_incidents": 1, "unmeasured": 1, "overdue": 1}, True, True),
+    ],
+)
+def test_the_alarm_rests_on_what_was_measured(
+    told: dict[str, int], within: bool, surely: bool
+) -> None:
+    found = replace(NONE, incidents=9, **told)
+    assert (found.within, found.surely_within) == (within, surely)

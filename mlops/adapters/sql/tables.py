@@ -123,6 +123,7 @@ windows = sa.Table(
     sa.Column("report", sa.String(20), nullable=False),  # see report_states
     sa.Column("incident", sa.String(_ID)),
     sa.Column("stale_s", sa.Double),  # since when it may lack labels; NULL: it has what came
+    sa.Column("counted", sa.Boolean),  # whether the rule looked at it; NULL: from before it is kept
     sa.UniqueConstraint("project", "version", "number"),
     sa.UniqueConstraint("project", "version", "first_seq"),
     _partial("ix_windows_stale", "stale_s IS NOT NULL", "project", "stale_s"),
