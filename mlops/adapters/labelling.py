@@ -15,6 +15,7 @@ from mlops.core.acquisition import choose_hard
 from mlops.core.example import label_order
 from mlops.core.features import decode, fits
 from mlops.core.prediction import Label
+from mlops.core.quality import sound
 from mlops.errors import DataError
 
 if TYPE_CHECKING:
@@ -167,8 +168,11 @@ def _hard(rows: Sequence[sa.Row[Any]], schema: Schema, count: int) -> list[sa.Ro
     shown = [np.frombuffer(r.probabilities, dtype="<f4") for r in fit]
     if not fit or len({len(p) for p in shown}) != 1:
         return []
+    answers, regression = np.stack(shown), not schema.classes
+    known = np.flatnonzero(sound(answers, regression=regression))
     features = decode([r.features for r in fit], schema).reshape(len(fit), -1).astype(np.float64)
-    return [fit[n] for n in choose_hard(np.stack(shown), features, count)]
+    chosen = choose_hard(answers[known], features[known], count, regression=regression)
+    return [fit[n] for n in known[chosen]]
 
 
 def _requested(

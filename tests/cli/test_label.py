@@ -200,20 +200,24 @@ def test_rows_of_a_table_are_shown_and_numbers_taken(
     rows = [
         Prediction(
             f"t{n}", 1000.0 + n, "2", f"e{n}", None, f'[{n}.5,"=a"]'.encode(),
-            np.array([1, 2, 3], dtype="<f4").tobytes(), 0.001,
+            np.array([1 - n, 2, 3 + n], dtype="<f4").tobytes(), 0.001,
         )
         for n in range(20)
     ]  # fmt: skip
     with database(site) as engine:
         insert_batch(engine, "digits", rows)
-    give_out(tmp_path, capsys, random=8, hard=4)
+    give_out(tmp_path, capsys, random=8, hard=1)
     path = tmp_path / "labels.csv"
     lines = fill(path, "3.25")
     assert list(lines[0])[4:] == ["size", "'=kind"]
     assert {line["'=kind"] for line in lines} == {"'=a"}
     assert take(path) == 0
     with database(site) as engine:
-        assert {x.label.label for x in labelled(engine, "digits", "2")} == {3.25}
+        found = labelled(engine, "digits", "2")
+    assert {x.label.label for x in found} == {3.25}
+    place = {x.label.prediction_id: int(x.label.prediction_id[1:]) for x in found}
+    hard = [place.pop(x.label.prediction_id) for x in found if x.label.label_source == "active"]
+    assert hard == [max(set(range(20)) - set(place.values()))]  # the widest of the free ones
     fill(path, "much")
     with pytest.raises(DataError, match="label = 'much' is no number"):
         take(path)
