@@ -9,41 +9,23 @@ import numpy as np
 import sqlalchemy as sa
 
 from mlops.adapters import predictions as log
+from mlops.adapters.label_pool import ACTIVE, RANDOM, drawn, free, requested, unanswered
 from mlops.adapters.labelling_file import read_lines, value_of
-from mlops.adapters.sql.tables import SERVED, label_requests, labels, predictions
+from mlops.adapters.sql.tables import label_requests, labels
 from mlops.core.acquisition import choose_hard
 from mlops.core.example import label_order
 from mlops.core.features import decode, fits
 from mlops.core.prediction import Label
+from mlops.core.quality import sound
 from mlops.errors import DataError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from mlops.adapters.label_pool import Wanted
     from mlops.core.prediction import LabelSource
     from mlops.core.schema import Schema
-
-_POOL_ROWS = 20_000  # newest predictions that are looked at
-_RANDOM: LabelSource = "random"
-_ACTIVE: LabelSource = "active"
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """What to give out.
-
-    Attributes:
-        version: whose predictions.
-        since_seq: first prediction.
-        random: so many drawn at random, which alone measure and judge.
-        hard: so many that the model is unsure of, which only train.
-    """
-
-    version: str
-    since_seq: int
-    random: int
-    hard: int
 
 
 @dataclass(frozen=True)
@@ -55,21 +37,33 @@ class Task:
         chosen: how it was chosen.
         features: canonical bytes.
         redacted: columns of a table that these lack, for nobody may read them.
+        again: whether it was given out before, as chosen so, and nobody answered.
     """
 
     prediction_id: str
     chosen: LabelSource
     features: bytes
     redacted: tuple[str, ...] = ()
+    again: bool = False
 
 
 @dataclass(frozen=True)
 class Taken:
-    """What an import did: new labels, those known already, blank lines, new ones by choice."""
+    """What an import did.
+
+    Attributes:
+        new: labels.
+        known: labels that were known already.
+        blank: lines without a label.
+        gone: labels of predictions that the log holds no more.
+        random: new ones that measure.
+        active: new ones that only train.
+    """
 
     new: int
     known: int
     blank: int
+    gone: int
     random: int
     active: int
 
@@ -80,36 +74,50 @@ def ask(
     """Choose predictions, remember how each was chosen, and return them in no telling order.
 
     The random part is drawn from all predictions, labelled ones too: drawn only from what nobody
-    labelled yet, it would lack what people complained of. Whoever labels does not see which row is
-    of which part, nor what the model said.
+    labelled yet, it would lack what people complained of. What was given out before and nobody
+    answered comes first. Whoever labels does not see which row is of which part, nor what the model
+    said.
     """
     with engine.begin() as connection:
-        rows = _pool(connection, project, wanted)
-        given = dict(_requested(connection, project, [row.id for row in rows]))
-        drawn = [r for r in rows if given.get(r.id) != _RANDOM and r.label_source != _RANDOM]
-        drawn = sorted(drawn, key=lambda row: label_order(_example(row)))[: wanted.random]
-        taken = {row.id for row in drawn}
-        free = [r for r in rows if r.id not in taken | set(given) and r.label_source is None]
-        hard = _hard(free, schema, wanted.hard)
-        tasks = [Task(r.id, _RANDOM, r.features, r.redacted) for r in drawn]
-        tasks += [Task(r.id, _ACTIVE, r.features, r.redacted) for r in hard]
-        _remember(connection, project, tasks, now_s)
+        random = drawn(connection, project, wanted)
+        mine = {row.example for row in random}
+        hard = [r for r in unanswered(connection, project, wanted) if r.example not in mine]
+        missing = wanted.hard - len(hard)
+        if missing > 0:
+            rest = [r for r in free(connection, project, wanted) if r.example not in mine]
+            hard += _hard(rest, schema, missing)
+        tasks = [_task(row, RANDOM) for row in random]
+        tasks += [_task(row, ACTIVE) for row in hard[: wanted.hard]]
+        _remember(connection, project, [task for task in tasks if not task.again], now_s)
     return tuple(sorted(tasks, key=lambda task: label_order(task.prediction_id)))
 
 
 def take(
-    engine: sa.Engine, project: str, path: Path, classes: Sequence[str], now_s: float
+    engine: sa.Engine,
+    project: str,
+    path: Path,
+    classes_of: Callable[[str], Sequence[str]],
+    now_s: float,
 ) -> Taken:
     """Take the labels of a file, all or none; taken twice, they are taken once.
+
+    Args:
+        engine: the project's database.
+        project: registered-model name.
+        path: the file.
+        classes_of: gives the classes of a version: a name's place is that among the classes of the
+            version that predicted, whichever is in service now.
+        now_s: seconds since 1970.
 
     Raises:
         DataError: naming file, line, key and remedy, if anything is not as it was given out.
     """
     table = read_lines(path)
     with engine.connect() as connection:
-        chosen = dict(_requested(connection, project, [row[1] for _, row in table]))
+        chosen = requested(connection, project, [row[1] for _, row in table])
+    classes = {v: classes_of(v) for v in {v for _, v in chosen.values() if v is not None}}
     found: dict[str, Label] = {}
-    blank = 0
+    blank = gone = 0
     for line, (_, identity, _, name, *_) in table:
         where = f"{path}:{line}"
         if identity not in chosen:
@@ -118,8 +126,12 @@ def take(
         if not name.strip():
             blank += 1
             continue
-        value = value_of(name.strip(), classes, where)
-        label = Label(identity, value, _source(chosen[identity]), now_s)
+        how, version = chosen[identity]
+        if version is None:
+            gone += 1
+            continue
+        value = value_of(name.strip(), classes[version], where)
+        label = Label(identity, value, _source(how), now_s)
         if identity in found and found[identity] != label:
             msg = f"{where}: prediction_id = {identity!r} is labelled twice and differently"
             raise DataError(msg + "; keep one of the lines")
@@ -127,39 +139,12 @@ def take(
     before = _sources(engine, project, list(found))
     _, new = log.insert_batch(engine, project, (), list(found.values()))
     fresh = [x for x in found.values() if before.get(x.prediction_id) != (x.label, x.label_source)]
-    random = sum(label.label_source == _RANDOM for label in fresh)
-    return Taken(new, len(found) - new, blank, random, len(fresh) - random)
+    random = sum(label.label_source == RANDOM for label in fresh)
+    return Taken(new, len(found) - new, blank, gone, random, len(fresh) - random)
 
 
-def _pool(connection: sa.Connection, project: str, wanted: Wanted) -> Sequence[sa.Row[Any]]:
-    """Return the newest predictions, each example once, with how it was labelled if it was."""
-    newest = (
-        sa.select(labels.c.label_source)
-        .where(labels.c.project == project, labels.c.prediction_id == predictions.c.id)
-        .order_by(labels.c.at_s.desc(), labels.c.seq.desc())
-        .limit(1)
-        .scalar_subquery()
-    )
-    rows = connection.execute(
-        sa.select(
-            predictions.c.id, predictions.c.example_id, predictions.c.features,
-            predictions.c.probabilities, predictions.c.redacted, newest.label("label_source"),
-        )
-        .where(
-            (predictions.c.project == project) & SERVED
-            & (predictions.c.version == wanted.version)
-            & (predictions.c.seq >= wanted.since_seq)
-            & predictions.c.features.is_not(None)
-        )
-        .order_by(predictions.c.seq.desc())
-        .limit(_POOL_ROWS)
-    ).all()  # fmt: skip
-    return list({_example(row): row for row in rows}.values())
-
-
-def _example(row: sa.Row[Any]) -> str:
-    """Return what is equal for rows of one example; what is redacted may tell rows apart."""
-    return str(row.id if row.redacted else row.example_id)
+def _task(row: sa.Row[Any], chosen: LabelSource) -> Task:
+    return Task(row.id, chosen, row.features, row.redacted, again=row.chosen == chosen)
 
 
 def _hard(rows: Sequence[sa.Row[Any]], schema: Schema, count: int) -> list[sa.Row[Any]]:
@@ -167,21 +152,11 @@ def _hard(rows: Sequence[sa.Row[Any]], schema: Schema, count: int) -> list[sa.Ro
     shown = [np.frombuffer(r.probabilities, dtype="<f4") for r in fit]
     if not fit or len({len(p) for p in shown}) != 1:
         return []
+    answers, regression = np.stack(shown), not schema.classes
+    known = np.flatnonzero(sound(answers, regression=regression))
     features = decode([r.features for r in fit], schema).reshape(len(fit), -1).astype(np.float64)
-    return [fit[n] for n in choose_hard(np.stack(shown), features, count)]
-
-
-def _requested(
-    connection: sa.Connection, project: str, ids: Sequence[str]
-) -> list[tuple[str, str]]:
-    found: list[tuple[str, str]] = []
-    for start in range(0, len(ids), 500):
-        query = sa.select(label_requests.c.prediction_id, label_requests.c.chosen).where(
-            label_requests.c.project == project,
-            label_requests.c.prediction_id.in_(ids[start : start + 500]),
-        )
-        found += [(row.prediction_id, row.chosen) for row in connection.execute(query)]
-    return found
+    chosen = choose_hard(answers[known], features[known], count, regression=regression)
+    return [fit[n] for n in known[chosen]]
 
 
 def _remember(connection: sa.Connection, project: str, tasks: Sequence[Task], now_s: float) -> None:
@@ -207,4 +182,4 @@ def _sources(engine: sa.Engine, project: str, ids: Sequence[str]) -> dict[str, t
 
 
 def _source(chosen: str) -> LabelSource:
-    return _RANDOM if chosen == _RANDOM else _ACTIVE
+    return RANDOM if chosen == RANDOM else ACTIVE

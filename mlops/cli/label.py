@@ -13,7 +13,7 @@ from mlops.errors import EXIT_OK
 if TYPE_CHECKING:
     import sqlalchemy as sa
 
-    from mlops.adapters.labelling import Wanted
+    from mlops.adapters.label_pool import Wanted
     from mlops.core.schema import Schema
     from mlops.site import Site
 
@@ -32,8 +32,9 @@ def export(
 ) -> int:
     """Write predictions to be labelled: `labels.csv`, the images, contact sheets with numbers.
 
-    Part of them is drawn at random, which alone measures and judges; part are those that the model
-    is unsure of, unlike each other, which only train. Fill in the column `label`, then import.
+    Part of them is drawn at random, which alone measures and judges; part are those of the newest
+    20,000 that the model is unsure of, unlike each other, which only train. What was given out
+    before and never answered comes first. Fill in the column `label`, then import.
 
     Args:
         folder: Where to write; it is made. A new one in `.mlops/labelling/` if left out.
@@ -49,19 +50,23 @@ def export(
     from mlops.params.name import project_name
 
     site = open_site()
-    project, schema = project_name(site.layout.params), _schema(site)
+    project = project_name(site.layout.params)
     target = folder or _fresh(site, incident)
     refuse_taken(target)
     with database(site) as engine:
         wanted = _wanted(engine, project, incident, random, hard)
+        schema = _schema(site, wanted.version)
         tasks = ask(engine, project, wanted, schema, site.now.timestamp())
     path = write_sheet(target, tasks, schema)
     count = sum(task.chosen == "random" for task in tasks)
-    facts = {"file": str(path), "random": count, "hard": len(tasks) - count}
+    again = sum(task.again for task in tasks)
+    facts = {"file": str(path), "random": count, "hard": len(tasks) - count, "again": again}
     if json:
         print(json_lib.dumps(facts))
     else:
         print(f"label: {count} at random and {len(tasks) - count} for being hard → {path}")
+        if again:
+            print(f"  {again} of them were given out before, and nobody answered")
         names = f"one of {', '.join(schema.classes[:20])}" if schema.classes else "the number"
         print(f"  write {names} into the column label, then:")
         print(f"  mlops label import {path}")
@@ -86,13 +91,17 @@ def take(file: Path, *, json: bool = False) -> int:
     site = open_site()
     project = project_name(site.layout.params)
     with database(site) as engine:
-        taken = take_in(engine, project, file, _schema(site).classes, site.now.timestamp())
+        taken = take_in(
+            engine, project, file, lambda version: _schema(site, version).classes,
+            site.now.timestamp(),
+        )  # fmt: skip
     if json:
         print(json_lib.dumps(asdict(taken)))
     else:
         print(
             f"label: {taken.new} new ({taken.random} measure, {taken.active} only train), "
             f"{taken.known} known already, {taken.blank} left blank"
+            + (f", {taken.gone} of predictions that the log holds no more" if taken.gone else "")
         )
     return EXIT_OK
 
@@ -107,7 +116,7 @@ def _wanted(
     engine: sa.Engine, project: str, incident: str, random: int | None, hard: int | None
 ) -> Wanted:
     from mlops.adapters import incidents, windows
-    from mlops.adapters.labelling import Wanted
+    from mlops.adapters.label_pool import Wanted
     from mlops.adapters.ledger import Ledger
     from mlops.errors import DataError
 
@@ -133,20 +142,30 @@ def _wanted(
     return Wanted(version, since, max(count, 0), max(rest, 0))
 
 
-def _schema(site: Site) -> Schema:
-    """Return the schema of the version in service, else of the snapshot.
+def _schema(site: Site, version: str) -> Schema:
+    """Return the schema of a version: its labels are kept as places in its list of classes.
+
+    That of the snapshot if nobody registered the version.
 
     Raises:
-        DataError: if neither is there.
+        DataError: if there is none.
+        MlopsError: if the version cannot be fetched.
     """
+    from mlops.adapters import registry
     from mlops.adapters.files import read_json
+    from mlops.adapters.ledger import Ledger
+    from mlops.adapters.sql.engine import database
     from mlops.core.schema import parse_schema
     from mlops.errors import DataError
     from mlops.params.name import project_name
 
-    pointer = site.layout.serving / project_name(site.layout.params) / "current.json"
-    if pointer.is_file():
-        model = site.layout.root / str(read_json(pointer)["folder"]) / "model.json"
+    project = project_name(site.layout.params)
+    model = site.layout.serving / project / version / "model.json"
+    with database(site) as engine:
+        registered = Ledger(engine, project).registered(version) is not None
+    if registered and not model.is_file():
+        registry.fetch(site, project, version)
+    if model.is_file():
         return parse_schema(read_json(model).get("schema"), str(model))
     path = site.layout.snapshot / "schema.json"
     if not path.is_file():
