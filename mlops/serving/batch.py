@@ -2,8 +2,9 @@
 
 Under load many requests are read in one tick and share one call of the model; alone, a request
 waits for nobody. The model is picked when the batch runs, so every row of a batch, and therefore
-of a request, has one version. A quick model runs inline; one that would hold up the event loop
-runs in a thread of its own, and what arrives meanwhile is the next batch.
+of a request, has one version. What was read for a model that took other rows than the one that is
+in service now is still that one's to answer. A quick model runs inline; one that would hold up the
+event loop runs in a thread of its own, and what arrives meanwhile is the next batch.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from mlops.serving.asked import ASKED, fresh_id
 from mlops.serving.reply import Refused
 from mlops.serving.run import run
 from mlops.serving.split import NOBODY
-from mlops.serving.waiting import Awaited, fail, fitting, settle
+from mlops.serving.waiting import Awaited, fail, parted, settle
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -86,6 +87,7 @@ class Batcher:
 
     async def score(
         self,
+        model: Model,
         images_NHWC: Images,
         entities: Sequence[str | None] | None = None,
         arm: Arm | None = None,
@@ -93,6 +95,7 @@ class Batcher:
         """Score the images of one request, together with what else is queued now.
 
         Args:
+            model: that it was read for.
             images_NHWC: what was sent.
             entities: of the rows, see `turn`.
             arm: who answers, where the caller has chosen; None: the split decides.
@@ -103,7 +106,7 @@ class Batcher:
         asked = ASKED.get()
         if arm is None or self._challenger is None:
             arm = self.turn(entities, asked)
-        waiting = Awaited(images_NHWC, arm, asked.due_s if asked else float("inf"))
+        waiting = Awaited(model, images_NHWC, arm, asked.due_s if asked else float("inf"))
         self.line_up(waiting)
         try:
             return await waiting.result
@@ -144,14 +147,10 @@ class Batcher:
     def _run(self) -> None:
         while self._queue and self._away_since_s is None:
             batch = self._next()
-            try:
-                champion = self.current()
-            except Refused as refused:
-                fail(batch, refused)
-                continue
-            batch = fitting(batch, champion)
             if not batch:
                 continue
+            champion, batch, others = parted(batch, self.current())
+            self._queue[:0] = others
             challenger = self._rival(champion)
             slowest = max(champion.row_s, challenger.row_s if challenger else 0.0)
             rows = sum(map(len, map(_IMAGES, batch)))

@@ -87,10 +87,10 @@ class Direct(Waiting):
         self.on_response = connection.on_response_complete
         self.due_s, self._inside = asked.due_s, inside
 
-    def line_up(self, rows: Rows, tell: Tell) -> None:
-        """Queue what was read for the model."""
+    def line_up(self, model: Model, rows: Rows, tell: Tell) -> None:
+        """Queue what was read for a model."""
         batcher = self._app.batcher
-        self._rows, self._tell = rows, tell
+        self.model, self._rows, self._tell = model, rows, tell
         self.images, self.arm = rows.array, batcher.turn(rows.entities, self._asked)
         batcher.line_up(self)
 
@@ -112,7 +112,8 @@ class Direct(Waiting):
 
     def _end(self, reply: Reply) -> None:
         self.over = True
-        self._rows, self.images = _NOTHING, _NOTHING.array  # an idle connection would keep them
+        # An idle connection would keep them.
+        self.model, self._rows, self.images = None, _NOTHING, _NOTHING.array
         if self._inside:
             self._app.admission.leave()
         self._app.count(self._route, self._asked, self._started, reply.status)
@@ -156,7 +157,7 @@ def begin(app: App, connection: Connection, path: str, body: bytes) -> Direct | 
         if not body or b"content-encoding" in asked.headers:  # else its length is known
             check_announced(asked.headers, limits)
         check_body(body, limits)
-        direct.line_up(reader(body, model.schema, limits), halves.tell)
+        direct.line_up(model, reader(body, model.schema, limits), halves.tell)
     except Exception as error:  # noqa: BLE001 - the edge, as in `App`
         direct.fail(error)
     return direct

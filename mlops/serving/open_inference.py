@@ -105,7 +105,7 @@ async def infer(app: App, scope: Scope, receive: Receive) -> Reply:
     head, rows = read() if len(body) < _INLINE_BYTES else await asyncio.to_thread(read)
     names = [entry["name"] for entry in output_metadata(model.schema, model.output)]
     asked = asked_outputs(head, names)
-    scored, ids = await score(app, rows, started, arm=arm, only=version)
+    scored, ids = await score(app, model, rows, started, arm=arm, only=version)
     return _reply(app, scored, ids, asked, head.get("id"))
 
 

@@ -47,7 +47,7 @@ async def invocations(app: App, scope: Scope, receive: Receive) -> Reply:
     body = await read_body(scope, receive, app.config.limits, app.patience)
     started = time.perf_counter()
     rows = await read(reader, scope, body, model.schema, app.config.limits)
-    scored, ids = await score(app, rows, started)
+    scored, ids = await score(app, model, rows, started)
     return as_mlflow(scored.model, scored.probabilities, ids, rows)
 
 
@@ -66,11 +66,11 @@ async def predict(app: App, scope: Scope, receive: Receive) -> Reply:
     rows = await read(reader, scope, body, model.schema, app.config.limits)
     entity = parse.entity(asked.get("entity"))
     if not how:
-        scored, ids = await score(app, rows, started, entity=entity)
+        scored, ids = await score(app, model, rows, started, entity=entity)
         return by_name(scored.model, scored.probabilities, ids, rows, top_k=top_k)
     one_at_a_time(rows)
     with turn():
-        scored, ids = await score(app, rows, started, entity=entity)
+        scored, ids = await score(app, model, rows, started, entity=entity)
         more = {"explanation": await explain(scored, rows, png=how == "png")}
     return by_name(scored.model, scored.probabilities, ids, rows, top_k=top_k, more=more)
 
@@ -115,6 +115,7 @@ def by_name(
 
 async def score(
     app: App,
+    model: Model,
     rows: Rows,
     started: float,
     *,
@@ -126,6 +127,7 @@ async def score(
 
     Args:
         app: whose batcher and log.
+        model: that the rows were read for.
         rows: of the request.
         started: when the whole request had arrived, by `time.perf_counter`.
         entity: of the rows that have none of their own.
@@ -138,7 +140,7 @@ async def score(
     if entity is not None:
         entities = [own or entity for own in rows.entities or [None] * len(rows.array)]
         rows = rows._replace(entities=entities)
-    scored = await app.batcher.score(rows.array, rows.entities, arm)
+    scored = await app.batcher.score(model, rows.array, rows.entities, arm)
     if only and scored.model.version != only:  # swapped out since it was asked for
         raise Refused(503, "version_gone", "this version has just left service", retry_s=1)
     ids, synced = record(app, rows, scored.model, scored.probabilities, started)

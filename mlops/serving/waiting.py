@@ -9,7 +9,6 @@ from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from mlops.serving import metrics
-from mlops.serving.reply import invalid
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
     from mlops.serving.run import Images, Ran
     from mlops.serving.split import Arm
 
-_SHAPE = attrgetter("images.shape")
+_MODEL = attrgetter("model")
 
 
 @dataclass(slots=True)
@@ -34,12 +33,14 @@ class Waiting(ABC):
     """One request in the queue; it hears once, on the event loop, what came of it.
 
     Attributes:
+        model: that its rows were read for, the one in service when it came; None once it has heard.
         images: for the model, uint8 (N, H, W, C), or what its schema says.
         arm: who answers.
         due_s: when its answer is late, by `time.perf_counter`.
         over: whether it has heard, or nobody listens any more; kept by whoever waits.
     """
 
+    model: Model | None
     images: Images
     arm: Arm
     due_s: float
@@ -57,8 +58,8 @@ class Waiting(ABC):
 class Awaited(Waiting):
     """A request whose task waits."""
 
-    def __init__(self, images: Images, arm: Arm, due_s: float) -> None:
-        self.images, self.arm, self.due_s = images, arm, due_s
+    def __init__(self, model: Model, images: Images, arm: Arm, due_s: float) -> None:
+        self.model, self.images, self.arm, self.due_s = model, images, arm, due_s
         self.result: asyncio.Future[Scored] = asyncio.get_running_loop().create_future()
 
     def answer(self, model: Model, probabilities: NDArray[np.float32]) -> None:
@@ -74,15 +75,25 @@ class Awaited(Waiting):
             self.result.set_exception(error)
 
 
-def fitting(batch: list[Waiting], model: Model) -> list[Waiting]:
-    """Return what the model takes; the rest was parsed for one that was swapped out since."""
-    shape = model.schema.shape
-    if all(found[1:] == shape for found in set(map(_SHAPE, batch))):
-        return batch
-    for item in batch:
-        if item.images.shape[1:] != shape:
-            item.fail(invalid(f"images must be {shape}"))
-    return [item for item in batch if not item.over]
+def parted(batch: list[Waiting], champion: Model) -> tuple[Model, list[Waiting], list[Waiting]]:
+    """Return who answers the first of a batch as champion, and the batch in two.
+
+    A model may be swapped out between a request's reading and its turn. Where the new one takes
+    the same, it answers; else the old one does, so that no column is taken for another.
+
+    Args:
+        batch: at least one request.
+        champion: the model in service.
+
+    Returns:
+        The model, the requests that it answers, and the others, which wait for the next batch.
+    """
+    if {*map(_MODEL, batch)} == {champion}:
+        return champion, batch, []
+    read_for = _MODEL(batch[0])
+    first = champion if read_for.schema == champion.schema else read_for
+    mine = [item for item in batch if _MODEL(item).schema == first.schema]
+    return first, mine, [item for item in batch if item not in mine]
 
 
 def settle(batch: list[Waiting], ran: list[Ran]) -> None:

@@ -3,24 +3,35 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import threading
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import httpx
 import numpy as np
 import pytest
+import sqlalchemy as sa
 
 from mlops.adapters.onnx_session import Session
+from mlops.adapters.sql.engine import open_database
+from mlops.adapters.sql.tables import predictions
+from mlops.core.features import read
+from mlops.core.schema import Column, TableSchema
 from mlops.serving import metrics
 from mlops.serving.config import ServingConfig
 from mlops.serving.model import sealed
 from mlops.serving.worker import build
+from tests.serving.kinds import TinyModel, serving
+from tests.serving.test_direct import JSON, _Line, _post
 from tests.serving.tiny import images, make_version, point
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from mlops.core.schema import Schema
     from tests.serving.conftest import Running
 
 ROWS = images(3)
@@ -130,3 +141,121 @@ def test_a_draining_worker_is_unready_and_finishes_what_it_has(
     server.app.draining = True
     assert httpx.get(server.url + "/health").status_code == 503
     assert httpx.post(server.url + "/invocations", json={"inputs": ROWS.tolist()}).is_success
+
+
+BEFORE = TableSchema(
+    ("no", "yes"),
+    (Column("age", "number"), Column("income", "number"), Column("city", "category", ("Bern",))),
+)
+AFTER = {
+    "columns in another order": replace(BEFORE, columns=BEFORE.columns[::-1]),
+    "numbers in another order": replace(
+        BEFORE, columns=(BEFORE.columns[1], BEFORE.columns[0], BEFORE.columns[2])
+    ),
+    "a category more": replace(
+        BEFORE, columns=(*BEFORE.columns[:2], Column("city", "category", ("Bern", "Genf")))
+    ),
+    "a column fewer": replace(BEFORE, columns=BEFORE.columns[:2]),
+    "classes in another order": replace(BEFORE, classes=("yes", "no")),
+    "no classes": replace(BEFORE, classes=()),
+    "the same": BEFORE,
+}
+ROW = {"age": 30.0, "income": 7.0, "city": "Genf"}
+DOORS = {
+    "/predict": {"row": ROW},
+    "/invocations": {"dataframe_records": [ROW]},
+    "/v2/models/tiny/infer": {"inputs": [
+        {"name": name, "shape": [1], "datatype": "BYTES" if name == "city" else "FP64",
+         "data": [value]} for name, value in ROW.items()
+    ]},
+}  # fmt: skip
+
+
+def _own(model: TinyModel) -> list[float]:
+    """Return what a model answers to `ROW`, by itself."""
+    kinds = {"number": float, "category": object}
+    values = [np.array([ROW[c.name]], kinds[c.kind]) for c in _columns(model.schema)]
+    return [float(value) for value in model.expected(values)[0]]
+
+
+def _columns(schema: Schema) -> tuple[Column, ...]:
+    assert isinstance(schema, TableSchema)
+    return schema.columns
+
+
+def _said(model: TinyModel, content: dict[str, Any]) -> list[float]:
+    """Return the numbers of an answer, in the order of a model's classes."""
+    if "outputs" in content:
+        return list(content["outputs"][0]["data"])
+    if "predictions" in content:
+        return list(content["predictions"]["probabilities"][0])
+    return [content["probabilities"][name] for name in model.schema.classes]
+
+
+def _check_log(server: Running, models: dict[str, TinyModel], rows: int = 1) -> None:
+    """Check that every row of the log is `ROW`, as the version that answered it has columns."""
+    written, end_s = 0, time.monotonic() + 10
+    while written < rows:
+        assert time.monotonic() < end_s
+        written += server.write_log()
+    engine = open_database(server.config.database_url)
+    with engine.connect() as connection:
+        found = connection.execute(sa.select(predictions)).all()
+    assert len(found) == rows
+    for row in found:
+        schema = models[row.version].schema
+        values = [column[0] for column in read([row.features], schema)]
+        assert values == [ROW[column.name] for column in _columns(schema)]
+
+
+@pytest.mark.parametrize("after", AFTER.values(), ids=AFTER)
+@pytest.mark.parametrize("door", DOORS)
+def test_a_swap_between_head_and_body_mixes_no_columns(
+    door: str, after: TableSchema, tmp_path: Path
+) -> None:
+    models = {"1": TinyModel(BEFORE, "1", 0), "2": TinyModel(after, "2", 1)}
+    request = _post(door, JSON, json.dumps(DOORS[door]).encode())
+    with serving(tmp_path, models["1"]) as server, _Line(server) as line:
+        line.say(request[:-10])
+        time.sleep(0.1)
+        server.app.batcher.model = models["2"]  # type: ignore[assignment]
+        line.say(request[-10:])
+        head, body = line.hear()
+        assert head.split()[1] == b"200"
+        content = json.loads(body)
+        version = content["model_version"]
+        assert version == ("2" if after is BEFORE else "1")
+        assert np.allclose(_said(models[version], content), _own(models[version]), atol=1e-6)
+        _check_log(server, models)
+
+
+def test_a_swap_behind_a_running_batch_mixes_no_columns(tmp_path: Path) -> None:
+    """While the old model runs in its thread, more is queued for it, then for its successor."""
+    models = {
+        "1": TinyModel(BEFORE, "1", 0),
+        "2": TinyModel(AFTER["numbers in another order"], "2", 1),
+    }
+    honest, held = models["1"].predict, threading.Event()
+
+    def predict(rows: Any) -> Any:
+        held.wait(10)
+        return honest(rows)
+
+    models["1"].predict, models["1"].row_s = predict, 0.01  # type: ignore[method-assign]
+    request = _post("/predict", JSON, json.dumps(DOORS["/predict"]).encode())
+    with serving(tmp_path, models["1"]) as server:
+        lines = [_Line(server) for _ in range(6)]
+        for n, line in enumerate(lines):
+            if n == 4:
+                server.app.batcher.model = models["2"]  # type: ignore[assignment]
+            line.say(request)
+            time.sleep(0.05)
+        held.set()
+        told = [json.loads(line.hear()[1]) for line in lines]
+        assert [content["model_version"] for content in told] == [*"111122"]
+        for content in told:
+            model = models[content["model_version"]]
+            assert np.allclose(_said(model, content), _own(model), atol=1e-6)
+        _check_log(server, models, len(lines))
+        for line in lines:
+            line.socket.close()
