@@ -137,6 +137,22 @@ def values_of(array: NDArray[Any], schema: Schema) -> Values:
     )
 
 
+def regarded(values: Values, schema: Schema, other: Schema) -> Values | None:
+    """Return the values that another schema's model takes of examples; None if it lacks any.
+
+    Columns are found by their names, in whatever order the other one has them. Classes may not
+    differ, or the two models' answers could not be compared.
+    """
+    if schema.kind != other.kind or schema.classes != other.classes:
+        return None
+    if isinstance(schema, TableSchema) and isinstance(other, TableSchema):
+        places = {(column.name, column.kind): n for n, column in enumerate(schema.columns)}
+        found = [places.get((column.name, column.kind)) for column in other.columns]
+        return None if None in found else tuple(values[n] for n in found if n is not None)
+    alike = isinstance(schema, TextSchema) or schema.shape == other.shape
+    return values if alike else None
+
+
 def together(parts: Sequence[Values], schema: Schema) -> Values:
     """Return the values of several lots of examples as those of one, in order."""
     if isinstance(schema, TableSchema):

@@ -75,9 +75,10 @@ class Batcher:
 
     def arm(self, version: str) -> Arm | None:
         """Return who answers with a version; None if nobody does."""
-        if self.current().version == version:
+        champion = self.current()
+        if champion.version == version:
             return "champion"
-        rival = self._challenger
+        rival = self._rival(champion)
         return "challenger" if rival is not None and rival.version == version else None
 
     def versions(self) -> list[str]:

@@ -1,7 +1,8 @@
 """The mirror: a shadow version sees what was answered, after it was answered, and reaches nobody.
 
 It runs in a thread of low priority. What it cannot keep up with it skips and counts: a shadow must
-never cost the served a place in a queue.
+never cost the served a place in a queue. A shadow of a table is given its own columns, by name; one
+that takes what nobody sends is shown nothing, and that is counted too.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import structlog
 
-from mlops.core.features import arrays
+from mlops.core.features import arrays, regarded
 from mlops.serving import metrics
 from mlops.serving.cut import Answered
 
@@ -43,6 +44,7 @@ class Mirror:
     def __init__(self, log: PredictionLog, sample: float) -> None:
         self._log, self._sample = log, sample
         self._model: Model | None = None
+        self._unfit: Model | None = None  # of which it was said that it takes what nobody sends
         self._queue: deque[Answered] = deque()
         self._rows = 0
         self._wake = threading.Condition()
@@ -99,9 +101,17 @@ class Mirror:
                 self._show(answered, model)
 
     def _show(self, answered: Answered, model: Model) -> None:
+        values = regarded(answered.values, answered.schema, model.schema)
+        if values is None:
+            metrics.SHADOW_ROWS.labels("unfit").inc(len(answered.ids))
+            if self._unfit is not model:
+                self._unfit = model
+                why = "it takes other columns or classes than are served"
+                structlog.get_logger().warning("shadow unfit", version=model.version, why=why)
+            return
         started = time.perf_counter()
         try:
-            scores = model.predict(arrays(answered.values, model.schema))
+            scores = model.predict(arrays(values, model.schema))
         except Exception as error:  # noqa: BLE001 - a shadow that fails is a finding, not a fault
             metrics.SHADOW_ROWS.labels("failed").inc(len(answered.ids))
             why = (str(error).splitlines() or [type(error).__name__])[0][:200]

@@ -5,17 +5,20 @@ from __future__ import annotations
 import importlib
 import json
 import struct
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import httpx
 import numpy as np
 import pytest
 
+from mlops.serving.split import Split
 from tests.serving.kinds import PRICE, RECORDS, TABLE, TEXT, WORDS, TinyModel, columns, serving
 from tests.serving.tiny import CLASSES, SHAPE, images
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -448,3 +451,14 @@ def test_tritons_client_is_understood(shared: Running) -> None:
     utils: Any = importlib.import_module("tritonclient.utils")
     with pytest.raises(utils.InferenceServerException, match="one tensor; name it image"):
         client.infer("tiny", [image])
+
+
+def test_a_challenger_of_other_columns_is_not_in_service(tmp_path: Path) -> None:
+    """It is given no key; who asks for it by its version hears so, and not that it just left."""
+    fewer = replace(TABLE, columns=TABLE.columns[:2])
+    with serving(tmp_path, TinyModel(TABLE)) as server:
+        client = Client(server.url)
+        for schema, status in ((TABLE, 200), (fewer, 404)):
+            rival: Any = TinyModel(schema, "2", 1)
+            server.app.batcher.compete(rival, Split(1.0, "2"))
+            assert client.http.get(f"{PATH}/versions/2").status_code == status
