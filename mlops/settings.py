@@ -175,7 +175,7 @@ class Settings(BaseSettings):
         default=0.05,
         ge=0,
         lt=1,
-        description="Share of requests that a canary may be slow at beyond the champion's share",
+        description="How much more often than the champion a canary may be slow on the same rows",
     )
     poll_s: float = Field(default=2.0, gt=0, description="How often the server polls the registry")
     threads: int = Field(default=0, ge=0, description="Torch threads; 0: the library's choice")

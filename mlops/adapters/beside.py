@@ -28,10 +28,10 @@ class CanarySeen:
         state: running, off, or rolled back.
         since_s: since when, seconds since 1970.
         reason: why it was rolled back.
-        slow_s: what counts as slow, seconds; 0 while not known.
         requests: how many each has answered.
         failed: how many of them failed.
-        slow: how many were slow.
+        slow: in how many races on the same rows each was slow.
+        races: how many there were.
     """
 
     version: str
@@ -39,10 +39,10 @@ class CanarySeen:
     state: str
     since_s: float
     reason: str
-    slow_s: float
     requests: tuple[int, int]
     failed: tuple[int, int]
     slow: tuple[int, int]
+    races: int = 0
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ def canary(home: Path) -> CanarySeen | None:
     try:
         content: dict[str, Any] = read_json(home / "canary.json")
         pairs = {name: tuple(content[name]) for name in ("requests", "failed", "slow")}
-        known: dict[str, Any] = {**content, **pairs}
+        known: dict[str, Any] = {"races": 0, **content, **pairs}
         return CanarySeen(**{name: known[name] for name in CanarySeen.__dataclass_fields__})
     except (DataError, KeyError, TypeError):
         return None

@@ -194,7 +194,8 @@ def _beside(seen: Situation) -> Iterator[str]:
             f"{time(canary.since_s)}" + (f": it {canary.reason}" if canary.reason else "")
         )
         for n, side in enumerate(("champion", "challenger")):
-            slow = f", {canary.slow[n]} above {canary.slow_s * 1000:g} ms" if canary.slow_s else ""
+            looks = f"{canary.races} looks at the same rows"
+            slow = f", slow at {canary.slow[n]} of {looks}" if canary.races else ""
             yield (f"    {side:<10} {canary.requests[n]} requests, {canary.failed[n]} failed{slow}")
     shadow = seen.shadow
     if seen.shadowed and (shadow is None or shadow.version != seen.shadowed):

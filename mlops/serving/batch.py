@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from mlops.serving.admission import late
 from mlops.serving.asked import ASKED, fresh_id
+from mlops.serving.race import Race
 from mlops.serving.reply import Refused
 from mlops.serving.run import run
 from mlops.serving.split import NOBODY
@@ -45,7 +46,7 @@ class Batcher:
     def __init__(self) -> None:
         self.model: Model | None = None
         self._challenger: Model | None = None
-        self._split = NOBODY
+        self._split, self._race = NOBODY, Race()
         self._queue: list[Waiting] = []
         self._away: list[Waiting] = []
         self._away_since_s: float | None = None
@@ -153,6 +154,8 @@ class Batcher:
             champion, batch, others = parted(batch, self.current())
             self._queue[:0] = others
             challenger = self._rival(champion)
+            if challenger is not None:
+                self._race.offer([*map(_IMAGES, batch)], champion, challenger)
             slowest = max(champion.row_s, challenger.row_s if challenger else 0.0)
             rows = sum(map(len, map(_IMAGES, batch)))
             if slowest * rows > _INLINE_S:

@@ -2,9 +2,9 @@
 
 Two questions are asked at every poll: does the challenger fail more often, is it slow more often?
 Each may be answered wrongly with half of `MLOPS_CANARY_ALPHA` over the canary's whole life, however
-often it is asked (see `mlops.core.sequential`). *Slow* is fixed before it is counted: twice what
-95 % of the champion's first requests took. Its own time is compared, not the queue's, which both
-share. What was rolled back stays so until somebody asks again; an incident says why.
+often it is asked (see `mlops.core.sequential`). *Slow* is told from races on the same rows (see
+`mlops.serving.race`), not from the queue, which both share. What was rolled back stays so until
+somebody asks again; an incident says why.
 """
 
 from __future__ import annotations
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from mlops.serving.tallies import Sides
     from mlops.site import Site
 
-_FIRST = 200  # champion's requests after which its pace is known
 _ALARM = "canary"
 
 
@@ -58,10 +57,10 @@ class State:
         reason: why it was rolled back; empty otherwise.
         told: whether the registry knows of the end.
         noted: whether its incident is written.
-        slow_s: what counts as slow, seconds; 0 while that is not known.
         requests: of champion and challenger.
         failed: likewise.
-        slow: likewise.
+        slow: likewise, of the races.
+        races: on the same rows.
     """
 
     version: str
@@ -70,10 +69,10 @@ class State:
     since_s: float
     reason: str = ""
     told: bool = True
-    slow_s: float = 0.0
     requests: tuple[int, int] = (0, 0)
     failed: tuple[int, int] = (0, 0)
     slow: tuple[int, int] = (0, 0)
+    races: int = 0
     noted: bool = True
 
 
@@ -107,7 +106,6 @@ class Canary:
         self._home: Path = site.layout.serving / project
         self._state = read_state(self._home)
         self._before: Sides | None = None  # counts at the start
-        self._paced: Sides | None = None  # counts when slow was fixed
 
     def keep(self, now_s: float) -> None:
         """Judge what runs, also while the registry is away; then do what is asked for.
@@ -160,7 +158,7 @@ class Canary:
         write_pointer(self._home, replace(pointer, weight=share), "challenger")
         self._save(replace(state, share=share) if state and running else fresh)
         if not running:
-            self._before, self._paced = self._read(), None
+            self._before = self._read()
         structlog.get_logger().info("canary", version=version, share=write_share(share))
 
     def _judge(self, state: State, now_s: float) -> None:
@@ -169,25 +167,19 @@ class Canary:
             self._before = seen
         champion, challenger = (seen[arm].since(self._before[arm]) for arm in _ARMS)
         failed = (champion.failures(), challenger.failures())
-        if self._paced is None and champion.n >= _FIRST:
-            self._paced = seen
-            twice = 2.0 * champion.bound_of(0.95)
-            slow_s = min((b for b in champion.within if b >= twice), default=float("inf"))
-            state = replace(state, slow_s=slow_s if slow_s < float("inf") else 0.0)
+        slow = (champion.slowness(), challenger.slowness())
         why = ""
         if compare(*failed, alpha=self._level, margin=self._margins[0]).worse:
             why = f"fails {failed[1].rate:.1%} of its requests, the champion {failed[0].rate:.1%}"
-        slow = (0, 0)
-        if self._paced is not None and state.slow_s:
-            late = tuple(seen[a].since(self._paced[a]).slower(state.slow_s) for a in _ARMS)
-            slow = (late[0].bad, late[1].bad)
-            if not why and compare(*late, alpha=self._level, margin=self._margins[1]).worse:
-                why = (
-                    f"takes more than {state.slow_s * 1000:g} ms for {late[1].rate:.1%} of its "
-                    f"requests, the champion for {late[0].rate:.1%}"
-                )
-        counts = (champion.n, challenger.n), (failed[0].bad, failed[1].bad)
-        fresh = replace(state, requests=counts[0], failed=counts[1], slow=slow)
+        elif compare(*slow, alpha=self._level, margin=self._margins[1]).worse:
+            why = (
+                f"takes over twice the champion's time at {slow[1].rate:.1%} of {slow[1].n} looks "
+                f"at the same rows, the champion over twice its time at {slow[0].rate:.1%}"
+            )
+        fresh = replace(
+            state, requests=(champion.n, challenger.n), races=challenger.races,
+            failed=(failed[0].bad, failed[1].bad), slow=(slow[0].bad, slow[1].bad),
+        )  # fmt: skip
         if why:
             self._end(fresh, why, now_s)
         elif fresh != self._state:
@@ -245,6 +237,7 @@ def read_state(home: Path) -> State | None:
     try:
         content: dict[str, Any] = files.read_json(home / _FILE)
         lists = {name: tuple(content[name]) for name in ("requests", "failed", "slow")}
-        return State(**{**content, **lists})
+        known = {name: content[name] for name in State.__dataclass_fields__ if name in content}
+        return State(**{**known, **lists})
     except (DataError, KeyError, TypeError):
         return None

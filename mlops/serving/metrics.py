@@ -99,11 +99,10 @@ SHED = Counter("mlops_requests_shed", "Requests turned away in overload", ["why"
 ARM_REQUESTS = Counter(
     "mlops_arm_requests", "Requests by side, while a canary runs", ["arm", "outcome"]
 )
-ARM_SECONDS = Histogram(
-    "mlops_arm_seconds",
-    "A model's own time for the batch that a request was in, by side, while a canary runs",
-    ["arm"],
-    buckets=(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0),
+ARM_RACES = Counter(
+    "mlops_arm_races",
+    "Times that both sides scored the same rows, by who was slow, while a canary runs",
+    ["slow"],
 )
 SHADOW_ROWS = Counter(
     "mlops_shadow_rows", "Rows shown to the shadow version, by what came of it", ["outcome"]

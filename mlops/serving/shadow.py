@@ -7,9 +7,6 @@ that takes what nobody sends is shown nothing, and that is counted too.
 
 from __future__ import annotations
 
-import contextlib
-import os
-import sys
 import threading
 import time
 from collections import deque
@@ -21,6 +18,7 @@ import structlog
 from mlops.core.features import arrays, regarded
 from mlops.serving import metrics
 from mlops.serving.cut import Answered
+from mlops.serving.priority import give_way
 
 if TYPE_CHECKING:
     from mlops.serving.log import PredictionLog
@@ -29,7 +27,6 @@ if TYPE_CHECKING:
 MARK = "~"
 """Between the id of the served prediction and the shadow's version, in the shadow's id."""
 _MOST_ROWS = 2048
-_NICE = 10
 _DRAWN = 8  # hex digits at the end of an id, as in `mlops.serving.cut`
 
 
@@ -85,9 +82,7 @@ class Mirror:
         return int(identity[-_DRAWN:], 16) < self._sample * float(16**_DRAWN)
 
     def _run(self) -> None:
-        if sys.platform == "linux":  # there a thread has a priority of its own
-            with contextlib.suppress(OSError):
-                os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
+        give_way()
         while True:
             with self._wake:
                 while not self._queue and not self._over:

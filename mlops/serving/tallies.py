@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mlops.core.sequential import Tally
@@ -21,34 +21,31 @@ class Side:
     Attributes:
         failed: requests that its model could not answer.
         n: all its requests.
-        within: how many took a bucket's bound or less, in seconds, by that bound.
+        slow: races in which it was slow.
+        races: all of them.
     """
 
     failed: int = 0
     n: int = 0
-    within: Mapping[float, int] = field(default_factory=dict)
+    slow: int = 0
+    races: int = 0
 
     def since(self, before: Side) -> Side:
         """Return what came after an earlier look; all, if the counting began anew."""
-        if before.n > self.n:
+        if before.n > self.n or before.races > self.races:
             return self
-        within = {bound: n - before.within.get(bound, 0) for bound, n in self.within.items()}
-        return Side(self.failed - before.failed, self.n - before.n, within)
+        return Side(
+            self.failed - before.failed, self.n - before.n,
+            self.slow - before.slow, self.races - before.races,
+        )  # fmt: skip
 
     def failures(self) -> Tally:
         """Return how many requests failed."""
         return Tally(self.failed, self.n)
 
-    def slower(self, bound_s: float) -> Tally:
-        """Return how many requests took longer than a bucket's bound."""
-        return Tally(max(0, self.n - min(self.within.get(bound_s, self.n), self.n)), self.n)
-
-    def bound_of(self, share: float) -> float:
-        """Return the first bound within which a share of the requests was answered."""
-        for bound in sorted(self.within):
-            if self.within[bound] >= share * self.n:
-                return bound
-        return float("inf")
+    def slowness(self) -> Tally:
+        """Return in how many races it was slow."""
+        return Tally(self.slow, self.races)
 
 
 Sides = dict["Arm", Side]
@@ -74,15 +71,12 @@ def read_sides() -> Sides:
     """Return what both sides of the canary have answered so far."""
     sides: Sides = {"champion": Side(), "challenger": Side()}
     counts = read_counts()
+    races = int(total(counts, "mlops_arm_races_total"))
     for arm in sides:
         failed = int(_one(counts, "mlops_arm_requests_total", arm=arm, outcome="failed"))
         answered = int(_one(counts, "mlops_arm_requests_total", arm=arm, outcome="answered"))
-        within = {
-            float(dict(labels)["le"]): int(value)
-            for (name, labels), value in counts.items()
-            if name == "mlops_arm_seconds_bucket" and dict(labels).get("arm") == arm
-        }
-        sides[arm] = Side(failed, failed + answered, within)
+        slow = int(_one(counts, "mlops_arm_races_total", slow=arm))
+        sides[arm] = Side(failed, failed + answered, slow, races)
     return sides
 
 

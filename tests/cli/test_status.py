@@ -259,13 +259,13 @@ def test_canary_and_shadow_are_shown(site: Site, capsys: pytest.CaptureFixture[s
     files.write_json(home / "shadow.json", pointer)
     canary = {
         "version": "3", "share": 0.05, "state": "running", "since_s": 1767614400.0, "reason": "",
-        "told": True, "slow_s": 0.0025, "requests": [950, 50], "failed": [0, 1], "slow": [2, 3],
+        "told": True, "requests": [950, 50], "failed": [0, 1], "slow": [2, 3], "races": 40,
     }  # fmt: skip
     files.write_json(home / "canary.json", canary)
     assert status() == 0
     text = capsys.readouterr().out
     assert "canary: version 3 gets 5% of the keys since 2026-01-05 12:00:00 UTC" in text
-    assert "challenger 50 requests, 1 failed, 3 above 2.5 ms" in text
+    assert "challenger 50 requests, 1 failed, slow at 3 of 40 looks at the same rows" in text
     assert "shadow: version 4: nothing seen yet" in text
     scores = [np.array(row, "<f4").tobytes() for row in ([0.9, 0.1], [0.2, 0.8])]
     served = [Prediction(f"p{n}", 1.0, "1", "e", None, b"", scores[0], 0.01) for n in range(4)]

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import sqlalchemy as sa
 
-from mlops.adapters import beside, predictions, windows
+from mlops.adapters import beside, files, predictions, windows
 from mlops.adapters.canary import Wish
 from mlops.adapters.sql.engine import open_database
 from mlops.adapters.sql.tables import incidents
@@ -54,8 +54,6 @@ def _beside(home: Path, version: str, *, role: str = "shadow", weight: float = 1
         make_version(home, version, seed=int(version))
     pointer = read_pointer(home)
     assert pointer is not None
-    from mlops.adapters import files
-
     digest = str(files.read_json(home / version / "manifest.json")["digest"])
     fresh = Pointer(version, str(home / version), digest, 5.0, weight)
     write_pointer(home, fresh, role)  # type: ignore[arg-type]
@@ -105,8 +103,6 @@ def test_a_shadow_sees_every_request_and_is_never_counted(serve: Callable[..., R
 
 
 def _named(home: Path, version: str) -> tuple[str, str]:
-    from mlops.adapters import files
-
     digest = str(files.read_json(home / version / "manifest.json")["digest"])
     return str(home / version), digest
 
@@ -242,9 +238,8 @@ class Bench:
 
     def count(self, arm: str, n: int, *, failed: int = 0, slow: int = 0) -> None:
         old = self.sides[arm]  # type: ignore[index]
-        quick = old.within.get(0.001, 0) + n - slow
-        within = {0.001: quick, 0.0025: quick, 0.1: old.n + n, math.inf: old.n + n}
-        self.sides[arm] = Side(old.failed + failed, old.n + n, within)  # type: ignore[index]
+        fresh = Side(old.failed + failed, old.n + n, old.slow + slow, old.races + n)
+        self.sides[arm] = fresh  # type: ignore[index]
 
     def pointed(self) -> tuple[str, float] | None:
         pointer = read_pointer(self.home, "challenger")
@@ -410,7 +405,11 @@ def test_a_worse_challenger_is_rolled_back_while_the_registry_is_down(
     again.keep(11.0)
     [(version, text)] = bench.asking.answers
     assert version == "2"
-    assert ("fails" if bad == "failed" else "takes more than 2.5 ms") in text
+    found = {
+        "failed": "fails 42.9% of its",
+        "slow": "takes over twice the champion's time at 42.9%",
+    }
+    assert found[bad] in text
     assert bench.pointed() is None
     bench.notices.keep(12.0)
     with open_database(site.settings.database(site.layout)).connect() as connection:
@@ -524,8 +523,8 @@ _WORKER = """
 from mlops.serving import metrics
 metrics.ARM_REQUESTS.labels("challenger", "failed").inc(3)
 metrics.ARM_REQUESTS.labels("challenger", "answered").inc(7)
-for n in range(10):
-    metrics.ARM_SECONDS.labels("challenger").observe(0.02 if n < 4 else 0.0001)
+for slow, n in (("champion", 1), ("challenger", 4), ("neither", 20)):
+    metrics.ARM_RACES.labels(slow).inc(n)
 """
 
 
@@ -537,8 +536,21 @@ def test_counts_of_every_worker_are_added_dead_ones_too(
         subprocess.run([sys.executable, "-c", _WORKER], check=True)
     side = read_sides()["challenger"]
     assert (side.failed, side.n) == (6, 20)
-    assert side.slower(0.01) == Tally(8, 20)
-    assert side.slower(0.025) == Tally(0, 20)
-    assert side.bound_of(0.5) == 0.0005
-    assert side.bound_of(0.95) == 0.025
+    assert side.slowness() == Tally(8, 50)
+    assert read_sides()["champion"].slowness() == Tally(2, 50)
     assert side.since(Side(n=10**6)) == side  # the counting began anew
+
+
+def test_a_canary_of_an_earlier_release_is_known(tmp_path: Path) -> None:
+    """It told slow by a bound in seconds; what was rolled back then stays so."""
+    content = {
+        "version": "3", "share": 0.05, "state": "rolled back", "since_s": 5.0, "reason": "fails",
+        "told": False, "slow_s": 0.0025, "requests": [950, 50], "failed": [0, 1], "slow": [2, 3],
+        "noted": True,
+    }  # fmt: skip
+    files.write_json(tmp_path / "canary.json", content)
+    state, seen = read_state(tmp_path), beside.canary(tmp_path)
+    assert state is not None
+    assert seen is not None
+    assert (state.state, state.told, state.races) == ("rolled back", False, 0)
+    assert (seen.state, seen.races) == ("rolled back", 0)

@@ -25,7 +25,7 @@ def beside(world: World) -> World:
     publish(world, CANARY, images(world.rng, 400))
     write_json(world.site.layout.serving / "digits" / "canary.json", {
         "version": CANARY, "share": 0.5, "state": "running", "since_s": 0.0, "reason": "",
-        "slow_s": 0.0, "requests": [0, 0], "failed": [0, 0], "slow": [0, 0],
+        "races": 0, "requests": [0, 0], "failed": [0, 0], "slow": [0, 0],
     })  # fmt: skip
     return world
 

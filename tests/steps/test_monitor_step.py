@@ -573,7 +573,7 @@ def test_a_canary_that_predicted_last_is_not_the_version_in_service(world: World
     publish(world, "2", images(world.rng, 400))
     write_json(world.site.layout.serving / "digits" / "canary.json", {
         "version": "2", "share": 0.1, "state": "running", "since_s": 0.0, "reason": "",
-        "slow_s": 0.0, "requests": [0, 0], "failed": [0, 0], "slow": [0, 0],
+        "races": 0, "requests": [0, 0], "failed": [0, 0], "slow": [0, 0],
     })  # fmt: skip
     x = images(world.rng, 45)  # enough for the last window of a version that was replaced
     world.log(x, classify(x), "2")
