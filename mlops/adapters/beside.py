@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import sqlalchemy as sa
 
 from mlops.adapters.files import read_json
 from mlops.adapters.sql.tables import predictions
+from mlops.core.beside import agreed, apart
+from mlops.core.schema import outputs, parse_schema
 from mlops.errors import DataError
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
+_FLOAT = np.dtype("<f4")  # of the answers in the log
 _NEWEST = 2000  # rows of the shadow that are looked at
 
 
@@ -53,7 +54,9 @@ class ShadowSeen:
         version: the registry's.
         since_s: since when, seconds since 1970.
         rows: how many were compared.
-        agreed: in how many the likeliest class was the same.
+        agreed: in how many the likeliest class was the same; of a regression, its median lay
+            within the served outer quantiles.
+        apart: mean absolute difference of a regression's medians; None of classes, or without rows.
         latency_ms: its median and 95 % quantile; 0 without rows.
         served_ms: the same of the answers that were served.
     """
@@ -62,6 +65,7 @@ class ShadowSeen:
     since_s: float
     rows: int
     agreed: int
+    apart: float | None
     latency_ms: tuple[float, float]
     served_ms: tuple[float, float]
 
@@ -85,17 +89,19 @@ def receiving(home: Path, *versions: str) -> frozenset[str]:
 
 
 def shadow(connection: sa.Connection, home: Path, project: str) -> ShadowSeen | None:
-    """Return the shadow and how far it agrees, or None if there is none."""
+    """Return the shadow and how far it agrees, or None if there is none with its files."""
     try:
         pointer = read_json(home / "shadow.json")
         version, since_s = str(pointer["version"]), float(str(pointer["since_s"]))
+        where = Path(str(pointer["folder"])) / "model.json"
+        schema = parse_schema(read_json(where).get("schema"), str(where))
     except (DataError, KeyError, ValueError):
         return None
     served = predictions.alias("served")
-    rows = connection.execute(
+    found = connection.execute(
         sa.select(
-            predictions.c.probabilities, predictions.c.latency_s,
-            served.c.probabilities.label("said"), served.c.latency_s.label("took_s"),
+            predictions.c.probabilities.label("said"), predictions.c.latency_s,
+            served.c.probabilities.label("served"), served.c.latency_s.label("took_s"),
         )
         .select_from(predictions.join(served, predictions.c.shadow_of == served.c.id))
         .where(predictions.c.project == project, predictions.c.version == version)
@@ -103,15 +109,16 @@ def shadow(connection: sa.Connection, home: Path, project: str) -> ShadowSeen | 
         .order_by(predictions.c.seq.desc())
         .limit(_NEWEST)
     ).all()  # fmt: skip
-    agreed = sum(_best(row.probabilities) == _best(row.said) for row in rows)
+    width = outputs(schema)
+    rows = [row for row in found if len(row.said) == len(row.served) == width * _FLOAT.itemsize]
+    said = np.frombuffer(b"".join(row.said for row in rows), _FLOAT).reshape(-1, width)
+    served_too = np.frombuffer(b"".join(row.served for row in rows), _FLOAT).reshape(-1, width)
     return ShadowSeen(
-        version, since_s, len(rows), agreed,
+        version, since_s, len(rows),
+        int(agreed(said, served_too, classes=bool(schema.classes)).sum()),
+        None if schema.classes else apart(said, served_too),
         _middle([row.latency_s for row in rows]), _middle([row.took_s for row in rows]),
     )  # fmt: skip
-
-
-def _best(probabilities: bytes) -> int:
-    return int(np.frombuffer(probabilities, dtype="<f4").argmax())
 
 
 def _middle(seconds: list[float]) -> tuple[float, float]:

@@ -204,8 +204,13 @@ def _beside(seen: Situation) -> Iterator[str]:
         if not shadow.rows:
             yield f"  shadow: version {shadow.version}: nothing seen yet"
         else:
-            share = f"{shadow.agreed / shadow.rows:.1%} of the newest {shadow.rows} rows agree"
-            yield f"  shadow: version {shadow.version}: {share}"
+            share = f"{shadow.agreed / shadow.rows:.1%} of the newest {shadow.rows} rows"
+            if shadow.apart is None:
+                yield f"  shadow: version {shadow.version}: {share} agree"
+            else:
+                within = "its median is within the served quantiles, 5 % to 95 %"
+                yield f"  shadow: version {shadow.version}: in {share} {within}"
+                yield f"    on average it is {shadow.apart:.4g} from the served median"
             yield (
                 f"    p50 {shadow.latency_ms[0]:.1f} ms, p95 {shadow.latency_ms[1]:.1f} ms; "
                 f"served: {shadow.served_ms[0]:.1f} ms, {shadow.served_ms[1]:.1f} ms"

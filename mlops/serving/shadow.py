@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import structlog
 
+from mlops.core.beside import agreed
 from mlops.core.features import arrays, regarded
 from mlops.serving import metrics
 from mlops.serving.cut import Answered
@@ -115,7 +116,7 @@ class Mirror:
         spent_s = time.perf_counter() - started
         metrics.SHADOW_SECONDS.observe(spent_s)
         finite = np.isfinite(scores).all(axis=1)
-        same = finite & (scores.argmax(axis=1) == answered.probabilities.argmax(axis=1))
+        same = agreed(scores, answered.probabilities, classes=bool(answered.schema.classes))
         metrics.SHADOW_ROWS.labels("agreed").inc(int(same.sum()))
         metrics.SHADOW_ROWS.labels("failed").inc(int((~finite).sum()))
         metrics.SHADOW_ROWS.labels("differed").inc(int((finite & ~same).sum()))

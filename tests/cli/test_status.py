@@ -25,10 +25,12 @@ from mlops.core.alarm import Verdict
 from mlops.core.canonical import to_json
 from mlops.core.estimate import ErrorEstimate
 from mlops.core.fixed import Fixed
+from mlops.core.schema import Column, TableSchema, to_plain
 from tests.remote.scripted import Say, scripted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from mlops.site import Site
 
@@ -247,6 +249,15 @@ def test_imports_nothing_heavy(site: Site) -> None:
     assert time.monotonic() - began_s < 15  # one and a half on a quiet machine
 
 
+def _shadow(home: Path, classes: tuple[str, ...]) -> None:
+    """Point at version 4 as a shadow, of rows with one column."""
+    schema = TableSchema(classes, (Column("age", "number"),))
+    (home / "4").mkdir(parents=True)
+    files.write_json(home / "4" / "model.json", {"schema": to_plain(schema)})
+    pointer = {"version": "4", "folder": str(home / "4"), "digest": "d", "since_s": 1767614400.0}
+    files.write_json(home / "shadow.json", pointer)
+
+
 def test_canary_and_shadow_are_shown(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
     import numpy as np
 
@@ -255,8 +266,7 @@ def test_canary_and_shadow_are_shown(site: Site, capsys: pytest.CaptureFixture[s
 
     _serve(site, "1")
     home = site.layout.serving / "digits"
-    pointer = {"version": "4", "folder": "x", "digest": "d", "since_s": 1767614400.0}
-    files.write_json(home / "shadow.json", pointer)
+    _shadow(home, ("no", "yes"))
     canary = {
         "version": "3", "share": 0.05, "state": "running", "since_s": 1767614400.0, "reason": "",
         "told": True, "requests": [950, 50], "failed": [0, 1], "slow": [2, 3], "races": 40,
@@ -284,6 +294,32 @@ def test_canary_and_shadow_are_shown(site: Site, capsys: pytest.CaptureFixture[s
     assert "p50 20.0 ms, p95 20.0 ms; served: 10.0 ms, 10.0 ms" in text
     shown = _json(capsys)
     assert shown["canary"]["state"] == "rolled back"  # type: ignore[index]
+
+
+def test_how_far_a_shadow_of_a_regression_agrees(
+    site: Site, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import numpy as np
+
+    from mlops.adapters.predictions import insert_batch
+    from mlops.core.prediction import Prediction
+
+    _serve(site, "1")
+    _shadow(site.layout.serving / "digits", ())
+
+    def logged(name: str, version: str, middle: float, of: str | None = None) -> Prediction:
+        answer = np.array([middle - 10, middle, middle + 10], "<f4").tobytes()
+        return Prediction(name, 1.0, version, "e", None, None, answer, 0.01, of)
+
+    rows = [logged(f"p{n}", "1", 0.0) for n in range(4)]
+    rows += [logged(f"p{n}~4", "4", far, f"p{n}") for n, far in enumerate((1, -9, 11, 5000))]
+    with database(site) as engine:
+        insert_batch(engine, "digits", rows)
+    assert status() == 0
+    text = capsys.readouterr().out
+    assert "in 50.0% of the newest 4 rows its median is within the served quantiles" in text
+    assert "on average it is 1255 from the served median" in text
+    assert _json(capsys)["shadow"]["apart"] == 1255.25  # type: ignore[index]
 
 
 def test_a_model_from_elsewhere_is_something_to_look_at(

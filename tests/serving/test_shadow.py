@@ -15,10 +15,12 @@ from mlops.adapters.sql.tables import predictions
 from mlops.core.features import arrays
 from mlops.core.schema import Column, TableSchema
 from mlops.serving import metrics
-from tests.serving.kinds import RECORDS, TABLE, TinyModel, columns, serving
+from tests.serving.kinds import PRICE, RECORDS, TABLE, TinyModel, columns, serving
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from numpy.typing import NDArray
 
     from tests.serving.conftest import Running
 
@@ -41,13 +43,16 @@ def _until_seen(before: float, rows: int) -> None:
         time.sleep(0.01)
 
 
-def _shown(server: Running, model: TinyModel) -> list[Any]:
-    """Return what the log holds of a shadow that was shown `RECORDS`."""
+def _shown(server: Running, model: TinyModel, rows: int = len(RECORDS)) -> list[Any]:
+    """Return what the log holds of a shadow that was shown `RECORDS`, and so many rows of them."""
     before = sum(map(_count, ("agreed", "differed", "failed", "unfit")))
     server.app.mirror.show_to(model)  # type: ignore[arg-type]
     assert httpx.post(server.url + "/predict", json={"rows": RECORDS}).is_success
     _until_seen(before, len(RECORDS))
-    server.write_log()
+    written, end_s = 0, time.monotonic() + 10
+    while written < len(RECORDS) + rows:
+        assert time.monotonic() < end_s
+        written += server.write_log()
     query = sa.select(predictions).where(predictions.c.shadow_of.is_not(None))
     with open_database(server.config.database_url).connect() as connection:
         return list(connection.execute(query.order_by(predictions.c.seq)).all())
@@ -82,6 +87,29 @@ def test_a_shadow_that_takes_what_nobody_sends_is_shown_nothing(
 ) -> None:
     unfit = _count("unfit")
     with serving(tmp_path, TinyModel(TABLE)) as server:
-        assert _shown(server, TinyModel(schema, "2", 5)) == []
+        assert _shown(server, TinyModel(schema, "2", 5), 0) == []
         server.app.mirror.show_to(None)
     assert _count("unfit") - unfit == len(RECORDS)
+
+
+class Priced(TinyModel):
+    """A regression whose median is a column of the row and something more; 10 to either side."""
+
+    def __init__(self, version: str, more: float) -> None:
+        super().__init__(PRICE, version)
+        self._more = more
+
+    def predict(self, rows: NDArray[Any]) -> NDArray[np.float32]:
+        middle = np.nan_to_num(rows[:, :1]) + self._more
+        return np.asarray(middle + np.array([-10.0, 0.0, 10.0]), np.float32)
+
+
+@pytest.mark.parametrize(("more", "outcome"), [(5.0, "agreed"), (5000.0, "differed")])
+def test_numbers_agree_where_the_median_is_within_what_is_served(
+    more: float, outcome: str, tmp_path: Path
+) -> None:
+    before = _count(outcome)
+    with serving(tmp_path, Priced("1", 0.0)) as server:
+        assert len(_shown(server, Priced("2", more))) == len(RECORDS)
+        server.app.mirror.show_to(None)
+    assert _count(outcome) - before == len(RECORDS)
