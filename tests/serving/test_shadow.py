@@ -43,13 +43,16 @@ def _until_seen(before: float, rows: int) -> None:
         time.sleep(0.01)
 
 
-def _shown(server: Running, model: TinyModel) -> list[Any]:
-    """Return what the log holds of a shadow that was shown `RECORDS`."""
+def _shown(server: Running, model: TinyModel, rows: int = len(RECORDS)) -> list[Any]:
+    """Return what the log holds of a shadow that was shown `RECORDS`, and so many rows of them."""
     before = sum(map(_count, ("agreed", "differed", "failed", "unfit")))
     server.app.mirror.show_to(model)  # type: ignore[arg-type]
     assert httpx.post(server.url + "/predict", json={"rows": RECORDS}).is_success
     _until_seen(before, len(RECORDS))
-    server.write_log()
+    written, end_s = 0, time.monotonic() + 10
+    while written < len(RECORDS) + rows:
+        assert time.monotonic() < end_s
+        written += server.write_log()
     query = sa.select(predictions).where(predictions.c.shadow_of.is_not(None))
     with open_database(server.config.database_url).connect() as connection:
         return list(connection.execute(query.order_by(predictions.c.seq)).all())
@@ -84,7 +87,7 @@ def test_a_shadow_that_takes_what_nobody_sends_is_shown_nothing(
 ) -> None:
     unfit = _count("unfit")
     with serving(tmp_path, TinyModel(TABLE)) as server:
-        assert _shown(server, TinyModel(schema, "2", 5)) == []
+        assert _shown(server, TinyModel(schema, "2", 5), 0) == []
         server.app.mirror.show_to(None)
     assert _count("unfit") - unfit == len(RECORDS)
 
