@@ -9,7 +9,7 @@ import numpy as np
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
-from mlops.adapters.scores import forget_scores, put_scores
+from mlops.adapters.scores import put_scores
 from mlops.adapters.sql.tables import SERVED, WHOLE, labels, predictions
 from mlops.core.prediction import Label, Labelled, Logged, Prediction, Score
 
@@ -118,32 +118,6 @@ def claimed_shards(engine: sa.Engine, project: str) -> list[str]:
     )
     with engine.connect() as connection:
         return sorted(str(name) for name in connection.execute(query).scalars())
-
-
-def prune(engine: sa.Engine, project: str, *, before_s: float) -> int:
-    """Delete predictions made before a time, with labels and scores; return how many predictions.
-
-    One with a label that no production shard holds yet stays until `mlops collect` has taken it.
-    """
-    theirs = (labels.c.prediction_id == predictions.c.id) & (labels.c.project == project)
-    wanted = sa.exists().where(theirs, labels.c.collected_in.is_(None))
-    old = (
-        sa.select(predictions.c.id)
-        .where(predictions.c.project == project, predictions.c.at_s < before_s)
-        .where(~(wanted & WHOLE))
-        .limit(_CHUNK)
-    )
-    gone = 0
-    while True:  # in small transactions: the log is written meanwhile
-        with engine.begin() as connection:
-            ids = list(connection.execute(old).scalars())
-            if not ids:
-                return gone
-            mine = (labels.c.project == project) & labels.c.prediction_id.in_(ids)
-            connection.execute(sa.delete(labels).where(mine))
-            forget_scores(connection, project, ids)
-            connection.execute(sa.delete(predictions).where(predictions.c.id.in_(ids)))
-        gone += len(ids)
 
 
 def _joined() -> sa.Join:

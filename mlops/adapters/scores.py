@@ -43,10 +43,3 @@ def score_of(engine: sa.Engine, project: str, prediction_id: str) -> float | Non
     with engine.connect() as connection:
         found = connection.execute(query).scalar_one_or_none()
     return None if found is None else float(found)
-
-
-def forget_scores(connection: sa.Connection, project: str, ids: Sequence[str]) -> None:
-    """Delete the scores of predictions, with which they go."""
-    connection.execute(
-        sa.delete(scores).where(scores.c.project == project, scores.c.prediction_id.in_(ids))
-    )

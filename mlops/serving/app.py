@@ -81,7 +81,7 @@ class App:
         """Read the tokens, and prepare what asks the database."""
         config = self.config
         desk = Desk(config.limits.deadline_s)
-        self.lookup, self.situations = Lookup(config, desk), Situations(config, desk)
+        self.lookup, self.situations = Lookup(config, self.minter, desk), Situations(config, desk)
         self.guard = Guard(
             Path(config.tokens) if config.tokens else None, config.token, closed=config.closed,
             rate=config.rate, share=config.share,

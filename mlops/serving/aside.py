@@ -43,7 +43,7 @@ class Aside(Generic[_T_contra]):
             self._at_it.start()
 
     def close(self, timeout_s: float) -> None:
-        """Let it end what it is at, so that it leaves no lease behind."""
+        """Let it end what it is at: an alias on its way, the last incident."""
         if self._at_it is not None:
             self._at_it.join(timeout_s)
 

@@ -81,6 +81,7 @@ class ServingConfig:
         redact: fields that go into it unreadable.
         redact_columns: columns of a table that go into it as missing.
         sample: share of the predictions that go into it.
+        log_days: after which they may leave it; 0: never.
         provider: where ONNX Runtime runs the models.
         code: whether a model from elsewhere may run code of its own.
         shadow_sample: share of the answered requests that a shadow version sees too.
@@ -103,6 +104,7 @@ class ServingConfig:
     redact: tuple[str, ...] = ()
     redact_columns: tuple[str, ...] = ()
     sample: float = 1.0
+    log_days: float = 0.0
     provider: Provider = "cpu"
     code: bool = False
     shadow_sample: float = 1.0

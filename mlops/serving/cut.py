@@ -11,6 +11,7 @@ import numpy as np
 from mlops.core.features import canonical, identities, identity_shape, together
 from mlops.serving import metrics
 from mlops.serving.block import Block
+from mlops.serving.ids import is_drawn
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,9 +22,7 @@ if TYPE_CHECKING:
     from mlops.core.schema import Schema
     from mlops.serving.redaction import Redaction
 
-_SPAN = float(16**8)
 _SCORES = attrgetter("probabilities")
-_DRAWN = 8  # hex digits at the end of an id: part of a keyed hash, so as good as drawn by lot
 
 
 class Answered(NamedTuple):
@@ -83,7 +82,7 @@ class Cutter:
         columns = _joined(alike, schema, self._redaction)
         scores = np.concatenate([*map(_SCORES, alike)]).astype("<f4", copy=False)
         if self._sample < 1.0:
-            drawn = [n for n, name in enumerate(columns[-1]) if self._drawn(name)]
+            drawn = [n for n, name in enumerate(columns[-1]) if is_drawn(name, self._sample)]
             metrics.LOG_SAMPLED_OUT.inc(len(scores) - len(drawn))
             if not drawn:
                 return None
@@ -102,9 +101,6 @@ class Cutter:
             b"".join(contents) if keep else b"", scores.tobytes(),
             redaction.columns(schema) if redaction else (),
         )  # fmt: skip
-
-    def _drawn(self, identity: str) -> bool:
-        return int(identity[-_DRAWN:], 16) < self._sample * _SPAN
 
 
 def _kind(item: Answered | Sequence[Given]) -> tuple[str, Schema, bool] | None:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlops.core.prediction import LABEL_SOURCES, SCORES, Label, Labelled, Logged, Score
 from mlops.serving import parse
+from mlops.serving.lookup import possible, unknown
 from mlops.serving.reply import Refused, Reply, as_json, invalid
 from mlops.serving.request import media_type, read_body
 
@@ -30,17 +31,18 @@ if TYPE_CHECKING:
 
 _KEYS = {"prediction_id", "label", "correction", "label_source", "score"}
 _SYNC_S = 5.0
-_MAX_ID = 64
 _LARGEST = 1.7e308  # a float64; an integer of JSON may be larger
 
 
 async def feedback(app: App, scope: Scope, receive: Receive) -> Reply:
     """Take what is given back to one prediction, or a list of such.
 
-    All or none is accepted.
+    All or none is accepted: nothing for a prediction that the log never has, whose label would
+    train and judge nothing.
 
     Raises:
-        Refused: 404 for an unknown prediction id, 503 when nothing can be stored now.
+        Refused: 404 for a prediction that is unknown or not logged, 503 when nothing can be stored
+            now, or when only the log could tell and its database is away.
     """
     if media_type(scope) != "application/json":
         raise Refused(415, "unsupported_type", "send Content-Type: application/json")
@@ -50,8 +52,11 @@ async def feedback(app: App, scope: Scope, receive: Receive) -> Reply:
     at_s = app.minter.now_s()
     given = [one for item in items for one in _given(item, model.schema.classes, at_s)]
     for identity in {one.prediction_id for one in given}:
-        if not app.minter.genuine(identity) and await app.lookup.find(identity) is None:
-            raise _unknown()
+        if app.lookup.expects(identity):
+            continue
+        found = await app.lookup.find(identity)
+        if found.logged is None and not found.waits:
+            raise app.lookup.absent(identity)
     synced = app.log.label(given)
     if synced is None:
         raise _full()
@@ -66,17 +71,17 @@ async def prediction(app: App, identity: str) -> Reply:
     """Return one prediction, its newest label and score; 202 while it is on its way to the log.
 
     Raises:
-        Refused: 404 for an unknown id, 503 while the database is away.
+        Refused: 404 for a prediction that is unknown or not logged, 503 while the database is away.
     """
-    if not _possible(identity):
-        raise _unknown()
+    if not possible(identity):
+        raise unknown()
     found = await app.lookup.find(identity)
-    if found is None:
-        if not app.minter.genuine(identity):
-            raise _unknown()
-        queued = {"prediction_id": identity, "state": "queued"}
-        return as_json(queued, ((b"retry-after", b"1"),), 202)
-    return as_json(_shown(*found, app.batcher.current().schema.classes))
+    if found.logged is not None:
+        return as_json(_shown(found.logged, found.score, app.batcher.current().schema.classes))
+    if not found.waits:
+        raise app.lookup.absent(identity)
+    queued = {"prediction_id": identity, "state": "queued"}
+    return as_json(queued, ((b"retry-after", b"1"),), 202)
 
 
 def _shown(found: Logged | Labelled, score: float | None, classes: Sequence[str]) -> dict[str, Any]:
@@ -123,8 +128,8 @@ def _given(item: dict[str, Any], classes: Sequence[str], at_s: float) -> list[Gi
         )
     if not isinstance(identity, str):
         raise invalid("must be text", field="prediction_id")
-    if not _possible(identity):
-        raise _unknown()
+    if not possible(identity):
+        raise unknown()
     if source not in LABEL_SOURCES:
         raise invalid(f"must be one of {', '.join(LABEL_SOURCES)}", field="label_source")
     found: list[Given] = []
@@ -154,11 +159,6 @@ def _number(label: Any) -> float:
     raise invalid("must be a finite number", field="label", remedy="the model predicts a number")
 
 
-def _possible(identity: str) -> bool:
-    """Say whether an id may be looked up; Postgres takes no text with a NUL."""
-    return identity.isascii() and 0 < len(identity) <= _MAX_ID and "\0" not in identity
-
-
 def _index(label: Any, classes: Sequence[str]) -> int:
     """Return a class's index, given its name (text) or its index (a number)."""
     if isinstance(label, str) and label in classes:
@@ -169,11 +169,6 @@ def _index(label: Any, classes: Sequence[str]) -> int:
         f"must be a class name or an index below {len(classes)}", field="label",
         remedy=f"classes: {', '.join(classes[:20])}",
     )  # fmt: skip
-
-
-def _unknown() -> Refused:
-    return Refused(404, "unknown_prediction", "no prediction has this id", field="prediction_id",
-                   remedy="send an id that an answer named; old ones are pruned")  # fmt: skip
 
 
 def _full() -> Refused:

@@ -2,7 +2,9 @@
 
 An id is 16 hex digits of nanoseconds since 1970, 6 of the worker, 16 of a keyed hash over both.
 So feedback can be accepted for a prediction that is still on its way to the database, while an
-invented id is told at once. The key is made once per project and kept in `.mlops/`.
+invented id is told at once, and so is one that the log never has: the share of the predictions that
+it keeps is drawn by the hash, and rows of bulk jobs, which it does not keep, are signed in a way of
+their own. The key is made once per project and kept in `.mlops/`.
 """
 
 from __future__ import annotations
@@ -21,6 +23,9 @@ if TYPE_CHECKING:
 _SHAPE = re.compile(r"[0-9a-f]{38}\Z")
 _KEY_BYTES = 32
 _TICK_NS = 1000  # what a float of seconds since 1970 still tells apart
+_BULK = b"bulk"
+_DRAWN = 8  # hex digits at the end of an id: part of a keyed hash, so as good as drawn by lot
+_SPAN = float(16**_DRAWN)
 
 
 def load_key(home: Path) -> bytes:
@@ -38,6 +43,16 @@ def load_key(home: Path) -> bytes:
         finally:
             fresh.unlink()
     return path.read_bytes()
+
+
+def made_ns(identity: str) -> int:
+    """Return when a genuine id was minted, nanoseconds since 1970."""
+    return int(identity[:16], 16)
+
+
+def is_drawn(identity: str, share: float) -> bool:
+    """Say whether an id is among this share of all ids."""
+    return int(identity[-_DRAWN:], 16) < share * _SPAN
 
 
 class Minter:
@@ -70,20 +85,29 @@ class Minter:
     def numbered(self, job: str, first: int, count: int) -> list[str]:
         """Return the ids of rows of a bulk job: the same rows of a job always have the same ids.
 
+        They are signed apart from a server's, whose log does not have them.
+
         Args:
             job: at least 6 hex digits that are the job's own.
             first: nanoseconds since 1970 at the job's start, plus the number of the first row.
             count: how many.
         """
-        return [self._sign(f"{first + n:016x}{job[:6]}") for n in range(count)]
+        return [self._sign(f"{first + n:016x}{job[:6]}", _BULK) for n in range(count)]
 
     def genuine(self, identity: str) -> bool:
-        """Say whether an id was minted with this project's key."""
+        """Say whether an id was minted with this project's key, by a server."""
+        return self._signed(identity)
+
+    def of_bulk(self, identity: str) -> bool:
+        """Say whether an id is one of a bulk job of this project."""
+        return self._signed(identity, _BULK)
+
+    def _signed(self, identity: str, kind: bytes = b"") -> bool:
         if not _SHAPE.match(identity):
             return False
-        return hmac.compare_digest(self._sign(identity[:22]), identity)
+        return hmac.compare_digest(self._sign(identity[:22], kind), identity)
 
-    def _sign(self, head: str) -> str:
+    def _sign(self, head: str, kind: bytes = b"") -> str:
         signed = self._keyed.copy()  # the key is hashed once, not for every id
-        signed.update(head.encode())
+        signed.update(head.encode() + kind)
         return head + signed.hexdigest()

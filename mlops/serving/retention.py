@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from mlops.adapters import files
-from mlops.adapters.predictions import prune
+from mlops.adapters.pruning import prune
 from mlops.serving.pointer import Role, read_pointer
 
 if TYPE_CHECKING:

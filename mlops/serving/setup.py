@@ -53,7 +53,8 @@ def serving_config(layout: Layout, settings: Settings, *, host: str, workers: in
         keep_payloads=settings.payloads == "keep", redact=redact.fields,
         redact_columns=redact.columns,
         provider=choose_provider(settings.serve_provider),
-        sample=settings.log_sample, shadow_sample=settings.shadow_sample,
+        sample=settings.log_sample, log_days=settings.log_days,
+        shadow_sample=settings.shadow_sample,
         access_log=settings.access_log,
         limits=Limits(
             deadline_s=settings.deadline_s, flush_s=flush_s,

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from mlops.adapters import predictions
+from mlops.adapters.pruning import prune
 from mlops.adapters.scores import score_of
 from mlops.adapters.sql.engine import open_database
 from mlops.core.prediction import Prediction, Score
@@ -88,7 +89,7 @@ def test_scores_are_replayed_without_effect_and_leave_with_their_prediction(url:
     assert predictions.labelled(engine, project, "1") == []
     assert predictions.uncollected(engine, project) == []
     assert predictions.count_unfit(engine, project) == (0, 0)
-    assert predictions.prune(engine, project, before_s=2.0) == 2
+    assert prune(engine, project, before_s=2.0) == 2
     assert score_of(engine, project, "s1") is None
     assert score_of(engine, project, "s2") == 1.0
     engine.dispose()

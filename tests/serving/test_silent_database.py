@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING
 
 import httpx
 import pytest
+import sqlalchemy as sa
 from PIL import Image
 
+from mlops.adapters.sql.engine import open_database
 from mlops.serving import metrics
 from mlops.serving.config import Limits
 from mlops.serving.following import Bell, build, follow
@@ -71,6 +73,28 @@ def test_who_looks_predictions_up_holds_up_no_picture_and_no_page(server: Runnin
         assert max(spent_s for _, spent_s in answers) < DEADLINE_S + 1.0
         page = client.get("/", headers={"accept": "text/html"})
         assert (page.status_code, "database" in page.text) == (200, True)
+
+
+def test_a_long_statement_of_somebody_else_costs_look_ups_until_its_end(
+    tmp_path: Path, postgres_url: str
+) -> None:
+    limits = Limits(deadline_s=DEADLINE_S, flush_s=0.02)
+    with running(tmp_path, database_url=postgres_url, limits=limits) as server:
+        wanted = _picture(server).json()["prediction_id"]
+        server.write_log()
+
+        def look(_: int = 0) -> int:
+            return httpx.get(f"{server.url}/predictions/{wanted}", timeout=20).status_code
+
+        engine = open_database(postgres_url)
+        with engine.begin() as other, ThreadPoolExecutor(10) as pool:
+            other.execute(sa.text("LOCK TABLE predictions IN ACCESS EXCLUSIVE MODE"))
+            assert [*pool.map(look, range(10))] == [503] * 10
+            assert _picture(server).status_code == 200
+        end_s = time.monotonic() + 5
+        while look() != 200:
+            assert time.monotonic() < end_s
+        engine.dispose()
 
 
 class Counting:

@@ -12,6 +12,7 @@ import pytest
 
 from mlops.adapters import predictions, snapshot
 from mlops.adapters.asking import new_labels
+from mlops.adapters.pruning import prune
 from mlops.adapters.sql.engine import open_database
 from mlops.core.example import example_id
 from mlops.core.prediction import Label, Prediction
@@ -218,7 +219,7 @@ def test_rows_without_some_columns_are_left_out(site: Site, engine: sa.Engine) -
             for whole in (True, False)
         )
     assert (fit, unfit) == (2, 3)
-    assert predictions.prune(engine, "digits", before_s=2000.0) == 5  # nothing waits for `collect`
+    assert prune(engine, "digits", before_s=2000.0) == 5  # nothing waits for `collect`
 
 
 def test_no_hashed_entity_stands_beside_plain_ones(site: Site, engine: sa.Engine) -> None:
