@@ -56,7 +56,7 @@ def open_source(path: Path, schema: Schema) -> Source:
         UsageError: if its kind is unknown, or not what the model takes.
         DataError: if it is missing, unreadable, or lacks a column.
     """
-    from mlops.batch import arrays, pictures, tables
+    from mlops.batch import arrays, pictures, separated, tables
 
     if not path.exists():
         raise DataError(f"{path}: no such file or folder")
@@ -64,7 +64,7 @@ def open_source(path: Path, schema: Schema) -> Source:
     if ending == ".parquet" or (path.is_dir() and any(path.glob("*.parquet"))):
         return tables.Parquet(path, schema)
     if ending == ".csv":
-        return tables.Csv(path, schema)
+        return separated.Csv(path, schema)
     if ending == ".npy":
         return arrays.Npy(path, schema)
     if path.is_dir() or ending in PICTURES:

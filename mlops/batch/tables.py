@@ -1,4 +1,4 @@
-"""Parquet and CSV as rows: of a table's columns, of texts, or of images in a column."""
+"""Parquet as rows: of a table's columns, of texts, or of images in a column."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from pyarrow import csv
 
 from mlops.batch.pictures import read_image
 from mlops.batch.source import Batch
 from mlops.core.schema import LARGEST, Column, ImageSchema, TableSchema, TextSchema
 from mlops.core.times import WRITTEN, seconds
-from mlops.errors import DataError, UsageError
+from mlops.errors import DataError
+from mlops.serving.images import is_picture
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from mlops.core.schema import Schema
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
-_MISSING = ["", "NA", "N/A", "NaN", "nan", "NULL", "null", "None", "<NA>", "n/a"]
 
 
 class Parquet:
@@ -41,9 +40,9 @@ class Parquet:
         self._files = [path] if path.is_file() else sorted(path.glob("*.parquet"))
         self._rows = []
         for file in self._files:
-            with _explained(file):
+            with explained(file):
                 found = pq.read_metadata(file)
-                _need(file, self._columns, found.schema.to_arrow_schema().names)
+                need(file, self._columns, found.schema.to_arrow_schema().names)
             self._rows.append(found.num_rows)
 
     def files(self) -> Sequence[Path]:
@@ -59,7 +58,7 @@ class Parquet:
         first = 0
         for file, count in zip(self._files, self._rows, strict=True):
             if first < stop and first + count > start:
-                with _explained(file):
+                with explained(file):
                     tables = self._read(file, max(0, start - first), min(count, stop - first), rows)
                     for at, table in tables:
                         yield _batch(first + at, table, self._schema)
@@ -83,64 +82,6 @@ class Parquet:
                 at += size
 
 
-class Csv:
-    """One CSV file with a header; other columns are ignored. Each part reads it from the start.
-
-    Raises:
-        UsageError: if the model takes images.
-        DataError: if it is unreadable or lacks a column.
-    """
-
-    def __init__(self, path: Path, schema: Schema) -> None:
-        if isinstance(schema, ImageSchema):
-            msg = f"{path}: images do not stand in CSV; write Parquet with a column image, or .npy"
-            raise UsageError(msg)
-        self._path, self._schema, self._columns = path, schema, wanted(schema)
-        with _explained(path):
-            _need(path, self._columns, csv.open_csv(path).schema.names)
-        self._rows: int | None = None
-
-    def files(self) -> Sequence[Path]:
-        """Return the one file."""
-        return [self._path]
-
-    def count(self) -> int:
-        """Return the number of rows, counted once."""
-        if self._rows is None:
-            with _explained(self._path):
-                self._rows = sum(len(table) for table in self._stream())
-        return self._rows
-
-    def batches(self, start: int, stop: int, rows: int) -> Iterator[Batch]:
-        """Yield rows, as `Source.batches`."""
-        at = 0
-        with _explained(self._path):
-            for table in self._stream():
-                low, high = max(start - at, 0), min(stop - at, len(table))
-                for place in range(low, high, rows):
-                    part = table.slice(place, min(rows, high - place))
-                    yield _batch(at + place, part, self._schema)
-                at += len(table)
-                if at >= stop:
-                    return
-
-    def _stream(self) -> Iterator[pa.RecordBatch]:
-        kinds = {"number": pa.float64(), "category": pa.string()}
-        types = {name: pa.string() for name in self._columns}
-        if isinstance(self._schema, TableSchema):
-            types = {
-                column.name: pa.string() if column.time else kinds[column.kind]
-                for column in self._schema.columns
-            }
-        options = csv.ConvertOptions(
-            column_types=types, include_columns=self._columns, null_values=_MISSING,
-            strings_can_be_null=isinstance(self._schema, TableSchema),
-        )  # fmt: skip
-        # A quoted line break must not end a row.
-        parse = csv.ParseOptions(newlines_in_values=True)
-        yield from csv.open_csv(self._path, parse_options=parse, convert_options=options)
-
-
 def wanted(schema: Schema) -> list[str]:
     """Return the columns that an example is made of."""
     if isinstance(schema, TableSchema):
@@ -151,10 +92,9 @@ def wanted(schema: Schema) -> list[str]:
 def _batch(start: int, table: pa.RecordBatch, schema: Schema) -> Batch:
     bad: dict[int, str] = {}
     if isinstance(schema, TableSchema):
-        parts = zip(wanted(schema), schema.columns, strict=True)
-        values: Any = tuple(_column(table.column(name), c, bad) for name, c in parts)
+        values: Any = tuple(_column(table.column(c.name), c, bad) for c in schema.columns)
     elif isinstance(schema, TextSchema):
-        values = _texts(table.column("text").to_pylist(), bad)
+        values = texts(table.column("text"), bad)
     else:
         values = _images(table.column("image").to_pylist(), schema, bad)
     return Batch(start, values, len(table), unreadable=bad)
@@ -166,9 +106,12 @@ def _column(found: pa.Array, column: Column, bad: dict[int, str]) -> NDArray[Any
     _check_kind(found.type, column)
     if column.kind == "category":
         return np.array(found.cast(pa.string()).to_pylist(), dtype=object)
-    numbers: NDArray[np.float64] = np.array(
-        found.cast(pa.float64()).to_numpy(zero_copy_only=False), dtype=np.float64
-    )
+    return bounded(found.cast(pa.float64()).to_numpy(zero_copy_only=False), column, bad)
+
+
+def bounded(numbers: NDArray[Any], column: Column, bad: dict[int, str]) -> NDArray[np.float64]:
+    """Return numbers as float64; a row with one that is too large is unreadable, and NaN."""
+    numbers = np.array(numbers, dtype=np.float64)
     for place in np.flatnonzero(np.abs(numbers) > LARGEST):
         bad.setdefault(int(place), f"{column.name} is beyond ±3.4e38")
         numbers[place] = np.nan
@@ -191,7 +134,7 @@ def _times(found: pa.Array, column: Column, bad: dict[int, str]) -> pa.Array:
 
 
 def _second(text: str) -> float | None:
-    """Return a time in text, of CSV or of Parquet: ISO 8601, or a number."""
+    """Return a time in text: ISO 8601, or a number."""
     return float(text) if _NUMBER.fullmatch(text) else seconds(text)
 
 
@@ -205,7 +148,9 @@ def _check_kind(found: pa.DataType, column: Column) -> None:
         raise DataError(f"column {column.name} holds {found}, the model takes {wanted_kind}")
 
 
-def _texts(found: list[Any], bad: dict[int, str]) -> list[str]:
+def texts(column: pa.Array, bad: dict[int, str]) -> list[str]:
+    """Return a column of texts; a row without one is unreadable, and empty."""
+    found = column.to_pylist()
     for place, text in enumerate(found):
         if not isinstance(text, str) or not text or "\0" in text:
             bad[place] = "no text, or a NUL in it"
@@ -219,7 +164,7 @@ def _images(found: list[Any], schema: ImageSchema, bad: dict[int, str]) -> NDArr
         try:
             if not isinstance(content, bytes):
                 bad[place] = "no image"
-            elif len(content) == schema.size_bytes:
+            elif len(content) == schema.size_bytes and not is_picture(content):
                 images[place] = np.frombuffer(content, dtype=np.uint8).reshape(schema.shape)
             else:
                 images[place] = read_image(content, schema)
@@ -228,13 +173,18 @@ def _images(found: list[Any], schema: ImageSchema, bad: dict[int, str]) -> NDArr
     return images
 
 
-def _need(path: Path, columns: Sequence[str], found: Sequence[str]) -> None:
+def need(path: Path, columns: Sequence[str], found: Sequence[str]) -> None:
+    """Refuse a file without a column that the model takes.
+
+    Raises:
+        DataError: naming the first that are missing.
+    """
     missing = [name for name in columns if name not in found]
     if missing:
         raise DataError(f"{path}: lacks the columns {', '.join(missing[:10])} that the model takes")
 
 
-class _explained:  # noqa: N801 - reads as a word in `with`
+class explained:  # noqa: N801 - reads as a word in `with`
     """Tell Arrow's errors as the file's."""
 
     def __init__(self, path: Path) -> None:

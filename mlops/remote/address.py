@@ -50,7 +50,7 @@ def find(url: str | None = None, token: str | None = None, ca: str | None = None
     if not url:
         own = _own()
         url, token, ca = own.url, token or own.token, ca or own.ca
-    _check(url)
+    check_url(url)
     return Address(url.rstrip("/"), token or "", ca or "")
 
 
@@ -73,7 +73,12 @@ def _own() -> Address:
     return Address(url, settings.token.get_secret_value(), settings.tls_ca)
 
 
-def _check(url: str) -> None:
+def check_url(url: str) -> None:
+    """Check the address of a server.
+
+    Raises:
+        UsageError: if it is none.
+    """
     try:
         parts = urlsplit(url)
         good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0

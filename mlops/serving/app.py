@@ -15,7 +15,7 @@ import structlog
 
 from mlops.serving.admission import Admission, busy
 from mlops.serving.asked import ASKED, Asked, read_head
-from mlops.serving.browser import CHALLENGE, translate
+from mlops.serving.browser import CHALLENGE, keep_out, translate
 from mlops.serving.counting import Counting
 from mlops.serving.desk import Desk
 from mlops.serving.direct import begin
@@ -139,11 +139,15 @@ class App:
         """Let in who may ask.
 
         Raises:
-            Refused: 401 or 429.
+            Refused: 401, 403 or 429.
         """
-        if self.guard.closed and not route.open:
+        if route.open:
+            return
+        if self.guard.closed:
             translate(asked)
             self.guard.admit(asked)
+        else:
+            keep_out(asked, writes=route.method == "POST", known_as=self.config.known_as)
 
     def told(self, error: BaseException, route: Route, asked: Asked) -> Reply:
         """Return what is told of an error; one that is no refusal is logged, not told."""

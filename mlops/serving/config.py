@@ -73,6 +73,7 @@ class ServingConfig:
         database_url: for reading back single predictions; secrets included.
         token: bearer token; empty for none.
         tokens: file of more, hashed; may be absent.
+        known_as: name that people know the server by; empty for this machine's own only.
         closed: whether a token is needed even while there is none.
         rate: requests per second of one token in this worker; 0 for no limit.
         share: of a token's own rate that this worker grants: one of so many.
@@ -96,6 +97,7 @@ class ServingConfig:
     database_url: str
     token: str = ""
     tokens: str = ""
+    known_as: str = ""
     closed: bool = False
     rate: float = 0.0
     share: float = 1.0

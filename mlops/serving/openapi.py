@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     Receive = Callable[[], Awaitable[dict[str, Any]]]
 
 ALWAYS = (400, 405, 431, 500, 503)
-GUARDED = (*ALWAYS, 401, 429)
+GUARDED = (*ALWAYS, 401, 403, 429)
 BODY = (408, 411, 413, 415, 422)
 _BYTES: Json = {"type": "string", "format": "binary", "minLength": 1}
 _TEXT: Json = {"type": "string"}

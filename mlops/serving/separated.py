@@ -43,7 +43,7 @@ def read(body: bytes, schema: Schema, max_rows: int, *, exact: bool) -> Rows:
     if isinstance(schema, TableSchema):
         known = {column.name: column for column in schema.columns}
         columns = [known.get(str(name)) for name in frame.names]
-        typed = [[_value(v, c) for v, c in zip(row, columns, strict=True)] for row in frame.rows]
+        typed = [[read_cell(v, c) for v, c in zip(row, columns, strict=True)] for row in frame.rows]
         frame = Frame(frame.names, typed)
     elif isinstance(schema, ImageSchema):
         frame = Frame(frame.names, [[_number(v) for v in row] for row in frame.rows])
@@ -57,7 +57,7 @@ def typed(fields: Mapping[str, str], schema: TableSchema) -> dict[str, list[Any]
         Refused: 422 for a field that is no number where one is due.
     """
     known = {column.name: column for column in schema.columns}
-    return {name: [_value(text, known.get(name))] for name, text in fields.items()}
+    return {name: [read_cell(text, known.get(name))] for name, text in fields.items()}
 
 
 def _parse(body: bytes, max_rows: int) -> Frame:
@@ -87,7 +87,12 @@ def _parse(body: bytes, max_rows: int) -> Frame:
     return Frame(names, found)
 
 
-def _value(text: str, column: Column | None) -> Any:
+def read_cell(text: str, column: Column | None) -> Any:
+    """Return what a cell of CSV, or a field of a form, stands for in a column; None is missing.
+
+    Raises:
+        Refused: 422 for what is no number or time where one is due.
+    """
     if column is None:  # refused by name, later
         return text
     if column.kind == "category":

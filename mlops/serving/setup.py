@@ -10,6 +10,7 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import structlog
 
@@ -18,6 +19,7 @@ from mlops.adapters.onnx_session import choose_provider
 from mlops.core.redacted import parse_redact, present
 from mlops.errors import MlopsError, Unavailable, UsageError
 from mlops.params.name import project_name
+from mlops.remote.address import check_url
 from mlops.serving.config import Limits, ServingConfig, check_address, is_loopback
 from mlops.serving.model import read_schema
 from mlops.serving.pointer import Pointer, read_pointer, write_pointer
@@ -48,6 +50,7 @@ def serving_config(layout: Layout, settings: Settings, *, host: str, workers: in
     return ServingConfig(
         project=project, home=str(layout.serving / project), spool=str(layout.spool),
         database_url=settings.database(layout), token=token, tokens=str(tokens),
+        known_as=_known_as(settings.serve_url),
         closed=not is_loopback(host), rate=settings.rate_limit / workers, share=1.0 / workers,
         tls=_tls(settings),
         keep_payloads=settings.payloads == "keep", redact=redact.fields,
@@ -169,6 +172,12 @@ def environment(layout: Layout, settings: Settings, config: ServingConfig) -> di
         "PROMETHEUS_MULTIPROC_DIR": str(folder),
         "OMP_NUM_THREADS": "1",
     }
+
+
+def _known_as(url: str) -> str:
+    if url:
+        check_url(url)
+    return urlsplit(url).hostname or ""
 
 
 def _tls(settings: Settings) -> tuple[str, str]:

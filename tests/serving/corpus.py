@@ -58,6 +58,9 @@ CORPUS: dict[str, tuple[Any, dict[str, str], int, str]] = {
     "another type": (b"<x/>", {"content-type": "text/xml"}, 415, "unsupported_type"),
     "another character set": (
         b"{}", {"content-type": "application/json; charset=utf-16"}, 415, "charset"),
+    "a page of another site": (b"{}", {"sec-fetch-site": "cross-site"}, 403, "cross_site"),
+    "a page of another port": (b"{}", {"sec-fetch-site": "same-site"}, 403, "cross_site"),
+    "another host": (b"{}", {"host": f"{SECRET}.example"}, 403, "foreign_host"),
 }  # fmt: skip
 """Body, headers beside JSON's, status, code."""
 

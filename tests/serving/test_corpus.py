@@ -95,7 +95,7 @@ def _dripping(server: Running, door: str) -> tuple[bytes, float]:
     """Send a byte of the body every tenth of a second until there is an answer."""
     host, port = server.url.removeprefix("http://").split(":")
     head = (
-        f"POST {door} HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
+        f"POST {door} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
         "Content-Length: 999\r\n\r\n{"
     )
     started = time.monotonic()

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     Receive = Callable[[], Awaitable[dict[str, Any]]]
     Send = Callable[[dict[str, Any]], Awaitable[None]]
 
-PING = b"GET /ping HTTP/1.1\r\nHost: a\r\n\r\n"
-LAST = b"GET /ping HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
+PING = b"GET /ping HTTP/1.1\r\nHost: localhost\r\n\r\n"
+LAST = b"GET /ping HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
 
 
 @asynccontextmanager
@@ -127,7 +127,7 @@ def test_a_body_that_was_announced_is_asked_for(shared: Running) -> None:
     async def play() -> tuple[bytes, bytes]:
         reader, writer = await asyncio.open_connection(host, int(port))
         writer.write(
-            b"POST /invocations HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
+            b"POST /invocations HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
             b"Content-Length: 17\r\nExpect: 100-continue\r\n\r\n"
         )
         told = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)

@@ -35,7 +35,7 @@ ID = re.compile(rb"[0-9a-f]{38}|[0-9a-f]{10}-[0-9a-f]+")
 
 def _post(path: str, kind: str, body: bytes, *more: str, length: int | None = None) -> bytes:
     size = len(body) if length is None else length
-    lines = [f"POST {path} HTTP/1.1", "Host: a", f"Content-Type: {kind}", *more]
+    lines = [f"POST {path} HTTP/1.1", "Host: localhost", f"Content-Type: {kind}", *more]
     if size >= 0:
         lines.append(f"Content-Length: {size}")
     return "\r\n".join([*lines, "", ""]).encode() + body
@@ -106,6 +106,11 @@ CASES: dict[str, tuple[bytes, int]] = {
     "of another kind": (_post("/predict", "text/html", b"abc"), 415),
     "of no kind": (_post("/predict", "", b"abc"), 415),
     "elsewhere": (_post("/nothing", RAW, b"abc"), 404),
+    "from another site": (_post("/predict", RAW, ONE.tobytes(), "Sec-Fetch-Site: cross-site"), 403),
+    "for another host": (
+        _post("/predict", RAW, ONE.tobytes()).replace(b"localhost", b"evil.example"), 403),
+    "for no host": (
+        _post("/predict", RAW, ONE.tobytes()).replace(b"Host: localhost", b"A: b"), 200),
     "chunks": (_post("/predict", RAW, b"3\r\nabc\r\n0\r\n\r\n", "Transfer-Encoding: chunked",
                      length=-1), 422),
 }  # fmt: skip

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from tests.serving.conftest import Running
 
-HEAD = b"POST /invocations HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
+HEAD = b"POST /invocations HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
 BODY = b'{"inputs": [[1]]}'
 RAW: dict[str, tuple[bytes, int]] = {
     "no length": (HEAD + b"\r\n", 411),
@@ -37,14 +37,14 @@ RAW: dict[str, tuple[bytes, int]] = {
     "a huge length": (HEAD + b"Content-Length: 99999999999999\r\n\r\n", 413),
     "a broken chunk": (HEAD + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n", 400),
     "no HTTP": (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03 hello\r\n\r\n", 400),
-    "a long path": (b"GET /" + b"a" * 70_000 + b" HTTP/1.1\r\nHost: a\r\n\r\n", 431),
+    "a long path": (b"GET /" + b"a" * 70_000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n", 431),
     "a long header": (HEAD + b"X: " + b"a" * 70_000 + b"\r\n\r\n", 431),
     "many headers": (HEAD + b"X: aaaaaaaa\r\n" * 3_000 + b"\r\n", 431),
     "a header without end": (HEAD + b"X: " + b"a" * 200_000, 431),
-    "traversal": (b"GET /predictions/../../etc/passwd HTTP/1.1\r\nHost: a\r\n\r\n", 404),
-    "hidden traversal": (b"GET /%2e%2e/%2e%2e/etc/passwd HTTP/1.1\r\nHost: a\r\n\r\n", 404),
-    "NUL in the path": (b"GET /predictions/%00 HTTP/1.1\r\nHost: a\r\n\r\n", 404),
-    "bad UTF-8 in the path": (b"GET /predictions/%ff%fe HTTP/1.1\r\nHost: a\r\n\r\n", 404),
+    "traversal": (b"GET /predictions/../../etc/passwd HTTP/1.1\r\nHost: localhost\r\n\r\n", 404),
+    "hidden traversal": (b"GET /%2e%2e/%2e%2e/etc/passwd HTTP/1.1\r\nHost: localhost\r\n\r\n", 404),
+    "NUL in the path": (b"GET /predictions/%00 HTTP/1.1\r\nHost: localhost\r\n\r\n", 404),
+    "bad UTF-8 in the path": (b"GET /predictions/%ff%fe HTTP/1.1\r\nHost: localhost\r\n\r\n", 404),
 }  # fmt: skip
 
 

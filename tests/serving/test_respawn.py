@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 PROJECT = "digits"
 _FAILURES = "mlops_model_load_failures_total"
 BODY = json.dumps({"inputs": images(1).tolist()}).encode()
-_HEAD = "POST /invocations HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
+_HEAD = "POST /invocations HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
 REQUEST = f"{_HEAD}Content-Length: {len(BODY)}\r\n\r\n".encode() + BODY
 
 

@@ -232,7 +232,7 @@ def test_a_chunked_body_over_the_limit_is_refused(client: httpx.Client) -> None:
     assert client.post("/predict", content=parts, headers=JSON).status_code == 413
 
 
-@pytest.mark.parametrize("begun", [b"", b"POST /predict HTTP/1.1\r\nHost: a\r\nX-Slow: "])
+@pytest.mark.parametrize("begun", [b"", b"POST /predict HTTP/1.1\r\nHost: localhost\r\nX-Slow: "])
 def test_a_head_that_never_ends_is_given_up(serve: Callable[..., Running], begun: bytes) -> None:
     """Also one of which a byte comes now and then, and a connection on which nothing comes."""
     server = serve()
@@ -256,12 +256,12 @@ def test_a_head_that_never_ends_is_given_up(serve: Callable[..., Running], begun
     assert found.startswith(b"HTTP/1.1 408") if begun else found == b""
     # A head that begins late is not late: it has its own time.
     with socket.create_connection((host, int(port)), timeout=5.0) as late:
-        late.sendall(b"GET /ping HTTP/1.1\r\nHost: a\r\n\r\n")
+        late.sendall(b"GET /ping HTTP/1.1\r\nHost: localhost\r\n\r\n")
         assert late.recv(4096).startswith(b"HTTP/1.1 200")
         time.sleep(0.8)
         late.sendall(b"GET /ping HTTP/1.1\r\n")
         time.sleep(0.5)
-        late.sendall(b"Host: a\r\n\r\n")
+        late.sendall(b"Host: localhost\r\n\r\n")
         assert late.recv(4096).startswith(b"HTTP/1.1 200")
     # Who asks now and then is not given up while it is answered in between.
     with httpx.Client(base_url=server.url) as client:
@@ -275,7 +275,7 @@ def test_lines_after_a_body_have_an_end(shared: Running) -> None:
     host, port = shared.url.removeprefix("http://").split(":")
     with socket.create_connection((host, int(port)), timeout=10.0) as endless:
         endless.sendall(
-            b"POST /predict HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
+            b"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
             b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\nX: "
         )
         sent = 0
@@ -286,7 +286,7 @@ def test_lines_after_a_body_have_an_end(shared: Running) -> None:
     body = b"1\r\n \r\n" * 20_000  # many small chunks are a body, and no lines
     with socket.create_connection((host, int(port)), timeout=10.0) as many:
         many.sendall(
-            b"POST /predict HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
+            b"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
             b"Transfer-Encoding: chunked\r\n\r\n" + body + b"2\r\n{}\r\n0\r\n\r\n"
         )
         assert many.recv(4096).startswith(b"HTTP/1.1 422")
@@ -308,8 +308,10 @@ def test_a_slow_body_is_given_up(shared: Running) -> None:
 
     host, port = shared.url.removeprefix("http://").split(":")
     with socket.create_connection((host, int(port)), timeout=5) as slow:
-        slow.sendall(b"POST /predict HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
-                     b"Content-Length: 99\r\n\r\n{")  # fmt: skip
+        slow.sendall(
+            b"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+            b"Content-Length: 99\r\n\r\n{"
+        )
         assert slow.recv(4096).startswith(b"HTTP/1.1 408")
 
 

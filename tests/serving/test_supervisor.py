@@ -135,7 +135,7 @@ def _half_sent(url: str) -> Iterator[tuple[socket.socket, bytes]]:
     """Give a connection with a request that lacks the end of its body, and that end."""
     body = json.dumps(BODY).encode()
     head = (
-        "POST /invocations HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
+        "POST /invocations HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
         f"Content-Length: {len(body)}\r\n\r\n"
     )
     with socket.create_connection(("127.0.0.1", int(url.rsplit(":", 1)[1])), timeout=10) as half:
