@@ -9,8 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
-from mlops.core.trigger import Policy, decide, told
-from mlops.site import Event
+from mlops.core.trigger import Policy, decide
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
@@ -94,11 +93,3 @@ def answered(
 def clause(loop: Loop) -> str:
     """Return what a retrain's reason says of its probe; nothing if none was asked for."""
     return f"; {loop.worth.brief(loop)}" if loop.worth else ""
-
-
-def refused(project: str, cause: Cause, answer: Answer, loop: Loop) -> tuple[Event, ...]:
-    """Return the event that a probe refused a retrain: once for each probe."""
-    if answer.why != "gain" or loop.worth is None or not loop.worth.fresh:
-        return ()
-    payload = {"project": project, "why": answer.why, "reason": told(cause, answer.reason)}
-    return (Event("retrain.refused", f"{project}-{cause}", {**payload}),)

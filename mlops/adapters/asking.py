@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import sqlalchemy as sa
 
-from mlops.adapters import advice, incidents, retrains, windows
+from mlops.adapters import advice, incidents, refusals, retrains, windows
 from mlops.adapters.sql.tables import WHOLE, labels, predictions
 from mlops.core.trigger import Answer, Loop, told
 from mlops.site import Event
@@ -48,7 +48,7 @@ class Asked:
     Attributes:
         cause: what asked.
         answer: the trigger's.
-        events: `retrain.requested`, if it was.
+        events: `retrain.requested` if it was, `retrain.refused` if that is news.
     """
 
     cause: Cause
@@ -129,8 +129,10 @@ def ask(
     answer, loop = advice.answered(
         trigger, "quality" if broken else "costly", loop, lambda: probed(0), cause
     )
+    due = cause != "labels" or loop.new_labels >= (trigger.on_new_labels or 0)
+    refused = refusals.heard(connection, project, cause, answer, loop, due=due)
     if not answer.requested:
-        return Asked(cause, answer, advice.refused(project, cause, answer, loop))
+        return Asked(cause, answer, refused)
     reason = told(cause, answer.reason) + advice.clause(loop)
     made = retrains.request(connection, project, reason=reason, incident=None, now_s=now_s)
     return Asked(cause, answer, (requested(made, version),))

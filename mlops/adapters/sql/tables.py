@@ -194,7 +194,7 @@ leases = sa.Table(
     metadata,
     sa.Column("project", sa.String(_PROJECT), primary_key=True),
     sa.Column("name", sa.String(80), primary_key=True),
-    sa.Column("holder", sa.String(200), nullable=False),
+    sa.Column("holder", sa.String(200), nullable=False),  # or the trigger's last answer to a cause
     sa.Column("expires_s", sa.Double, nullable=False),
 )
 
