@@ -122,7 +122,7 @@ def worded(incident: Incident, stage: Stage, after: Aftermath, *, at_s: float) -
     return Alert(
         project=incident.project, incident=incident.id, kind=incident.kind,
         cause=telling.cause(incident, stage), stage=stage, severity=incident.body.severity,
-        version=incident.version, at_s=at_s, real=said.real, how_bad=said.how_bad,
+        version=incident.version or "–", at_s=at_s, real=said.real, how_bad=said.how_bad,
         next_step=said.next_step, act=said.act,
         columns=columns, links=(), silence=_command(incident, over=over),
         why_you=f"MLOPS_MAIL_TO names you as a receiver of alerts of {incident.project}.",
@@ -160,7 +160,8 @@ def _links(site: Site, incident: Incident, after: Aftermath) -> tuple[tuple[str,
     story = page_path(site, incident.id).absolute().as_uri()
     found = [("The incident: timeline, curves, decision", story)]
     newest = incident.body.windows[-1:]
-    for window in dict.fromkeys((incident.body.shown or "".join(newest), *newest)):
+    shown = incident.body.shown or "".join(newest)
+    for window in dict.fromkeys((shown, *newest) if shown else ()):  # a stop has no window
         page = site.layout.windows / window / "report.html"
         what = "with these distances" if window == incident.body.shown else "the newest"
         found.append((f"Evidently report of window {window}, {what}", page.absolute().as_uri()))

@@ -17,16 +17,20 @@ _DAY_S = 86400.0
 
 def was_real(held: Incident) -> str:
     """Say that it was real, and how long it lasted."""
-    body, noun = held.body, counted(held)
-    lasted = f" It lasted {_span((held.resolved_s or held.updated_s) - held.opened_s)}."
+    body, noun, long = held.body, counted(held), lasted(held)
     if held.kind == "quality":
         what = f"data checks failed in {noun}" if body.windows else held.cause
-        return f"It was real: {what}.{lasted}"
+        return f"It was real: {what}. {long}"
     if held.cause == ACCURACY:
-        return f"It was real: labels showed it in {noun}.{lasted} {capital(body.loss)}."
+        return f"It was real: labels showed it in {noun}. {long} {capital(body.loss)}."
     if body.gradual:
-        return f"It was real: {body.gradual}.{lasted}"
-    return f"It was real: {noun} alarmed.{lasted}"
+        return f"It was real: {body.gradual}. {long}"
+    return f"It was real: {noun} alarmed. {long}"
+
+
+def lasted(held: Incident) -> str:
+    """Say how long it lasted, as a sentence."""
+    return f"It lasted {_span((held.resolved_s or held.updated_s) - held.opened_s)}."
 
 
 def was_bad(held: Incident, after: Aftermath) -> str:

@@ -125,8 +125,8 @@ def _open(desk: _Desk, kind: str) -> int:
         also = tuple(_line(i) for i in others)
         due = first.body.to_notify() if not others else first.body.to_notify()[:1]
         new = _send(desk, connection, first, due, also)
-        for found in others:
-            _note(connection, found, apart=True)
+        for found in others:  # mailed, too: one that stays open is told again in its turn
+            _note(connection, found, mailed_s=desk.now_s, apart=True)
         return new
 
 
@@ -175,7 +175,9 @@ def _silenced(desk: _Desk, connection: sa.Connection, held: Incident) -> bool:
 
 
 def _notes(desk: _Desk, connection: sa.Connection, held: Incident) -> tuple[str, ...]:
-    """Return the lines of a mail's foot."""
+    """Return the lines of a mail's foot; the server's incidents are no window's."""
+    if held.kind == "serving":
+        return ()
     found = windows.named(connection, desk.project, held.body.windows[-1:])
     fixed = tuple(f"{w.fixed}." for w in found if w.fixed)
     blind = tuple(f"{w.unwatched}." for w in found if w.unwatched)

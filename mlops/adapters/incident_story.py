@@ -73,7 +73,8 @@ def tell(engine: sa.Engine, project: str, incident: str) -> Story:
     decisions = [from_json(Decision, entry.body) for entry in about]
     with engine.connect() as connection:
         held = incidents.get(connection, project, incident)
-        recent = windows.latest(connection, project, _LOOKED)
+        # What the server reports is about no window.
+        recent = windows.latest(connection, project, _LOOKED) if held.kind != "serving" else ()
         return Story(
             incident=held,
             windows=_around(held, recent),

@@ -18,6 +18,7 @@ from mlops.errors import Unknown
 __all__ = ["ACCURACY", "Findings", "Incident", "Kind", "Moment", "State"]
 
 _LAST_CLOSED = 50  # one that labels close may end before the one closed before it, by some windows
+_SERVING = 4  # severity of what the server reports: it may be all of the predictions, or one model
 _MOST_WINDOWS = 200  # remembered by id; an incident that never ends must not grow for ever
 
 
@@ -34,9 +35,11 @@ def open_once(connection: sa.Connection, incident: Incident) -> Incident:
 
 
 def save(connection: sa.Connection, incident: Incident) -> None:
-    """Write what changed of an incident."""
+    """Write what changed of an incident; when one of the server's ends, the server alone says."""
     shown = incident.body.windows[-_MOST_WINDOWS:]
     values = _values(replace(incident, body=replace(incident.body, windows=shown)))
+    if incident.kind == "serving":
+        values = {"body": values["body"]}
     connection.execute(incidents.update().where(incidents.c.id == incident.id).values(values))
 
 
@@ -130,11 +133,11 @@ def _incident(row: sa.Row[Any]) -> Incident:
     fields = [name for name in Incident.__dataclass_fields__ if name != "body"]
     values = {name: getattr(row, name) for name in fields}
     body = json.loads(row.body)
-    if row.kind == "serving":  # written by the server, which has a reason and nothing else
-        return Incident(**values, body=Findings(triage="quality", advice=str(body.get("reason"))))
+    if row.kind == "serving":
+        body = _of_server(body, row.state)
     columns = tuple(
         ColumnChange(**{**column, "trail": tuple(column.get("trail", ()))})
-        for column in body.pop("columns")
+        for column in body.pop("columns", ())
     )
     timeline = tuple(Moment(**moment) for moment in body.pop("timeline", ()))
     off = body.pop("error_estimate", None)
@@ -144,3 +147,15 @@ def _incident(row: sa.Row[Any]) -> Incident:
         error_estimate=ErrorEstimate(**off) if off else None,
     )
     return Incident(**values, body=findings)
+
+
+def _of_server(body: dict[str, Any], state: str) -> dict[str, Any]:
+    """Complete what the server wrote: a reason, and which mail is due.
+
+    Rows of before these mails name none: one that is open is told, one that is over is not.
+    """
+    reason = str(body.pop("reason", ""))
+    due = body.pop("due", ["needs you"] if state == "open" else [])
+    if state == "resolved" and due and "resolved" not in due:
+        due = [*due, "resolved"]
+    return {"triage": "quality", "severity": _SERVING, "advice": reason, **body, "due": due}

@@ -1,4 +1,8 @@
-"""Incidents of kind `serving`: a version that was refused, until a good one is in service."""
+"""Incidents of kind `serving`: a version that was refused, until a good one is in service.
+
+The server writes what it found and which mail that asks for, and later only the state; whoever
+hands the mails over writes the rest and never the state. So neither undoes what the other wrote.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +39,7 @@ def open_alarm(
         connection.execute(sa.insert(incidents).values(
             id=identity, project=project, kind="serving", cause=cause, version=version,
             state="open", opened_s=at_s, updated_s=at_s,
-            body=json.dumps({"reason": reason}, sort_keys=True),
+            body=json.dumps({"reason": reason, "due": ["needs you"]}, sort_keys=True),
         ))  # fmt: skip
         return identity
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from mlops.adapters import serving_words
 from mlops.adapters.effect import (
     capital,
     counted,
@@ -49,6 +50,8 @@ def answers(held: Incident, stage: Stage, after: Aftermath) -> Answers:
         stage: of the mail.
         after: what became of the incident until now.
     """
+    if held.kind == "serving":
+        return Answers(*serving_words.answers(held, stage))
     if stage == "resolved":
         return Answers(was_real(held), was_bad(held, after), ended(held, after), "No.")
     next_step, act = _next(held, stage, after)

@@ -46,9 +46,12 @@ def incidents(*, all: bool = False, limit: int = 20, json: bool = False) -> int:
         known = f"labels not here yet{guessed(i)}"
         if body.accuracy is not None:
             known = f"{measure(i)} {body.accuracy:.1%}"
+        told = f"{body.triage}; {known}; {len(body.windows)} windows"
+        if i.kind == "serving":
+            told = _line(body.advice)
         print(
             f"{_time(i.updated_s)}  {i.id:<24} {i.state:<8} {i.kind}:{body.severity}  "
-            f"{_line(i.cause)}; {body.triage}; {known}; {len(body.windows)} windows"
+            f"{_line(i.cause)}; {told}"
         )
     return 0
 
@@ -102,7 +105,8 @@ def lines(story: Story) -> Iterator[str]:
     closed = f", resolved {_time(held.resolved_s)}" if held.resolved_s else ""
     opened = _time(held.opened_s)
     yield f"state     {held.state}, severity {body.severity} of 5, opened {opened}{closed}"
-    yield f"triage    {body.triage}: {_line(body.advice or 'not looked at yet')}"
+    triage = "the server" if held.kind == "serving" else body.triage
+    yield f"triage    {triage}: {_line(body.advice or 'not looked at yet')}"
     yield from (f"shift     {_line(shift)}" for shift in body.shifts)
     yield from (f"slice     {_line(one)}" for one in body.slices)
     yield from _known(held)
@@ -142,6 +146,8 @@ def _known(held: Incident) -> Iterator[str]:
         ("why", body.gradual), ("trigger", body.answer), ("worth", body.worth),
     )  # fmt: skip
     yield from (f"{name:<9} {_line(words)}" for name, words in told if words)
+    if held.kind == "serving":
+        return
     wanted = f"; {body.wanted} more settle it: mlops label export" if body.wanted else ""
     if body.labels_wanted:
         wanted += f"; a retrain waits for {body.labels_wanted}, by {_line(body.decides)}"

@@ -112,7 +112,9 @@ def monitor(params: MonitorParams, site: Site) -> Report:
         with engine.connect() as connection:
             versions = windows.versions(connection, name)
         if not versions:
-            return Report("no predictions yet", facts=Tally().facts((), ()))
+            _, trouble = try_hand_over(site, engine, name)  # a server has refused the first version
+            said = "; ".join(("no predictions yet", *trouble))
+            return Report(said, facts=Tally().facts((), ()))
         # Not the version that predicted last: under a canary that is either of two.
         book = Ledger(engine, name)
         serving = book.in_service() or versions[-1]

@@ -13,6 +13,12 @@ from mlops.adapters.files import write_text
 from mlops.adapters.hand_over import hand_over
 from mlops.adapters.incidents import Findings, Incident
 from mlops.adapters.mail.outbox import deliver
+from mlops.adapters.serving_incidents import (
+    open_alarm,
+    open_refusal,
+    resolve_alarm,
+    resolve_refusals,
+)
 from mlops.adapters.sql.engine import open_database
 from mlops.adapters.sql.tables import incidents as table
 from mlops.adapters.sql.tables import outbox
@@ -237,3 +243,63 @@ def test_what_nobody_noted_is_asked_for_when_the_silence_ends(
                 incidents.save(connection, replace(found, body=body))
     assert hand_over(later(site, 60 * 73), engine, "digits") == (1 if after else 0)
     assert keys(engine)[1:] == ([f"{held.id}:{after}"] if after else [])
+
+
+def test_what_the_server_reports_is_one_thread_till_the_server_closes_it(
+    site: Site, engine: sa.Engine
+) -> None:
+    at_s = site.now.timestamp()
+    lost = open_alarm(engine, "digits", "predictions lost", "1", "12 rows were dropped", at_s=at_s)
+    refused = open_refusal(engine, "digits", "3", "bytes do not match", at_s=at_s)
+    assert hand_over(site, engine, "digits") == 1  # a mail per kind and interval
+    [first] = keys(engine)
+    named, other = (lost, refused) if first.startswith(lost) else (refused, lost)
+    told = text(engine, first)
+    assert other in told
+    assert not [
+        w
+        for w in ("retrain", "accuracy", "labels", "evidently", "false alarm")
+        if w in told.lower()
+    ]
+    assert hand_over(later(site, 60), engine, "digits") == 0
+    open_alarm(engine, "digits", "predictions lost", "1", "again", at_s=at_s + 3700)
+    assert hand_over(later(site, 25 * 60), engine, "digits") == 1  # both are told again,
+    assert hand_over(later(site, 25 * 60 + 11), engine, "digits") == 1  # each in its turn
+    resolve_refusals(engine, "digits", at_s=at_s + 1e5)
+    resolve_alarm(engine, "digits", "predictions lost", at_s=at_s + 1e5)
+    assert hand_over(later(site, 28 * 60), engine, "digits") == 2
+    assert hand_over(later(site, 90 * 60), engine, "digits") == 0
+    assert sorted(keys(engine)) == sorted([
+        f"{named}:needs you", f"{named}:needs you 2", f"{named}:resolved",
+        f"{other}:needs you 2", f"{other}:resolved",
+    ])  # fmt: skip
+    assert "It was real: the server reported: predictions lost." in text(engine, f"{lost}:resolved")
+
+
+@pytest.mark.parametrize(("state", "mails"), [("open", 1), ("resolved", 0)])
+def test_of_what_the_server_reported_before_only_what_is_open_is_told(
+    site: Site, engine: sa.Engine, state: str, mails: int
+) -> None:
+    with engine.begin() as connection:
+        connection.execute(table.insert().values(
+            id="serving-1", project="digits", kind="serving", cause="spool damaged", version="",
+            state=state, opened_s=1.0, updated_s=2.0, body='{"reason": "a segment"}',
+        ))  # fmt: skip
+    for minutes in (0, 20, 40):
+        hand_over(later(site, minutes), engine, "digits")
+    assert len(keys(engine)) == mails
+    resolve_alarm(engine, "digits", "spool damaged", at_s=site.now.timestamp())
+    hand_over(later(site, 60), engine, "digits")
+    assert len(keys(engine)) == 2 * mails
+
+
+def test_a_mail_never_opens_again_what_the_server_has_closed(engine: sa.Engine) -> None:
+    name = open_alarm(engine, "digits", "predictions lost", "1", "12 rows", at_s=1.0)
+    with engine.begin() as connection:
+        held = incidents.get(connection, "digits", name)
+    resolve_alarm(engine, "digits", "predictions lost", at_s=2.0)  # meanwhile
+    with engine.begin() as connection:
+        incidents.save(connection, replace(held, body=replace(held.body, notified=held.body.due)))
+        now = incidents.get(connection, "digits", name)
+    assert (now.state, now.resolved_s, now.body.to_notify()) == ("resolved", 2.0, ("resolved",))
+    assert (now.body.advice, now.body.severity) == ("12 rows", 4)

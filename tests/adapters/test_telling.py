@@ -165,3 +165,25 @@ def test_how_long_it_lasted(hours: float, span: str) -> None:
 
 def test_accuracy_without_labels_is_not_known() -> None:
     assert figure("during it", [(0, 0)]).words == NOT_YET
+
+
+@pytest.mark.parametrize(
+    ("stage", "over", "next_step", "act"),
+    [
+        ("needs you", False, "The server closes it once it is over, and this thread says so.",
+         "Yes: see to it, then watch: mlops status."),
+        ("needs you", True, "It is over meanwhile; the next mail of this thread says so.", "No."),
+        ("resolved", True, "The server closed it: it is over.", "No."),
+    ],
+)  # fmt: skip
+def test_what_the_server_reports_is_told_in_its_own_words(
+    stage: Stage, over: bool, next_step: str, act: str
+) -> None:
+    body = Findings(triage="quality", advice="12 rows were dropped; look at the disk")
+    held = replace(incident(body, over=over), kind="serving", cause="predictions lost")
+    said = words(held, stage)
+    assert said[0].split(". ")[0].rstrip(".") in (
+        "Yes: the server reports: predictions lost",
+        "It was real: the server reported: predictions lost",
+    )
+    assert said[1:] == ("12 rows were dropped; look at the disk.", next_step, act)

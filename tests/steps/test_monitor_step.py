@@ -26,6 +26,7 @@ from mlops.adapters.mail.outbox import deliver
 from mlops.adapters.predictions import insert_batch
 from mlops.adapters.realised import realised
 from mlops.adapters.reports import make_named
+from mlops.adapters.serving_incidents import open_refusal
 from mlops.adapters.sql.engine import open_database
 from mlops.adapters.sql.tables import outbox
 from mlops.adapters.thresholds import thresholds_for, write_thresholds
@@ -377,6 +378,21 @@ def test_a_wrong_mail_address_holds_up_its_mails_and_nothing_else(
     world.site = right
     assert "mails wait" not in world.run(minutes=5).summary
     assert world.mails() == ["detected"]
+
+
+def test_a_version_that_was_refused_is_told_though_nothing_was_predicted_yet(
+    site: Site,
+) -> None:
+    engine = open_database(site.settings.database(site.layout))
+    open_refusal(engine, "digits", "1", "bytes do not match", at_s=site.now.timestamp())
+    assert monitor(load(site.layout.params, MonitorParams), site).summary == "no predictions yet"
+    with engine.connect() as connection:
+        [key] = connection.execute(sa.select(outbox.c.key)).scalars()
+    engine.dispose()
+    assert key.startswith("serving-")
+    page = page_path(site, key.partition(":")[0]).read_text()
+    assert "bytes do not match" in page
+    assert "labels" not in page.lower()
 
 
 def test_harmless_drift_is_logged_and_retrains_nothing(world: World) -> None:
