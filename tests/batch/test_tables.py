@@ -92,7 +92,8 @@ def _written(rows: list[list[str]]) -> str:
 def _served(row: list[str]) -> list[float] | None:
     """Return what the server's model sees of a row; None where it refuses it."""
     try:
-        found: list[float] = separated.read(_written([row]).encode(), EVERY, 1).array[0].tolist()
+        read = separated.read(_written([row]).encode(), EVERY, 1, exact=True)
+        found: list[float] = read.array[0].tolist()
     except Refused:
         return None
     return found
