@@ -29,12 +29,15 @@ class Situation:
         why: the ledger's last move of the champion; None if there is none.
         incidents: the newest, open ones first.
         away: whether the database did not answer, so that the last two are missing.
+        damaged: whether nobody can tell which version was put into service, so that the first two
+            are missing.
     """
 
     since_s: float | None
     why: Moment | None
     incidents: tuple[Incident, ...]
     away: bool = False
+    damaged: bool = False
 
 
 class Situations:
@@ -64,7 +67,11 @@ class Situations:
         from mlops.errors import MlopsError
 
         project = self._config.project
-        pointer = read_pointer(self._config.folder)
+        pointer, damaged = None, False
+        try:
+            pointer = read_pointer(self._config.folder)
+        except (MlopsError, OSError):  # the watcher tells of it; workers serve what they have
+            damaged = True
         since_s = pointer.since_s if pointer else None
         try:
             if self._engine is None:
@@ -73,7 +80,7 @@ class Situations:
             with self._engine.connect() as connection:
                 found = recent(connection, project, _INCIDENTS)
         except (MlopsError, OSError, sa.exc.SQLAlchemyError):
-            return Situation(since_s, None, (), away=True)
-        version = pointer.version if pointer else None
-        why = next((m for m in told if m.after == version and m.before != version), None)
-        return Situation(since_s, why, tuple(sorted(found, key=lambda one: one.state != "open")))
+            return Situation(since_s, None, (), away=True, damaged=damaged)
+        moved = (m for m in told if pointer and m.after == pointer.version != m.before)
+        incidents = tuple(sorted(found, key=lambda one: one.state != "open"))
+        return Situation(since_s, next(moved, None), incidents, damaged=damaged)
