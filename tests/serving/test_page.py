@@ -88,6 +88,22 @@ def test_rows_and_texts_by_keyboard_alone(tmp_path: Path, browser: Browser) -> N
         page.close()
 
 
+@pytest.mark.parametrize("text", ["😀😀 one two", "one\ntwo\n\nthree", "😀 a\n😀 b é"])
+def test_each_part_of_a_text_is_shown_by_its_own_words(
+    text: str, tmp_path: Path, browser: Browser
+) -> None:
+    """Places count characters of what was sent: no halves of one, and two for the end of a line."""
+    with serving(tmp_path, TinyModel(TEXT)) as server:
+        page = _open(browser, server)
+        page.get_by_label("Text").fill(text)
+        page.get_by_label("Explain the answer").check()
+        page.get_by_role("button", name="Predict").click()
+        parts = page.locator("#answer h3:has-text('each part') + table th")
+        parts.first.wait_for(timeout=10_000)
+        assert parts.all_inner_texts() == text.split()
+        page.close()
+
+
 def test_without_script_the_form_still_answers(shared: Running, browser: Browser) -> None:
     page = _open(browser, shared, java_script_enabled=False)
     assert not page.get_by_label("Explain the answer").is_visible()  # /predict's own form has none
