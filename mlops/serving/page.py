@@ -125,6 +125,8 @@ def _served(app: App, situation: Situation) -> str:
             rows.append(("Decision", f"<code>{escape(why.decision)}</code>"))
     elif situation.away:
         rows.append(("Why", '<span class="bad">the ledger does not answer</span>'))
+    elif situation.damaged:
+        rows.append(("Why", '<span class="bad">current.json is damaged, see the log</span>'))
     else:
         rows.append(("Why", "the ledger holds no decision for it"))
     listed = "".join(f"<dt>{name}</dt><dd>{value}</dd>" for name, value in rows)

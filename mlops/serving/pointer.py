@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 Role = Literal["current", "challenger", "shadow"]
 """`current` answers; `challenger` answers a share of the keys; `shadow` answers nobody."""
+_LAST_S = 253_402_300_799.0  # the end of the year 9999
 
 
 @dataclass(frozen=True)
@@ -47,11 +48,24 @@ def read_pointer(home: Path, role: Role = "current") -> Pointer | None:
     try:
         return Pointer(
             str(content["version"]), str(content["folder"]), str(content["digest"]),
-            float(str(content["since_s"])), float(str(content.get("weight", 1.0))),
+            _time(str(content["since_s"])), float(str(content.get("weight", 1.0))),
         )  # fmt: skip
     except (KeyError, ValueError) as error:
         msg = f"{path}: no pointer ({error}); delete it, the follower writes it anew"
         raise DataError(msg) from None
+
+
+def _time(text: str) -> float:
+    """Read seconds since 1970 of a year that a calendar has.
+
+    Raises:
+        ValueError: otherwise.
+    """
+    found = float(text)
+    if not 0 <= found <= _LAST_S:
+        msg = "since_s is no time"
+        raise ValueError(msg)
+    return found
 
 
 def write_pointer(home: Path, pointer: Pointer, role: Role = "current") -> None:

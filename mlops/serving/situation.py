@@ -32,12 +32,15 @@ class Situation:
         why: the ledger's last move of the champion; None if there is none.
         incidents: the newest, open ones first.
         away: whether the database did not answer, so that the last two are missing.
+        damaged: whether nobody can tell which version was put into service, so that the first two
+            are missing.
     """
 
     since_s: float | None
     why: Moment | None
     incidents: tuple[Incident, ...]
     away: bool = False
+    damaged: bool = False
 
 
 class Situations:
@@ -64,18 +67,23 @@ class Situations:
             return self._known
 
     async def _look(self) -> Situation:
-        pointer = read_pointer(self._config.folder)
+        from mlops.errors import MlopsError
+
+        pointer, damaged = None, False
+        try:
+            pointer = read_pointer(self._config.folder)
+        except (MlopsError, OSError):  # the watcher tells of it; workers serve what they have
+            damaged = True
         since_s = pointer.since_s if pointer else None
         try:
             known = await self._desk.ask(self._read)
         except TimeoutError:
             known = None
         if known is None:
-            return Situation(since_s, None, (), away=True)
+            return Situation(since_s, None, (), away=True, damaged=damaged)
         told, found = known
-        version = pointer.version if pointer else None
-        why = next((m for m in told if m.after == version and m.before != version), None)
-        return Situation(since_s, why, tuple(found))
+        moved = (m for m in told if pointer and m.after == pointer.version != m.before)
+        return Situation(since_s, next(moved, None), tuple(found), damaged=damaged)
 
     def _read(self) -> tuple[Sequence[Moment], Sequence[Incident]] | None:
         """Return the moves, and the incidents as shown; None if the database is away."""

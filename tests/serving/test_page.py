@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import base64
 import io
+import json
 import os
 import time
 from typing import TYPE_CHECKING, Any
 
 import httpx
 import numpy as np
+import pytest
 from PIL import Image
 
 from mlops.adapters.serving_incidents import open_alarm, resolve_alarm
@@ -83,6 +85,22 @@ def test_rows_and_texts_by_keyboard_alone(tmp_path: Path, browser: Browser) -> N
         page.get_by_label("Explain the answer").check()
         page.get_by_role("button", name="Predict").click()
         page.get_by_role("rowheader", name="buy").wait_for(timeout=10_000)
+        page.close()
+
+
+@pytest.mark.parametrize("text", ["😀😀 one two", "one\ntwo\n\nthree", "😀 a\n😀 b é"])
+def test_each_part_of_a_text_is_shown_by_its_own_words(
+    text: str, tmp_path: Path, browser: Browser
+) -> None:
+    """Places count characters of what was sent: no halves of one, and two for the end of a line."""
+    with serving(tmp_path, TinyModel(TEXT)) as server:
+        page = _open(browser, server)
+        page.get_by_label("Text").fill(text)
+        page.get_by_label("Explain the answer").check()
+        page.get_by_role("button", name="Predict").click()
+        parts = page.locator("#answer h3:has-text('each part') + table th")
+        parts.first.wait_for(timeout=10_000)
+        assert parts.all_inner_texts() == text.split()
         page.close()
 
 
@@ -170,6 +188,29 @@ def test_without_a_model_or_a_database_the_page_still_comes(tmp_path: Path) -> N
     assert shown.status_code == 200
     assert "no model is in service yet" in shown.text
     assert "The database does not answer" in shown.text
+
+
+_POINTER = {"version": "1", "folder": "x", "digest": "y"}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{",
+        "[1]",
+        "{}",
+        *(json.dumps({**_POINTER, "since_s": s}) for s in ("soon", "nan", 1e99)),
+    ],
+)
+def test_with_a_damaged_pointer_the_page_still_comes(text: str, tmp_path: Path) -> None:
+    with running(tmp_path) as server:
+        (server.home / "current.json").write_text(text)
+        shown = httpx.get(server.url)
+    assert shown.status_code == 200
+    assert "<dt>Version</dt><dd><strong>1</strong></dd>" in shown.text
+    assert "current.json is damaged" in shown.text
+    assert "Since" not in shown.text
 
 
 def test_rates_and_latencies_are_those_of_all_workers(tmp_path: Path) -> None:

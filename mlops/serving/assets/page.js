@@ -24,7 +24,7 @@ const lines = (title, rows) => {
     put(row, "td", value, "number");
   }
 };
-const show = (found, text) => {
+const show = (found, characters) => {
   put(answer, "p", "class" in found ? found.class : round(found.value), "good");
   put(answer, "p", `version ${found.model_version}, prediction ${found.prediction_id}`, "soft");
   if (found.probabilities) {
@@ -40,7 +40,7 @@ const show = (found, text) => {
     image.src = why.image;
     image.alt = "the image, red where a patch spoke for the answer, blue where against";
   } else if (why.parts) {
-    const named = why.parts.map((p) => [p.columns ? p.columns.join(", ") : text.slice(p.start, p.end), round(p.value)]);
+    const named = why.parts.map((p) => [p.columns ? p.columns.join(", ") : characters.slice(p.start, p.end).join(""), round(p.value)]);
     lines("What each part did for the answer", named);
   }
 };
@@ -54,7 +54,9 @@ form.addEventListener("submit", async (event) => {
     const reply = await fetch("predict" + explain, {method: "POST", body: data});
     const found = await reply.json();
     answer.textContent = "";
-    if (reply.ok) show(found, String(data.get("text") || ""));
+    // What the server counts: whole characters, and two for the end of a line, as forms send it.
+    const sent = String(data.get("text") || "").replace(/\r\n|\r|\n/g, "\r\n");
+    if (reply.ok) show(found, [...sent]);
     else put(answer, "p", `${found.message}. ${found.error.remedy}`, "bad");
   } catch {
     answer.textContent = "";
