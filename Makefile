@@ -43,6 +43,7 @@ bench: setup ## Kills, races and soaks in full counts, and timings as ratios
 	@$(BIN)/python -m pytest -m bench $(ARGS)
 	@$(BIN)/python benchmarks/serving.py
 	@$(BIN)/python benchmarks/serving_load.py
+	@$(BIN)/python benchmarks/serving_numbers.py
 	@$(BIN)/python benchmarks/gate.py
 	@$(BIN)/python benchmarks/drift.py
 	@$(BIN)/python benchmarks/drift.py --speed

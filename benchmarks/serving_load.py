@@ -24,7 +24,6 @@ every part that has none of its own: `20` for a look at everything, `soak=600` f
 from __future__ import annotations
 
 import asyncio
-import itertools
 import statistics
 import sys
 import tempfile
@@ -37,26 +36,21 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from typing import TYPE_CHECKING
 
-from benchmarks.open_loop import Answer, closed_loop, open_loop
+from benchmarks.open_loop import closed_loop, open_loop
+from benchmarks.serving_soak import RATE, TAKEN, VERSIONS, soak, swapping, taken
 from benchmarks.serving_steady import JSON, ON_TIME, errors, offered, p99_ms, steady
 from benchmarks.serving_worker import Worker, cnn_version, heavy_version
-from mlops.adapters.sql.engine import open_database
 from mlops.serving.config import Limits
-from mlops.serving.writer import Writer
-from tests.serving.tiny import logged_ids, point
+from tests.serving.tiny import point
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    import psutil
-
 Held = dict[str, bool]
 """Names of limits, and whether each held."""
 
-RATE = 100.0
-SWAP_S, SOAK_SWAP_S = 0.3, 30.0
+SWAP_S = 0.3
 USEFUL_S = 5.0  # later, by when it was due, an answer helps nobody
-_TAKEN = 0.9  # of the swaps: one that comes while the one before is still being loaded is skipped
 
 
 def start(scratch: Path, _seconds: float) -> Held:
@@ -79,43 +73,20 @@ def start(scratch: Path, _seconds: float) -> Held:
 def swaps(scratch: Path, seconds: float) -> Held:
     """Print errors and tails of a steady stream, without and with swaps."""
     home = scratch / "swaps"
-    for version in ("1", "2", "3"):
+    for version in VERSIONS:
         cnn_version(home, version)
-    point(home, "1")
+    point(home, VERSIONS[0])
     with Worker(home) as worker:
         quiet = asyncio.run(open_loop(worker.port, JSON, RATE, seconds))
-        busy = asyncio.run(_swapping(worker, home, seconds, SWAP_S))
-    slower, taken = p99_ms(busy) / p99_ms(quiet), _taken(busy, seconds, SWAP_S)
-    print(f"swaps: {taken:.0%} of {seconds / SWAP_S:.0f} at {RATE:.0f}/s: {errors(busy)} errors "
+        busy = asyncio.run(swapping(worker, home, seconds, SWAP_S))
+    slower, share = p99_ms(busy) / p99_ms(quiet), taken(busy, seconds, SWAP_S)
+    print(f"swaps: {share:.0%} of {seconds / SWAP_S:.0f} at {RATE:.0f}/s: {errors(busy)} errors "
           f"of {len(busy)} (bar 0), p99 {p99_ms(busy):.1f} ms, without {p99_ms(quiet):.1f} ms: "
           f"ratio {slower:.2f} (bar 2)")  # fmt: skip
     return {
         "no errors in swaps": not errors(quiet + busy), "p99 in swaps": slower <= 2,
-        "swaps were made": taken >= _TAKEN,
+        "swaps were made": share >= TAKEN,
     }  # fmt: skip
-
-
-async def _swapping(
-    worker: Worker, home: Path, seconds: float, every_s: float,
-    each: Callable[[], None] | None = None,
-) -> list[Answer]:  # fmt: skip
-    asking = asyncio.create_task(open_loop(worker.port, JSON, RATE, seconds))
-    turn = 0
-    while not asking.done():
-        await asyncio.wait([asking], timeout=every_s)
-        turn += 1
-        point(home, str(turn % 3 + 1))
-        if each is not None:
-            each()
-    return await asking
-
-
-def _taken(answers: list[Answer], seconds: float, every_s: float) -> float:
-    """Return the share of the swaps that a stream of answers shows."""
-    named = [a.version for a in answers if a.version]
-    changes = sum(one != other for one, other in itertools.pairwise(named))
-    due = int(seconds / every_s) - 1  # the last comes at the end
-    return min(1.0, changes / max(due, 1))
 
 
 def overload(scratch: Path, seconds: float) -> Held:
@@ -151,43 +122,6 @@ def overload(scratch: Path, seconds: float) -> Held:
         "refusals in 50 ms": bool(len(shed)) and p99 <= 50,
         "only answers and refusals": odd == 0, "recovery": recovered <= 5,
         "the overload was offered": offered(flood) >= ON_TIME,
-    }  # fmt: skip
-
-
-def soak(scratch: Path, seconds: float) -> Held:
-    """Print growth of the worker over time, and whether the log is what was sent."""
-    home, url = scratch / "soak", f"sqlite:///{scratch / 'soak.db'}"
-    for version in ("1", "2", "3"):
-        cnn_version(home, version)
-    point(home, "1")
-    seen: list[tuple[float, int, int]] = []
-    with Worker(home, url=url) as worker:
-        writer = Writer(worker.spool, "bench", url)
-        writer.start()
-
-        def look() -> None:
-            process: psutil.Process = worker.process
-            memory = process.memory_info().rss / 1e6
-            own = process.num_fds() - len(process.net_connections("tcp"))
-            seen.append((memory, own, process.num_threads()))
-
-        every_s = min(SOAK_SWAP_S, seconds / 10)
-        answers = asyncio.run(_swapping(worker, home, seconds, every_s, look))
-    writer.close(60)
-    sent = [name for a in answers for name in a.ids]
-    engine = open_database(url)
-    kept = [name for v in ("1", "2", "3") for name in logged_ids(engine, "bench", v)]
-    warm, last = seen[max(1, len(seen) // 5)], seen[-2]
-    taken = _taken(answers, seconds, every_s)
-    print(f"soak: {seconds / 60:g} min, {len(answers)} requests, {errors(answers)} errors, "
-          f"{taken:.0%} of {len(seen)} swaps; memory {warm[0]:.0f} to {last[0]:.0f} MB "
-          f"({last[0] / warm[0] - 1:+.1%}, bar 5%), descriptors {warm[1]} to {last[1]}, "
-          f"threads {warm[2]} to {last[2]}; {len(sent)} rows sent, {len(kept)} logged, "
-          f"{'the same' if sorted(sent) == sorted(kept) else 'NOT the same'}")  # fmt: skip
-    return {
-        "no errors in the soak": not errors(answers), "memory kept": last[0] <= 1.05 * warm[0],
-        "descriptors and threads kept": last[1:] == warm[1:], "swaps in the soak": taken >= _TAKEN,
-        "log whole": bool(sent) and sorted(sent) == sorted(kept),
     }  # fmt: skip
 
 

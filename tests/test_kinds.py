@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import httpx
 import numpy as np
 import pytest
 import yaml
 
-from mlops.adapters import registry
+from mlops.adapters import flavour, registry
 from mlops.adapters.predictions import insert_batch
 from mlops.adapters.snapshot import read_rows, read_schema
 from mlops.adapters.sql.engine import database
@@ -22,10 +24,13 @@ from mlops.params.load import load
 from mlops.run import STEPS, find_step
 from mlops.serving.model import Model
 from tests.conftest import REPOSITORY
+from tests.serving.conftest import running
+from tests.serving.tiny import point
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from mlops.core.schema import Schema
     from mlops.site import Report, Site
 
 LOOP = ("ingest", "validate", "prepare", "tune", "train", "evaluate", "register", "promote")
@@ -182,6 +187,27 @@ def _head(path: Path) -> list[str]:
         return next(lines).strip().split(",")
 
 
+def assert_same_numbers(site: Site, folder: Path, schema: Schema) -> None:
+    """Hold what `evaluate` recorded against what servers answer: ours over HTTP, and MLflow's."""
+    from mlflow import pyfunc
+
+    with np.load(site.layout.evaluation / "predictions.npz", allow_pickle=False) as stored:
+        recorded = stored["probabilities"]
+    rows = read_rows(site.layout.prepared / "test.npz").features
+    frame = flavour.shown(rows, schema)
+    home = site.layout.root / "served"
+    shutil.copytree(folder, home / "serving" / "1")
+    point(home / "serving", "1")
+    columns = frame.astype(object).where(frame.notna(), None).to_dict("list")  # to the last bit
+    with running(home, version=None) as server:
+        answer = httpx.post(f"{server.url}/invocations", json={"inputs": columns}, timeout=60)
+    assert answer.status_code == 200, answer.text
+    [(output, found)] = answer.json()["predictions"].items()
+    np.testing.assert_array_equal(np.array(found, np.float32), recorded)
+    theirs = pyfunc.load_model("models:/digits@champion").predict(frame)
+    np.testing.assert_array_equal(theirs[output], recorded)
+
+
 @pytest.mark.parametrize("name", KINDS)
 def test_a_kind_goes_round_the_loop(name: str, mlflow_site: Site) -> None:
     site, kind = mlflow_site, KINDS[name]
@@ -199,6 +225,7 @@ def test_a_kind_goes_round_the_loop(name: str, mlflow_site: Site) -> None:
     assert model.replay(folder) <= 1e-4
     rows = read_rows(site.layout.prepared / "test.npz")
     schema = read_schema(site.layout.snapshot)
+    assert_same_numbers(site, folder, schema)
     values = features.values_of(rows.features[:80], schema)
     contents = features.canonical(values, schema)
     log(site, model, contents, [float(v) for v in rows.label[:80]])

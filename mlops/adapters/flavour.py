@@ -49,7 +49,7 @@ def save(folder: Path, model: Path, session: Scorer, schema: Schema, example: ND
     if model.name == EXPORTED:
         _save_exported(folder, _signature(session, schema))
     else:
-        _save_onnx(folder, model, _signature(session, schema), _shown(example, schema))
+        _save_onnx(folder, model, _signature(session, schema), shown(example, schema))
     if not isinstance(schema, ImageSchema):
         _load_by_ours(folder)
     shutil.copyfile(model, folder / model.name)
@@ -70,8 +70,8 @@ def _signature(session: Scorer, schema: Schema) -> ModelSignature:
     return ModelSignature(Schema(inputs), Schema([answers]))
 
 
-def _shown(example: NDArray[Any], schema: Schema) -> Any:
-    """Return examples as the signature has them."""
+def shown(example: NDArray[Any], schema: Schema) -> Any:
+    """Return examples as the signature has them: a tensor, or a data frame."""
     import pandas as pd
 
     values = values_of(example, schema)
