@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from uuid import NAMESPACE_URL, uuid5
 
 from prefect import flow, get_run_logger
 from prefect.events import emit_event
 
-from flows import approval, zombies
+from flows import approval, retraining, zombies
 from flows.artifacts import publish
 from flows.project import open_project
 from flows.steps import step_task
 from mlops.errors import MlopsError
 from mlops.log import quieten
 from mlops.run import run_step
-from mlops.site import Report
+from mlops.site import SENDS, Report
 
 if TYPE_CHECKING:
     from flows.project import Project
@@ -37,6 +38,7 @@ def monitor() -> str:
     for event in report.events:
         emit(project, event)
         get_run_logger().info("event %s: %s", event.name, event.resource)
+    retraining.sent(project, report.events)
     publish(project, "monitor", report)
     if unsettled is not None:
         raise unsettled  # windows were judged all the same; the run must not look healthy
@@ -44,13 +46,13 @@ def monitor() -> str:
 
 
 def _where() -> frozenset[str]:
-    """Return the option that names this run's page, for mails to link."""
+    """Return the options: that this flow sends events, and its run's page, for mails to link."""
     from prefect.context import FlowRunContext
     from prefect.utilities.urls import url_for
 
     context = FlowRunContext.get()
     page = url_for(context.flow_run) if context and context.flow_run else None
-    return frozenset({f"run={page}"} if page else set())
+    return frozenset({SENDS, f"run={page}"} if page else {SENDS})
 
 
 def _settle(project: Project) -> MlopsError | None:
@@ -75,4 +77,5 @@ def emit(project: Project, event: Event) -> None:
             "mlops.project": project.name,
         },
         payload=dict(event.payload),
+        id=uuid5(NAMESPACE_URL, f"{project.name} {event.id}") if event.id else None,
     )

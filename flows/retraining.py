@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from mlops.adapters import retrains
+from mlops.adapters import happened, retrains
 from mlops.adapters.advice import with_probe
 from mlops.adapters.asking import ask
 from mlops.adapters.ledger import Ledger
@@ -16,13 +16,14 @@ from mlops.core.trigger import automatic
 from mlops.site import Site
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     import sqlalchemy as sa
 
     from flows.project import Project
     from mlops.adapters.advice import Probed
     from mlops.adapters.asking import Asked
+    from mlops.site import Event
 
 
 def begin(project: Project, *, reason: str, incident: str | None) -> str:
@@ -90,6 +91,13 @@ def release(project: Project) -> bool:
         if left is None:
             return False
         return retrains.end(connection, left.id, outcome="failed", now_s=now_s)
+
+
+def sent(project: Project, events: Sequence[Event]) -> None:
+    """Note that events were sent to Prefect; those that were not, the next run sends."""
+    if any(event.id for event in events):
+        with _database(project) as engine:
+            happened.sent(engine, project.name, events)
 
 
 @contextmanager

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 
 Facts = dict[str, str | int | float | bool | None]
+SENDS = "sends"
+"""Option of a caller that sends a report's events on, and notes itself that it has."""
 
 
 @dataclass(frozen=True)
@@ -57,11 +59,13 @@ class Event:
             `retrain.refused`.
         resource: what it is about: an incident's id.
         payload: names and values, for the automation's parameters.
+        id: the same each time that this very event is sent; empty where nothing is kept of it.
     """
 
     name: str
     resource: str
     payload: Facts = field(default_factory=dict)
+    id: str = ""
 
 
 @dataclass(frozen=True)

@@ -165,7 +165,7 @@ def _open(look: _Look, project: str) -> tuple[Event, ...]:
         reference_mix=look.mix, regression=last.regression, loss=words,
         lost=look.lost_in(found), lossy=True,
         timeline=(Moment(look.now_s, f"opened: {words}"),), due=("detected",),
-    )  # fmt: skip
+    ).owing("drift.detected", ACCURACY)  # fmt: skip
     made = incidents.open_once(look.connection, Incident(
         id=f"{ACCURACY}-{last.id}", project=project, kind="drift", cause=ACCURACY,
         version=look.version, state="open", opened_s=look.now_s, updated_s=look.now_s,
@@ -236,6 +236,7 @@ def _back(look: _Look, held: Incident, found: Sequence[Counted]) -> tuple[Event,
         body = body.told(look.now_s, f"labels show it is back: {words}")
         incidents.save(look.connection, replace(held, body=body, updated_s=look.now_s))
         return ()
+    body = body.owing("drift.cleared", held.cause)
     done = resolve(
         look.connection, replace(held, body=body), words, seq=newest.cut.last_seq,
         now_s=look.now_s,

@@ -47,6 +47,7 @@ class Findings:
         breaks: failed quality checks of the newest window.
         causes: of a quality incident the checks that failed in it, in words, as they first came;
             empty in incidents of before they were kept.
+        unsent: events of it that nobody has sent yet: `quality.broken blank: every row is empty`.
         told_causes: how many of them, from the first on, mails told.
         severity: 1 to 5, the worst so far.
         told_severity: that of the last mail; 0 if there was none, or before it was kept.
@@ -100,6 +101,7 @@ class Findings:
     breaks: tuple[str, ...] = ()
     causes: tuple[str, ...] = ()
     told_causes: int = 0
+    unsent: tuple[str, ...] = ()
     severity: int = 1
     told_severity: int = 0
     labelled: int = 0
@@ -159,6 +161,10 @@ class Findings:
         for words in new:
             held = held.told(at_s, f"broken, too: {words}")
         return held, new
+
+    def owing(self, event: str, cause: str) -> Findings:
+        """Return the findings with an event to be sent; kept, so that a kill does not lose it."""
+        return replace(self, unsent=(*self.unsent, f"{event} {cause}"))
 
     def mailed(self) -> Findings:
         """Return the findings once a mail has told them as they stand."""

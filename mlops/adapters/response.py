@@ -112,6 +112,7 @@ def _follow(
         return ()
     if not held.ends_quietly(window.cut.version):
         return ()
+    held = replace(held, body=held.body.owing("drift.cleared", held.cause))
     return (event("drift.cleared", _quiet(connection, held, judged)),)
 
 
@@ -174,7 +175,7 @@ def _open(
         reference_mix=judged.known.mix,
         timeline=(Moment(judged.now_s, f"opened: {cause} in window {cut.id}"),),
         due=("needs you",) if kind == _QUALITY else ("detected",),
-    )
+    ).owing("quality.broken" if kind == _QUALITY else "drift.detected", cause)
     made = Incident(
         id=f"{kind}-{cut.id}", project=cut.project, kind=kind, cause=cause, version=cut.version,
         state="open", opened_s=judged.now_s, updated_s=judged.now_s, resolved_s=None, body=body,

@@ -56,7 +56,7 @@ def respond(
             severity=_SEVERITY,
             timeline=(Moment(now_s, f"opened: {words}"), Moment(now_s, _since(newest_s))),
             due=("needs you",),
-        )  # fmt: skip
+        ).owing("quality.broken", words)  # fmt: skip
         made = incidents.open_once(connection, Incident(
             id=name, project=project, kind="quality", cause=words, version=serving, state="open",
             opened_s=now_s, updated_s=now_s, resolved_s=None, body=body,

@@ -20,6 +20,7 @@ from mlops.adapters.backfill import backfill
 from mlops.adapters.baseline import Baseline, read_baseline
 from mlops.adapters.estimates import Known, guess, read_known
 from mlops.adapters.handing import try_hand_over
+from mlops.adapters.happened import sent, unsent
 from mlops.adapters.kept import keep
 from mlops.adapters.ledger import Ledger
 from mlops.adapters.long_reference import LongReference, find
@@ -43,7 +44,7 @@ from mlops.params.project import ProjectSection
 from mlops.params.reports import ReportsSection
 from mlops.params.split import SplitSection
 from mlops.params.trigger import TriggerSection
-from mlops.site import Report
+from mlops.site import SENDS, Report
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -101,8 +102,9 @@ class _Run:
 def monitor(params: MonitorParams, site: Site) -> Report:
     """Judge every complete window in order; open, follow and resolve incidents; ask for retrains.
 
-    Each window is one transaction, so a killed run loses and doubles nothing. The verdict does
-    not wait for Evidently: windows are left with their report `pending`.
+    Each window is one transaction, so a killed run loses and doubles nothing; events of incidents
+    that such a run did not get to send are given out by the next. The verdict does not wait for
+    Evidently: windows are left with their report `pending`.
 
     Raises:
         MonitorError: if a verdict cannot be computed: unknown is not healthy.
@@ -111,6 +113,7 @@ def monitor(params: MonitorParams, site: Site) -> Report:
     with database(site) as engine:
         with engine.connect() as connection:
             versions = windows.versions(connection, name)
+            events = list(unsent(connection, name))
         if not versions:
             _, trouble = try_hand_over(site, engine, name)  # a server has refused the first version
             said = "; ".join(("no predictions yet", *trouble))
@@ -121,7 +124,6 @@ def monitor(params: MonitorParams, site: Site) -> Report:
         receiving = beside.receiving(site.layout.serving / name, serving, versions[-1])
         run = _Run(params, site, engine, serving, since(book.entries(), serving), receiving)
         judged = Tally()
-        events: list[Event] = []
         reference = NO_IMAGES
         for version in versions:
             for window, watched, happened in _judge(run, version):
@@ -137,6 +139,8 @@ def monitor(params: MonitorParams, site: Site) -> Report:
         with engine.connect() as connection:
             held = [i for i in incidents.find_all_open(connection, name) if i.kind != "serving"]
             recent = windows.latest(connection, name, _SHOWN)
+        if SENDS not in site.options:
+            sent(engine, name, events)
     words = [judged.words(held, tuple(events)), *(one.words for one in answered.said), *trouble]
     return Report(
         summary="; ".join(words),

@@ -24,7 +24,7 @@ _STEP = """
 from mlops.adapters.files import write_json
 from mlops.errors import StepError
 from mlops.params.base import View
-from mlops.site import Event, Report
+from mlops.site import SENDS, Event, Report
 
 class {title}Params(View):
     pass
@@ -51,6 +51,8 @@ def {name}(params, site):
         facts["approval"] = "pending"
     payload = {{"incident": "digits-7", "reason": "drift: pixels", "retrain": "r-1"}}
     events = (Event("retrain.requested", "digits-7", payload),) if "{name}" == "monitor" else ()
+    if "{name}" == "monitor" and SENDS in site.options and (site.layout.root / "drifts").exists():
+        events += (Event("drift.detected", "drift-1", {{}}, "drift-1 drift.detected contrast"),)
     return Report("{name} done", facts, markdown="# {name}", events=events)
 """
 

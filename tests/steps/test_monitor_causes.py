@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from mlops.adapters import incidents
+from mlops.adapters import happened, incidents
+from mlops.site import SENDS
+from mlops.steps import monitor as monitoring
 from tests.steps.test_monitor_step import CLASSES, WINDOW, classify, images, mail_subject, world
 
 if TYPE_CHECKING:
@@ -203,3 +205,48 @@ def test_drift_that_gets_worse_is_told_once(world: World) -> None:
     assert world.mails() == ["detected", "detected 2"]
     assert " · worse, 120 labels wanted" in mail_subject(world)
     assert f"Severity 5 now, {before} when it was last told." in " ".join(world.mail().split())
+
+
+def names(report: Report) -> list[str]:
+    return [event.name for event in report.events]
+
+
+def test_events_that_a_killed_run_did_not_give_out_the_next_one_does(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*_: object) -> int:
+        raise KeyboardInterrupt
+
+    world.predict(3, bright=True)
+    world.predict(1, blank=True)
+    with monkeypatch.context() as patched:
+        patched.setattr(monitoring, "hand_over", killed)
+        for _ in range(2):
+            with pytest.raises(KeyboardInterrupt):
+                world.run()
+    assert sorted(names(world.run())) == ["drift.detected", "quality.broken"]
+    assert names(world.run()) == []
+
+
+def test_events_keep_their_ids_until_they_were_sent(world: World) -> None:
+    world.predict(1, blank=True)
+    [first] = world.run(SENDS).events
+    nan(world)
+    again, second = world.run(SENDS).events
+    assert again == first
+    assert {first.id, second.id} == {
+        "quality-digits-1-1 quality.broken " + str(e.payload["cause"]) for e in (first, second)
+    }
+    happened.sent(world.engine, "digits", [first])
+    assert [e.id for e in world.run(SENDS).events] == [second.id]
+    happened.sent(world.engine, "digits", [first, second])
+    assert names(world.run(SENDS)) == []
+
+
+def test_the_end_of_drift_is_given_out_until_it_was_sent(world: World) -> None:
+    world.predict(3, bright=True)
+    world.run()
+    world.predict(10)
+    assert names(world.run(SENDS)) == names(world.run(SENDS)) == ["drift.cleared"]
+    assert names(world.run()) == ["drift.cleared"]
+    assert names(world.run()) == []
