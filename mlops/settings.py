@@ -47,6 +47,12 @@ class Settings(BaseSettings):
     mlflow_ui_url: str = Field(
         default="", description="Where people open MLflow, for links; empty: the port of `mlops up`"
     )
+    pages_url: str = Field(
+        default="",
+        description=(
+            "Where people open .mlops/ on the web, for links to incidents and windows; empty: files"
+        ),
+    )
     prefect_api_url: str = Field(
         default="", description="Prefect's API; empty: the port of `mlops up`"
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 from mlops.adapters import incidents, telling, windows
 from mlops.adapters.aftermath import Aftermath, compared
@@ -18,6 +19,8 @@ from mlops.core.wording import done, real
 from mlops.errors import MonitorError, Unknown
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import numpy as np
     import sqlalchemy as sa
     from numpy.typing import NDArray
@@ -157,14 +160,14 @@ def _command(incident: Incident, *, over: bool) -> str:
 
 
 def _links(site: Site, incident: Incident, after: Aftermath) -> tuple[tuple[str, str], ...]:
-    story = page_path(site, incident.id).absolute().as_uri()
+    story = _address(site, page_path(site, incident.id))
     found = [("The incident: timeline, curves, decision", story)]
     newest = incident.body.windows[-1:]
     shown = incident.body.shown or "".join(newest)
     for window in dict.fromkeys((shown, *newest) if shown else ()):  # a stop has no window
         page = site.layout.windows / window / "report.html"
         what = "with these distances" if window == incident.body.shown else "the newest"
-        found.append((f"Evidently report of window {window}, {what}", page.absolute().as_uri()))
+        found.append((f"Evidently report of window {window}, {what}", _address(site, page)))
     port = read_ports(site.layout, site.settings).mlflow
     ui = site.settings.mlflow_ui_url.rstrip("/") or f"http://{LOOPBACK}:{port}"
     decided = after.decision.candidate.version if after.decision else ""
@@ -174,9 +177,17 @@ def _links(site: Site, incident: Incident, after: Aftermath) -> tuple[tuple[str,
     if run := site.option("run") or site.option("resume"):
         found.append(("The run in Prefect", run))
     runbook = site.layout.root / "docs" / "incidents.md"
-    if runbook.is_file():
+    if runbook.is_file() and not site.settings.pages_url:  # it lies outside of what is shown there
         found.append(("What to do: the runbook", runbook.absolute().as_uri()))
     return tuple(found)
+
+
+def _address(site: Site, page: Path) -> str:
+    """Return where people open a page of `.mlops/`: on the web where there is an address for it."""
+    base = site.settings.pages_url.strip().rstrip("/")
+    if not base:
+        return page.absolute().as_uri()
+    return f"{base}/{quote(page.relative_to(site.layout.state).as_posix())}"
 
 
 def _current(site: Site, incident: Incident) -> tuple[str, NDArray[np.uint8]]:

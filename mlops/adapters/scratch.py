@@ -132,7 +132,7 @@ def _apart(site: Site) -> Settings:
     port = read_ports(site.layout, site.settings).mlflow
     told = {
         "database_url": _NOTHING, "mlflow_uri": _NOTHING, "mlflow_artifacts": "",
-        "mail_url": _NOTHING, "chat_urls": _NOTHING, "pager_urls": _NOTHING,
+        "mail_url": _NOTHING, "chat_urls": _NOTHING, "pager_urls": _NOTHING, "pages_url": "",
         "mlflow_ui_url": site.settings.mlflow_ui_url or f"http://{LOOPBACK}:{port}",
     }  # fmt: skip
     return site.settings.model_copy(update=told)

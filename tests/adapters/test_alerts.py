@@ -4,14 +4,14 @@ import threading
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import pytest
+
 from mlops.adapters import alerts, incidents, windows
 from mlops.adapters.hand_over import hand_over
 from mlops.adapters.incidents import Findings, Incident
 from mlops.adapters.sql.engine import open_database
 
 if TYPE_CHECKING:
-    import pytest
-
     from mlops.core.alert import Alert
     from mlops.site import Site
 
@@ -54,3 +54,19 @@ def test_what_a_monitor_writes_while_a_mail_is_composed_is_not_lost(
     monkeypatch.setattr(alerts, "alert", compose)
     assert hand_over(site, engine, "digits") == 0
     engine.dispose()
+
+
+@pytest.mark.parametrize("base", ["", "https://pages.example.org/digits/", " http://10.0.0.1:81 "])
+def test_links_to_pages_are_of_the_web_where_people_reach_them_there(site: Site, base: str) -> None:
+    runbook = site.layout.root / "docs" / "incidents.md"
+    runbook.parent.mkdir(exist_ok=True)
+    runbook.touch()
+    site = replace(site, settings=site.settings.model_copy(update={"pages_url": base}))
+    held = replace(HELD, id="drift-digits 1-4")
+    shown = [address for _, address in alerts.alert(site, held, "detected").links]
+    root = base.strip().rstrip("/") or site.layout.state.as_uri()
+    assert shown[:2] == [
+        f"{root}/incidents/drift-digits-1-4.html", f"{root}/windows/digits-1-4/report.html",
+    ]  # fmt: skip
+    local = [address for address in shown if address.startswith("file:")]
+    assert local == ([] if base else [*shown[:2], runbook.as_uri()])

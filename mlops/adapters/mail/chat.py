@@ -12,7 +12,8 @@ from mlops.adapters.mail.text import one_line
 if TYPE_CHECKING:
     from email.message import EmailMessage
 
-HEADER = "X-Mlops-Channel"
+HEADER, LINK = "X-Mlops-Channel", "X-Mlops-Link"
+_PARAGRAPH = "\n\n"
 _MOST = 900  # characters; a chat is no place for a table
 
 
@@ -38,7 +39,7 @@ def send(urls: str, message: EmailMessage, took: tuple[str, ...]) -> tuple[tuple
     logging.getLogger("apprise").addFilter(_discreet)
     body = message.get_body(("plain",))
     text = str(body.get_content()) if body else ""
-    head = text.split("\n\n", 1)[0][:_MOST]
+    head = f"{text.split(_PARAGRAPH, 1)[0][:_MOST]}\n{message[LINK] or ''}".rstrip()
     title = one_line(str(message["Subject"]), 180)
     trouble = []
     for number, url in enumerate(channels(urls), 1):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from mlops.adapters.mail import addresses, chat
 from mlops.adapters.mail.compose import compose
 from mlops.adapters.mail.outbox import enqueue
+from mlops.adapters.mail.text import one_line
 from mlops.core.alert import PAGED
 
 if TYPE_CHECKING:
@@ -39,8 +40,16 @@ def notify_within(site: Site, connection: sa.Connection, alert: Alert) -> bool:
     for channel in _channels(site, alert):
         copy = addressed(site, alert)
         copy[chat.HEADER] = channel
+        if link := _link(alert):
+            copy[chat.LINK] = link
         enqueue(connection, alert.project, f"{key}@{channel}", copy, alert.at_s)
     return enqueue(connection, alert.project, key, mail, alert.at_s)
+
+
+def _link(alert: Alert) -> str:
+    """Return a mail's first link, which is its page, where others than this machine can open it."""
+    first = alert.links[0][1] if alert.links else ""
+    return one_line(first, 500) if first.startswith(("http://", "https://")) else ""
 
 
 def _channels(site: Site, alert: Alert) -> list[str]:

@@ -71,6 +71,26 @@ def test_the_chat_hears_all_and_the_pager_what_needs_a_person(
     assert [m["title"].split("]")[0] for m in pager] == ["[QUALITY:5"]
 
 
+@pytest.mark.parametrize(
+    ("address", "shown"),
+    [
+        (f"https://pages.example.org/{'long/' * 40}incidents/drift-digits-1-9.html", True),
+        ("file:///srv/project/.mlops/incidents/drift-digits-1-9.html", False),
+    ],
+)
+def test_a_chat_shows_the_page_where_the_web_has_it(
+    site: Site, engine: sa.Engine, address: str, shown: bool
+) -> None:
+    with channel() as (chat, url):
+        told = replace(site, settings=Settings(chat_urls=SecretStr(url)))
+        notify(told, engine, replace(sample("detected", AT_S), links=(("The incident", address),)))
+        assert deliver(told, engine, AT_S) == 2
+    assert (chat[0]["message"].splitlines()[-1] == address) == shown
+    assert chat[0]["message"].count("://") == int(shown)
+    [mail] = site.layout.mailbox.glob("*.eml")
+    assert b"X-Mlops" not in mail.read_bytes()
+
+
 def test_a_dead_chat_holds_up_no_mail_and_is_tried_again(site: Site, engine: sa.Engine) -> None:
     with channel(status=500) as (_, url):
         told = replace(site, settings=Settings(chat_urls=SecretStr(url)))
