@@ -143,7 +143,10 @@ def power(pool: ProcessPoolExecutor, plan: Plan, found: drift_report.Findings) -
 
 def speed(wanted: tuple[tuple[int, int, float], ...]) -> int:
     """Time verdicts; return 1 if one costs more than it may."""
-    seen = [drift_speed.measure(*one) for one in wanted]
+    seen = [
+        drift_speed.measure(*one, correlated=correlated)
+        for one in wanted for correlated in (False, True)
+    ]  # fmt: skip
     print(*(s.line for s in seen), sep="\n")
     worst = min(seen, key=lambda s: s.ratio / s.wanted)
     slow = worst.ratio < worst.wanted

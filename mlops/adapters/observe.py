@@ -84,37 +84,61 @@ def observe(
     if hidden:
         return _unseen(hidden, len(rows), thresholds, baseline)
     features, answers, ids = _arrays(rows, baseline)
-    fit = sound(answers, regression=not baseline.schema.classes)
+    came = Arrivals(
+        wrong_size=len(rows) - len(ids),
+        example_ids=[row.example_id for row in rows],
+        span=Span(cut.start_s, cut.end_s, cut.version),
+        earlier=earlier,
+    )
+    try:
+        return look((features, answers, ids), came, baseline, thresholds)
+    except MonitorError as error:
+        raise MonitorError(f"window {cut.id}: {error}") from None
+
+
+def look(
+    decoded: tuple[NDArray[Any], NDArray[np.float32], Sequence[str]],
+    came: Arrivals,
+    baseline: Baseline,
+    thresholds: Thresholds,
+) -> Observation:
+    """Check decoded rows and compute their verdict.
+
+    Args:
+        decoded: features (N, *shape) of the schema, answers (N, K), and identities, of the rows
+            that are of the schema.
+        came: how all rows came in.
+        baseline: as of `observe`.
+        thresholds: likewise.
+
+    Raises:
+        MonitorError: if the thresholds are of other columns.
+    """
+    features, answers, ids = decoded
+    rows, fit = len(came.example_ids), sound(answers, regression=not baseline.schema.classes)
     shown = pictures(features, baseline.schema)
     sent = Sent(
-        len(rows), len(rows) - len(ids), int((~fit).sum()),
+        rows, came.wrong_size, int((~fit).sum()),
         contents(features, baseline.schema, baseline.usual),
         sent_rows(features, fit, ids, baseline.schema),
     )  # fmt: skip
     found = breaks(
-        sent.contents,
-        baseline.schema,
-        baseline.usual,
-        unsound=sent.unsound,
-        arrivals=Arrivals(
-            wrong_size=sent.wrong_size,
-            example_ids=[row.example_id for row in rows],
-            span=Span(cut.start_s, cut.end_s, cut.version),
-            earlier=earlier,
-        ),
+        sent.contents, baseline.schema, baseline.usual, unsound=sent.unsound, arrivals=came
     )
     if fit.sum() < _LEAST:
-        verdict = Verdict(len(rows), (), found, thresholds.calibrated)
+        verdict = Verdict(rows, (), found, thresholds.calibrated)
         return Observation(verdict, None, shown, sent, baseline.redacted)
-    seen = baseline.sight.see(features[fit], answers[fit])
+    if not fit.all():  # else nothing need be copied
+        features, answers = features[fit], answers[fit]
+    seen = baseline.sight.see(features, answers)
     if seen.all_names != thresholds.columns:
-        msg = f"window {cut.id}: columns {seen.all_names}, thresholds for {thresholds.columns}"
-        raise MonitorError(f"{msg}; run: mlops register")
+        msg = f"columns {seen.all_names}, thresholds for {thresholds.columns}; run: mlops register"
+        raise MonitorError(msg)
     judged = judge(
         thresholds, statistics(baseline.reference, seen), shifts(baseline.columns, seen),
         len(seen), seen.named,
     )  # fmt: skip
-    whole = replace(judged, rows=len(rows), breaks=found)
+    whole = replace(judged, rows=rows, breaks=found)
     return Observation(whole, seen, shown, sent, baseline.redacted)
 
 

@@ -114,18 +114,17 @@ def columns(features: NDArray[Any], answers: NDArray[np.float32], schema: Schema
         answers: (N, K), finite: probabilities or quantiles.
         schema: of the examples.
     """
-    names, values = looks(features, schema)
-    named = tuple(categories(schema))
+    names, named = look_names(schema), tuple(categories(schema))
+    values = _measured(features, schema, room=2)
     p = np.asarray(answers, dtype=np.float64)
     if not schema.classes:
-        told = np.column_stack([p[:, p.shape[1] // 2], p[:, -1] - p[:, 0]])
-        both = np.column_stack([values, told])
-        return Columns((*names, *_REGRESSION), both, np.zeros(len(p), dtype=np.int64), 1, named)
-    entropy = -(p * np.log(np.maximum(p, _TINY))).sum(axis=1)
-    prediction = np.column_stack([p.max(axis=1, initial=0.0), entropy])
+        values[:, -2], values[:, -1] = p[:, p.shape[1] // 2], p[:, -1] - p[:, 0]
+        return Columns((*names, *_REGRESSION), values, np.zeros(len(p), dtype=np.int64), 1, named)
+    values[:, -2] = p.max(axis=1, initial=0.0)
+    values[:, -1] = -(p * np.log(np.maximum(p, _TINY))).sum(axis=1)
     return Columns(
         names=(*names, *_PREDICTION),
-        values=np.column_stack([values, prediction]),
+        values=values,
         predicted=p.argmax(axis=1).astype(np.int64),
         classes=p.shape[1],
         named=named,
@@ -167,14 +166,24 @@ def looks(
     Returns:
         The names of D columns, and float64 (N, D), finite if `blank_as` is.
     """
+    return look_names(schema), _measured(features, schema, blank_as)
+
+
+def _measured(
+    features: NDArray[Any], schema: Schema, blank_as: float = 0.0, *, room: int = 0
+) -> NDArray[np.float64]:
+    """Return what `looks` does, with room for more columns after its own."""
     measure: Callable[[NDArray[Any]], NDArray[np.float64]] = _text_columns
     if isinstance(schema, ImageSchema):
         measure = picture_columns
     elif isinstance(schema, TableSchema):
         measure = partial(_table_columns, schema=schema, blank_as=blank_as)
-    starts = range(0, max(len(features), 1), _CHUNK_ROWS)
-    parts = [measure(features[start : start + _CHUNK_ROWS]) for start in starts]
-    return look_names(schema), np.concatenate(parts)
+    own = len(look_names(schema))
+    values = np.empty((len(features), own + room))
+    for start in range(0, len(features), _CHUNK_ROWS):
+        chunk = features[start : start + _CHUNK_ROWS]
+        values[start : start + len(chunk), :own] = measure(chunk)
+    return values
 
 
 def blank(features: NDArray[Any]) -> NDArray[np.bool_]:
@@ -194,13 +203,20 @@ def _table_names(column: Column) -> tuple[str, ...]:
 def _table_columns(
     row_ND: NDArray[np.float64], schema: TableSchema, blank_as: float
 ) -> NDArray[np.float64]:
+    gone_ND = np.isnan(row_ND)
+    missing_N = gone_ND.mean(axis=1)
+    instead_D = [MISSING_CATEGORY if c.kind == "category" else blank_as for c in schema.columns]
+    filled_ND = np.where(gone_ND, instead_D, row_ND)
+    if not any(column.time for column in schema.columns):
+        return np.column_stack([filled_ND, missing_N])
     found: list[NDArray[np.float64]] = []
-    for value_N, column in zip(row_ND.T, schema.columns, strict=True):
-        gone = np.isnan(value_N)
-        parts = time_parts(np.where(gone, 0.0, value_N)) if column.time else (value_N,)
-        instead = MISSING_CATEGORY if column.time or column.kind == "category" else blank_as
-        found += [np.where(gone, instead, part) for part in parts]
-    return np.column_stack([*found, np.isnan(row_ND).mean(axis=1)])
+    for d, column in enumerate(schema.columns):
+        if not column.time:
+            found.append(filled_ND[:, d])
+            continue
+        parts = time_parts(np.where(gone_ND[:, d], 0.0, row_ND[:, d]))
+        found += [np.where(gone_ND[:, d], MISSING_CATEGORY, part) for part in parts]
+    return np.column_stack([*found, missing_N])
 
 
 def _text_columns(byte_NL: NDArray[np.uint8]) -> NDArray[np.float64]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -117,8 +118,7 @@ def breaks(
     if arrivals.wrong_size:
         found.append(f"size: {arrivals.wrong_size} of {rows} rows are not of the model's schema")
     found += broken(held, schema, before)
-    _, counts = np.unique(np.asarray(arrivals.example_ids), return_counts=True)
-    stuck = float(counts.max()) / rows if rows else 0.0
+    stuck = max(Counter(arrivals.example_ids).values()) / rows if rows else 0.0
     if stuck > before.repeated + (1.0 - before.repeated) * _STUCK_SHARE:
         found.append(
             f"stuck: one example makes up {stuck:.0%} of the window, in the reference "

@@ -10,7 +10,7 @@ distance had .74 (docs/drift.md).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -30,6 +30,7 @@ _ROWS_PER_COLUMN = 10  # with fewer, the coefficients' own error is what the res
 _LEAST_UNEXPLAINED = 1e-6  # share of the variance; below it a column is a function of the others
 _MOST_UNEXPLAINED = 0.9  # above it the residual is the column over again
 _RIDGE = 1e-9
+_CHUNK_ROWS = 16_384  # bounds the memory of the centred copies
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,15 @@ class Relations:
         if rows.names != self.names:
             msg = f"relations of columns {self.names} do not fit rows of {rows.names}"
             raise ValueError(msg)
-        return _append(rows, self.kept, (rows.values - self.centre) @ self.weights)
+        if not self.kept:
+            return rows
+        names = (*rows.names, *(name + GIVEN for name in self.kept))
+        values = np.empty((len(rows), len(names)))
+        for start in range(0, len(rows), _CHUNK_ROWS):
+            own = rows.values[start : start + _CHUNK_ROWS]
+            values[start : start + len(own), : own.shape[1]] = own
+            values[start : start + len(own), own.shape[1] :] = (own - self.centre) @ self.weights
+        return replace(rows, names=names, values=values)
 
 
 def relate(reference: Columns, key: NDArray[np.uint64] | None = None) -> tuple[Relations, Columns]:

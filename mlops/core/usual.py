@@ -97,21 +97,34 @@ def contents(features: NDArray[Any], schema: Schema, before: Usual) -> Contents:
         schema: of the version.
         before: its reference rows.
     """
-    rows, gone = len(features), int(blank(features).sum()) if len(features) else 0
+    rows = len(features)
     if not isinstance(schema, TableSchema):
-        return Contents(rows, gone)
+        return Contents(rows, int(blank(features).sum()) if rows else 0)
+    gone_NC = np.isnan(features)
     return Contents(
-        rows, gone,
-        missing=tuple(map(int, np.isnan(features).sum(axis=0))),
+        rows, int(gone_NC.all(axis=1).sum()),
+        missing=tuple(map(int, gone_NC.sum(axis=0))),
         unknown=tuple(
             int((features[:, c] == UNKNOWN_CATEGORY).sum()) if column.kind == "category" else 0
             for c, column in enumerate(schema.columns)
         ),
-        beyond=tuple(
-            0 if limits is None else int((value_N < limits[0]).sum() + (value_N > limits[1]).sum())
-            for value_N, limits in zip(features.T, map(far, before.ranges), strict=True)
-        ),
+        beyond=_beyond(features, before),
     )  # fmt: skip
+
+
+def _beyond(features: NDArray[np.float64], before: Usual) -> tuple[int, ...]:
+    """Count each column's numbers that lie far outside; only where the extremes do."""
+    low_C = np.fmin.reduce(features, axis=0, initial=np.inf)
+    high_C = np.fmax.reduce(features, axis=0, initial=-np.inf)
+    found = []
+    for value_N, low, high, limits in zip(
+        features.T, low_C, high_C, map(far, before.ranges), strict=True
+    ):
+        if limits is None or (limits[0] <= low and high <= limits[1]):
+            found.append(0)
+        else:
+            found.append(int(((value_N < limits[0]) | (value_N > limits[1])).sum()))
+    return tuple(found)
 
 
 def broken(held: Contents, schema: Schema, before: Usual) -> list[str]:

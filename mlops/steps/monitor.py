@@ -30,6 +30,7 @@ from mlops.adapters.report_store import prune_here
 from mlops.adapters.response import Judged, respond
 from mlops.adapters.sql.engine import database
 from mlops.adapters.tally import Tally
+from mlops.adapters.threads import one_thread
 from mlops.adapters.thresholds import detector, rules, thresholds_for
 from mlops.adapters.window_table import markdown
 from mlops.core.alarm import Verdict
@@ -125,11 +126,12 @@ def monitor(params: MonitorParams, site: Site) -> Report:
         run = _Run(params, site, engine, serving, since(book.entries(), serving), receiving)
         judged = Tally()
         reference = NO_IMAGES
-        for version in versions:
-            for window, watched, happened in _judge(run, version):
-                judged = judged.plus(window)
-                events.extend(happened)
-                reference = watched.baseline.shown
+        with one_thread("blas"):
+            for version in versions:
+                for window, watched, happened in _judge(run, version):
+                    judged = judged.plus(window)
+                    events.extend(happened)
+                    reference = watched.baseline.shown
         events.extend(standstill.respond(engine, name, versions, serving, now_s=run.now_s))
         backfill(engine, name, measured.expect(params.labels, run.now_s), run.now_s)
         answered = answer(site, engine, params, serving)

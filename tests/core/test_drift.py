@@ -39,6 +39,17 @@ def test_statistics_are_ordered_numeric_then_predicted() -> None:
     assert methods(("a", "b")) == ("wasserstein", "wasserstein", "jensenshannon")
 
 
+@pytest.mark.parametrize("rows", [300, 701])
+def test_many_columns_are_compared_as_each_by_itself(rows: int) -> None:
+    rng, names = np.random.default_rng(0), tuple(f"c{d}" for d in range(19))
+    drawn = [rng.gamma(2.0, size=(n, 19)) for n in (300, rows)]
+    old, new = (Columns(names, x, np.zeros(len(x), dtype=int), 1) for x in drawn)
+    before = new.values.copy()
+    alone = [wasserstein_distance(a, b) / a.std() for a, b in zip(*(x.T for x in drawn))]  # noqa: B905 - pairs
+    assert statistics(presort(old), new)[:-1] == pytest.approx(alone, abs=1e-12)
+    assert (new.values == before).all()  # they are not sorted where they stand
+
+
 def test_a_constant_reference_is_normed_as_evidently_does() -> None:
     old = Columns(("a",), np.ones((10, 1)), np.zeros(10, dtype=int), 2)
     new = Columns(("a",), np.full((10, 1), 1.002), np.zeros(10, dtype=int), 2)

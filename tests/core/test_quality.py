@@ -122,6 +122,17 @@ def test_a_column_that_breaks_is_named_and_one_that_drifts_is_not(
     assert [text[: len(said)] for text in found] == ([said] if said else [])
 
 
+def test_contents_are_counted() -> None:
+    window = table()
+    window[:3, 0], window[3:5, 0], window[50:52, 2] = 1e6, -np.inf, -300.0
+    window[95:, 1], window[98:] = -1.0, np.nan
+    held = contents(window, TABLE, usual(table(), TABLE))
+    assert (held.rows, held.blank) == (100, 2)
+    assert held.missing == (7, 2, 2, 2)
+    assert held.unknown == (0, 3, 0, 0)
+    assert held.beyond == (5, 0, 2, 0)
+
+
 def test_a_sparse_column_has_windows_without_a_value_and_breaks_among_its_values() -> None:
     rng, false = np.random.default_rng(1), 0
     whole = table(2000)

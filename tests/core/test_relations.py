@@ -69,6 +69,17 @@ def test_windows_of_the_same_world_have_residuals_of_the_same_size() -> None:
     assert window.values[:, 4:].std(axis=0) == pytest.approx(1.0, abs=0.25)
 
 
+def test_a_long_window_is_extended_row_by_row() -> None:
+    rng = np.random.default_rng(4)
+    relations, _ = relate(draw(rng, 500))
+    rows = draw(rng, 40_001)
+    window = relations.extend(rows)
+    assert window.names == (*rows.names, "a" + GIVEN, "follows" + GIVEN)
+    assert (window.values[:, :4] == rows.values).all()
+    given = (rows.values - relations.centre) @ relations.weights
+    assert window.values[:, 4:] == pytest.approx(given, abs=1e-12)
+
+
 def test_a_broken_relation_shows_in_the_residual_first() -> None:
     rng = np.random.default_rng(3)
     relations, reference = relate(draw(rng, 1000))

@@ -37,6 +37,11 @@ def test_false_incidents_and_their_budget_are_in_the_metrics(site: Site) -> None
             retrains.request(
                 connection, "digits", reason="drift", incident=opened.id, now_s=float(number)
             )
+        broken = Incident("q", "digits", "quality", "blank: all", "1", "open", 1.0, 1.0, None,
+                          Findings(triage="quality"))  # fmt: skip
+        connection.execute(tables.incidents.insert().values(
+            {**vars(broken), "body": json.dumps(asdict(broken.body))}
+        ))  # fmt: skip
         retrains.request(connection, "digits", reason="by hand", incident=None, now_s=9.0)
     budget.keep(0.0)
     assert metrics.WINDOWS._value.get() == 4
@@ -45,6 +50,7 @@ def test_false_incidents_and_their_budget_are_in_the_metrics(site: Site) -> None
         for worth in ("costly", "false", "unmeasured")
     }
     assert seen == {"costly": 1, "false": 1, "unmeasured": 2}
+    assert metrics.BREAKS._value.get() == 1
     assert metrics.BUDGETED._value.get() == pytest.approx(4 / 1000)
     assert metrics.FALSE_RETRAINS._value.get() == 1
     assert metrics.PAGES_FAILED._value.get() == 1
