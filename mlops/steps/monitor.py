@@ -116,9 +116,7 @@ def monitor(params: MonitorParams, site: Site) -> Report:
             versions = windows.versions(connection, name)
             events = list(unsent(connection, name))
         if not versions:
-            _, trouble = try_hand_over(site, engine, name)  # a server has refused the first version
-            said = "; ".join(("no predictions yet", *trouble))
-            return Report(said, facts=Tally().facts((), ()))
+            return _nothing_yet(site, engine, name)
         # Not the version that predicted last: under a canary that is either of two.
         book = Ledger(engine, name)
         serving = book.in_service() or versions[-1]
@@ -151,6 +149,12 @@ def monitor(params: MonitorParams, site: Site) -> Report:
         markdown=markdown(recent),
         events=tuple(events),
     )
+
+
+def _nothing_yet(site: Site, engine: sa.Engine, name: str) -> Report:
+    """Send what waits all the same: a server may have refused the first version."""
+    _, trouble = try_hand_over(site, engine, name)
+    return Report("; ".join(("no predictions yet", *trouble)), facts=Tally().facts((), ()))
 
 
 def _judge(run: _Run, version: str) -> Iterator[tuple[Window, _Watched, tuple[Event, ...]]]:
