@@ -130,6 +130,8 @@ def _beyond(features: NDArray[np.float64], before: Usual) -> tuple[int, ...]:
 def broken(held: Contents, schema: Schema, before: Usual) -> list[str]:
     """Return how the contents of a window's rows break with the reference, as `name: words`.
 
+    The name of a check of a column holds the column's: two columns that break are two causes.
+
     Args:
         held: what they hold.
         schema: of the version.
@@ -154,19 +156,19 @@ def _broken_column(held: Contents, c: int, name: str, before: Usual) -> list[str
     missing = held.missing[c] / held.rows
     if _much(missing, before.missing[c], held.rows):
         found.append(
-            f"missing: {name} has no value in {missing:.0%} of the rows, in the reference "
+            f"missing {name}: no value in {missing:.0%} of the rows, in the reference "
             f"in {before.missing[c]:.0%}"
         )
     unknown = held.share(held.unknown, c)
     if _much(unknown, before.unknown[c], known):
         found.append(
-            f"unknown: {name} has names in {unknown:.0%} of its values that the model does "
+            f"unknown {name}: names in {unknown:.0%} of its values that the model does "
             f"not know, in the reference in {before.unknown[c]:.0%}"
         )
     limits, beyond = before.ranges[c], held.share(held.beyond, c)
     if limits is not None and _much(beyond, 0.0, known):
         found.append(
-            f"range: {name} lies far outside {number(limits[0])} to {number(limits[1])}, the "
+            f"range {name}: far outside {number(limits[0])} to {number(limits[1])}, the "
             f"reference's range, in {beyond:.0%} of its values"
         )
     return found
