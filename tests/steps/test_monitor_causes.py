@@ -220,7 +220,7 @@ def test_events_that_a_killed_run_did_not_give_out_the_next_one_does(
     world.predict(3, bright=True)
     world.predict(1, blank=True)
     with monkeypatch.context() as patched:
-        patched.setattr(monitoring, "hand_over", killed)
+        patched.setattr(monitoring, "try_hand_over", killed)
         for _ in range(2):
             with pytest.raises(KeyboardInterrupt):
                 world.run()
