@@ -104,6 +104,9 @@ class Settings(BaseSettings):
         default=False,
         description="Whether it may run code of its own: pickles, Python files",
     )
+    serve_docs: bool = Field(
+        default=False, description="Whether /docs shows every route, with a form that asks it"
+    )
     token: SecretStr = Field(
         default=SecretStr(""),
         description="Bearer token of the server; empty: those of MLOPS_TOKENS_FILE",

@@ -85,6 +85,7 @@ class ServingConfig:
         log_days: after which they may leave it; 0: never.
         provider: where ONNX Runtime runs the models.
         code: whether a model from elsewhere may run code of its own.
+        docs: whether there is a page with a form for every route.
         shadow_sample: share of the answered requests that a shadow version sees too.
         access_log: whether every request leaves a line.
         limits: what one request may cost.
@@ -109,6 +110,7 @@ class ServingConfig:
     log_days: float = 0.0
     provider: Provider = "cpu"
     code: bool = False
+    docs: bool = False
     shadow_sample: float = 1.0
     access_log: bool = False
     limits: Limits = Limits()

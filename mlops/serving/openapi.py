@@ -76,7 +76,9 @@ def describe(served: Served) -> bytes:
     model = {"name": in_path("name", {"const": served.project})}
     version = {**model, "version": in_path("version", {"enum": list(served.versions)})}
     paths = {
-        **_scoring(schema, rows), **_feedback(schema, rows), **pages(),
+        **_scoring(schema, rows), **_feedback(schema, rows), **pages(), "/docs": {"get": operation(
+            "docs", "Every route with a form, where MLOPS_SERVE_DOCS is set", {"text/html": _TEXT},
+            (*GUARDED, 404))},
         **_inference(schema, output, "/v2/models/{name}", model),
         **_inference(schema, output, "/v2/models/{name}/versions/{version}", version),
     }  # fmt: skip

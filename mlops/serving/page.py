@@ -45,32 +45,34 @@ async def page(app: App, _scope: Scope, _receive: Receive) -> Reply:
         ("try", "Try it", f'{form}<div id="answer" aria-live="polite"></div>'),
         ("live", "Live", live(beat)),
         ("incidents", "Recent incidents", _incidents(situation)),
-    ])  # fmt: skip
+    ], "page.js")  # fmt: skip
 
 
-def document(title: str, words: str, sections: Sequence[tuple[str, str, str]]) -> Reply:
+def document(
+    title: str, words: str, sections: Sequence[tuple[str, str, str]], script: str = ""
+) -> Reply:
     """Return a page.
 
     Args:
         title: what it is about.
         words: below the title.
         sections: of each its id, its heading, and its HTML.
+        script: name of the script among the assets; empty for none.
     """
     parts = "".join(
         f'<section aria-labelledby="{name}"><h2 id="{name}">{heading}</h2>{html}</section>'
         for name, heading, html in sections
     )
-    forms = any(name == "try" for name, _, _ in sections)
-    script = f"<script>{_asset('page.js')}</script>" if forms else ""
+    element = f"<script>{_asset(script)}</script>" if script else ""
     body = (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
         '<meta name="viewport" content="width=device-width,initial-scale=1">'
         f"<style>{_asset('page.css')}</style></head><body>"
         f'<header><h1>{escape(title)}</h1><p class="soft">{words}</p>'
         f"</header><main>{parts}</main>"
-        f"{script}</body></html>"
+        f"{element}</body></html>"
     )
-    return Reply(200, body.encode(), _security(), _HTML)
+    return Reply(200, body.encode(), _security(script), _HTML)
 
 
 @cache
@@ -79,15 +81,16 @@ def _asset(name: str) -> str:
 
 
 @cache
-def _security() -> tuple[tuple[bytes, bytes], ...]:
+def _security(script: str) -> tuple[tuple[bytes, bytes], ...]:
     """Return headers that allow this page's own style and script, by their hashes, and no more."""
 
     def allowed(name: str) -> str:
         digest = hashlib.sha256(_asset(name).encode()).digest()
         return f"'sha256-{base64.b64encode(digest).decode()}'"
 
+    scripts = allowed(script) if script else "'none'"
     policy = (
-        f"default-src 'none'; style-src {allowed('page.css')}; script-src {allowed('page.js')}; "
+        f"default-src 'none'; style-src {allowed('page.css')}; script-src {scripts}; "
         "img-src data:; connect-src 'self'; form-action 'self'; base-uri 'none'; "
         "frame-ancestors 'none'"
     )

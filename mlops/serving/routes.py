@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlops.serving import open_inference
 from mlops.serving.direct import Halves
+from mlops.serving.docs import docs
 from mlops.serving.feedback import feedback, prediction
 from mlops.serving.openapi import openapi
 from mlops.serving.page import page
@@ -114,6 +115,7 @@ ROUTES = (
     Route("/health", "GET", _health, open=True),
     Route("/version", "GET", version),
     Route("/openapi.json", "GET", openapi),
+    Route("/docs", "GET", docs),
     Route("/", "GET", page),
     Route("/v2", "GET", open_inference.server),
     Route("/v2/health/live", "GET", open_inference.live, open=True),

@@ -58,7 +58,7 @@ def serving_config(layout: Layout, settings: Settings, *, host: str, workers: in
         provider=choose_provider(settings.serve_provider),
         sample=settings.log_sample, log_days=settings.log_days,
         shadow_sample=settings.shadow_sample,
-        access_log=settings.access_log,
+        access_log=settings.access_log, docs=settings.serve_docs,
         limits=Limits(
             deadline_s=settings.deadline_s, flush_s=flush_s,
             spool_bytes=int(settings.spool_mb * (1 << 20)),
