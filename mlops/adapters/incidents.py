@@ -73,9 +73,10 @@ def drift_triages(connection: sa.Connection, project: str) -> dict[str, str]:
     return {i: "costly" if b.get("loss") else str(b["triage"]) for i, b in bodies.items()}
 
 
-def drift_ended(connection: sa.Connection, project: str) -> int:
-    """Return where in the log the last drift incident was closed; 0 for nowhere yet."""
-    closed = [i for i in recent(connection, project) if i.kind == "drift"]
+def drift_ended(connection: sa.Connection, project: str, version: str | None = None) -> int:
+    """Return where in the log the last drift incident, of a version, closed; 0 for nowhere yet."""
+    mine = [i for i in recent(connection, project) if i.kind == "drift"]
+    closed = [i for i in mine if version is None or i.version == version]
     return max((i.body.resolved_seq for i in closed), default=0)
 
 
