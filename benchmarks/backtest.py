@@ -44,7 +44,6 @@ TAXI_SET = (
 )  # fmt: skip
 ELEC2_SET = (
     *GATE_SET, "backtest.windows=week", "backtest.first_share=0.1", "backtest.refit=policy",
-    "training_window.policy=weighted",
     "trigger.cooldown_minutes=262800",
 )  # fmt: skip
 YARDSTICK, STATIC = 0.7303, 0.723

@@ -35,7 +35,7 @@ class _Look:
 
     Attributes:
         connection: inside a transaction that has taken `windows.serialise`.
-        told: its measured windows since a drift incident was last closed, oldest first.
+        told: its measured windows since its own drift incident was last closed, oldest first.
         baseline: of the version.
         mix: of the labels of its reference.
         promise: what it may lose.
@@ -127,7 +127,8 @@ def respond(
     monitoring, version = sections.monitoring, serving[0]
     expected = measured.expect(sections.labels, now_s)
     with engine.connect() as connection:
-        floor = incidents.drift_ended(connection, project)
+        # What ended a predecessor's incident is no reason to forget the version's own windows.
+        floor = incidents.drift_ended(connection, project, version)
         told = measured.by_window(connection, project, version, floor, expected=expected)
         pace_minutes = pace.minutes(connection, project)
     if total(_counts(told))[1] < monitoring.min_labels:
@@ -142,7 +143,7 @@ def respond(
     )
     with engine.begin() as connection:
         windows.serialise(connection)
-        if incidents.drift_ended(connection, project) != floor:
+        if incidents.drift_ended(connection, project, version) != floor:
             return ()  # another process closed one meanwhile: the next look begins after it
         look = _Look(
             connection, told, baseline, read_mix(folder), promise, wanted.rule, wanted.rate, now_s

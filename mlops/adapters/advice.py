@@ -36,6 +36,7 @@ def policy_of(trigger: TriggerSection) -> Policy:
         cooldown_minutes=trigger.cooldown_minutes, max_per_month=trigger.max_per_month,
         max_minutes=trigger.max_minutes_per_month, on_new_labels=trigger.on_new_labels,
         min_gain=trigger.min_gain if trigger.probe == "decide" else None,
+        on_loss=trigger.on_loss,
     )  # fmt: skip
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
 import sqlalchemy as sa
+from cronsim import CronSim
 
 from mlops.adapters import past as history
 from mlops.adapters.advice import policy_of
@@ -37,6 +39,7 @@ from mlops.params.training_window import TrainingWindowSection
 from mlops.params.trigger import TriggerSection
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from mlops.core.backtest_report import Backtest
@@ -144,8 +147,10 @@ def plan_of(params: BacktestParams, past: Past, from_s: float | None) -> Plan:
         periods = m.budget.per_windows(_PERIOD_MINUTES[how.windows])
         asked = replace(asked, per_windows=periods)
     t, h = params.trigger, params.holdout
+    windows = (*before, *(slice(w.start + begin, w.stop + begin) for w in after))
+    ends = [float(past.observed_s[w.stop - 1]) for w in windows[len(before) - 1 :]]
     return Plan(
-        windows=(*before, *(slice(w.start + begin, w.stop + begin) for w in after)),
+        windows=windows,
         first=len(before), rules=replace(asked, window_rows=sized),
         gathering=gathering(asked.rate) if m.continuous else None, margin=m.accuracy_margin,
         min_labels=m.min_labels, delay_s=60.0 * params.labels.delay_minutes,
@@ -155,8 +160,26 @@ def plan_of(params: BacktestParams, past: Past, from_s: float | None) -> Plan:
             h.recent_share, h.gap_s, h.reference_rows,
             Window() if how.refit == "loss" else Window(**params.training_window.model_dump()),
         ),
-        since_loss=how.refit == "loss",
+        since_loss=how.refit == "loss", scheduled=_scheduled(t.schedule, ends, len(before)),
     )  # fmt: skip
+
+
+def _scheduled(schedule: str | None, ends_s: Sequence[float], first: int) -> frozenset[int]:
+    """Return the places of windows in which a cron expression, UTC, asks for a retrain.
+
+    Args:
+        schedule: the expression; None asks never.
+        ends_s: when the window before the walk ended, and each window of it.
+        first: place of the first window of the walk.
+    """
+    if schedule is None:
+        return frozenset()
+    found = set()
+    for place, (start_s, end_s) in enumerate(pairwise(ends_s), first):
+        asks = next(CronSim(schedule, datetime.fromtimestamp(start_s, UTC)), None)
+        if asks is not None and asks.timestamp() <= end_s:
+            found.add(place)
+    return frozenset(found)
 
 
 def write_windows(path: Path, found: Backtest) -> None:

@@ -72,12 +72,14 @@ def every(connection: sa.Connection, project: str) -> tuple[Incident, ...]:
     return tuple(map(_incident, connection.execute(query.order_by(incidents.c.opened_s))))
 
 
-def drift_ended(connection: sa.Connection, project: str) -> int:
-    """Return where in the log the last drift incident was closed; 0 for nowhere yet.
+def drift_ended(connection: sa.Connection, project: str, version: str | None = None) -> int:
+    """Return where in the log the last drift incident, of a version, closed; 0 for nowhere yet.
 
     However many incidents of other kinds came since: what it closed must not be found again.
     """
     mine = (incidents.c.project == project) & (incidents.c.kind == "drift")
+    if version is not None:
+        mine &= incidents.c.version == version
     query = (
         sa.select(incidents.c.body)
         .where(mine & (incidents.c.state == "resolved"))

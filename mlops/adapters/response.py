@@ -9,6 +9,7 @@ from mlops.adapters import gradual, incidents, windows
 from mlops.adapters.changes import changes
 from mlops.adapters.happened import event, join
 from mlops.adapters.incidents import ACCURACY, Findings, Incident, Moment
+from mlops.core.complete_rule import CompleteRule
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -65,7 +66,7 @@ def respond(
     Broken data pages at once. Drift follows the K-of-N rule, in which windows with broken data
     are no evidence either way, and the evidence that adds up over windows, if it is asked for.
     """
-    both = gradual.CompleteRule(rule, detector)
+    both = CompleteRule(rule, detector)
     return (*_quality(connection, judged, rule), *_drift(connection, judged, both))
 
 
@@ -86,9 +87,7 @@ def _quality(connection: sa.Connection, judged: Judged, rule: Rule) -> tuple[Eve
     return ()
 
 
-def _drift(
-    connection: sa.Connection, judged: Judged, rule: gradual.CompleteRule
-) -> tuple[Event, ...]:
+def _drift(connection: sa.Connection, judged: Judged, rule: CompleteRule) -> tuple[Event, ...]:
     if judged.window.verdict.breaks:
         return ()
     held = incidents.find_open(connection, judged.window.cut.project, _DRIFT)
@@ -99,7 +98,7 @@ def _drift(
 
 
 def _follow(
-    connection: sa.Connection, held: Incident, judged: Judged, rule: gradual.CompleteRule
+    connection: sa.Connection, held: Incident, judged: Judged, rule: CompleteRule
 ) -> tuple[Event, ...]:
     window = judged.window
     if window.verdict.drifted or (judged.counts and rule.gathered(window)):
@@ -108,7 +107,7 @@ def _follow(
     if not judged.counts:
         return ()
     since = _clean(_since(connection, judged, held.body.opened_seq))
-    if not rule.clears(window, since):
+    if not rule.clears(since):
         return ()
     if not held.ends_quietly(window.cut.version):
         return ()
@@ -116,24 +115,17 @@ def _follow(
     return (event("drift.cleared", _quiet(connection, held, judged)),)
 
 
-def _raised(
-    connection: sa.Connection, judged: Judged, rule: gradual.CompleteRule
-) -> Incident | None:
-    window = judged.window
-    since = _clean(
-        _since(connection, judged, incidents.drift_ended(connection, window.cut.project))
+def _raised(connection: sa.Connection, judged: Judged, rule: CompleteRule) -> Incident | None:
+    project = judged.window.cut.project
+    found = rule.raised(
+        _clean(_since(connection, judged, incidents.drift_ended(connection, project)))
     )
-    looked = since[-rule.single.raise_n :]
-    if rule.single.raises([bool(w.verdict.drifted) for w in looked]):
-        alarming = [w for w in looked if w.verdict.drifted]
-        worst = max(alarming, key=lambda w: w.verdict.severity).verdict
-        cause = (window.verdict.drifted or worst.drifted)[0].column
-        return _open(connection, judged, alarming, _DRIFT, cause)
-    if rule.detector is None or not rule.gathered(window):
+    if found is None:
         return None
-    together = gradual.run(since)
-    cause, why = gradual.told(together, rule.detector.limit, judged.baseline)
-    return _open(connection, judged, together, _DRIFT, cause, why=why)
+    why = ""
+    if found.gradual and rule.detector is not None:
+        why = gradual.told(found.windows, rule.detector.limit, judged.baseline)
+    return _open(connection, judged, found.windows, _DRIFT, found.cause, why=why)
 
 
 def _since(connection: sa.Connection, judged: Judged, floor: int) -> list[Window]:

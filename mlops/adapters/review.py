@@ -13,7 +13,7 @@ from mlops.adapters.incidents import ACCURACY
 from mlops.core.awaited import labels_wanted
 from mlops.core.shift import name_shifts
 from mlops.core.triage import Triage, outgrown, triage, unmeasured
-from mlops.core.trigger import Answer, decide, told
+from mlops.core.trigger import told
 from mlops.site import Event
 
 if TYPE_CHECKING:
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from mlops.core.awaited import Wanted
     from mlops.core.trigger import Cause, Loop
     from mlops.core.worth import Worth
-    from mlops.params.trigger import TriggerSection
 
 _AGAIN_S = 600.0  # an event lost between commit and bus is sent again after so long
 _LAST_SEQ = 2**62
@@ -69,8 +68,10 @@ def _look_at(
 ) -> tuple[Event, ...]:
     """Triage one incident, and ask for a retrain or say why not."""
     judged, worth = _judge(connection, held, asked, now_s)
-    loop = loop_now(connection, held.project, since_seq=judged.body.since_seq, now_s=now_s)
-    answer, loop = _answer(judged, worth, asked.trigger, loop, probed)
+    cause: Cause = "performance" if held.cause == ACCURACY else "drift"
+    since = judged.body.since_seq
+    loop = loop_now(connection, held.project, since_seq=since, now_s=now_s)
+    answer, loop = answered(asked.trigger, worth.kind, loop, lambda: probed(since), cause)
     need = _need(judged, asked, loop)
     body = replace(
         judged.body, trigger=answer.why, answer=answer.reason, training=need.training,
@@ -174,20 +175,6 @@ def _open_breaks(connection: sa.Connection, project: str) -> tuple[str, ...]:
     """Return what is broken while drift is judged: broken data blocks retraining."""
     quality = incidents.find_open(connection, project, "quality")
     return (quality.cause,) if quality else ()
-
-
-def _answer(
-    held: Incident, worth: Triage, trigger: TriggerSection, loop: Loop, probed: Probed
-) -> tuple[Answer, Loop]:
-    cause: Cause = "performance" if held.cause == ACCURACY else "drift"
-    if cause == "drift" or trigger.on_loss:
-        since = held.body.since_seq
-        return answered(trigger, worth.kind, loop, lambda: probed(since), cause)
-    answer = decide(policy_of(trigger), worth.kind, loop, cause)
-    if answer.requested:
-        why = "params.yaml: trigger.on_loss is false; set it to true, or run the train flow"
-        answer = Answer(requested=False, why="disabled", reason=why)
-    return answer, loop
 
 
 def _reason(held: Incident, loop: Loop) -> str:

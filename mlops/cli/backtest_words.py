@@ -127,11 +127,15 @@ def _sum(found: Backtest, s: Summary) -> Iterator[str]:
 
 
 def _told(step: Step, found: Backtest) -> str:
-    parts = list(step.events)
-    if parts[0] in ("opened", "closed"):
-        one = next(e for e in found.episodes if e.number == step.incident)
-        known = "" if parts[0] == "closed" else f"; {step.worth}"
-        parts[0] = f"incident {step.incident} {parts[0]} ({one.cause}{known})"
+    known = {f"incident {one.number}": one for one in found.episodes}
+    parts = []
+    for words in step.events:
+        which, _, verb = words.rpartition(" ")
+        if one := known.get(which):
+            first = f"; {one.first}" if verb == "opened" else ""
+            parts.append(f"{words} ({one.cause}{first})")
+        else:
+            parts.append(words)
     return "; ".join(parts)
 
 

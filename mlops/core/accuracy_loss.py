@@ -87,8 +87,16 @@ def shown(told: Sequence[Counts], promise: Promise, rate: float) -> int | None:
     evidence = 0.0
     for counts in told:
         evidence = gathered(evidence, counts, least)
-    if not told or evidence < limit(rate):
-        return None
+    return costly_since(told, promise) if told and evidence >= limit(rate) else None
+
+
+def costly_since(told: Sequence[Counts], promise: Promise) -> int | None:
+    """Return the window with which a loss began that is costly by `triage`; None if none is.
+
+    Args:
+        told: of measured windows, oldest first, at least one, each with at least one label.
+        promise: of the version that they are of.
+    """
     losses = [(n, labels, promise.accuracy - right / labels) for n, (right, labels) in
               enumerate(told)]  # fmt: skip
     since = began(losses, promise.margin)

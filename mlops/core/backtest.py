@@ -9,34 +9,37 @@ training windows takes its place there.
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mlops.core.accuracy_loss import began
-from mlops.core.alarm import Verdict, judge
+from mlops.core.accuracy_loss import Promise
 from mlops.core.backtest_report import Backtest, Retrain, Step
-from mlops.core.drift import statistics
+from mlops.core.complete_rule import CompleteRule
 from mlops.core.past import mature
 from mlops.core.past_gate import Judging, compare, lenient
-from mlops.core.past_service import install
+from mlops.core.past_loss import Measured
+from mlops.core.past_service import install, judge_window
 from mlops.core.past_trigger import answer as trigger
-from mlops.core.past_trigger import loop_at
+from mlops.core.past_trigger import asking, loop_at
 from mlops.core.past_watch import Watch
 from mlops.core.power import labels_needed
-from mlops.core.quality import Arrivals, breaks
 from mlops.core.triage import Accuracy, triage
-from mlops.core.usual import contents
 from mlops.core.volume import SPANS, Span
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from mlops.core.alarm import Verdict
     from mlops.core.exam import Look
     from mlops.core.past import Past
     from mlops.core.past_plan import Plan
     from mlops.core.past_service import Learner, Served
+    from mlops.core.past_trigger import Asking
+    from mlops.core.past_watch import Episode
     from mlops.core.triage import Triage
+    from mlops.core.trigger import Cause
 
 
 def backtest(past: Past, plan: Plan, learner: Learner) -> Backtest:
@@ -75,118 +78,115 @@ class _Walk:
         self.served_from = plan.first
         rules, self.left_out = lenient(past, first, plan.judging.rules)
         self.judging = Judging(rules, plan.judging.recent_days)
-        self.watch = Watch(plan.rules.rule, plan.rules.rate, plan.margin, plan.gathering)
+        self.watch = Watch(
+            CompleteRule(plan.rules.rule, plan.gathering),
+            Measured(_promise(first, plan), plan.rules.rate),
+        )
         self.steps: list[Step] = []
         self.retrains: list[Retrain] = []
         self.looks: tuple[Look, ...] = ()
         self.waiting: tuple[Served, int, int] | None = None  # candidate, rows wanted, its retrain
         self.measured = plan.first
-        self.refusal = ""  # of the trigger, as last told
+        self.now_s = self.until_s = -math.inf  # labels of rows until then are here now
+        self.refusals: dict[Cause, str] = {}  # why the trigger refused each cause, as last told
 
     def step(self, place: int) -> None:
         """Live through one window."""
         window, served = self.plan.windows[place], self.served
-        now_s = float(self.past.observed_s[window.stop - 1])
-        self._measure(place, now_s - self.plan.delay_s)
-        verdict = self._verdict(window)
-        events = [self.watch.judge(place, verdict)]
-        open_one = self.watch.held
-        worth = self._worth(place, verdict.breaks[:1], now_s) if open_one else None
+        self.until_s = self.plan.known_until_s(self.past.observed_s, place)
+        self.now_s = self.until_s + self.plan.delay_s
+        earlier = [Span(s.start_s, s.end_s) for s in self.steps[-SPANS:]]
+        verdict = judge_window(self.past, served, window, earlier)
+        events = self.watch.judge(place, verdict)
+        self._measure(place)
+        events += self.watch.hear(place)
+        worth = self._worth(place)
         if worth is not None:
             self.watch.look(place, worth)
-        events += self._again(place, now_s)
-        if worth is not None and self.served is served:
-            events += self._trigger(place, worth, now_s)
-        self.steps.append(self._told(place, served, verdict, [e for e in events if e]))
+        held = self.watch.quality or self.watch.drift
+        events += self._again(place)
+        if self.served is served:
+            events += self._trigger(place, worth)
+        self.steps.append(self._told(place, served, verdict, (held, events)))
 
-    def _verdict(self, window: slice) -> Verdict:
-        """Judge a window as `monitor` does; broken data is not judged for drift."""
-        past, served = self.past, self.served
-        features = past.features[window]
-        times = past.observed_s[window]
-        earlier = [Span(s.start_s, s.end_s) for s in self.steps[-SPANS:]]
-        found = breaks(
-            contents(features, past.schema, served.usual), past.schema, served.usual, unsound=0,
-            arrivals=Arrivals(
-                0, past.key[window].astype(str).tolist(),
-                Span(float(times[0]), float(times[-1])), earlier,
-            ),
-        )  # fmt: skip
-        if found:
-            return Verdict(len(features), (), found, served.thresholds.calibrated)
-        rows = served.see(features, served.answers[window], past.schema)
-        values = statistics(served.reference, rows)
-        return judge(served.thresholds, values, np.zeros_like(values), len(rows), rows.named)
-
-    def _measure(self, place: int, until_s: float) -> None:
+    def _measure(self, place: int) -> None:
         """Take in windows of the version in service whose labels have all come."""
         served = self.served
         while self.measured <= place:
             window = self.plan.windows[self.measured]
-            if self.past.observed_s[window.stop - 1] > until_s:
+            if self.past.observed_s[window.stop - 1] > self.until_s:
                 return
-            rows = mature(self.past, window, until_s)
-            if served.accuracy is not None and served.least_accuracy is not None and len(rows):
-                least = served.least_accuracy - self.plan.margin
-                right = int(served.hit[rows].sum())
-                self.watch.measure(self.measured, right, len(rows), (served.accuracy, least))
+            rows = mature(self.past, window, self.until_s)
+            if len(rows):
+                self.watch.measure(self.measured, int(served.hit[rows].sum()), len(rows))
             self.measured += 1
 
-    def _worth(self, place: int, broken: tuple[str, ...], now_s: float) -> Triage | None:
-        """Triage the open incident on its newest windows that hold as many labels as are wanted."""
-        held, plan, served = self.watch.held, self.plan, self.served
-        if held is None:
+    def _worth(self, place: int) -> Triage | None:
+        """Triage the drift incident on its newest windows that hold as many labels as are wanted.
+
+        One of a version that was replaced is left alone, as `monitor` does.
+        """
+        held, plan, served = self.watch.drift, self.plan, self.served
+        if held is None or self.watch.inherited:
             return None
         wanted = plan.min_labels
         if served.accuracy is not None:
             wanted = max(wanted, labels_needed(served.accuracy, plan.margin))
         rows: list[NDArray[np.int64]] = []
         for at in range(place, max(held.since, self.served_from) - 1, -1):
-            rows.append(mature(self.past, plan.windows[at], now_s - plan.delay_s))
+            rows.append(mature(self.past, plan.windows[at], self.until_s))
             if sum(map(len, rows)) >= wanted:
                 break
         index = np.concatenate(rows) if rows else np.zeros(0, dtype=np.int64)
         seen = Accuracy(int(served.hit[index].sum()), len(index), served.accuracy)
+        broken = self.watch.quality
         return triage(
-            breaks=broken, accuracy=seen, margin=plan.margin,
+            breaks=(broken.cause,) if broken else (), accuracy=seen, margin=plan.margin,
             min_labels=plan.min_labels,
         )  # fmt: skip
 
-    def _trigger(self, place: int, worth: Triage, now_s: float) -> list[str]:
-        """Let the trigger answer; if it grants, retrain and judge."""
+    def _trigger(self, place: int, worth: Triage | None) -> list[str]:
+        """Let the trigger answer each cause; the first that it grants is a retrain, and judged."""
         past, plan = self.past, self.plan
-        since = plan.windows[self.watch.held.since].start if self.watch.held else len(past)
-        loop = loop_at(past, self.retrains, since, now_s, plan.delay_s)
-        stop = int(np.searchsorted(past.observed_s, now_s - plan.delay_s, "right"))
-        start = max(since, plan.windows[min(self.served_from, place)].start)
-        rows = (past, slice(start, max(stop, start)))
-        answer = trigger(plan, worth.kind, loop, self.served, rows)
-        told, self.refusal = self.refusal, "" if answer.requested else answer.why
-        if not answer.requested:
-            new = worth.kind == "costly" and answer.why != told
-            return [f"no retrain: {answer.reason}"] if new else []
-        span = self._span(place, now_s - self.plan.delay_s)
-        number = len(self.retrains) + 2
-        try:
-            made = install(
-                self.past, span, self.learner, (self.plan.dealing, self.plan.rules), number
-            )
-        except ValueError as error:
-            self.retrains.append(
-                Retrain(number, place, now_s, len(span), 0.0, "failed", str(error))
-            )
-            return ["retrain failed"]
-        self.retrains.append(
-            Retrain(number, place, now_s, made.rows, made.learnt.minutes, "inconclusive", "")
-        )
-        return ["retrained", *self._judge(made, len(self.retrains) - 1, place, now_s)]
+        told: list[str] = []
+        for asked in asking(plan, self.watch, place, worth.kind if worth else None):
+            loop = loop_at(past, self.retrains, asked.since, self.now_s, plan.delay_s)
+            stop = int(np.searchsorted(past.observed_s, self.until_s, "right"))
+            start = max(asked.since, plan.windows[min(self.served_from, place)].start)
+            rows = (past, slice(start, max(stop, start)))
+            answer = trigger(plan, asked, loop, self.served, rows)
+            before = self.refusals.get(asked.cause)
+            self.refusals[asked.cause] = "" if answer.requested else answer.why
+            if answer.requested:
+                return [*told, *self._retrain(place, asked)]
+            waits = asked.cause == "labels" and answer.why == "labels"  # it is not the time yet
+            heard = asked.unprompted or asked.worth == "costly"
+            if heard and answer.why != before and not waits:
+                whose = f" for {asked.cause}" if asked.unprompted else ""
+                told.append(f"no retrain{whose}: {answer.reason}")
+        return told
 
-    def _judge(self, made: Served, at: int, place: int, now_s: float) -> list[str]:
+    def _retrain(self, place: int, asked: Asking) -> list[str]:
+        """Fit a model, and let the gate judge it."""
+        span = self._span(place, asked)
+        number = len(self.retrains) + 2
+        made = Retrain(number, place, self.now_s, len(span), 0.0, "failed", "", cause=asked.cause)
+        how = (self.plan.dealing, self.plan.rules)
+        try:
+            found = install(self.past, span, self.learner, how, number)
+        except ValueError as error:
+            self.retrains.append(replace(made, words=str(error)))
+            return [f"retrain for {asked.cause} failed"]
+        self.retrains.append(
+            replace(made, rows=found.rows, minutes=found.learnt.minutes, outcome="inconclusive")
+        )
+        judged = self._judge(found, len(self.retrains) - 1, place)
+        return [f"retrained for {asked.cause}", *judged]
+
+    def _judge(self, made: Served, at: int, place: int) -> list[str]:
         """Let the gate decide about a candidate; a promoted one serves from the next window on."""
         trio = (made, self.served, self.anchor)
-        done = compare(
-            self.past, trio, self.judging, self.looks, (now_s, now_s - self.plan.delay_s)
-        )
+        done = compare(self.past, trio, self.judging, self.looks, (self.now_s, self.until_s))
         verdict, self.waiting = done.verdict, None
         self.looks = (*self.looks, *([done.look] if done.look else []))
         promoted = place if verdict.outcome == "promote" else None
@@ -197,42 +197,53 @@ class _Walk:
             if (verdict.evidence.lower or 0.0) > 0.0:
                 self.anchor = made
             self.served, self.served_from, self.measured = made, place + 1, place + 1
-            self.watch.renew(place + 1)
+            self.watch.renew(_promise(made, self.plan))
         return [{"promote": "promoted", "reject": "refused"}.get(verdict.outcome, "inconclusive")]
 
-    def _again(self, place: int, now_s: float) -> list[str]:
+    def _again(self, place: int) -> list[str]:
         """Judge a candidate again once the labels have come that its last verdict asked for."""
         if self.waiting is None:
             return []
         made, wanted, at = self.waiting
-        past, until_s = self.past, now_s - self.plan.delay_s
-        later = past.measures & (past.side == "test") & (past.observed_s <= until_s)
+        past = self.past
+        later = past.measures & (past.side == "test") & (past.observed_s <= self.until_s)
         later &= past.observed_s > (made.memory.trained_until_s or -math.inf)
-        return self._judge(made, at, place, now_s) if int(later.sum()) >= wanted else []
+        return self._judge(made, at, place) if int(later.sum()) >= wanted else []
 
-    def _span(self, place: int, until_s: float) -> NDArray[np.int64]:
+    def _span(self, place: int, asked: Asking) -> NDArray[np.int64]:
         """Return the rows that a retrain may learn from, before the training window thins them."""
         plan, past = self.plan, self.past
         first = 0
-        if plan.since_loss:
-            first = min(began(self.watch.told, plan.margin) if self.watch.told else place, place)
-        known = past.labelled & (past.observed_s <= until_s)
+        if plan.since_loss and not asked.unprompted:
+            began = self.watch.labels.began()
+            first = place if began is None else min(began, place)
+        known = past.labelled & (past.observed_s <= self.until_s)
         stop = plan.windows[place].stop
         while first and known[plan.windows[first].start : stop].sum() < plan.policy.min_new_labels:
             first -= 1
         rows = np.arange(plan.windows[first].start, stop)
-        return rows[past.observed_s[rows] <= until_s]
+        return rows[past.observed_s[rows] <= self.until_s]
 
-    def _told(self, place: int, served: Served, verdict: Verdict, events: list[str]) -> Step:
+    def _told(
+        self, place: int, served: Served, verdict: Verdict, said: tuple[Episode | None, list[str]]
+    ) -> Step:
         window, past = self.plan.windows[place], self.past
         rows = mature(past, window, math.inf)
         drifted = verdict.drifted[0].column if verdict.drifted else ""
-        held = self.watch.held or (self.watch.done[-1] if "closed" in events else None)
+        closed = [one for one in self.watch.episodes if one.closed == place]
+        held = said[0] or (closed[-1] if closed else None)
         return Step(
             start_s=float(past.observed_s[window.start]),
             end_s=float(past.observed_s[window.stop - 1]), rows=window.stop - window.start,
             version=served.number, labelled=len(rows), right=int(served.hit[rows].sum()),
             right_static=int(self.static.hit[rows].sum()), drifted=drifted,
             incident=held.number if held else 0, worth=held.worth if held else "",
-            events=tuple(events),
+            events=tuple(said[1]),
         )  # fmt: skip
+
+
+def _promise(served: Served, plan: Plan) -> Promise | None:
+    """Return what a version showed on its reference; None if that has too few labels."""
+    if served.accuracy is None:
+        return None
+    return Promise(served.accuracy, served.labels, plan.margin, plan.min_labels)

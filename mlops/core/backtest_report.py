@@ -12,6 +12,7 @@ from mlops.core.realised import keeps_budget
 if TYPE_CHECKING:
     from mlops.core.decision import Outcome, Verdict
     from mlops.core.past_watch import Episode
+    from mlops.core.trigger import Cause
 
 _DAY_S = 86_400.0
 
@@ -71,6 +72,7 @@ class Retrain:
         words: the weightiest reason.
         promoted: place of the window at whose end it was promoted; None if it never was.
         failed: the checks of the gate that failed.
+        cause: what asked for it.
     """
 
     version: int
@@ -82,6 +84,7 @@ class Retrain:
     words: str
     promoted: int | None = None
     failed: tuple[str, ...] = ()
+    cause: Cause = "drift"
 
     def judged(self, verdict: Verdict, promoted: int | None) -> Retrain:
         """Return it with the gate's answer."""

@@ -12,22 +12,23 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from mlops.core.accuracy_loss import least_accuracy
+from mlops.core.alarm import Verdict, judge
 from mlops.core.calibration import calibrate
 from mlops.core.columns import columns
-from mlops.core.drift import presort
+from mlops.core.drift import presort, statistics
 from mlops.core.exam import Memory
 from mlops.core.grouping import entity_keys
 from mlops.core.partition import SplitRows, partition
-from mlops.core.quality import hits
+from mlops.core.quality import Arrivals, breaks, hits
 from mlops.core.relations import relate
 from mlops.core.schema import TextSchema
 from mlops.core.training_window import Window, choose
-from mlops.core.usual import Usual, usual
+from mlops.core.usual import Usual, contents, usual
 from mlops.core.vocabulary import UNKNOWN_WORDS, learn_words
+from mlops.core.volume import Span
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
@@ -115,13 +116,6 @@ class Served:
     usual: Usual
     rows: int
 
-    @property
-    def least_accuracy(self) -> float | None:
-        """Lower 95 % bound of its accuracy: what a few reference rows cannot promise is no loss."""
-        if self.accuracy is None:
-            return None
-        return least_accuracy(self.accuracy, self.labels)
-
     def see(self, features: NDArray[Any], answers: NDArray[np.float32], schema: Schema) -> Columns:
         """Return the columns of a window's rows; a stand-in model has no embedding to look at.
 
@@ -134,6 +128,30 @@ class Served:
         if self.vocabulary is not None:
             rows = rows.join((UNKNOWN_WORDS,), self.vocabulary.unknown(features)[:, None])
         return self.relations.extend(rows)
+
+
+def judge_window(past: Past, served: Served, window: slice, earlier: Sequence[Span]) -> Verdict:
+    """Judge a window as `monitor` does; broken data is not judged for drift.
+
+    Args:
+        past: all of history.
+        served: the version in service.
+        window: its rows.
+        earlier: when the windows before it began and ended, oldest first.
+    """
+    features, times = past.features[window], past.observed_s[window]
+    found = breaks(
+        contents(features, past.schema, served.usual), past.schema, served.usual, unsound=0,
+        arrivals=Arrivals(
+            0, past.key[window].astype(str).tolist(), Span(float(times[0]), float(times[-1])),
+            list(earlier),
+        ),
+    )  # fmt: skip
+    if found:
+        return Verdict(len(features), (), found, served.thresholds.calibrated)
+    rows = served.see(features, served.answers[window], past.schema)
+    values = statistics(served.reference, rows)
+    return judge(served.thresholds, values, np.zeros_like(values), len(rows), rows.named)
 
 
 def install(

@@ -7,7 +7,7 @@ own answers. The stand-in has no layer to look into, and the project's network i
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,7 +18,7 @@ from mlops.core.trigger import Answer, Loop, decide
 from mlops.core.worth import Worth
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -26,7 +26,9 @@ if TYPE_CHECKING:
     from mlops.core.past import Past
     from mlops.core.past_plan import Plan
     from mlops.core.past_service import Served
+    from mlops.core.past_watch import Watch
     from mlops.core.triage import Kind
+    from mlops.core.trigger import Cause
 
 _MONTH_S = 30 * 86_400.0
 
@@ -54,21 +56,63 @@ def loop_at(
     )  # fmt: skip
 
 
-def answer(plan: Plan, worth: Kind, loop: Loop, served: Served, rows: tuple[Past, slice]) -> Answer:
+@dataclass(frozen=True)
+class Asking:
+    """What asks for a retrain at the end of a window.
+
+    Attributes:
+        cause: in a word.
+        worth: of the incident; of a cause without one `costly`, or `quality` while data is broken.
+        since: row from which new labels count.
+    """
+
+    cause: Cause
+    worth: Kind
+    since: int
+
+    @property
+    def unprompted(self) -> bool:
+        """Whether no incident stands behind it."""
+        return self.cause in ("labels", "schedule")
+
+
+def asking(plan: Plan, watch: Watch, place: int, worth: Kind | None) -> Iterator[Asking]:
+    """Yield what asks, in the order of `monitor`: the incident, new labels, and then the clock.
+
+    Args:
+        plan: with the trigger's policy and its schedule.
+        watch: incidents that are open.
+        place: of the window that has ended.
+        worth: of the drift incident of the version in service; None without one.
+    """
+    if watch.drift is not None and worth is not None:
+        cause: Cause = "performance" if watch.drift.detector == "accuracy" else "drift"
+        yield Asking(cause, worth, plan.windows[watch.drift.since].start)
+    calm: Kind = "costly" if watch.quality is None else "quality"
+    served_at = plan.windows[plan.first].start  # what was labelled before, the first model knows
+    if plan.policy.on_new_labels is not None and watch.drift is None:
+        yield Asking("labels", calm, served_at)
+    if place in plan.scheduled:
+        yield Asking("schedule", calm, served_at)
+
+
+def answer(
+    plan: Plan, asked: Asking, loop: Loop, served: Served, rows: tuple[Past, slice]
+) -> Answer:
     """Let the trigger answer; where it would grant and a probe decides, with one.
 
     Args:
         plan: with the trigger's policy, whose `min_gain` is set where a probe decides.
-        worth: of the incident.
+        asked: what asks.
         loop: what is so now.
         served: the version in service.
         rows: history, and those that it answered whose labels are here.
     """
-    found = decide(plan.policy, worth, loop)
+    found = decide(plan.policy, asked.worth, loop, asked.cause)
     if not found.requested or plan.policy.min_gain is None:
         return found
-    told = probe(served, *rows, older=not plan.since_loss)
-    return decide(plan.policy, worth, replace(loop, worth=told))
+    told = probe(served, *rows, older=asked.unprompted or not plan.since_loss)
+    return decide(plan.policy, asked.worth, replace(loop, worth=told), asked.cause)
 
 
 def probe(served: Served, past: Past, span: slice, *, older: bool) -> Worth:

@@ -1,9 +1,8 @@
-"""Incidents in a backtest: opened and closed by the rule of `monitor`, and by measured losses.
+"""Incidents in a backtest: opened, followed and closed as `monitor` does, by the same rules.
 
-Two detectors share the budget. Drift: thresholds, K of N windows, hysteresis; and, if it is asked
-for, what the windows' p-values add up to (`mlops.core.continuous`). Accuracy: evidence that adds up
-over windows whose labels are here (`mlops.core.accuracy_loss`). It opens nothing that cost less
-than the margin, which is what a false incident is.
+Two are held apart, as there. Quality: broken data, of which one window is enough. Drift: the
+rule over windows (`mlops.core.complete_rule`), or a loss that labels show
+(`mlops.core.accuracy_loss`). What inputs opened, quiet windows end; what labels showed, labels end.
 """
 
 from __future__ import annotations
@@ -11,12 +10,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
-from mlops.core.accuracy_loss import began, gathered
-from mlops.core.continuous import averaged, limit
-
 if TYPE_CHECKING:
-    from mlops.core.alarm import Rule, Verdict
-    from mlops.core.continuous import Detector as Gathering
+    from mlops.core.accuracy_loss import Promise
+    from mlops.core.alarm import Verdict
+    from mlops.core.complete_rule import CompleteRule
+    from mlops.core.past_loss import Measured
     from mlops.core.triage import Kind, Triage
 
 Detector = Literal["drift", "accuracy", "quality"]
@@ -61,126 +59,183 @@ class Episode:
         return self.false and self.first == "harmless"
 
 
+@dataclass(frozen=True)
+class Seen:
+    """A window of sound data: its place, its verdict, and what windows up to it add up to."""
+
+    place: int
+    verdict: Verdict
+    evidence: float
+
+
 @dataclass
 class Watch:
     """What the rule remembers between windows.
 
     Attributes:
         rule: from alarms to incidents.
-        rate: budgeted false incidents per window.
-        margin: loss of accuracy that is worth a retrain.
-        gathering: of shifts that no single window shows; None for none.
-        held: the incident that is open.
-        done: those that were closed, oldest first.
-        alarms: of the windows since the last change, oldest first.
-        evidence: of a loss beyond the margin, since the last change.
-        told: losses of measured windows of the version in service: place, labels, loss.
-        shifted: what the windows' p-values add up to.
-        run: the windows that this comes from, each with its place.
+        labels: what they say of the version in service.
+        quality: the incident of broken data that is open.
+        drift: the incident of drift, or of lost accuracy, that is open.
+        done: those that were closed.
+        breaks: whether its windows since the quality incident opened are broken, oldest first.
+        sound: its windows since drift was opened or closed, oldest first.
+        adding_up: what its windows' p-values add up to.
+        drifted: places of windows that drifted.
+        broken: places of windows with broken data.
+        lossy: whether a loss that labels showed stands.
+        shown: place after which labels may say that it is over.
+        inherited: whether the drift incident is of a version that was replaced.
     """
 
-    rule: Rule
-    rate: float
-    margin: float
-    gathering: Gathering | None = None
-    held: Episode | None = None
+    rule: CompleteRule
+    labels: Measured
+    quality: Episode | None = None
+    drift: Episode | None = None
     done: list[Episode] = field(default_factory=list)
-    alarms: list[bool] = field(default_factory=list)
-    evidence: float = 0.0
-    told: list[tuple[int, int, float]] = field(default_factory=list)
-    shifted: float = 0.0
-    run: list[tuple[int, Verdict]] = field(default_factory=list)
+    breaks: list[bool] = field(default_factory=list)
+    sound: list[Seen] = field(default_factory=list)
+    adding_up: float = 0.0
+    drifted: set[int] = field(default_factory=set)
+    broken: set[int] = field(default_factory=set)
+    lossy: bool = False
+    shown: int = -1
+    inherited: bool = False
 
-    def measure(
-        self, place: int, right: int, labelled: int, reference: tuple[float, float]
-    ) -> None:
-        """Take in the labels of a window of the version in service.
-
-        Args:
-            place: of the window.
-            right: labelled rows that were answered right.
-            labelled: at least 1.
-            reference: accuracy on the reference, and what it is certain to reach less the margin.
-        """
-        self.told.append((place, labelled, reference[0] - right / labelled))
-        self.evidence = gathered(self.evidence, (right, labelled), reference[1])
-
-    def judge(self, place: int, verdict: Verdict) -> str:
-        """Let a window open, follow or close an incident.
-
-        Args:
-            place: of the window.
-            verdict: its own.
-
-        Returns:
-            `opened`, `closed`, or nothing.
-        """
+    def judge(self, place: int, verdict: Verdict) -> list[str]:
+        """Let a window open, follow or close incidents; return what happened, in words."""
         if verdict.breaks:
+            self.broken.add(place)
             return self._broken(place, verdict.breaks[0])
-        self.alarms.append(bool(verdict.drifted) or (self.held is not None and self._lossy()))
-        self._gather(place, verdict)
-        if self.held is not None:
-            faded = self.gathering is None or self.gathering.clears(self.shifted)
-            return self._close(place) if faded and self.rule.clears(self.alarms) else ""
-        if self.evidence >= limit(self.rate):
-            return self._open(place, "accuracy", "accuracy", began(self.told, self.margin))
-        if self.rule.raises(self.alarms):
-            looked = self.alarms[-self.rule.raise_n :]
-            since = place - len(looked) + 1 + looked.index(True)
-            return self._open(place, "drift", verdict.drifted[0].column, since)
-        if self.gathering is not None and self.gathering.raises(self.shifted):
-            lead = averaged([one for _, one in self.run])[0]
-            return self._open(place, "drift", lead.column, self.run[0][0])
-        return ""
+        if verdict.drifted:
+            self.drifted.add(place)
+        return [*self._mended(place), *self._sound(place, verdict)]
+
+    def measure(self, place: int, right: int, labelled: int) -> None:
+        """Take in the labels, at least one, of a window of the version in service.
+
+        Of broken data they measure the break, not the model.
+        """
+        if place not in self.broken:
+            self.labels.add(place, right, labelled)
+
+    def hear(self, place: int) -> list[str]:
+        """Let the labels that are here open, escalate or close the drift incident."""
+        if self.drift is None or not self.lossy:
+            return self._lost(place)
+        if not self.inherited:
+            over = self.labels.over(self.shown, self.rule.single.clear_after)
+            return self._back(place) if over else []
+        if self.drift.detector == "accuracy" and self.labels.back():
+            return self._back(place)
+        return self._lost(place)
 
     def look(self, place: int, worth: Triage) -> None:
-        """Note what the open incident is worth now."""
-        if self.held is None:
-            return
-        held = self.held
-        first = worth.kind if place == held.opened else held.first
-        costly = place if worth.kind == "costly" and held.costly is None else held.costly
-        self.held = replace(held, first=first, worth=worth.kind, costly=costly, words=worth.words)
+        """Note what the open drift incident is worth now; broken data says nothing of it."""
+        if self.drift is not None and worth.kind != "quality":
+            held, kind = self.drift, worth.kind
+            first = kind if place == held.opened else held.first
+            costly = place if kind == "costly" and held.costly is None else held.costly
+            self.drift = replace(held, first=first, worth=kind, costly=costly, words=worth.words)
 
-    def renew(self, place: int) -> None:
-        """Begin anew with a version that serves from a window on; an incident stays open."""
-        self.alarms, self.evidence, self.told = [], 0.0, []
-        self.shifted, self.run = 0.0, []
-        if self.held is not None:
-            self.held = replace(self.held, since=place)
+    def renew(self, promise: Promise | None) -> None:
+        """Begin anew with a version that serves from the next window on.
 
-    def _gather(self, place: int, verdict: Verdict) -> None:
-        """Let the window's p-value add to those before it."""
-        if self.gathering is not None:
-            # Below 1 it says nothing: what came before did not lead to what is now.
-            self.run = [*(self.run if self.shifted >= 1.0 else []), (place, verdict)]
-            self.shifted = self.gathering.after(self.shifted, verdict.p)
-
-    def _lossy(self) -> bool:
-        """Say whether the newest measured window lost more than the margin."""
-        return bool(self.told) and self.told[-1][2] > self.margin
-
-    def _broken(self, place: int, broken: str) -> str:
-        if self.held is None:
-            return self._open(place, "quality", broken, place)
-        if self.held.detector == "quality":
-            self.alarms.append(True)
-        return ""
-
-    def _open(self, place: int, detector: Detector, cause: str, since: int) -> str:
-        number = len(self.done) + 1
-        self.held = Episode(number, detector, cause, place, since)
-        self.alarms = []
-        return "opened"
-
-    def _close(self, place: int) -> str:
-        if self.held is not None:
-            self.done.append(replace(self.held, closed=place))
-        self.held, self.alarms, self.evidence = None, [], 0.0
-        self.shifted, self.run = 0.0, []
-        return "closed"
+        Incidents stay open. That of drift is its predecessor's until its own windows or labels
+        alarm.
+        """
+        self.breaks, self.sound, self.adding_up = [], [], 0.0
+        self.labels.promise, self.labels.told, self.labels.evidence = promise, [], 0.0
+        self.inherited = self.drift is not None
 
     @property
     def episodes(self) -> tuple[Episode, ...]:
-        """Every incident, oldest first."""
-        return (*self.done, *((self.held,) if self.held else ()))
+        """Every incident, in the order in which they opened."""
+        held = [one for one in (self.quality, self.drift) if one is not None]
+        return tuple(sorted((*self.done, *held), key=lambda one: one.number))
+
+    def _broken(self, place: int, cause: str) -> list[str]:
+        if self.quality is not None:
+            self.breaks.append(True)
+            return []
+        made = self._new("quality", cause, place, place)
+        self.quality, self.breaks = replace(made, first="quality", worth="quality"), []
+        return [f"incident {made.number} opened"]
+
+    def _mended(self, place: int) -> list[str]:
+        """Follow the quality incident with a window of sound data."""
+        if self.quality is None:
+            return []
+        self.breaks.append(False)
+        if not self.rule.single.clears(self.breaks):
+            return []
+        held, self.quality = self.quality, None
+        self.done.append(replace(held, closed=place))
+        return [f"incident {held.number} closed"]
+
+    def _sound(self, place: int, verdict: Verdict) -> list[str]:
+        if self.rule.detector is not None:
+            self.adding_up = self.rule.detector.after(self.adding_up, verdict.p)
+        window = Seen(place, verdict, self.adding_up)
+        self.sound.append(window)
+        if self.drift is not None:
+            return self._follow(window, self.drift)
+        found = self.rule.raised(self.sound)
+        if found is None:
+            return []
+        return self._open("drift", found.cause, place, found.windows[0].place)
+
+    def _follow(self, window: Seen, held: Episode) -> list[str]:
+        if window.verdict.drifted or self.rule.gathered(window):
+            if self.inherited and held.detector == "drift":  # the new version alarms as well
+                self.drift = replace(held, since=window.place)
+                self.inherited = self.lossy = False
+            return []
+        quietly = held.detector == "drift" and (self.inherited or not self.lossy)
+        if not quietly or not self.rule.clears(self.sound):
+            return []
+        return self._close(held, window.place, window.place)
+
+    def _lost(self, place: int) -> list[str]:
+        """Let a loss that labels show open an incident, or stand in the one that is open."""
+        lost = self.labels.lost_since()
+        if lost is None:
+            return []
+        said: list[str] = []
+        if self.drift is None:
+            said = self._open("accuracy", "accuracy", place, lost)
+            self.shown = self.labels.newest
+        elif self.inherited:
+            self.drift, self.shown = replace(self.drift, since=lost), self.labels.newest
+        elif not self.labels.beyond(self.drift.since):  # what was right before would hide the loss
+            self.drift = replace(self.drift, since=lost)
+        self.lossy, self.inherited = True, False
+        return said
+
+    def _back(self, place: int) -> list[str]:
+        """End what labels opened, unless inputs alarm just now; else note that no loss stands."""
+        newest = self.labels.newest
+        if self.drift is not None and self.drift.detector == "accuracy":
+            return [] if newest in self.drifted else self._close(self.drift, place, newest)
+        self.lossy, self.shown = False, newest
+        self.labels.look_after(newest)
+        return []
+
+    def _new(self, detector: Detector, cause: str, place: int, since: int) -> Episode:
+        return Episode(len(self.episodes) + 1, detector, cause, place, since)
+
+    def _open(self, detector: Detector, cause: str, place: int, since: int) -> list[str]:
+        self.drift = self._new(detector, cause, place, since)
+        self.sound, self.shown = [], place
+        return [f"incident {self.drift.number} opened"]
+
+    def _close(self, held: Episode, place: int, ended: int) -> list[str]:
+        """Close the drift incident; what is looked at next comes after the window that ended it."""
+        self.done.append(replace(held, closed=place))
+        if not self.inherited:  # what its own labels show is no part of a predecessor's incident
+            self.labels.look_after(ended)
+        self.drift, self.lossy, self.inherited = None, False, False
+        self.sound = [one for one in self.sound if one.place > ended]
+        if not self.sound:
+            self.adding_up = 0.0
+        return [f"incident {held.number} closed"]

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from mlops.core.triage import Kind
     from mlops.core.worth import Worth
 
@@ -32,7 +34,8 @@ UNPROMPTED: tuple[Cause, ...] = ("performance", "labels", "schedule")
 class Policy:
     """When a retrain may be asked for; see `trigger` in params.yaml; no minutes: no limit.
 
-    `min_gain` is set where a probe decides, too: None where it advises or is off.
+    `min_gain` is set where a probe decides, too: None where it advises or is off. Without
+    `on_loss` a loss that labels show asks for nothing.
     """
 
     enabled: bool
@@ -42,6 +45,7 @@ class Policy:
     max_minutes: float | None = None
     on_new_labels: int | None = None
     min_gain: float | None = None
+    on_loss: bool = True
 
 
 @dataclass(frozen=True)
@@ -124,7 +128,7 @@ def decide(policy: Policy, worth: Kind, loop: Loop, cause: Cause = "drift") -> A
             "budget",
             _minutes(policy, loop),
         ),
-        *_gain(policy, loop),
+        *_last(policy, loop, cause),
     )
     for refused, why, reason in refusals:
         if refused:
@@ -138,12 +142,14 @@ def decide(policy: Policy, worth: Kind, loop: Loop, cause: Cause = "drift") -> A
     return Answer(requested=True, why="granted", reason=granted[cause])
 
 
-def _gain(policy: Policy, loop: Loop) -> tuple[tuple[bool, Why, str], ...]:
-    """Return the probe's refusal, where it may refuse; one that was not made refuses nothing."""
-    if policy.min_gain is None or loop.worth is None:
-        return ()
-    refused = loop.worth.says(policy.min_gain) == "not worth it"
-    return ((refused, "gain", loop.worth.words(policy, loop, policy.min_gain)),)
+def _last(policy: Policy, loop: Loop, cause: Cause) -> Iterator[tuple[bool, Why, str]]:
+    """Yield what is asked last: of a loss, whether it may ask; of a probe, if it was made."""
+    off = cause == "performance" and not policy.on_loss
+    remedy = "set it to true, or run the train flow"
+    yield off, "disabled", f"params.yaml: trigger.on_loss is false; {remedy}"
+    if policy.min_gain is not None and loop.worth is not None:
+        refused = loop.worth.says(policy.min_gain) == "not worth it"
+        yield refused, "gain", loop.worth.words(policy, loop, policy.min_gain)
 
 
 def told(cause: Cause, words: str) -> str:

@@ -4,6 +4,7 @@ import csv
 import json
 import shutil
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -74,6 +75,19 @@ def test_json_has_everything(site: Site, capsys: pytest.CaptureFixture[str]) -> 
     assert told["summary"]["windows"] == len(told["steps"])
     assert told["summary"]["costly"] == 1
     assert told["summary"]["retrains"] == len(told["retrains"]) > 0
+
+
+@pytest.mark.usefixtures("site")
+def test_the_schedule_is_walked_in_utc(capsys: pytest.CaptureFixture[str]) -> None:
+    weekly = ("trigger.schedule=0 3 * * 1", "trigger.on_loss=false")
+    assert backtest(changes=(*QUICK, *weekly), json=True) == 0
+    told = json.loads(capsys.readouterr().out)
+    [monday, later] = (datetime(2023, 11, day, 3, tzinfo=UTC).timestamp() for day in (20, 27))
+    asked = [told["steps"][r["asked"] - told["first"]] for r in told["retrains"]]
+    assert {r["cause"] for r in told["retrains"]} == {"schedule"}
+    for step, at in zip(asked, (monday, later), strict=True):
+        before = max(s["end_s"] for s in told["steps"] if s["end_s"] < step["end_s"])
+        assert before < at <= step["end_s"]
 
 
 @pytest.mark.parametrize(

@@ -105,6 +105,68 @@ def test_the_trigger_holds_it_back(changes: dict[str, Any], said: str) -> None:
         assert (found.summary().incidents, found.summary().retrains) == (0, 0)
 
 
+def test_a_loss_asks_for_nothing_where_that_is_switched_off() -> None:
+    past = stream(4000, changed_at=2000)
+    off = replace(plan(past).policy, on_loss=False)
+    found = backtest(past, plan(past, policy=off), logistic)
+    assert [e.detector for e in found.episodes] == ["accuracy"]
+    assert found.retrains == ()
+    events = [event for step in found.steps for event in step.events]
+    assert sum("trigger.on_loss is false" in event for event in events) == 1
+
+
+@pytest.mark.parametrize(
+    ("delay_s", "known"),
+    [(0.0, 100), (60.0, 100), (99 * 300.0, 100), (100 * 300.0, 0), (150 * 300.0, -50)],
+)
+def test_a_window_is_looked_at_once_its_labels_came_if_they_come_before_the_next(
+    delay_s: float, known: int
+) -> None:
+    past = stream(300)
+    made = plan(past, first=1, delay_s=delay_s)
+    assert made.known_until_s(past.observed_s, 0) == past.observed_s[0] + 300.0 * (known - 1)
+    # Nothing comes after the last window: it is looked at as it ends.
+    assert made.known_until_s(past.observed_s, 2) == past.observed_s[-1] - delay_s
+
+
+def test_new_labels_ask_for_a_retrain_in_a_quiet_stream() -> None:
+    past = stream(4000)
+    often = replace(plan(past).policy, on_new_labels=500)
+    found = backtest(past, plan(past, policy=often), logistic)
+    assert found.summary().incidents == 0
+    assert {r.cause for r in found.retrains} == {"labels"}
+    assert [r.asked for r in found.retrains] == [14, 19, 24, 29, 34]
+    rows = [r.rows for r in found.retrains]
+    assert rows[0] > 800  # no loss began anywhere: from all that is known
+    assert rows == sorted(rows)
+
+
+@pytest.mark.parametrize(
+    ("cooldown", "asked", "said"),
+    [(10.0, [12, 13, 20], ""), (2000.0, [12, 20], "no retrain for schedule: the last retrain was")],
+)
+def test_the_clock_asks_for_a_retrain_in_a_quiet_stream(
+    cooldown: float, asked: list[int], said: str
+) -> None:
+    past = stream(3000)
+    policy = replace(plan(past).policy, cooldown_minutes=cooldown)
+    clock = frozenset({12, 13, 20})
+    found = backtest(past, plan(past, policy=policy, scheduled=clock), logistic)
+    assert [(r.asked, r.cause) for r in found.retrains] == [(at, "schedule") for at in asked]
+    events = [event for step in found.steps for event in step.events]
+    assert any(said in event for event in events)
+
+
+def test_what_the_clock_asks_for_waits_while_data_is_broken() -> None:
+    past = stream(3000)
+    past.features[1500:1700] = np.nan
+    found = backtest(past, plan(past, scheduled=frozenset({15, 17, 25})), logistic)
+    assert [e.detector for e in found.episodes] == ["quality"]
+    assert [r.asked for r in found.retrains] == [25]  # the break is over after two sound windows
+    events = found.steps[15 - found.first].events
+    assert "no retrain for schedule: the data is broken; a person must look first" in events
+
+
 def test_by_policy_a_retrain_learns_from_all_of_it_as_the_training_window_says() -> None:
     past = stream(4000, changed_at=2400)
     rows: dict[str, list[int]] = {}

@@ -17,6 +17,19 @@ POLICY = Policy(enabled=True, min_new_labels=300, cooldown_minutes=10.0, max_per
 LOOP = Loop(new_labels=300, in_flight=None, minutes_since=math.inf, in_30_days=0)
 
 
+@pytest.mark.parametrize(
+    ("loop", "why"),
+    [(LOOP, "disabled"), (replace(LOOP, new_labels=299), "labels")],
+)
+def test_a_loss_without_drift_asks_for_nothing_where_that_is_switched_off(
+    loop: Loop, why: str
+) -> None:
+    off = replace(POLICY, on_loss=False)
+    assert decide(off, "costly", loop, "performance").why == why
+    assert decide(POLICY, "costly", LOOP, "performance").requested
+    assert decide(off, "costly", LOOP, "drift").requested
+
+
 def test_a_retrain_is_requested_when_every_condition_holds() -> None:
     answer = decide(POLICY, "costly", LOOP)
     assert answer.requested

@@ -867,6 +867,24 @@ def test_a_promoted_version_that_loses_too_takes_the_incident_on(world: World) -
     assert world.mails() == ["detected", "measured"]  # of another version it is news again
 
 
+def test_a_loss_in_the_windows_that_ended_a_predecessors_drift_is_not_forgotten(
+    world: World,
+) -> None:
+    world.predict(4, bright=True)
+    world.run()
+    publish(world, "2", images(world.rng, 400))
+    Ledger(world.engine, "digits").append(
+        Row("observed", "o2", world.clock_s, "test", "1", "2", "{}")
+    )
+    rows = []
+    while world.incident().state == "open":
+        rows += world.predict(1, "2")
+        world.run()
+    world.label(rows, accuracy=0.5)
+    assert world.run(minutes=1.0).events[0].name == "drift.detected"
+    assert (world.incident().cause, world.incident().version) == ("accuracy", "2")
+
+
 def test_a_loss_in_an_open_drift_incident_escalates_it(world: World) -> None:
     _monitoring(world, continuous=False)
     rows = world.predict(4, bright=True)
