@@ -320,8 +320,8 @@ def test_texts_and_numbers(tmp_path: Any) -> None:
             np.testing.assert_allclose(found["probabilities"], model.expected(WORDS), atol=1e-6)
     with serving(tmp_path / "b", TinyModel(PRICE)) as server:
         _, found = Client(server.url).infer({"row": ("FP64", [[1, 0, 2]])})
-        assert list(found) == ["probabilities", "prediction_id"]
-        assert found["probabilities"].shape == (1, 3)
+        assert list(found) == ["quantiles", "prediction_id"]
+        assert found["quantiles"].shape == (1, 3)
 
 
 def _image(**changes: Any) -> dict[str, Any]:
