@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import csv
 import io
-import math
 from typing import TYPE_CHECKING
 
+from mlops.core.schema import LARGEST
 from mlops.errors import DataError
 
 if TYPE_CHECKING:
@@ -27,8 +27,8 @@ def value_of(name: str, classes: Sequence[str], where: str) -> float:
         try:
             value = float(name)
         except ValueError:
-            value = math.nan
-        if not math.isfinite(value):
+            value = float("nan")
+        if not abs(value) <= LARGEST:  # nor if it is NaN
             raise DataError(f"{where}: label = {name[:40]!r} is no number; write one, as in 3.5")
         return value
     if name not in classes:

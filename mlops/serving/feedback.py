@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from mlops.core.prediction import LABEL_SOURCES, SCORES, Label, Labelled, Logged, Score
+from mlops.core.schema import LARGEST
 from mlops.serving import parse
 from mlops.serving.lookup import possible, unknown
 from mlops.serving.reply import Refused, Reply, as_json, invalid
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 
 _KEYS = {"prediction_id", "label", "correction", "label_source", "score"}
 _SYNC_S = 5.0
-_LARGEST = 1.7e308  # a float64; an integer of JSON may be larger
 
 
 async def feedback(app: App, scope: Scope, receive: Receive) -> Reply:
@@ -154,9 +154,11 @@ def _score(given: Any) -> float:
 
 def _number(label: Any) -> float:
     """Return the label of a regression."""
-    if isinstance(label, int | float) and not isinstance(label, bool) and abs(label) <= _LARGEST:
+    if isinstance(label, int | float) and not isinstance(label, bool) and abs(label) <= LARGEST:
         return float(label)
-    raise invalid("must be a finite number", field="label", remedy="the model predicts a number")
+    raise invalid(
+        "must be a number within ±3.4e38", field="label", remedy="the model predicts a number"
+    )
 
 
 def _index(label: Any, classes: Sequence[str]) -> int:

@@ -138,7 +138,7 @@ def prediction(schema: Schema) -> Json:
 
 def feedback(schema: Schema) -> Json:
     """Return the schema of one item of `/feedback`."""
-    label: Json = {"type": "number"}
+    label: Json = {**_NUMBER, "type": "number"}
     if schema.classes:
         label = {"enum": [*schema.classes, *range(len(schema.classes))]}
     identity = {"type": "string"}

@@ -14,6 +14,8 @@ import httpx
 import numpy as np
 import pytest
 
+from mlops.core.schema import LARGEST
+from mlops.serving import openapi_schemas
 from mlops.serving.readers import INVOCATIONS, PREDICT
 from mlops.serving.routes import ROUTES
 from tests.serving.conftest import Running, running
@@ -168,6 +170,16 @@ def _schemathesis(
 def test_schemathesis_finds_nothing(closed: Running, tmp_path: Path) -> None:
     found = _schemathesis(closed.url, 3, tmp_path, "--phases", "fuzzing")
     assert found.returncode == 0, found.stdout[:6000]
+
+
+@pytest.mark.parametrize("label", [LARGEST, -LARGEST, 3.5e38, -1.7976931348623157e308, 10**400])
+def test_a_number_fed_back_is_taken_as_far_as_its_schema_says(tmp_path: Path, label: float) -> None:
+    described = openapi_schemas.feedback(PRICE)["oneOf"][0]["properties"]["label"]
+    assert (described["minimum"], described["maximum"]) == (-LARGEST, LARGEST)
+    with serving(tmp_path, TinyModel(PRICE)) as server:
+        asked = {"prediction_id": "nobody's", "label": label}
+        got = httpx.post(f"{server.url}/feedback", json=asked)
+    assert got.status_code == (404 if abs(label) <= LARGEST else 422)
 
 
 CASES = 10_000
