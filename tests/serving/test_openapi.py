@@ -172,7 +172,7 @@ def test_schemathesis_finds_nothing(closed: Running, tmp_path: Path) -> None:
     assert found.returncode == 0, found.stdout[:6000]
 
 
-@pytest.mark.parametrize("label", [LARGEST, -LARGEST, 3.5e38, -1.7976931348623157e308, 10**400])
+@pytest.mark.parametrize("label", [LARGEST, -LARGEST, 3.5e38, -1.7976931348623157e308, 10**39])
 def test_a_number_fed_back_is_taken_as_far_as_its_schema_says(tmp_path: Path, label: float) -> None:
     described = openapi_schemas.feedback(PRICE)["oneOf"][0]["properties"]["label"]
     assert (described["minimum"], described["maximum"]) == (-LARGEST, LARGEST)
