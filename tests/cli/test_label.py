@@ -184,13 +184,13 @@ def test_an_example_is_drawn_once_and_answered_once_in_both_databases(
             f"q{n}", float(n), "1", example_id(image.tobytes(), SHAPE), None, image.tobytes(), p,
             0.001,
         ))  # fmt: skip
-    insert_batch(engine, "digits", rows)
+    insert_batch(engine, "drawn", rows)
     schema = ImageSchema(tuple(CLASSES), 4, 4, 1)
-    tasks = ask(engine, "digits", Wanted("1", 0, 4, 3), schema, 50.0)
+    tasks = ask(engine, "drawn", Wanted("1", 0, 4, 3), schema, 50.0)
     assert len({int(t.prediction_id[1:]) % 10 for t in tasks}) == 7
     told = [Label(t.prediction_id, 1, t.chosen, 60.0) for t in tasks[:5]]
-    insert_batch(engine, "digits", (), told)
-    later = ask(engine, "digits", Wanted("1", 0, 20, 20), schema, 70.0)
+    insert_batch(engine, "drawn", (), told)
+    later = ask(engine, "drawn", Wanted("1", 0, 20, 20), schema, 70.0)
     assert {t.prediction_id for t in tasks[5:]} <= {t.prediction_id for t in later}
     random = [int(t.prediction_id[1:]) % 10 for t in later if t.chosen == "random"]
     done = [int(one.prediction_id[1:]) % 10 for one in told if one.label_source == "random"]

@@ -120,7 +120,7 @@ def test_a_model_from_elsewhere_is_waited_for_only_if_some_worker_has_it(
 
     async def ask() -> httpx.Response:
         transport = httpx.ASGITransport(app)  # type: ignore[arg-type]
-        async with httpx.AsyncClient(transport=transport, base_url="http://server") as client:
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
             return await client.post("/invocations", json={"inputs": [1]})
 
     began_s = time.monotonic()
