@@ -69,11 +69,12 @@ class Realised:
         false = f"{self.false_incidents}"
         if self.unmeasured:
             false = f"between {false} and {self.at_most}"
-        broken = f"; {self.breaks} quality breaks" if self.breaks else ""
+        broken = f"; {_many(self.breaks, 'quality break')}" if self.breaks else ""
         return (
-            f"{self.alarming} of {self.windows} windows; {self.incidents} incidents, {false} of "
-            f"them false (budget {self.budget:.2f} in {self.counted} windows){self._unknown}"
-            f"{self._over}{broken}; {self.retrains} retrains asked for, {self.false_retrains} of "
+            f"{self.alarming} of {_many(self.windows, 'window')}; "
+            f"{_many(self.incidents, 'incident')}, {false} of them false (budget "
+            f"{self.budget:.2f} in {_many(self.counted, 'window')}){self._unknown}{self._over}"
+            f"{broken}; {_many(self.retrains, 'retrain')} asked for, {self.false_retrains} of "
             "them false"
         )
 
@@ -91,6 +92,10 @@ class Realised:
     def _keeps(self, false_incidents: int) -> bool:
         rate = self.budget / max(self.counted, 1)
         return keeps_budget(false_incidents, self.counted, rate)
+
+
+def _many(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def keeps_budget(false_incidents: int, windows: int, rate: float) -> bool:

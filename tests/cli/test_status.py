@@ -184,7 +184,7 @@ def test_incidents_retrains_and_mails(
     assert "1 mails wait" in text
     assert "no alarm, coverage unknown, mean absolute error est. at least 1.5\n" in text
     assert "Against the fixed reference, version 1's: none of 6 input columns" in text
-    assert "1 incidents, 1 of them false" in text
+    assert "1 incident, 1 of them false" in text
 
 
 def test_a_page_that_failed_is_said_for_a_week(
