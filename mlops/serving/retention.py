@@ -43,8 +43,8 @@ class _Hours:
         return True
 
 
-class OldRows:
-    """A duty of the follower, done hourly: rows of the log older than `MLOPS_LOG_DAYS`.
+class _Hourly:
+    """A duty of the follower, done at its start and every hour.
 
     Args:
         site: whose settings say what is kept.
@@ -68,6 +68,14 @@ class OldRows:
 
     def sweep(self, now_s: float) -> None:
         """Delete what may go, now."""
+        raise NotImplementedError
+
+
+class OldRows(_Hourly):
+    """Rows of the log older than `MLOPS_LOG_DAYS`."""
+
+    def sweep(self, now_s: float) -> None:
+        """Delete what may go, now."""
         days = self._site.settings.log_days
         if not days:
             return
@@ -79,24 +87,8 @@ class OldRows:
             structlog.get_logger().info("old predictions deleted", rows=gone, days=days)
 
 
-class OldFiles:
-    """A duty of the follower, done hourly: copies of versions, and unreadable segments.
-
-    Args:
-        site: whose settings say what is kept.
-        project: registered-model name.
-        clock: seconds that only grow.
-    """
-
-    def __init__(
-        self, site: Site, project: str, clock: Callable[[], float] = time.monotonic
-    ) -> None:
-        self._site, self._project, self._hours = site, project, _Hours(clock)
-
-    def keep(self, now_s: float) -> None:
-        """Delete what may go, if it is time to."""
-        if self._hours.due():
-            self.sweep(now_s)
+class OldFiles(_Hourly):
+    """Copies of versions, and unreadable segments."""
 
     def sweep(self, now_s: float) -> None:
         """Delete what may go, now; in the thread that fetches copies, so never one in its hands."""
